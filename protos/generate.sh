@@ -1,0 +1,20 @@
+#!/bin/sh
+# Makes the stubs in src/ from the protos beside this file. Uses the grpcio-tools pinned in gen-requirements.txt, which
+# is older than the runtime on purpose: generated code refuses runtimes older than its generator, and callers should not
+# be forced to upgrade because we did.
+set -eu
+cd "$(dirname "$0")"
+venv=${GEN_VENV:-../.venv-gen}
+if ! cmp -s gen-requirements.txt "$venv/installed"; then
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --no-deps -r gen-requirements.txt
+  cp gen-requirements.txt "$venv/installed"
+fi
+find src -name '*_pb2*' -delete
+protoc() { "$venv/bin/python" -m grpc_tools.protoc -I . "$@"; }
+protoc --python_out=src --pyi_out=src $(find comfymesh -name '*.proto' | sort)
+protoc --grpc_python_out=src $(find comfymesh -name '*_service.proto' | sort)
+for package in comfymesh/v1 comfymesh/wire comfymesh/wire/v1; do
+  touch "src/$package/__init__.py" "src/$package/py.typed"
+done

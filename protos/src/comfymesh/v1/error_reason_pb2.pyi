@@ -1,0 +1,74 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ERROR_REASON_UNSPECIFIED: _ClassVar[ErrorReason]
+    ERROR_REASON_INPUT_INVALID: _ClassVar[ErrorReason]
+    ERROR_REASON_GRAPH_UNPARSABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_MESSAGE_TOO_LARGE: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_WORKFLOW: _ClassVar[ErrorReason]
+    ERROR_REASON_PARTIAL_OUTPUTS: _ClassVar[ErrorReason]
+    ERROR_REASON_PAGE_TOKEN_INVALID: _ClassVar[ErrorReason]
+    ERROR_REASON_REQUEST_ID_REUSED: _ClassVar[ErrorReason]
+    ERROR_REASON_TASK_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_ASSET_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_ARTIFACT_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_NODE_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_TASK_ALREADY_EXISTS: _ClassVar[ErrorReason]
+    ERROR_REASON_TASK_ALREADY_FINISHED: _ClassVar[ErrorReason]
+    ERROR_REASON_NO_FEASIBLE_NODE: _ClassVar[ErrorReason]
+    ERROR_REASON_BUS_UNAVAILABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_SERVER_DRAINING: _ClassVar[ErrorReason]
+    ERROR_REASON_CONTENT_MISMATCH: _ClassVar[ErrorReason]
+    ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
+    ERROR_REASON_NOT_IMPLEMENTED: _ClassVar[ErrorReason]
+    ERROR_REASON_DEADLINE_EXCEEDED: _ClassVar[ErrorReason]
+    ERROR_REASON_MISSING_DEPENDENCY: _ClassVar[ErrorReason]
+    ERROR_REASON_OUT_OF_MEMORY: _ClassVar[ErrorReason]
+    ERROR_REASON_DEVICE_FAULT: _ClassVar[ErrorReason]
+    ERROR_REASON_INSTANCE_LOST: _ClassVar[ErrorReason]
+    ERROR_REASON_NODE_LOST: _ClassVar[ErrorReason]
+    ERROR_REASON_STALLED: _ClassVar[ErrorReason]
+    ERROR_REASON_NODE_EXCEPTION: _ClassVar[ErrorReason]
+    ERROR_REASON_TIMEOUT: _ClassVar[ErrorReason]
+    ERROR_REASON_EXPIRED: _ClassVar[ErrorReason]
+    ERROR_REASON_OUTPUT_LOST: _ClassVar[ErrorReason]
+    ERROR_REASON_CANCELLED: _ClassVar[ErrorReason]
+    ERROR_REASON_PREEMPTED: _ClassVar[ErrorReason]
+ERROR_REASON_UNSPECIFIED: ErrorReason
+ERROR_REASON_INPUT_INVALID: ErrorReason
+ERROR_REASON_GRAPH_UNPARSABLE: ErrorReason
+ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason
+ERROR_REASON_INVALID_WORKFLOW: ErrorReason
+ERROR_REASON_PARTIAL_OUTPUTS: ErrorReason
+ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason
+ERROR_REASON_REQUEST_ID_REUSED: ErrorReason
+ERROR_REASON_TASK_NOT_FOUND: ErrorReason
+ERROR_REASON_ASSET_NOT_FOUND: ErrorReason
+ERROR_REASON_ARTIFACT_NOT_FOUND: ErrorReason
+ERROR_REASON_NODE_NOT_FOUND: ErrorReason
+ERROR_REASON_TASK_ALREADY_EXISTS: ErrorReason
+ERROR_REASON_TASK_ALREADY_FINISHED: ErrorReason
+ERROR_REASON_NO_FEASIBLE_NODE: ErrorReason
+ERROR_REASON_BUS_UNAVAILABLE: ErrorReason
+ERROR_REASON_SERVER_DRAINING: ErrorReason
+ERROR_REASON_CONTENT_MISMATCH: ErrorReason
+ERROR_REASON_INTERNAL: ErrorReason
+ERROR_REASON_NOT_IMPLEMENTED: ErrorReason
+ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason
+ERROR_REASON_MISSING_DEPENDENCY: ErrorReason
+ERROR_REASON_OUT_OF_MEMORY: ErrorReason
+ERROR_REASON_DEVICE_FAULT: ErrorReason
+ERROR_REASON_INSTANCE_LOST: ErrorReason
+ERROR_REASON_NODE_LOST: ErrorReason
+ERROR_REASON_STALLED: ErrorReason
+ERROR_REASON_NODE_EXCEPTION: ErrorReason
+ERROR_REASON_TIMEOUT: ErrorReason
+ERROR_REASON_EXPIRED: ErrorReason
+ERROR_REASON_OUTPUT_LOST: ErrorReason
+ERROR_REASON_CANCELLED: ErrorReason
+ERROR_REASON_PREEMPTED: ErrorReason
