@@ -1,0 +1,205 @@
+"""A connection to NATS. The only module that knows the client library."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self
+from uuid import uuid4
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+
+from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
+
+logger = logging.getLogger(__name__)
+
+_RECONNECT_WAIT = 0.25
+_PING_INTERVAL = 10
+_COMPLETE = frozenset({204, 404})
+_PENDING_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as the server sent it. `status` is that of a control message, 0 for any other."""
+
+    subject: str
+    reply: str
+    data: bytes
+    headers: Mapping[str, str]
+    status: int
+
+
+class ConnectionSubscription:
+    """A standing interest in subjects."""
+
+    def __init__(self, subscription: NatsSubscription) -> None:
+        self._subscription = subscription
+
+    async def close(self) -> None:
+        """End it. A lost or closed connection has ended it already."""
+        with contextlib.suppress(nats.errors.Error):
+            await self._subscription.unsubscribe()
+
+
+class Connection:
+    """One connection that comes back by itself, with requests whose answers share one inbox."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._client = Client()
+        self._inbox = f"_INBOX.{uuid4().hex}"
+        self._tokens = itertools.count(1)
+        self._waiting: dict[str, Callable[[Delivery | None], None]] = {}
+        self._reconnected: list[Callable[[], None]] = []
+
+    @classmethod
+    async def open(cls, url: str, name: str) -> Self:
+        """Connect, waiting as long as it takes. `url` may list several servers, separated by commas."""
+        connection = cls(name)
+        # Our subjects are made by one module out of checked parts, so the library need not check them again.
+        await connection._client.connect(
+            servers=url.split(","),
+            name=name,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=_RECONNECT_WAIT,  # type: ignore[arg-type]  # declared int, used as float
+            ping_interval=_PING_INTERVAL,
+            skip_subject_validation=True,
+            error_cb=connection._on_error,
+            disconnected_cb=connection._on_disconnect,
+            reconnected_cb=connection._on_reconnect,
+        )
+        await connection.subscribe(f"{connection._inbox}.*", connection._on_reply)
+        return connection
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server can be reached right now."""
+        return self._client.is_connected
+
+    def on_reconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` after each reconnect; the answer undoes that."""
+        self._reconnected.append(callback)
+        return lambda: self._reconnected.remove(callback)
+
+    async def close(self) -> None:
+        """Send what is waiting to be sent, and close."""
+        if self._client.is_connected:
+            with contextlib.suppress(nats.errors.Error, TimeoutError):
+                await self._client.flush(timeout=2)
+        await self._client.close()
+
+    async def publish(
+        self, subject: str, data: bytes, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send a message.
+
+        Raises:
+            BusUnavailableError: there is no connection. Nothing is buffered: what the caller was told is lost must not
+                turn up later.
+            MessageTooLargeError: the server takes no such size.
+        """
+        if not self._client.is_connected:
+            raise BusUnavailableError(f"not connected to NATS, trying to reconnect as {self._name}")
+        try:
+            await self._client.publish(subject, data, reply, dict(headers) if headers else None)
+        except nats.errors.MaxPayloadError as error:
+            raise MessageTooLargeError(f"{len(data)} bytes are more than NATS takes for {subject}") from error
+        except nats.errors.Error as error:
+            raise BusUnavailableError(f"NATS did not take a message for {subject}: {error}") from error
+
+    async def subscribe(self, subject: str, handler: Callable[[Delivery], None]) -> ConnectionSubscription:
+        """Hand every message for `subject` to `handler`, in order."""
+
+        async def handle(message: Msg) -> None:
+            handler(_delivery(message))
+
+        subscription = await self._client.subscribe(
+            subject,
+            cb=handle,
+            pending_msgs_limit=0,
+            pending_bytes_limit=_PENDING_BYTES,
+        )
+        return ConnectionSubscription(subscription)
+
+    async def send(
+        self, subject: str, data: bytes, headers: Mapping[str, str] | None = None
+    ) -> asyncio.Future[Delivery]:
+        """Send a request; the answer arrives in the future, which fails when the connection does."""
+        future: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
+        token = str(next(self._tokens))
+
+        def settle(delivery: Delivery | None) -> None:
+            if not future.done():
+                if delivery is None:
+                    future.set_exception(
+                        BusUnavailableError(f"the connection to NATS broke after a request to {subject}")
+                    )
+                else:
+                    future.set_result(delivery)
+
+        self._waiting[token] = settle
+        future.add_done_callback(lambda _: self._waiting.pop(token, None))
+        try:
+            await self.publish(subject, data, f"{self._inbox}.{token}", headers)
+        except BaseException:
+            future.cancel()
+            raise
+        return future
+
+    async def collect(self, subject: str, data: bytes, timeout: float) -> list[Delivery]:
+        """Send a request that is answered by several messages and an end mark (status 204), or none at all (404)."""
+        found: list[Delivery] = []
+        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        token = str(next(self._tokens))
+
+        def take(delivery: Delivery | None) -> None:
+            if delivery is not None and not delivery.status:
+                found.append(delivery)
+            elif not ended.done():
+                ended.set_result(delivery.status if delivery else 0)
+
+        self._waiting[token] = take
+        try:
+            await self.publish(subject, data, f"{self._inbox}.{token}")
+            async with asyncio.timeout(timeout):
+                status = await ended
+        except TimeoutError:
+            status = 0
+        finally:
+            self._waiting.pop(token, None)
+        if status not in _COMPLETE:
+            raise BusUnavailableError(f"NATS did not answer a request to {subject} in full (status {status})")
+        return found
+
+    def _on_reply(self, delivery: Delivery) -> None:
+        waiting = self._waiting.get(delivery.subject.rpartition(".")[2])
+        if waiting is not None:
+            waiting(delivery)
+
+    async def _on_error(self, error: Exception) -> None:
+        logger.warning("NATS: %s", error if str(error) else type(error).__name__, extra={"action": "bus_error"})
+
+    async def _on_disconnect(self) -> None:
+        for settle in list(self._waiting.values()):
+            settle(None)
+        if not self._client.is_closed:
+            logger.warning("lost the connection to NATS", extra={"action": "bus_disconnected"})
+
+    async def _on_reconnect(self) -> None:
+        logger.info("connected to NATS again", extra={"action": "bus_reconnected"})
+        for callback in list(self._reconnected):
+            callback()
+
+
+def _delivery(message: Msg) -> Delivery:
+    headers = message.headers or {}
+    return Delivery(message.subject, message.reply, message.data, headers, int(headers.get("Status", 0)))

@@ -1,0 +1,232 @@
+"""JetStream consumers that mend themselves: an endless ordered tail, and a work queue."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+from comfymesh.bus.connection import Connection, Delivery
+from comfymesh.bus.ordered import Order, parse_position
+from comfymesh.bus.port import BusError, CaughtUp, Message
+
+logger = logging.getLogger(__name__)
+
+Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Calls a method of the JetStream API."""
+
+_SECOND = 1_000_000_000
+_HEARTBEAT = 5
+_RETRY_WAIT = 0.2
+_PULL_BATCH = 64
+_PULL_EXPIRES = 30
+_FLOW_OR_HEARTBEAT = 100
+
+
+class Tail:
+    """The last message of each subject, then every further one, in order and without a gap.
+
+    The server is made to number what it delivers; whenever the numbers do not add up, or it falls silent, or the
+    connection was lost, the consumer is made again from the last message taken.
+    """
+
+    def __init__(self, connection: Connection, stream: str, subject: str, call: Call) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._subject = subject
+        self._call = call
+        self._order = Order()
+        self._handed_out = 0
+        self._created = ""
+        self._caught_up = False
+
+    async def messages(self) -> AsyncIterator[Message | CaughtUp]:
+        """Every message, and CaughtUp once. Ends only by being closed."""
+        while True:
+            try:
+                async for message in self._one_consumer():
+                    yield message
+            except BusError as error:
+                logger.debug("tail of %s will be made again: %s", self._subject, error)
+                await asyncio.sleep(_RETRY_WAIT)
+
+    async def _one_consumer(self) -> AsyncIterator[Message | CaughtUp]:
+        queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
+        inbox = f"_INBOX.tail.{uuid4().hex}"
+        subscription = await self._connection.subscribe(inbox, queue.put_nowait)
+        forget = self._connection.on_reconnect(lambda: queue.put_nowait(None))
+        name = uuid4().hex
+        try:
+            pending = await self._create(name, inbox)
+            if pending == 0 and (caught_up := self._catch_up()):
+                yield caught_up
+            async for message in self._deliveries(queue):
+                yield message
+        finally:
+            forget()
+            await subscription.close()
+            await self._delete(name)
+
+    async def _deliveries(self, queue: asyncio.Queue[Delivery | None]) -> AsyncIterator[Message | CaughtUp]:
+        while (delivery := await _next(queue)) is not None:
+            if delivery.status:
+                await self._answer_control(delivery)
+                continue
+            position = parse_position(delivery.reply)
+            if not self._order.take(position):
+                logger.info("gap in the tail of %s after %d", self._subject, self._handed_out)
+                return
+            if position.stream <= self._handed_out:
+                continue
+            self._handed_out = position.stream
+            yield Message(delivery.subject, delivery.data, position.stream, position.time)
+            if position.pending == 0 and (caught_up := self._catch_up()):
+                yield caught_up
+
+    def _catch_up(self) -> CaughtUp | None:
+        first = not self._caught_up
+        self._caught_up = True
+        return CaughtUp() if first else None
+
+    async def _answer_control(self, delivery: Delivery) -> None:
+        """Flow control: the server goes on once we say that we have come this far."""
+        stalled = delivery.headers.get("Nats-Consumer-Stalled", "")
+        if reply := delivery.reply or stalled:
+            await self._connection.publish(reply, b"")
+
+    async def _create(self, name: str, inbox: str) -> int:
+        """Make the consumer; answers how many messages wait."""
+        await self._check_stream()
+        start: dict[str, Any] = {"deliver_policy": "last_per_subject"}
+        if self._caught_up:
+            start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self._handed_out + 1}
+        self._order = Order()
+        answer = await self._call(
+            f"CONSUMER.CREATE.{self._stream}.{name}.{self._subject}",
+            {
+                "stream_name": self._stream,
+                "config": {
+                    **start,
+                    "name": name,
+                    "filter_subject": self._subject,
+                    "deliver_subject": inbox,
+                    "ack_policy": "none",
+                    "max_deliver": 1,
+                    "flow_control": True,
+                    "idle_heartbeat": _HEARTBEAT * _SECOND,
+                    "inactive_threshold": 6 * _HEARTBEAT * _SECOND,
+                    "mem_storage": True,
+                    "num_replicas": 1,
+                },
+            },
+        )
+        return int(answer.get("num_pending", 0))
+
+    async def _check_stream(self) -> None:
+        """A stream that was made anew (one in memory, after a restart of the server) counts from one again."""
+        created = str((await self._call(f"STREAM.INFO.{self._stream}", {}))["created"])
+        if self._created not in {"", created}:
+            logger.warning("stream %s was made anew; its tail begins again", self._stream)
+            self._handed_out = 0
+        self._created = created
+
+    async def _delete(self, name: str) -> None:
+        try:
+            await self._connection.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{name}", b"")
+        except BusError:
+            logger.debug("consumer %s will time out by itself", name)
+
+
+class WorkQueue:
+    """Messages of a work queue, taken off it as they are handed out.
+
+    They are acknowledged at once and not when the work is done: the task log says what a node holds, the node's reports
+    say what it has, and the scheduler sends again what is missing. So no redelivery timer can start work twice.
+    """
+
+    def __init__(self, connection: Connection, stream: str, subject: str, name: str, call: Call) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._subject = subject
+        self._name = name
+        self._call = call
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """Every message. Ends only by being closed."""
+        while True:
+            try:
+                async for message in self._one_consumer():
+                    yield message
+            except BusError as error:
+                logger.debug("work queue %s will be opened again: %s", self._subject, error)
+                await asyncio.sleep(_RETRY_WAIT)
+
+    async def _one_consumer(self) -> AsyncIterator[Message]:
+        await self._create()
+        queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
+        inbox = f"_INBOX.work.{uuid4().hex}"
+        subscription = await self._connection.subscribe(inbox, queue.put_nowait)
+        forget = self._connection.on_reconnect(lambda: queue.put_nowait(None))
+        try:
+            while True:
+                await self._pull(inbox)
+                async for message in self._batch(queue):
+                    yield message
+        finally:
+            forget()
+            await subscription.close()
+
+    async def _batch(self, queue: asyncio.Queue[Delivery | None]) -> AsyncIterator[Message]:
+        """Deliveries of one pull. Ends when it is used up; fails when the consumer has to be made again."""
+        for _ in range(_PULL_BATCH):
+            delivery = await self._next_of_pull(queue)
+            if delivery is None:
+                return
+            position = parse_position(delivery.reply)
+            await self._connection.publish(delivery.reply, b"+ACK")
+            yield Message(delivery.subject, delivery.data, position.stream, position.time)
+
+    async def _next_of_pull(self, queue: asyncio.Queue[Delivery | None]) -> Delivery | None:
+        while True:
+            delivery = await _next(queue)
+            if delivery is None:
+                raise BusError("the consumer fell silent")
+            if delivery.status == 408:
+                return None
+            if delivery.status not in {0, _FLOW_OR_HEARTBEAT}:
+                raise BusError(f"the pull ended with status {delivery.status}")
+            if not delivery.status:
+                return delivery
+
+    async def _pull(self, inbox: str) -> None:
+        request = {"batch": _PULL_BATCH, "expires": _PULL_EXPIRES * _SECOND, "idle_heartbeat": _HEARTBEAT * _SECOND}
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
+        await self._connection.publish(subject, json.dumps(request).encode(), inbox)
+
+    async def _create(self) -> None:
+        await self._call(
+            f"CONSUMER.CREATE.{self._stream}.{self._name}.{self._subject}",
+            {
+                "stream_name": self._stream,
+                "config": {
+                    "name": self._name,
+                    "durable_name": self._name,
+                    "filter_subject": self._subject,
+                    "ack_policy": "explicit",
+                    "deliver_policy": "all",
+                    "mem_storage": True,
+                },
+            },
+        )
+
+
+async def _next(queue: asyncio.Queue[Delivery | None]) -> Delivery | None:
+    """The next delivery; None when the connection was renewed or the server missed two heartbeats."""
+    try:
+        async with asyncio.timeout(2.5 * _HEARTBEAT):
+            return await queue.get()
+    except TimeoutError:
+        return None

@@ -1,0 +1,128 @@
+"""What the mesh asks of a message bus. JetStream drives it in production; a bus in memory serves unit tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from comfymesh.bus.streams import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it was delivered.
+
+    Attributes:
+        subject: Where it was published.
+        data: Its payload.
+        sequence: Its position in its stream; 0 for messages that no stream stored.
+        time: When the stream stored it, seconds since the epoch; 0.0 for messages that no stream stored.
+    """
+
+    subject: str
+    data: bytes
+    sequence: int = 0
+    time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message to be stored.
+
+    Attributes:
+        subject: Where to.
+        data: The payload.
+        expected: The sequence that the subject's last message must have, 0 for none, None for no guard.
+    """
+
+    subject: str
+    data: bytes
+    expected: int | None = None
+
+
+class BusError(Exception):
+    """The bus did not do what it was asked."""
+
+
+class BusUnavailableError(BusError):
+    """The bus can't be reached, or did not confirm in time. What was sent may or may not have been stored."""
+
+
+class SequenceConflictError(BusError):
+    """The subject's last message is not the expected one: somebody else was first. Nothing was stored."""
+
+    def __init__(self, subject: str, expected: int) -> None:
+        self.subject = subject
+        self.expected = expected
+        super().__init__(f"last message of {subject} is not {expected}")
+
+
+class MessageTooLargeError(BusError):
+    """The payload is larger than the server takes. Nothing was stored."""
+
+
+class Subscription(Protocol):
+    """A standing interest in subjects."""
+
+    async def close(self) -> None:
+        """End it. Messages on their way may still be handled."""
+        ...
+
+
+Handler = Callable[[Message], None]
+"""Takes a message; must neither block nor raise."""
+
+
+class Bus(Protocol):
+    """Streams with guarded appends, and plain publishing."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server can be reached right now."""
+        ...
+
+    async def append(self, entries: Sequence[Entry]) -> list[int]:
+        """Store messages and answer their sequences.
+
+        Entries go out together, and those of one stream are stored in the order given. Each stands for itself: when one
+        is refused, the others may be stored.
+
+        Raises:
+            SequenceConflictError: a guard did not hold.
+            MessageTooLargeError: an entry is larger than the server takes; none was sent.
+            BusUnavailableError: no confirmation came in time.
+        """
+        ...
+
+    async def publish(self, subject: str, data: bytes) -> None:
+        """Send a message to whoever listens now; a stream that captures the subject keeps it. No confirmation."""
+        ...
+
+    async def last(self, stream: Stream, subject: str) -> Message | None:
+        """The last message of `subject`, never stale. None where there is none."""
+        ...
+
+    async def after(self, stream: Stream, subject: str, sequence: int, limit: int) -> list[Message]:
+        """Up to `limit` messages of `subject` (wildcards allowed) with a sequence above `sequence`, in order."""
+        ...
+
+    async def subscribe(self, subject: str, handler: Handler) -> Subscription:
+        """Hand every message published to `subject` from now on to `handler`."""
+        ...
+
+    def tail(self, stream: Stream, subject: str) -> AsyncIterator[Message | CaughtUp]:
+        """The last message of each matching subject, in order of sequence, then every further one, without end or gap.
+
+        `CaughtUp` comes once, after the messages that were there at the beginning. Survives restarts of the server.
+        """
+        ...
+
+    def work(self, stream: Stream, subject: str, name: str) -> AsyncIterator[Message]:
+        """Messages of a work queue, each taken off the queue as it is handed out. `name` is the consumer's."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """A tail has handed out everything that was stored when it began."""

@@ -1,0 +1,53 @@
+"""The JetStream streams of the mesh, as data. Every process applies them when it starts; once is enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+HISTORY = 64
+"""Records kept of one task: more than its attempts can make; what a resume token can go back to."""
+
+REPORT_TTL = timedelta(seconds=8)
+"""A node whose last report is older than this is lost. Four times the interval at which agents report."""
+
+
+class Storage(StrEnum):
+    """Where a stream keeps its messages."""
+
+    FILE = "file"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One stream.
+
+    Attributes:
+        name: Its name.
+        subjects: What it stores.
+        storage: File for what must survive; memory for what is told again anyway.
+        per_subject: Messages kept of one subject, -1 for all.
+        max_age: When messages are dropped, None for never.
+        work_queue: Whether a message goes away once it was acknowledged.
+    """
+
+    name: str
+    subjects: tuple[str, ...]
+    storage: Storage
+    per_subject: int = -1
+    max_age: timedelta | None = None
+    work_queue: bool = False
+
+
+# A task's graph and its records share a stream: messages of one connection to one stream are stored in order, so no
+# record can ever be there without its graph.
+TASKS = Stream("TASKS", ("task.*.*", "spec.*.*.*"), Storage.FILE, per_subject=HISTORY)
+BLOBS = Stream("BLOBS", ("blob.*.*.*", "asset.*.*"), Storage.FILE, per_subject=1)
+# Not the truth, only its delivery: what a restart of the server drops is sent again on the next report.
+WORK = Stream("WORK", ("work.*",), Storage.MEMORY, work_queue=True)
+REPORTS = Stream("REPORTS", ("report.*",), Storage.MEMORY, per_subject=1, max_age=REPORT_TTL)
+PROGRESS = Stream("PROGRESS", ("progress.*.*",), Storage.MEMORY, per_subject=1, max_age=timedelta(hours=1))
+
+ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS)

@@ -1,0 +1,79 @@
+"""Every subject of the mesh: how it is written and read. The only place that knows.
+
+task.<tenant>.<task_id>             the task log: one record a change           stream TASKS
+spec.<tenant>.<task_id>.<digest>    a task's graph                              stream TASKS
+work.<node>                         attempts handed to a node                   stream WORK
+report.<node>                       a node's reports                            stream REPORTS
+progress.<tenant>.<task_id>         latest progress of an attempt               stream PROGRESS
+blob.<tenant>.<sha256>.<index>      pieces of artifacts, assets and catalogs    stream BLOBS
+asset.<tenant>.<sha256>             what an asset is                            stream BLOBS
+preview.<tenant>.<task_id>          previews, never stored
+interest.<tenant>.<task_id>         somebody watches previews, never stored
+control.<node>                      orders to a node, repeated until obeyed, never stored
+"""
+
+from __future__ import annotations
+
+from comfymesh.tasks.record import Key
+
+ALL_TASKS = "task.>"
+ALL_REPORTS = "report.*"
+
+FLEET = "_fleet"
+"""Owner of blobs that belong to no tenant, such as catalogs. No tenant's name begins with an underscore."""
+
+
+def task(key: Key) -> str:
+    """Where a task's records are."""
+    return f"task.{key.tenant}.{key.task_id}"
+
+
+def spec(key: Key, digest: str) -> str:
+    """Where a task's graph is. The digest is in the name so that a repeated request can't overwrite another's graph."""
+    return f"spec.{key.tenant}.{key.task_id}.{digest}"
+
+
+def progress(key: Key) -> str:
+    """Where the progress of a task's attempts is told."""
+    return f"progress.{key.tenant}.{key.task_id}"
+
+
+def preview(key: Key) -> str:
+    """Where previews of a task flow while somebody watches."""
+    return f"preview.{key.tenant}.{key.task_id}"
+
+
+def interest(key: Key) -> str:
+    """Where watchers of previews make themselves known."""
+    return f"interest.{key.tenant}.{key.task_id}"
+
+
+def work(node: str) -> str:
+    """Where attempts for a node are."""
+    return f"work.{node}"
+
+
+def report(node: str) -> str:
+    """Where a node's reports are."""
+    return f"report.{node}"
+
+
+def control(node: str) -> str:
+    """Where orders to a node are given."""
+    return f"control.{node}"
+
+
+def blob(owner: str, sha256: str, index: int | str) -> str:
+    """Where a piece of a blob is; `*` for all pieces."""
+    return f"blob.{owner}.{sha256}.{index}"
+
+
+def asset(tenant: str, sha256: str) -> str:
+    """Where the description of an asset is."""
+    return f"asset.{tenant}.{sha256}"
+
+
+def parse_task(subject: str) -> Key:
+    """Whose task, and which, a subject of the log names."""
+    _, tenant, task_id = subject.split(".")
+    return Key(tenant, task_id)

@@ -1,0 +1,82 @@
+"""Resource names, such as `tasks/{task}`: how they are written and read. The only place that knows.
+
+Every part is also a token of a bus subject, so none can hold a dot, a blank or a wildcard.
+"""
+
+from __future__ import annotations
+
+import re
+
+_TASK = re.compile(r"tasks/([a-z][a-z0-9-]{0,62})")
+_TASK_ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_NODE = re.compile(r"nodes/([a-z0-9][a-z0-9-]{0,62})")
+_NODE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_ARTIFACT = re.compile(r"tasks/([a-z][a-z0-9-]{0,62})/artifacts/([0-9]{1,6})")
+_ASSET = re.compile(r"assets/([0-9a-f]{64})")
+
+
+class MalformedNameError(ValueError):
+    """The text is not a resource name of the kind that was asked for."""
+
+    def __init__(self, text: str, pattern: str) -> None:
+        self.text = text
+        self.pattern = pattern
+        super().__init__(f"{text[:128]!r} is not of the form {pattern}")
+
+
+def task(task_id: str) -> str:
+    """The name of a task."""
+    return f"tasks/{task_id}"
+
+
+def node(node_id: str) -> str:
+    """The name of a node."""
+    return f"nodes/{node_id}"
+
+
+def artifact(task_id: str, artifact_id: str) -> str:
+    """The name of an artifact."""
+    return f"tasks/{task_id}/artifacts/{artifact_id}"
+
+
+def asset(sha256: str) -> str:
+    """The name of an asset, which its content gives."""
+    return f"assets/{sha256}"
+
+
+def parse_task(name: str) -> str:
+    """The task id in `name`, or MalformedNameError."""
+    return _parse(_TASK, name, "tasks/{task}")[0]
+
+
+def parse_node(name: str) -> str:
+    """The node id in `name`, or MalformedNameError."""
+    return _parse(_NODE, name, "nodes/{node}")[0]
+
+
+def parse_artifact(name: str) -> tuple[str, str]:
+    """The task id and artifact id in `name`, or MalformedNameError."""
+    task_id, artifact_id = _parse(_ARTIFACT, name, "tasks/{task}/artifacts/{artifact}")
+    return task_id, artifact_id
+
+
+def parse_asset(name: str) -> str:
+    """The SHA-256 in `name`, or MalformedNameError."""
+    return _parse(_ASSET, name, "assets/{sha256}")[0]
+
+
+def is_task_id(text: str) -> bool:
+    """Whether `text` can be the last part of a task's name."""
+    return _TASK_ID.fullmatch(text) is not None
+
+
+def is_node_id(text: str) -> bool:
+    """Whether `text` can be the last part of a node's name."""
+    return _NODE_ID.fullmatch(text) is not None
+
+
+def _parse(pattern: re.Pattern[str], name: str, form: str) -> tuple[str, ...]:
+    match = pattern.fullmatch(name)
+    if match is None:
+        raise MalformedNameError(name, form)
+    return match.groups()

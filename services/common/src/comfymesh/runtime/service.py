@@ -1,0 +1,95 @@
+"""How a service's process runs: settings, logs, signals, an orderly stop, and an exit status that means something."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+from pydantic import ValidationError
+
+from comfymesh.runtime import logs
+from comfymesh.runtime.settings import ServiceSettings
+from comfymesh.telemetry import setup
+
+logger = logging.getLogger(__name__)
+
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 78
+"""EX_CONFIG of sysexits.h: a supervisor should not try again before somebody has changed the settings."""
+
+S = TypeVar("S", bound=ServiceSettings)
+T = TypeVar("T")
+
+
+class ServiceFailedError(Exception):
+    """The service can't go on; the message says why and what to do. Its supervisor may start it again."""
+
+
+class StoppedError(Exception):
+    """The stop was asked for while the service was still starting."""
+
+
+async def unless_stopped(stop: asyncio.Event, starting: Coroutine[Any, Any, T]) -> T:
+    """What `starting` answers; gives it up with StoppedError when `stop` is set first."""
+    task = asyncio.ensure_future(starting)
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise StoppedError
+    return await task
+
+
+def run(name: str, settings_type: type[S], serve: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
+    """Run a service until SIGTERM or SIGINT, then let it finish, and exit.
+
+    Args:
+        name: The service's name, for logs and telemetry.
+        settings_type: Its settings; read from the environment.
+        serve: Runs it. Is handed an event that is set when it should stop; returns when it has stopped.
+    """
+    try:
+        settings = settings_type()
+    except ValidationError as error:
+        sys.exit(_explain(name, error))
+    logs.set_up(name, settings.log_level)
+    telemetry = setup.start(name, settings.otlp_endpoint, settings.trace_ratio)
+    try:
+        uvloop.run(_serve(name, settings, serve))
+    except ServiceFailedError as error:
+        logger.critical("%s", error)
+        sys.exit(EXIT_FAILED)
+    finally:
+        telemetry.stop()
+
+
+async def _serve(name: str, settings: S, serve: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    serving = asyncio.ensure_future(serve(settings, stop))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not serving.done():
+        logger.info("%s is stopping", name, extra={"action": "stopping"})
+    with contextlib.suppress(StoppedError):
+        await serving
+    logger.info("%s has stopped", name, extra={"action": "stopped"})
+
+
+def _explain(name: str, error: ValidationError) -> int:
+    print(f"{name}: the settings are wrong:", file=sys.stderr)  # noqa: T201  # logs are not set up yet
+    for problem in error.errors():
+        variable = "COMFYMESH_" + "_".join(str(part) for part in problem["loc"]).upper()
+        print(f"  {variable}: {problem['msg']}", file=sys.stderr)  # noqa: T201
+    return EXIT_CONFIGURATION

@@ -1,0 +1,24 @@
+"""Settings that every service has. Each service adds its own in a class derived from this one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Read from environment variables with the prefix COMFYMESH_."""
+
+    model_config = SettingsConfigDict(env_prefix="COMFYMESH_", extra="ignore", frozen=True)
+
+    nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas.")
+    nats_replicas: int = Field(1, ge=1, le=5, description="Copies of each stream; 3 on a cluster of three servers.")
+    artifacts_url: str = Field(
+        "nats:",
+        description="Where artifacts are kept: `nats:` for NATS itself, or file:///..., s3://..., gs://..., az://...",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    otlp_endpoint: str = Field("", description="OTLP/gRPC endpoint for traces and metrics; none are sent when empty.")
+    trace_ratio: float = Field(1.0, ge=0, le=1, description="Share of new traces that are recorded.")

@@ -1,0 +1,217 @@
+"""Task records as protobuf messages and back. The only module that knows both forms."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from comfymesh import names
+from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.record import (
+    Artifact,
+    ArtifactKind,
+    Definition,
+    Failure,
+    Key,
+    ModelFile,
+    Requirements,
+    SpecRef,
+    State,
+    TaskError,
+    TaskRecord,
+)
+from comfymesh.v1 import error_reason_pb2, task_pb2
+from comfymesh.wire.v1 import task_record_pb2
+
+_STATES = {state: cast("task_pb2.Task.State", task_pb2.Task.State.Value(f"STATE_{state}")) for state in State}
+_STATE_OF = {number: state for state, number in _STATES.items()}
+_KINDS = {kind: cast("task_pb2.Artifact.Kind", task_pb2.Artifact.Kind.Value(f"KIND_{kind}")) for kind in ArtifactKind}
+_KIND_OF = {number: kind for kind, number in _KINDS.items()}
+_REASONS = {
+    failure: cast(
+        "error_reason_pb2.ErrorReason",
+        error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{failure}"),
+    )
+    for failure in FailureClass
+}
+_FAILURE_OF = {number: failure for failure, number in _REASONS.items()}
+_RETRYABLE = frozenset(
+    {FailureClass.DEVICE_FAULT, FailureClass.INSTANCE_LOST, FailureClass.NODE_LOST, FailureClass.OUTPUT_LOST},
+)
+
+
+def encode(record: TaskRecord) -> bytes:
+    """The record as bytes for the log."""
+    return to_message(record).SerializeToString()
+
+
+def decode(data: bytes) -> TaskRecord:
+    """The record in `data`.
+
+    Raises:
+        google.protobuf.message.DecodeError: `data` is not a task record.
+    """
+    return from_message(task_record_pb2.TaskRecord.FromString(data))
+
+
+def to_message(record: TaskRecord) -> task_record_pb2.TaskRecord:
+    """The record as a message; its `task` is what callers may see."""
+    definition = record.definition
+    message = task_record_pb2.TaskRecord(
+        task=_task(record),
+        tenant=definition.key.tenant,
+        task_id=definition.key.task_id,
+        request_digest=definition.request_digest,
+        spec=task_record_pb2.SpecRef(digest=definition.spec.digest, size_bytes=definition.spec.size_bytes),
+        requirements=task_record_pb2.Requirements(
+            node_classes=definition.requirements.node_classes,
+            models=[
+                task_record_pb2.ModelFile(node_class=model.node_class, input=model.input, name=model.name)
+                for model in definition.requirements.models
+            ],
+        ),
+        failures=[_failure(failure) for failure in record.failures],
+        event=record.event,
+        trace_parent=definition.trace_parent,
+    )
+    if record.not_before:
+        message.not_before.CopyFrom(timestamp(record.not_before))
+    return message
+
+
+def from_message(message: task_record_pb2.TaskRecord) -> TaskRecord:
+    """The record in a message."""
+    task = message.task
+    return TaskRecord(
+        definition=_definition(message),
+        state=_STATE_OF[task.state],
+        event=message.event,
+        update_time=seconds(task.update_time),
+        reason=task.state_reason,
+        attempt=task.attempt,
+        node=names.parse_node(task.node) if task.node else "",
+        instance=task.instance,
+        error=_error_of(task.error) if task.HasField("error") else None,
+        artifacts=tuple(_artifact_of(artifact) for artifact in task.artifacts),
+        failures=tuple(_failure_of(failure) for failure in message.failures),
+        not_before=seconds(message.not_before),
+        start_time=seconds(task.start_time) if task.HasField("start_time") else None,
+        end_time=seconds(task.end_time) if task.HasField("end_time") else None,
+    )
+
+
+def timestamp(moment: float) -> Timestamp:
+    """Seconds since the epoch as a protobuf timestamp, to the microsecond."""
+    whole, fraction = divmod(round(moment * 1_000_000), 1_000_000)
+    return Timestamp(seconds=whole, nanos=fraction * 1000)
+
+
+def seconds(moment: Timestamp) -> float:
+    """A protobuf timestamp as seconds since the epoch."""
+    return moment.seconds + moment.nanos / 1e9
+
+
+def _task(record: TaskRecord) -> task_pb2.Task:
+    definition = record.definition
+    task = task_pb2.Task(
+        name=names.task(definition.key.task_id),
+        display_name=definition.display_name,
+        priority=definition.priority,
+        labels=definition.labels,
+        max_retries=definition.max_retries,
+        allow_partial_outputs=definition.allow_partial_outputs,
+        state=_STATES[record.state],
+        state_reason=record.reason,
+        attempt=record.attempt,
+        node=names.node(record.node) if record.node else "",
+        instance=record.instance,
+        artifacts=[_artifact(definition.key.task_id, artifact) for artifact in record.artifacts],
+        create_time=timestamp(definition.create_time),
+        update_time=timestamp(record.update_time),
+        graph_digest=definition.spec.digest,
+    )
+    task.execution_timeout.FromMilliseconds(round(definition.execution_timeout * 1000))
+    if record.error is not None:
+        task.error.CopyFrom(_error(record.error))
+    if record.start_time is not None:
+        task.start_time.CopyFrom(timestamp(record.start_time))
+    if record.end_time is not None:
+        task.end_time.CopyFrom(timestamp(record.end_time))
+    return task
+
+
+def _definition(message: task_record_pb2.TaskRecord) -> Definition:
+    task = message.task
+    return Definition(
+        key=Key(message.tenant, message.task_id),
+        request_digest=message.request_digest,
+        spec=SpecRef(message.spec.digest, message.spec.size_bytes),
+        requirements=Requirements(
+            tuple(message.requirements.node_classes),
+            tuple(ModelFile(m.node_class, m.input, m.name) for m in message.requirements.models),
+        ),
+        create_time=seconds(task.create_time),
+        display_name=task.display_name,
+        priority=task.priority,
+        labels=dict(task.labels),
+        execution_timeout=task.execution_timeout.ToMilliseconds() / 1000,
+        max_retries=task.max_retries,
+        allow_partial_outputs=task.allow_partial_outputs,
+        trace_parent=message.trace_parent,
+    )
+
+
+def _error(error: TaskError) -> task_pb2.TaskError:
+    return task_pb2.TaskError(
+        reason=_REASONS[error.failure],
+        message=error.message,
+        metadata=error.metadata,
+        traceback=error.traceback,
+        retryable=error.failure in _RETRYABLE,
+    )
+
+
+def _error_of(message: task_pb2.TaskError) -> TaskError:
+    return TaskError(_FAILURE_OF[message.reason], message.message, dict(message.metadata), message.traceback)
+
+
+def _failure(failure: Failure) -> task_record_pb2.Failure:
+    return task_record_pb2.Failure(
+        attempt=failure.attempt,
+        node=failure.node,
+        instance=failure.instance,
+        reason=_REASONS[failure.failure],
+        time=timestamp(failure.time),
+    )
+
+
+def _failure_of(message: task_record_pb2.Failure) -> Failure:
+    failure = _FAILURE_OF[message.reason]
+    return Failure(message.attempt, message.node, message.instance, failure, seconds(message.time))
+
+
+def _artifact(task_id: str, artifact: Artifact) -> task_pb2.Artifact:
+    return task_pb2.Artifact(
+        name=names.artifact(task_id, artifact.artifact_id),
+        filename=artifact.filename,
+        media_type=artifact.media_type,
+        size_bytes=artifact.size_bytes,
+        sha256=artifact.sha256,
+        graph_node=artifact.graph_node,
+        output_key=artifact.output_key,
+        kind=_KINDS[artifact.kind],
+    )
+
+
+def _artifact_of(message: task_pb2.Artifact) -> Artifact:
+    return Artifact(
+        artifact_id=names.parse_artifact(message.name)[1],
+        filename=message.filename,
+        media_type=message.media_type,
+        size_bytes=message.size_bytes,
+        sha256=message.sha256,
+        graph_node=message.graph_node,
+        output_key=message.output_key,
+        kind=_KIND_OF[message.kind],
+    )

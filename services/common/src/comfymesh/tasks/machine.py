@@ -1,0 +1,128 @@
+"""The one place that knows how a task changes: the table of transitions, and the function that applies them.
+
+QUEUED -> ASSIGNED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED, with CANCELLING between, and the ways back to
+QUEUED. Who appends which event is written in docs/states.md; nothing here knows of processes, clocks or the bus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from comfymesh.tasks import retry
+from comfymesh.tasks.events import (
+    Assigned,
+    AttemptFailed,
+    Cancelled,
+    CancelRequested,
+    Event,
+    Released,
+    Started,
+    Succeeded,
+)
+from comfymesh.tasks.record import FINAL, Definition, Failure, State, TaskRecord
+
+TRANSITIONS: dict[tuple[State, type[Event]], tuple[State, ...]] = {
+    (State.QUEUED, Assigned): (State.ASSIGNED,),
+    (State.QUEUED, CancelRequested): (State.CANCELLED,),
+    (State.ASSIGNED, Started): (State.RUNNING,),
+    (State.ASSIGNED, Released): (State.QUEUED,),
+    (State.ASSIGNED, AttemptFailed): (State.QUEUED, State.FAILED),
+    (State.ASSIGNED, CancelRequested): (State.CANCELLING,),
+    (State.RUNNING, Succeeded): (State.SUCCEEDED,),
+    (State.RUNNING, AttemptFailed): (State.QUEUED, State.FAILED),
+    (State.RUNNING, CancelRequested): (State.CANCELLING,),
+    (State.CANCELLING, Cancelled): (State.CANCELLED,),
+    # Whatever ended the attempt, it has ended, and nobody wants another one.
+    (State.CANCELLING, AttemptFailed): (State.CANCELLED,),
+    (State.CANCELLING, Released): (State.CANCELLED,),
+}
+"""Which event may happen in which state, and the states that can follow. What is not here is illegal."""
+
+
+class IllegalTransitionError(Exception):
+    """The event can't happen to a task in this state; the record was left as it is."""
+
+    def __init__(self, record: TaskRecord, event: Event) -> None:
+        self.record = record
+        self.event = event
+        super().__init__(f"{type(event).__name__} can't happen to task {record.key.task_id}, which is {record.state}")
+
+
+def create(definition: Definition) -> TaskRecord:
+    """The first record of a task."""
+    return TaskRecord(
+        definition=definition,
+        state=State.QUEUED,
+        event="Created",
+        update_time=definition.create_time,
+        reason="waiting for a slot",
+    )
+
+
+def allows(record: TaskRecord, event: type[Event]) -> bool:
+    """Whether `event` may happen to the task as it stands."""
+    return (record.state, event) in TRANSITIONS
+
+
+def apply(record: TaskRecord, event: Event, now: float) -> TaskRecord:
+    """The record after `event` at `now` (seconds since the epoch).
+
+    Raises:
+        IllegalTransitionError: the table has no such transition.
+    """
+    if not allows(record, type(event)):
+        raise IllegalTransitionError(record, event)
+    changed = _change(record, event, now)
+    ended = now if changed.state in FINAL else None
+    return replace(changed, event=type(event).__name__, update_time=now, end_time=ended)
+
+
+def _change(record: TaskRecord, event: Event, now: float) -> TaskRecord:
+    match event:
+        case Assigned():
+            return _assigned(record, event)
+        case Started():
+            return replace(record, state=State.RUNNING, start_time=now, reason=f"running on {record.node}")
+        case Succeeded():
+            return replace(record, state=State.SUCCEEDED, artifacts=event.artifacts, error=None, reason="")
+        case AttemptFailed():
+            return _failed(record, event, now)
+        case Released():
+            return _released(record, event)
+        case CancelRequested():
+            state = State.CANCELLED if record.state is State.QUEUED else State.CANCELLING
+            return replace(record, state=state, reason=event.reason or "cancelled by the caller")
+        case Cancelled():
+            return replace(record, state=State.CANCELLED)
+
+
+def _assigned(record: TaskRecord, event: Assigned) -> TaskRecord:
+    return replace(
+        record,
+        state=State.ASSIGNED,
+        attempt=record.attempt + 1,
+        node=event.node,
+        instance=event.instance,
+        start_time=None,
+        not_before=0.0,
+        reason=f"assigned to {event.node}",
+    )
+
+
+def _released(record: TaskRecord, event: Released) -> TaskRecord:
+    if record.state is State.CANCELLING:
+        return replace(record, state=State.CANCELLED)
+    return replace(record, state=State.QUEUED, reason=event.reason)
+
+
+def _failed(record: TaskRecord, event: AttemptFailed, now: float) -> TaskRecord:
+    if record.state is State.CANCELLING:
+        return replace(record, state=State.CANCELLED)
+    failure = Failure(record.attempt, record.node, record.instance, event.error.failure, now)
+    record = replace(record, failures=(*record.failures, failure), error=event.error)
+    what = f"attempt {record.attempt}: {event.error.failure}: {event.error.message}"
+    match retry.decide(record.key, record.failures, record.definition.max_retries):
+        case retry.Retry(not_before):
+            return replace(record, state=State.QUEUED, not_before=not_before, reason=f"to be tried again after {what}")
+        case retry.GiveUp(reason):
+            return replace(record, state=State.FAILED, reason=f"{what} ({reason})")

@@ -1,0 +1,166 @@
+"""What the log says of a task: plain values, without IO and without protobuf."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from comfymesh.tasks.failures import FailureClass
+
+_PROMPT_NAMESPACE = UUID("6f3c1f0e-5d0c-5b8e-9a55-0c8f5e1f7a21")
+
+
+class State(StrEnum):
+    """Where a task stands. Values match `comfymesh.v1.Task.State`."""
+
+    QUEUED = "QUEUED"
+    ASSIGNED = "ASSIGNED"
+    RUNNING = "RUNNING"
+    CANCELLING = "CANCELLING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+
+FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.EXPIRED})
+"""States that nothing leaves."""
+
+HELD = frozenset({State.ASSIGNED, State.RUNNING, State.CANCELLING})
+"""States in which a node holds an attempt of the task."""
+
+
+class ArtifactKind(StrEnum):
+    """Whether ComfyUI saved an output or made it as a preview. Values match `comfymesh.v1.Artifact.Kind`."""
+
+    OUTPUT = "OUTPUT"
+    TEMP = "TEMP"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Names a task within the mesh."""
+
+    tenant: str
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpecRef:
+    """Points to a task's graph: SHA-256 (hex) and size in bytes of its text."""
+
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model file as a graph names it: the loader's class, its input, the file."""
+
+    node_class: str
+    input: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What an instance must offer to run a graph: node classes and model files."""
+
+    node_classes: tuple[str, ...] = ()
+    models: tuple[ModelFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A stored output; `sha256` is the hex digest of its bytes and its address in the artifact store."""
+
+    artifact_id: str
+    filename: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+    graph_node: str
+    output_key: str
+    kind: ArtifactKind
+
+
+@dataclass(frozen=True, slots=True)
+class TaskError:
+    """Why an attempt failed. Texts may come from ComfyUI and are hostile."""
+
+    failure: FailureClass
+    message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed attempt: which, where, how, when (seconds since the epoch)."""
+
+    attempt: int
+    node: str
+    instance: str
+    failure: FailureClass
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """The part of a task that never changes. Times in seconds, `create_time` since the epoch.
+
+    `trace_parent` is the W3C trace context of the call that created the task, empty where it was not traced.
+    """
+
+    key: Key
+    request_digest: str
+    spec: SpecRef
+    requirements: Requirements
+    create_time: float
+    display_name: str = ""
+    priority: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    execution_timeout: float = 3600.0
+    max_retries: int = 0
+    allow_partial_outputs: bool = False
+    trace_parent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """A task after a change. Times in seconds since the epoch; `event` names what made the change."""
+
+    definition: Definition
+    state: State
+    event: str
+    update_time: float
+    reason: str = ""
+    attempt: int = 0
+    node: str = ""
+    instance: str = ""
+    error: TaskError | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    not_before: float = 0.0
+    start_time: float | None = None
+    end_time: float | None = None
+
+    @property
+    def key(self) -> Key:
+        """Whose task it is, and which."""
+        return self.definition.key
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can change the task any more."""
+        return self.state in FINAL
+
+
+def prompt_id(key: Key, attempt: int) -> str:
+    """The id under which an attempt is submitted to ComfyUI.
+
+    Derived, not drawn: after any lost answer the agent can find out whether this very attempt was submitted.
+    """
+    return str(uuid5(_PROMPT_NAMESPACE, f"{key.tenant}/{key.task_id}/{attempt}"))

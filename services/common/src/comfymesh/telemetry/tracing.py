@@ -1,0 +1,23 @@
+"""Spans of one task across processes. The context travels in the task's record, so it outlives any process."""
+
+from __future__ import annotations
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+tracer = trace.get_tracer("comfymesh")
+
+
+def current() -> str:
+    """The present span as a W3C `traceparent`; empty where nothing is recorded."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+def parent(trace_parent: str) -> Context | None:
+    """The context that a `traceparent` describes, as a parent for spans; None for an empty one."""
+    return _PROPAGATOR.extract({"traceparent": trace_parent}) if trace_parent else None
