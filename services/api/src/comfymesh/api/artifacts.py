@@ -1,0 +1,40 @@
+"""Artifacts of tasks: found by name, read in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from comfymesh import names
+from comfymesh.api.errors import RefusedError, Violation, not_found
+from comfymesh.artifacts.store import BlobStore
+from comfymesh.bus.tasklog import TaskLog
+from comfymesh.tasks.record import Key
+from comfymesh.v1 import task_pb2
+
+
+class Artifacts:
+    """Reads artifacts from the store."""
+
+    def __init__(self, log: TaskLog, store: BlobStore) -> None:
+        self._log = log
+        self._store = store
+
+    async def find(self, tenant: str, name: str) -> task_pb2.Artifact:
+        """The artifact of that name.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        task_id, _ = names.parse_artifact(name)
+        stored = await self._log.get(Key(tenant, task_id))
+        found = next((a for a in stored.task.artifacts if a.name == name), None) if stored else None
+        if found is None:
+            raise not_found("artifact", name)
+        return found
+
+    def read(self, tenant: str, artifact: task_pb2.Artifact, offset_bytes: int = 0) -> AsyncIterator[bytes]:
+        """Its bytes from `offset_bytes` on."""
+        if not 0 <= offset_bytes <= artifact.size_bytes:
+            violation = Violation("offset_bytes", f"{offset_bytes} is not between 0 and {artifact.size_bytes}")
+            raise RefusedError("INPUT_INVALID", f"offset_bytes: {violation.description}", violations=[violation])
+        return self._store.read(tenant, artifact.sha256, artifact.size_bytes, offset_bytes)

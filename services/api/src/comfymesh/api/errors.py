@@ -1,0 +1,176 @@
+"""Refusals: what went wrong, for people and for machines, and the one table that turns it into a gRPC status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from google.protobuf import any_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc import StatusCode
+
+from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
+from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
+from comfymesh.names import MalformedNameError
+from comfymesh.v1.error_reason_pb2 import ErrorReason
+
+DOMAIN = "comfymesh"
+
+_CODES = {
+    "INPUT_INVALID": StatusCode.INVALID_ARGUMENT,
+    "GRAPH_UNPARSABLE": StatusCode.INVALID_ARGUMENT,
+    "MESSAGE_TOO_LARGE": StatusCode.RESOURCE_EXHAUSTED,
+    "INVALID_WORKFLOW": StatusCode.INVALID_ARGUMENT,
+    "PARTIAL_OUTPUTS": StatusCode.INVALID_ARGUMENT,
+    "PAGE_TOKEN_INVALID": StatusCode.INVALID_ARGUMENT,
+    "REQUEST_ID_REUSED": StatusCode.INVALID_ARGUMENT,
+    "TASK_NOT_FOUND": StatusCode.NOT_FOUND,
+    "ASSET_NOT_FOUND": StatusCode.NOT_FOUND,
+    "ARTIFACT_NOT_FOUND": StatusCode.NOT_FOUND,
+    "NODE_NOT_FOUND": StatusCode.NOT_FOUND,
+    "TASK_ALREADY_EXISTS": StatusCode.ALREADY_EXISTS,
+    "TASK_ALREADY_FINISHED": StatusCode.FAILED_PRECONDITION,
+    "NO_FEASIBLE_NODE": StatusCode.FAILED_PRECONDITION,
+    "BUS_UNAVAILABLE": StatusCode.UNAVAILABLE,
+    "SERVER_DRAINING": StatusCode.UNAVAILABLE,
+    "CONTENT_MISMATCH": StatusCode.INVALID_ARGUMENT,
+    "INTERNAL": StatusCode.INTERNAL,
+}
+"""The status code of each reason with which a call can be refused."""
+
+
+_RESOURCE_TYPES = {
+    "tasks": "comfymesh.v1.Task",
+    "assets": "comfymesh.v1.Asset",
+    "artifacts": "comfymesh.v1.Artifact",
+    "nodes": "comfymesh.v1.Node",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One wrong field: its path in the request, what is wrong with it and what to do."""
+
+    field: str
+    description: str
+
+
+@dataclass(slots=True)
+class RefusedError(Exception):
+    """A call that is refused.
+
+    Attributes:
+        reason: A value of ErrorReason without its prefix.
+        message: What was tried, what is wrong, what to do.
+        metadata: Everything variable in the message.
+        violations: Every wrong field of the request.
+        resource: Name of the resource that the refusal is about.
+        retry_after: When trying again may help, in seconds; None where it does not.
+        code: The status code, where the reason alone does not say.
+    """
+
+    reason: str
+    message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    violations: Sequence[Violation] = ()
+    resource: str = ""
+    retry_after: float | None = None
+    code: StatusCode | None = None
+
+    @property
+    def status_code(self) -> StatusCode:
+        """The gRPC status code."""
+        return self.code or _CODES[self.reason]
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+def invalid(violations: Sequence[Violation]) -> RefusedError:
+    """A request with wrong fields."""
+    count = len(violations)
+    problems = "; ".join(f"{v.field}: {v.description}" for v in violations[:3])
+    more = f"; and {count - 3} more" if count > 3 else ""
+    return RefusedError("INPUT_INVALID", f"the request is not valid: {problems}{more}", violations=violations)
+
+
+def not_found(kind: str, name: str) -> RefusedError:
+    """A resource that does not exist; `kind` is task, asset, artifact or node."""
+    message = f"there is no {kind} {name}; check the name, and that the {kind} has not been removed"
+    return RefusedError(f"{kind.upper()}_NOT_FOUND", message, {kind: name}, resource=name)
+
+
+def draining() -> RefusedError:
+    """The server is stopping."""
+    return RefusedError(
+        "SERVER_DRAINING", "this server is stopping; try again, streams with their token", retry_after=0.5
+    )
+
+
+def refusal(error: Exception) -> RefusedError | None:
+    """What the caller is told of a domain error; None for one that is a defect of ours."""
+    match error:
+        case RefusedError():
+            return error
+        case MalformedNameError():
+            return invalid([Violation("name", str(error))])
+        case BusUnavailableError():
+            message = "the message bus did not confirm; nothing was promised, try again with the same request ID"
+            return RefusedError("BUS_UNAVAILABLE", message, retry_after=1.0)
+        case StoreUnavailableError():
+            return RefusedError("BUS_UNAVAILABLE", f"the artifact store did not answer: {error}", retry_after=1.0)
+        case BlobMissingError():
+            return RefusedError("ARTIFACT_NOT_FOUND", f"{error}; it was removed, or the store lost it")
+        case MessageTooLargeError():
+            return RefusedError("MESSAGE_TOO_LARGE", str(error))
+        case _:
+            return None
+
+
+def to_status(error: RefusedError) -> status_pb2.Status:
+    """The refusal as google.rpc.Status, with details."""
+    code: int = error.status_code.value[0]
+    return status_pb2.Status(code=code, message=error.message, details=[_packed(detail) for detail in _details(error)])
+
+
+def _details(error: RefusedError) -> list[Message]:
+    assert f"ERROR_REASON_{error.reason}" in ErrorReason.keys()  # noqa: SIM118  # an enum of protobuf is not iterable
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata)),
+    ]
+    if error.violations:
+        fields = [
+            error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
+            for violation in error.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=fields))
+    if error.resource:
+        details.append(_about_resource(error))
+    if error.retry_after is not None:
+        delay = Duration()
+        delay.FromMilliseconds(round(error.retry_after * 1000))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return details
+
+
+def _about_resource(error: RefusedError) -> Message:
+    kind = _RESOURCE_TYPES.get(error.resource.rpartition("/")[0].rpartition("/")[2], "")
+    detail: Message
+    if error.status_code is StatusCode.FAILED_PRECONDITION:
+        violation = error_details_pb2.PreconditionFailure.Violation(
+            type=error.reason, subject=error.resource, description=error.message
+        )
+        detail = error_details_pb2.PreconditionFailure(violations=[violation])
+    else:
+        detail = error_details_pb2.ResourceInfo(
+            resource_type=kind, resource_name=error.resource, description=error.message
+        )
+    return detail
+
+
+def _packed(detail: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed

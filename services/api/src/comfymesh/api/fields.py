@@ -1,0 +1,94 @@
+"""What the fields of a new task must be like. All violations at once. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from uuid import UUID
+
+from comfymesh import names
+from comfymesh.api.errors import Violation
+from comfymesh.v1 import task_pb2
+
+DEFAULT_TIMEOUT = 3600.0
+
+_MAX_TIMEOUT = 24 * 3600.0
+_MAX_LABELS = 32
+_LABEL_KEY = re.compile(r"[a-z0-9][a-z0-9_./-]{0,62}")
+_MAX_LABEL_VALUE = 128
+_MAX_DISPLAY_NAME = 128
+_MAX_PRIORITY = 100
+_MAX_RETRIES = 10
+_INPUT = re.compile(r"[^.]{1,128}\..{1,128}", re.DOTALL)
+
+
+def violations(task: task_pb2.Task, task_id: str, request_id: str) -> list[Violation]:
+    """Everything that is wrong with a request to create `task`, its graph apart."""
+    return [*_ids(task_id, request_id), *_labels(task), *_numbers(task), *_inputs(task), *_texts(task)]
+
+
+def execution_timeout(task: task_pb2.Task) -> float:
+    """How long an attempt may execute, in seconds."""
+    return task.execution_timeout.ToMilliseconds() / 1000 if task.HasField("execution_timeout") else DEFAULT_TIMEOUT
+
+
+def _ids(task_id: str, request_id: str) -> Iterator[Violation]:
+    if task_id and not names.is_task_id(task_id):
+        yield Violation("task_id", "must be 1 to 63 characters out of a-z0-9- and begin with a letter")
+    if request_id and not _is_uuid(request_id):
+        yield Violation("request_id", "must be a UUID such as 123e4567-e89b-42d3-a456-426614174000")
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _labels(task: task_pb2.Task) -> Iterator[Violation]:
+    if len(task.labels) > _MAX_LABELS:
+        yield Violation("task.labels", f"has {len(task.labels)} entries, at most {_MAX_LABELS} are allowed")
+    for key, value in task.labels.items():
+        if not _LABEL_KEY.fullmatch(key):
+            yield Violation(f"task.labels[{key[:64]}]", "the key must be 1 to 63 characters out of a-z0-9_.-/")
+        if len(value) > _MAX_LABEL_VALUE:
+            yield Violation(
+                f"task.labels[{key[:64]}]", f"the value has {len(value)} characters, at most 128 are allowed"
+            )
+
+
+def _numbers(task: task_pb2.Task) -> Iterator[Violation]:
+    if abs(task.priority) > _MAX_PRIORITY:
+        yield Violation("task.priority", f"{task.priority} is not between -{_MAX_PRIORITY} and {_MAX_PRIORITY}")
+    if not 0 <= task.max_retries <= _MAX_RETRIES:
+        yield Violation("task.max_retries", f"{task.max_retries} is not between 0 and {_MAX_RETRIES}")
+    if task.HasField("execution_timeout") and not 0 < execution_timeout(task) <= _MAX_TIMEOUT:
+        yield Violation("task.execution_timeout", "must be above 0 and at most 24 hours")
+
+
+def _inputs(task: task_pb2.Task) -> Iterator[Violation]:
+    for path, value in task.inputs.items():
+        field = f"task.inputs[{path[:128]}]"
+        kind = value.WhichOneof("kind")
+        if not _INPUT.fullmatch(path):
+            yield Violation(field, "the key must be {graph node id}.{input name}, for instance 3.seed")
+        if kind is None:
+            yield Violation(field, "has no value")
+        elif kind == "asset" and not _is_asset(value.asset):
+            yield Violation(field, f"{value.asset[:80]!r} is not of the form assets/{{sha256}}")
+
+
+def _is_asset(name: str) -> bool:
+    try:
+        names.parse_asset(name)
+    except names.MalformedNameError:
+        return False
+    return True
+
+
+def _texts(task: task_pb2.Task) -> Iterator[Violation]:
+    if len(task.display_name) > _MAX_DISPLAY_NAME:
+        yield Violation("task.display_name", f"has {len(task.display_name)} characters, at most 128 are allowed")
+    if not task.graph_json:
+        yield Violation("task.graph_json", "is required: a ComfyUI workflow, exported in API format")

@@ -1,0 +1,137 @@
+"""The fleet as its reports show it, with the catalogs that its instances offer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from comfymesh import names
+from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog
+from comfymesh.artifacts.store import BlobStore
+from comfymesh.bus import streams, subjects
+from comfymesh.bus.port import Bus, CaughtUp, Message
+from comfymesh.graphs import Catalog
+from comfymesh.runtime.background import Background
+from comfymesh.tasks.codec import timestamp
+from comfymesh.v1 import node_pb2
+from comfymesh.wire.v1 import node_report_pb2, spec_pb2
+
+logger = logging.getLogger(__name__)
+
+_FORGET_AFTER = 3600.0
+_RETRY_WAIT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What an instance offers: which it is, why it does not serve (empty where it does), its catalog if known."""
+
+    node: str
+    instance: str
+    trouble: str
+    catalog: Catalog | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    report: node_report_pb2.NodeReport
+    time: float
+
+
+class FleetView:
+    """Follows the reports.
+
+    Args:
+        bus: Where reports come from.
+        store: Where catalogs are.
+        clock: Answers seconds since the epoch.
+    """
+
+    def __init__(self, bus: Bus, store: BlobStore, clock: Callable[[], float]) -> None:
+        self._bus = bus
+        self._store = store
+        self._clock = clock
+        self._nodes: dict[str, _Seen] = {}
+        self._catalogs: dict[str, Catalog] = {}
+        self._reading: set[str] = set()
+
+    async def follow(self, background: Background) -> None:
+        """Take in reports for ever; catalogs are read in `background`."""
+        async for item in self._bus.tail(streams.REPORTS, subjects.ALL_REPORTS):
+            if not isinstance(item, CaughtUp):
+                self._take(item, background)
+
+    def nodes(self) -> list[node_pb2.Node]:
+        """Every node seen within the last hour, by name."""
+        now = self._clock()
+        self._nodes = {name: seen for name, seen in self._nodes.items() if now - seen.time < _FORGET_AFTER}
+        return [_node(self._nodes[name], now) for name in sorted(self._nodes)]
+
+    def node(self, name: str) -> node_pb2.Node | None:
+        """One node."""
+        seen = self._nodes.get(name)
+        return _node(seen, self._clock()) if seen else None
+
+    def offers(self) -> list[Offer]:
+        """What each instance of each node offers, whether it serves now or not."""
+        return [
+            Offer(node.name, instance.name, _trouble(node, instance), self._catalog(node.name, instance.name))
+            for node in self.nodes()
+            for instance in node.instances
+        ]
+
+    def _catalog(self, node: str, instance: str) -> Catalog | None:
+        report = self._nodes[node].report
+        digests = (offer.catalog.sha256 for offer in report.offers if offer.instance == instance)
+        return self._catalogs.get(next(digests, ""))
+
+    def _take(self, item: Message, background: Background) -> None:
+        try:
+            report = node_report_pb2.NodeReport.FromString(item.data)
+            node = names.parse_node(report.node.name)
+        except (DecodeError, names.MalformedNameError) as error:
+            logger.warning("a report on %s can't be read: %s", item.subject, error)
+            return
+        if item.subject != subjects.report(node):
+            return
+        self._nodes[report.node.name] = _Seen(report, item.time)
+        for offer in report.offers:
+            digest = offer.catalog.sha256
+            if digest and digest not in self._catalogs and digest not in self._reading:
+                self._reading.add(digest)
+                background.spawn(self._read(offer.catalog), "catalog reader")
+
+    async def _read(self, blob: spec_pb2.BlobRef) -> None:
+        while True:
+            try:
+                self._catalogs[blob.sha256] = await read_catalog(self._store, blob)
+            except CatalogMissingError as error:
+                logger.warning("can't read a catalog, will try again: %s", error)
+                await asyncio.sleep(_RETRY_WAIT)
+            else:
+                self._reading.discard(blob.sha256)
+                return
+
+
+def _node(seen: _Seen, now: float) -> node_pb2.Node:
+    node = node_pb2.Node()
+    node.CopyFrom(seen.report.node)
+    lost = now - seen.time >= streams.REPORT_TTL.total_seconds()
+    node.state = node_pb2.Node.STATE_UNREACHABLE if lost else node_pb2.Node.STATE_ACTIVE
+    node.last_report_time.CopyFrom(timestamp(seen.time))
+    return node
+
+
+def _trouble(node: node_pb2.Node, instance: node_pb2.Instance) -> str:
+    if node.state != node_pb2.Node.STATE_ACTIVE:
+        return "its node does not report"
+    if node.availability != node_pb2.Node.AVAILABILITY_OPEN:
+        return "its node takes no new work"
+    if instance.state in {node_pb2.Instance.STATE_READY, node_pb2.Instance.STATE_BUSY}:
+        return ""
+    name = node_pb2.Instance.State.Name(instance.state).removeprefix("STATE_")
+    return f"{name}: {instance.state_reason}" if instance.state_reason else name

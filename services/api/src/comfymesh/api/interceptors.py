@@ -1,0 +1,85 @@
+"""One interceptor for every method: a span, and domain errors turned into a status. Servicers only raise."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+import grpc
+from opentelemetry.trace import SpanKind, format_trace_id, get_current_span
+
+from comfymesh.api.errors import RefusedError, refusal, to_status
+from comfymesh.telemetry import tracing
+
+logger = logging.getLogger(__name__)
+
+Handler = grpc.RpcMethodHandler[Any, Any]
+
+_DETAILS = "grpc-status-details-bin"
+_TRACE_PARENT = "traceparent"
+
+
+class Edge(grpc.aio.ServerInterceptor[Any, Any]):
+    """Wraps every handler."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """See grpc.aio.ServerInterceptor."""
+        handler = await continuation(handler_call_details)
+        if handler is None:  # type: ignore[redundant-expr]  # the stubs do not know of unknown methods
+            return handler  # type: ignore[unreachable]
+        method = handler_call_details.method.lstrip("/")
+        if handler.response_streaming:
+            return _streaming(handler, method)
+        return _unary(handler, method)
+
+
+def _unary(handler: Any, method: str) -> Handler:  # noqa: ANN401  # grpc's handlers carry no types
+    inner = handler.unary_unary or handler.stream_unary
+
+    async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
+        async with _edge(context, method):
+            return await inner(request, context)
+
+    make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+    return make(call, handler.request_deserializer, handler.response_serializer)
+
+
+def _streaming(handler: Any, method: str) -> Handler:  # noqa: ANN401
+    inner = handler.unary_stream or handler.stream_stream
+
+    async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
+        async with _edge(context, method):
+            async for response in inner(request, context):
+                yield response
+
+    make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+    return make(call, handler.request_deserializer, handler.response_serializer)
+
+
+@asynccontextmanager
+async def _edge(context: grpc.aio.ServicerContext[Any, Any], method: str) -> AsyncIterator[None]:
+    metadata: Mapping[str, Any] = dict(context.invocation_metadata() or ())
+    parent = tracing.parent(str(metadata.get(_TRACE_PARENT, "")))
+    with tracing.tracer.start_as_current_span(method, context=parent, kind=SpanKind.SERVER):
+        try:
+            yield
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:  # the edge of the process: whatever it is, the caller gets a status
+            await _abort(context, method, error)
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], method: str, error: Exception) -> NoReturn:
+    refused = refusal(error)
+    if refused is None:
+        trace_id = format_trace_id(get_current_span().get_span_context().trace_id)
+        logger.error("%s ended by a defect", method, exc_info=error, extra={"trace_id": trace_id})
+        refused = RefusedError("INTERNAL", f"a defect of the server, reported as {trace_id}", {"trace_id": trace_id})
+    status = to_status(refused)
+    await context.abort(refused.status_code, refused.message, ((_DETAILS, status.SerializeToString()),))

@@ -1,0 +1,66 @@
+"""The API's process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+
+from comfymesh.api.artifacts import Artifacts
+from comfymesh.api.asset_service import AssetService
+from comfymesh.api.assets import Assets
+from comfymesh.api.creation import Creation
+from comfymesh.api.fleet import FleetView
+from comfymesh.api.fleet_service import FleetService
+from comfymesh.api.hub import Hub
+from comfymesh.api.readmodel import ReadModel
+from comfymesh.api.server import Services, serving
+from comfymesh.api.settings import ApiSettings
+from comfymesh.api.task_service import TaskService
+from comfymesh.api.watching import Watching
+from comfymesh.artifacts.store import open_store
+from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.tasklog import TaskLog
+from comfymesh.graphs import DEFAULT_LIMITS
+from comfymesh.runtime import service
+from comfymesh.runtime.background import Background
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set."""
+    opening = JetStreamBus.open(settings.nats_url, "api", replicas=settings.nats_replicas)
+    async with await service.unless_stopped(stop, opening) as bus, Background() as background:
+        store = open_store(settings.artifacts_url, bus)
+        log, model = TaskLog(bus), ReadModel()
+        hub, fleet = Hub(model), FleetView(bus, store, time.time)
+        background.spawn(fleet.follow(background), "fleet view")
+        background.spawn(hub.follow(log.changes()), "task hub")
+        # Nothing is listed or watched from a model that has not read the log.
+        await service.unless_stopped(stop, hub.ready.wait())
+
+        assets = Assets(bus, store, time.time, settings.api_max_asset_bytes)
+        artifacts = Artifacts(log, store)
+        limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
+        creation = Creation(fleet, assets, store, time.time, limits, settings.api_settle_seconds)
+        watching = Watching(hub, log, bus, model, settings.api_heartbeat_seconds)
+        services = Services(
+            TaskService(log, creation, hub, watching, model, artifacts),
+            AssetService(assets, artifacts),
+            FleetService(fleet),
+        )
+        async with serving(settings.api_listen, services) as server:
+            logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
+            try:
+                await service.until(stop, background.failed)
+            finally:
+                hub.drain()
+                await server.drain(settings.api_drain_seconds)
+                model.close()
+
+
+def main() -> None:
+    """Entry point of `comfymesh-api`."""
+    service.run("api", ApiSettings, serve)

@@ -1,0 +1,55 @@
+"""Page sizes and page tokens, the same for every list."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+
+from google.protobuf.message import Message
+
+from comfymesh.api.errors import RefusedError, Violation, invalid
+
+DEFAULT_SIZE = 50
+MAX_SIZE = 1000
+
+
+def size(asked: int) -> int:
+    """The page size to use for what was asked; refuses negative ones."""
+    if asked < 0:
+        raise invalid([Violation("page_size", f"{asked} is negative; leave it out for {DEFAULT_SIZE}")])
+    return min(asked or DEFAULT_SIZE, MAX_SIZE)
+
+
+def make_token(request: Message, place: list[str | float]) -> str:
+    """A token for what follows `place`, bound to everything in the request but its page fields."""
+    text = json.dumps([_fingerprint(request), *place])
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def read_token(request: Message, token: str, length: int) -> list[str | float]:
+    """The `length` parts of the place that a token holds; refuses tokens that were not made for such a request."""
+    try:
+        fingerprint, *parts = json.loads(base64.urlsafe_b64decode(token.encode("ascii", "strict")))
+    except (ValueError, TypeError):
+        raise _refused("was not made by this method") from None
+    if fingerprint != _fingerprint(request):
+        raise _refused("was made for other arguments")
+    place = [part for part in parts if isinstance(part, str | int | float)]
+    if len(place) != length or len(parts) != length:
+        raise _refused("was not made by this method")
+    return place
+
+
+def _refused(why: str) -> RefusedError:
+    message = f"the page token {why}; begin again without one"
+    return RefusedError("PAGE_TOKEN_INVALID", message, violations=[Violation("page_token", message)])
+
+
+def _fingerprint(request: Message) -> str:
+    bare = type(request)()
+    bare.CopyFrom(request)
+    bare.ClearField("page_token")
+    bare.ClearField("page_size")
+    named = type(request).__name__.encode() + bare.SerializeToString(deterministic=True)
+    return hashlib.sha256(named).hexdigest()[:16]

@@ -1,0 +1,121 @@
+"""The tasks of the mesh in a form that can be searched. Built anew from the log by each replica; nothing is kept.
+
+The only module that knows SQLite.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from comfymesh.bus.tasklog import Stored
+from comfymesh.tasks.codec import seconds
+from comfymesh.tasks.record import Key
+from comfymesh.v1 import task_pb2
+
+_SCHEMA = """
+CREATE TABLE tasks (
+    tenant TEXT NOT NULL, task_id TEXT NOT NULL, sequence INTEGER NOT NULL, state INTEGER NOT NULL,
+    priority INTEGER NOT NULL, created REAL NOT NULL, labels TEXT NOT NULL, record BLOB NOT NULL,
+    PRIMARY KEY (tenant, task_id)
+) WITHOUT ROWID;
+CREATE INDEX by_age ON tasks (tenant, created DESC, task_id);
+CREATE INDEX waiting ON tasks (priority DESC, created) WHERE state = 1;
+"""
+
+_PUT = """
+INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET sequence = excluded.sequence, state = excluded.state, record = excluded.record
+WHERE excluded.sequence > sequence
+"""
+
+_AHEAD = """
+SELECT (SELECT count(*) FROM tasks WHERE state = 1 AND priority > :priority)
+     + (SELECT count(*) FROM tasks WHERE state = 1 AND priority = :priority AND created < :created)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to list: tasks of a tenant, newest first. Times in seconds since the epoch."""
+
+    tenant: str
+    states: Sequence[int] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created_after: float | None = None
+    created_before: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ended. The next one goes on behind it, whatever has come or changed meanwhile."""
+
+    created: float
+    task_id: str
+
+
+class ReadModel:
+    """All tasks, as the log has them."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect(":memory:", isolation_level=None)
+        self._database.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Drop everything."""
+        self._database.close()
+
+    def put(self, stored: Stored) -> None:
+        """Take in a record."""
+        task = stored.task
+        values = (
+            stored.key.tenant,
+            stored.key.task_id,
+            stored.sequence,
+            task.state,
+            task.priority,
+            seconds(task.create_time),
+            json.dumps(dict(task.labels)),
+            stored.data,
+        )
+        self._database.execute(_PUT, values)
+
+    def ahead(self, task: task_pb2.Task) -> int:
+        """How many waiting tasks come before this one."""
+        values = {"priority": task.priority, "created": seconds(task.create_time)}
+        (count,) = self._database.execute(_AHEAD, values).fetchone()
+        return int(count)
+
+    def page(self, query: Query, size: int, after: Place | None) -> tuple[list[Stored], Place | None]:
+        """At most `size` tasks behind `after`, and where the page ended; None when nothing follows."""
+        conditions, values = _conditions(query, after)
+        statement = (
+            "SELECT tenant, task_id, sequence, record, created FROM tasks WHERE "  # noqa: S608  # only our own text
+            f"{' AND '.join(conditions)} ORDER BY created DESC, task_id LIMIT ?"
+        )
+        rows = self._database.execute(statement, [*values, size + 1]).fetchall()
+        found = [Stored(Key(tenant, task_id), sequence, record) for tenant, task_id, sequence, record, _ in rows[:size]]
+        place = Place(rows[size - 1][4], rows[size - 1][1]) if len(rows) > size else None
+        return found, place
+
+
+def _conditions(query: Query, after: Place | None) -> tuple[list[str], list[object]]:
+    conditions, values = ["tenant = ?"], list[object]([query.tenant])
+    if query.states:
+        conditions.append(f"state IN ({', '.join('?' * len(query.states))})")
+        values.extend(query.states)
+    for key, value in query.labels.items():
+        conditions.append("EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)")
+        values.extend((key, value))
+    if query.created_after is not None:
+        conditions.append("created >= ?")
+        values.append(query.created_after)
+    if query.created_before is not None:
+        conditions.append("created < ?")
+        values.append(query.created_before)
+    if after is not None:
+        conditions.append("(created < ? OR (created = ? AND task_id > ?))")
+        values.extend((after.created, after.created, after.task_id))
+    return conditions, values

@@ -1,0 +1,98 @@
+"""The gRPC server: its options, its health, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from comfymesh.api.asset_service import AssetService
+from comfymesh.api.fleet_service import FleetService
+from comfymesh.api.interceptors import Edge
+from comfymesh.api.task_service import TaskService
+from comfymesh.runtime.service import ServiceFailedError
+from comfymesh.v1 import (
+    asset_service_pb2,
+    asset_service_pb2_grpc,
+    fleet_service_pb2,
+    fleet_service_pb2_grpc,
+    task_service_pb2,
+    task_service_pb2_grpc,
+)
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+"""Above every limit of our own, so that what is too large is refused by us, with a reason."""
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),
+    # Clients behind proxies ping idle streams; the default would punish them for that.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 60_000),
+)
+
+_NAMES = tuple(
+    descriptor.services_by_name[name].full_name
+    for descriptor, name in (
+        (task_service_pb2.DESCRIPTOR, "TaskService"),
+        (asset_service_pb2.DESCRIPTOR, "AssetService"),
+        (fleet_service_pb2.DESCRIPTOR, "FleetService"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that the server serves."""
+
+    tasks: TaskService
+    assets: AssetService
+    fleet: FleetService
+
+
+@dataclass(slots=True)
+class Server:
+    """A server that listens on `port`."""
+
+    port: int
+    _server: grpc.aio.Server
+    _health: Any
+
+    async def drain(self, grace: float) -> None:
+        """Take no new calls and let those under way end within `grace` seconds. Health turns NOT_SERVING first."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)
+
+
+@asynccontextmanager
+async def serving(listen: str, services: Services) -> AsyncIterator[Server]:
+    """Serve on `listen` (host:port, port 0 for a free one).
+
+    Raises:
+        ServiceFailedError: the address can't be used.
+    """
+    server = grpc.aio.server(interceptors=[Edge()], options=_OPTIONS)
+    task_service_pb2_grpc.add_TaskServiceServicer_to_server(services.tasks, server)
+    asset_service_pb2_grpc.add_AssetServiceServicer_to_server(services.assets, server)
+    fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(services.fleet, server)
+    checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only the synchronous one
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise ServiceFailedError(f"can't listen on {listen}: is the port in use, or the host not ours?") from error
+    await server.start()
+    for name in ("", *_NAMES):
+        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield Server(port, server, checks)
+    finally:
+        await asyncio.shield(server.stop(0))

@@ -1,0 +1,130 @@
+"""What one watcher of one task is still to be told. Pure but for the wake-up.
+
+State changes are kept, each once and in order; of progress and previews only the latest. So a watcher who does not read
+costs no more than the few changes that one task can go through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from comfymesh.bus.tasklog import Stored
+from comfymesh.v1 import task_pb2
+
+T = TypeVar("T", task_pb2.TaskProgress, task_pb2.Preview)
+
+Item = Stored | task_pb2.TaskProgress | task_pb2.Preview
+
+
+@dataclass(eq=False)
+class Mailbox:
+    """Collects what happens to a task until the watcher takes it.
+
+    Attributes:
+        position: Sequence of the last state that the watcher was told.
+        task: The task as the watcher was told last.
+    """
+
+    position: int = 0
+    task: task_pb2.Task = field(default_factory=task_pb2.Task)
+    _states: deque[Stored] = field(default_factory=deque)
+    _place: task_pb2.TaskProgress | None = None
+    _progress: task_pb2.TaskProgress | None = None
+    _preview: task_pb2.Preview | None = None
+    _told: tuple[int, float] = (0, -1.0)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _closed: bool = False
+
+    def offer(self, stored: Stored) -> None:
+        """A state change. One that was told already, or is waiting to be, changes nothing."""
+        newest = self._states[-1].sequence if self._states else self.position
+        if stored.sequence > newest:
+            self._states.append(stored)
+            self._wake.set()
+
+    def offer_progress(self, progress: task_pb2.TaskProgress) -> None:
+        """Progress. Takes the place of what was not told yet; progress that goes back is dropped."""
+        latest = (self._progress.attempt, self._progress.fraction) if self._progress else self._told
+        if (progress.attempt, progress.fraction) >= latest:
+            self._progress = progress
+            self._wake.set()
+
+    def offer_place(self, place: task_pb2.TaskProgress) -> None:
+        """The task's place in the queue. Means nothing any more once the task has left it."""
+        self._place = place
+        self._wake.set()
+
+    def offer_preview(self, preview: task_pb2.Preview) -> None:
+        """A preview. Takes the place of one that was not told yet."""
+        self._preview = preview
+        self._wake.set()
+
+    def close(self) -> None:
+        """Nothing more will come: the server is stopping."""
+        self._closed = True
+        self._wake.set()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server is stopping."""
+        return self._closed
+
+    def take(self) -> list[Item]:
+        """Everything that the watcher should be told now, states first."""
+        self._wake.clear()
+        items: list[Item] = list(self._states)
+        for stored in self._states:
+            self.position = stored.sequence
+            self.task = stored.task
+        self._states.clear()
+        if self._place is not None and self.waiting:
+            items.append(self._place)
+        self._place = None
+        if (progress := self._due(self._progress)) is not None:
+            items.append(progress)
+            self._told = (progress.attempt, progress.fraction)
+        if (preview := self._due(self._preview)) is not None:
+            items.append(preview)
+        self._progress = self._early(self._progress)
+        self._preview = self._early(self._preview)
+        return items
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the task, as far as the watcher was told, waits for a slot."""
+        return self.task.state == task_pb2.Task.STATE_QUEUED
+
+    def _due(self, item: T | None) -> T | None:
+        """What belongs to the attempt that the watcher knows of; what is older is dropped."""
+        return item if item is not None and item.attempt == self.task.attempt and not self.waiting else None
+
+    def _early(self, item: T | None) -> T | None:
+        """What belongs to an attempt that the watcher will hear of in a moment waits for that."""
+        return item if item is not None and item.attempt > self.task.attempt else None
+
+    async def wait(self, timeout: float) -> None:
+        """Wait until there is something to take, at most `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+
+def make_token(sequence: int) -> str:
+    """The resume token for a position."""
+    return base64.urlsafe_b64encode(sequence.to_bytes(8)).decode().rstrip("=")
+
+
+def read_token(token: str) -> int:
+    """The position in a token; 0, which asks for a fresh snapshot, where it is not one of ours."""
+    try:
+        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return 0
+    return int.from_bytes(data) if len(data) == 8 else 0

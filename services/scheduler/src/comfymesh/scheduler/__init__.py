@@ -1,0 +1,1 @@
+"""Allocates tasks to instances: a pure core, and the loop that feeds it."""

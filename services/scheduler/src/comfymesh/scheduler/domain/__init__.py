@@ -1,0 +1,1 @@
+"""What the scheduler knows and how it decides. No IO, no clock: `(state, event, now) -> decisions`."""

@@ -1,0 +1,45 @@
+"""What the core is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from comfymesh.graphs import Catalog
+from comfymesh.scheduler.domain.fleet import Report
+from comfymesh.tasks.record import TaskRecord
+
+
+@dataclass(frozen=True, slots=True)
+class TaskChanged:
+    """The log has a newer record of a task, at `sequence`."""
+
+    record: TaskRecord
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogRead:
+    """Everything that the log held when we began to read it has been told."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReported:
+    """A node's report arrived."""
+
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogRead:
+    """A catalog that was asked for with ReadCatalog."""
+
+    digest: str
+    catalog: Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed."""
+
+
+Event = TaskChanged | LogRead | NodeReported | CatalogRead | Tick

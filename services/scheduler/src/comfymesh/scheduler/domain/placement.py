@@ -1,0 +1,100 @@
+"""Which instance should take a task: filters that say no, then a score among those left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from comfymesh.graphs import Catalog
+from comfymesh.scheduler.domain.fleet import Instance, Place, Report
+from comfymesh.tasks.failures import POLICIES
+from comfymesh.tasks.record import Requirements, TaskRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An instance as placement sees it: where it is, what it reports, and how many attempts the log gives it."""
+
+    place: Place
+    report: Report
+    instance: Instance
+    held: int
+
+
+Filter = Callable[[Candidate, Requirements], bool]
+"""Whether a candidate passes."""
+
+
+def is_open(candidate: Candidate, _: Requirements) -> bool:
+    """The node is meant to take work."""
+    return candidate.report.open
+
+
+def is_serving(candidate: Candidate, _: Requirements) -> bool:
+    """The instance answers."""
+    return candidate.instance.serving
+
+
+def has_free_slot(candidate: Candidate, _: Requirements) -> bool:
+    """The instance can hold another attempt."""
+    return candidate.held < candidate.instance.slots
+
+
+FILTERS: tuple[Filter, ...] = (is_open, is_serving, has_free_slot)
+
+
+def lacks(catalog: Catalog, requirements: Requirements) -> list[str]:
+    """What an instance with this catalog lacks, in words; empty where it can run such graphs."""
+    missing = [f"node class {name}" for name in requirements.node_classes if name not in catalog.classes]
+    for model in requirements.models:
+        node_class = catalog.classes.get(model.node_class)
+        spec = node_class.inputs.get(model.input) if node_class else None
+        if spec is None or model.name not in spec.options:
+            missing.append(f"model {model.name} for {model.node_class}.{model.input}")
+    return missing
+
+
+class Feasibility:
+    """Remembers which catalogs satisfy which requirements; both are few, and comparing them is not cheap."""
+
+    def __init__(self) -> None:
+        self._catalogs: dict[str, Catalog] = {}
+        self._known: dict[tuple[str, Requirements], bool] = {}
+
+    def learn(self, digest: str, catalog: Catalog) -> None:
+        """Remember a catalog."""
+        self._catalogs[digest] = catalog
+
+    def knows(self, digest: str) -> bool:
+        """Whether a catalog was learned."""
+        return digest in self._catalogs
+
+    def can_run(self, digest: str, requirements: Requirements) -> bool:
+        """Whether an instance with this catalog can run such graphs. No, while the catalog is unknown."""
+        catalog = self._catalogs.get(digest)
+        if catalog is None:
+            return False
+        known = self._known.get((digest, requirements))
+        if known is None:
+            known = self._known[digest, requirements] = not lacks(catalog, requirements)
+        return known
+
+
+def choose(record: TaskRecord, candidates: Iterable[Candidate], feasibility: Feasibility) -> Place | None:
+    """The best instance for a task, None where none can take it now."""
+    requirements = record.definition.requirements
+    fit = (
+        candidate
+        for candidate in candidates
+        if all(passes(candidate, requirements) for passes in FILTERS)
+        and feasibility.can_run(candidate.instance.catalog, requirements)
+    )
+    shunned = {Place(f.node, f.instance) for f in record.failures if POLICIES[f.failure].elsewhere}
+    best = min(fit, key=lambda candidate: _cost(candidate, shunned), default=None)
+    return best.place if best else None
+
+
+def _cost(candidate: Candidate, shunned: set[Place]) -> tuple[bool, int, str, str]:
+    """Lowest wins: where it has not failed before, then where least is held; names make it the same every time."""
+    place = candidate.place
+    return (place in shunned, candidate.held, place.node, place.instance)

@@ -1,0 +1,171 @@
+"""Feeds the core from the bus and carries out what it decides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Self
+
+from google.protobuf.message import DecodeError
+
+from comfymesh import names
+from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog
+from comfymesh.artifacts.store import BlobStore
+from comfymesh.bus import streams, subjects
+from comfymesh.bus.port import Bus, BusError, BusUnavailableError, CaughtUp, Message
+from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.runtime.background import Background
+from comfymesh.scheduler import reports
+from comfymesh.scheduler.domain.core import Core
+from comfymesh.scheduler.domain.decisions import Change, Decision, ReadCatalog, SendWork, StopWork
+from comfymesh.scheduler.domain.events import CatalogRead, Event, LogRead, NodeReported, TaskChanged, Tick
+from comfymesh.tasks import codec, machine
+from comfymesh.tasks.record import Key
+from comfymesh.wire.v1 import node_report_pb2, spec_pb2, work_pb2
+
+logger = logging.getLogger(__name__)
+
+_RETRY_WAIT = 0.25
+
+
+class Scheduler:
+    """Runs a core against the bus.
+
+    Args:
+        core: The core.
+        bus: The bus.
+        store: Where catalogs are.
+        clock: Answers seconds since the epoch.
+        tick: How often the core looks at the clock, in seconds.
+    """
+
+    def __init__(self, core: Core, bus: Bus, store: BlobStore, clock: Callable[[], float], tick: float) -> None:
+        self._core = core
+        self._bus = bus
+        self._log = TaskLog(bus)
+        self._store = store
+        self._clock = clock
+        self._tick = tick
+        self._catalogs: dict[str, spec_pb2.BlobRef] = {}
+        self._work = Background()
+        self.failed = self._work.failed
+
+    async def __aenter__(self) -> Self:
+        """Begin to schedule."""
+        self._work.spawn(self._follow_reports(), "report tail")
+        self._work.spawn(self._follow_tasks(), "task tail")
+        self._work.spawn(self._follow_clock(), "clock")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop. What was decided and is not in the log yet is decided again by the next one."""
+        await self._work.close()
+
+    async def _follow_tasks(self) -> None:
+        async for item in self._log.changes():
+            self._feed(LogRead() if isinstance(item, CaughtUp) else _changed(item))
+
+    async def _follow_reports(self) -> None:
+        async for item in self._bus.tail(streams.REPORTS, subjects.ALL_REPORTS):
+            if not isinstance(item, CaughtUp):
+                self._take_report(item)
+
+    async def _follow_clock(self) -> None:
+        while True:
+            await asyncio.sleep(self._tick)
+            self._feed(Tick())
+
+    def _take_report(self, item: Message) -> None:
+        try:
+            message = node_report_pb2.NodeReport.FromString(item.data)
+            report = reports.from_message(message)
+        except (DecodeError, names.MalformedNameError) as error:
+            logger.warning("a report on %s can't be read: %s", item.subject, error)
+            return
+        if item.subject != subjects.report(report.node):
+            logger.warning("a report on %s speaks for node %s", item.subject, report.node)
+            return
+        self._catalogs.update({offer.catalog.sha256: offer.catalog for offer in message.offers})
+        self._feed(NodeReported(report))
+
+    def _feed(self, event: Event) -> None:
+        for decision in self._core.handle(event, self._clock()):
+            # Decisions about different tasks go to the log side by side; the log itself keeps those of one in order.
+            self._work.spawn(self._carry_out(decision), type(decision).__name__)
+
+    async def _carry_out(self, decision: Decision) -> None:
+        match decision:
+            case Change():
+                await self._change(decision)
+            case SendWork():
+                await self._send_work(decision)
+            case StopWork():
+                await self._stop_work(decision)
+            case ReadCatalog():
+                await self._read_catalog(decision)
+
+    async def _change(self, decision: Change) -> None:
+        record = machine.apply(decision.record, decision.event, self._clock())
+        try:
+            stored = await self._log.append(record, decision.sequence)
+        except StaleRecordError as error:
+            logger.debug("%s", error)
+            stored = error.last or Stored(record.key, decision.sequence, codec.encode(decision.record))
+        except BusError as error:
+            logger.warning("%s of task %s is not confirmed: %s", record.event, record.key.task_id, error)
+            stored = await self._read_again(record.key)
+        else:
+            logger.info("task %s is %s", record.key.task_id, record.state, extra=_log_fields(decision))
+        self._feed(_changed(stored))
+
+    async def _read_again(self, key: Key) -> Stored:
+        while True:
+            try:
+                if (stored := await self._log.get(key)) is not None:
+                    return stored
+            except BusUnavailableError:
+                logger.debug("task %s can't be read yet", key.task_id)
+            await asyncio.sleep(_RETRY_WAIT)
+
+    async def _send_work(self, decision: SendWork) -> None:
+        work = work_pb2.Work(record=codec.to_message(decision.record), log_sequence=decision.sequence)
+        await self._publish(subjects.work(decision.record.node), work.SerializeToString())
+
+    async def _stop_work(self, decision: StopWork) -> None:
+        key = decision.key
+        order = work_pb2.StopAttempt(
+            tenant=key.tenant, task_id=key.task_id, attempt=decision.attempt, reason=decision.reason
+        )
+        await self._publish(subjects.control(decision.node), order.SerializeToString())
+
+    async def _publish(self, subject: str, data: bytes) -> None:
+        try:
+            await self._bus.publish(subject, data)
+        except BusError as error:
+            logger.debug("%s was not told, and will be after its next report: %s", subject, error)
+
+    async def _read_catalog(self, decision: ReadCatalog) -> None:
+        while True:
+            try:
+                catalog = await read_catalog(self._store, self._catalogs[decision.digest])
+            except CatalogMissingError as error:
+                logger.warning("can't read a catalog, will try again: %s", error)
+                await asyncio.sleep(4 * _RETRY_WAIT)
+            else:
+                self._feed(CatalogRead(decision.digest, catalog))
+                return
+
+
+def _changed(stored: Stored) -> TaskChanged:
+    return TaskChanged(stored.record, stored.sequence)
+
+
+def _log_fields(decision: Change) -> dict[str, object]:
+    key = decision.record.key
+    return {
+        "action": f"task_{type(decision.event).__name__.lower()}",
+        "tenant": key.tenant,
+        "task": key.task_id,
+        "attempt": decision.record.attempt,
+    }
