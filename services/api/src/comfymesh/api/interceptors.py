@@ -31,8 +31,8 @@ class Edge(grpc.aio.ServerInterceptor[Any, Any]):
     ) -> Handler:
         """See grpc.aio.ServerInterceptor."""
         handler = await continuation(handler_call_details)
-        if handler is None:  # type: ignore[redundant-expr]  # the stubs do not know of unknown methods
-            return handler  # type: ignore[unreachable]
+        if handler is None:
+            return handler
         method = handler_call_details.method.lstrip("/")
         if handler.response_streaming:
             return _streaming(handler, method)

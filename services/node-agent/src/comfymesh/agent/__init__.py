@@ -1,0 +1,1 @@
+"""The daemon on a GPU host: owns its ComfyUI instances and runs attempts on them."""

@@ -1,0 +1,25 @@
+"""Gives each attempt a place of its own for its outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_INPUT = "filename_prefix"
+_FOLDER = "comfymesh"
+
+
+def with_own_prefix(graph: dict[str, Any], task_id: str, attempt: int) -> dict[str, Any]:
+    """The graph with every `filename_prefix` led into a folder of this attempt.
+
+    So a cached result can't name files that were collected and removed before, two instances that share a directory do
+    not overwrite each other, and no directory grows slow (ComfyUI protocol notes, sections 2.10, 5 and 10.3).
+    """
+    return {node_id: _node(node, f"{_FOLDER}/{task_id}-{attempt}") for node_id, node in graph.items()}
+
+
+def _node(node: dict[str, Any], folder: str) -> dict[str, Any]:
+    prefix = node["inputs"].get(_INPUT)
+    if not isinstance(prefix, str):
+        return node
+    # Folders of the caller's own are kept; what would lead out of the output folder is for ComfyUI to refuse.
+    return {**node, "inputs": {**node["inputs"], _INPUT: f"{folder}/{prefix.lstrip('/')}"}}

@@ -1,0 +1,94 @@
+"""What the end of a prompt means for its task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from comfymesh.agent.comfyui.classify import classify
+from comfymesh.agent.comfyui.errors import ComfyError, GraphRefused
+from comfymesh.agent.comfyui.events import ExecutionError
+from comfymesh.agent.comfyui.outcome import Failed, Lost, Succeeded
+from comfymesh.tasks.events import AttemptFailed, Event, Released
+from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.record import TaskError
+
+_MAX_TRACEBACK = 16 * 1024
+_MAX_MESSAGE = 2 * 1024
+
+
+def of_failure(failed: Failed) -> Event:
+    """A graph node raised."""
+    error = failed.error
+    where = f"graph node {error.graph_node} ({error.graph_node_class})"
+    message = f"{where} raised {error.exception_type}: {error.message}"
+    metadata = {
+        "graph_node": error.graph_node,
+        "graph_node_class": error.graph_node_class,
+        "exception_type": error.exception_type,
+    }
+    return failure(classify(error), message, metadata, _traceback(error))
+
+
+def of_interrupt(*, started: bool, giving_back: str, timed_out: float | None) -> Event:
+    """The prompt was stopped: because the node gives it back, because it ran too long, or by somebody else."""
+    if giving_back:
+        return failure(FailureClass.PREEMPTED, giving_back) if started else Released(f"handed back: {giving_back}")
+    if timed_out is not None:
+        return failure(FailureClass.TIMEOUT, f"it was still executing after {timed_out:g} s and was interrupted")
+    return failure(FailureClass.INTERNAL, "somebody interrupted ComfyUI from outside of the mesh")
+
+
+def of_loss(lost: Lost, *, started: bool) -> Event:
+    """The prompt is gone. It counts against nobody if it never began."""
+    if started:
+        return failure(FailureClass.INSTANCE_LOST, lost.reason)
+    return Released(f"handed back before it began: {lost.reason}")
+
+
+def of_refusal(refused: GraphRefused) -> Event:
+    """ComfyUI does not take the graph. What another instance may have is looked for there."""
+    kinds = {str(refused.error.get("type"))} | _error_types(refused.node_errors)
+    absent = {"missing_node_type", "value_not_in_list", "custom_validation_failed"}
+    lacks = kinds & absent and not kinds - absent - {"prompt_outputs_failed_validation"}
+    kind = FailureClass.MISSING_DEPENDENCY if lacks else FailureClass.INVALID_WORKFLOW
+    return failure(kind, f"ComfyUI refused the graph: {refused} {_details(refused.node_errors)}".strip())
+
+
+def of_error(error: ComfyError) -> Event:
+    """ComfyUI answered with an error of its own."""
+    return failure(FailureClass.INTERNAL, str(error))
+
+
+def of_partial_outputs(succeeded: Succeeded) -> Event:
+    """ComfyUI left invalid outputs out, and the task does not allow that."""
+    return failure(FailureClass.PARTIAL_OUTPUTS, f"ComfyUI left out invalid outputs: {_details(succeeded.node_errors)}")
+
+
+def failure(kind: FailureClass, message: str, metadata: Mapping[str, str] | None = None, traceback: str = "") -> Event:
+    """A failed attempt."""
+    return AttemptFailed(TaskError(kind, message[:_MAX_MESSAGE], metadata or {}, traceback))
+
+
+def _traceback(error: ExecutionError) -> str:
+    return "".join(error.traceback)[-_MAX_TRACEBACK:]
+
+
+def _error_types(node_errors: Mapping[str, Any]) -> set[str]:
+    return {str(error.get("type")) for _, error in _errors(node_errors)}
+
+
+def _details(node_errors: Mapping[str, Any]) -> str:
+    found = [
+        f"graph node {node}: {error.get('message')} ({error.get('details')})" for node, error in _errors(node_errors)
+    ]
+    return "; ".join(found[:10])
+
+
+def _errors(node_errors: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Every error with its graph node. The server's answer is untrusted: what is not of that shape is left out."""
+    found = []
+    for node, entry in node_errors.items():
+        errors = entry.get("errors") if isinstance(entry, dict) else None
+        found += [(node, error) for error in (errors if isinstance(errors, list) else ()) if isinstance(error, dict)]
+    return found

@@ -1,0 +1,82 @@
+"""The agent's process."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from comfymesh.agent.attempts import Attempts
+from comfymesh.agent.instance import Instance
+from comfymesh.agent.reporting import Reporting
+from comfymesh.agent.runtimes.factory import build
+from comfymesh.agent.settings import AgentSettings
+from comfymesh.agent.workplace import Workplace
+from comfymesh.artifacts.store import BlobStore, open_store
+from comfymesh.bus import subjects
+from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.port import Bus
+from comfymesh.bus.tasklog import TaskLog
+from comfymesh.runtime import service
+from comfymesh.runtime.background import Background
+
+_STOP_GRACE = timedelta(seconds=5)
+
+
+async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
+    """Own this node's instances until `stop` is set."""
+    opening = JetStreamBus.open(settings.nats_url, f"agent {settings.agent_node}", replicas=settings.nats_replicas)
+    async with await service.unless_stopped(stop, opening) as bus, Background() as background:
+        instances: dict[str, Instance] = {}
+        slots = 1 + settings.agent_look_ahead
+        reporting = Reporting(
+            bus, settings.agent_node, settings.agent_labels, instances, slots, settings.agent_report_seconds
+        )
+        store = open_store(settings.artifacts_url, bus)
+        instances.update(_instances(settings, bus, store, reporting))
+        attempts = Attempts(
+            bus, settings.agent_node, instances, previews=settings.agent_previews, changed=reporting.changed
+        )
+        running = [background.spawn(i.run(), f"instance {i.name}") for i in instances.values()]
+        background.spawn(attempts.take_work(), "work queue")
+        background.spawn(reporting.run(attempts), "reports")
+        orders = await bus.subscribe(subjects.control(settings.agent_node), attempts.take_order)
+        try:
+            await service.until(stop, background.failed)
+            await reporting.announce_drain(attempts)
+            await attempts.drain(settings.agent_drain_seconds, instances_stop=settings.agent_stop_instances)
+        finally:
+            await orders.close()
+            await attempts.close()
+            await _leave(instances, running, stop=settings.agent_stop_instances)
+
+
+def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting) -> dict[str, Instance]:
+    def open_workplace(url: str) -> Workplace:
+        return Workplace(url, TaskLog(bus), store, settings.agent_max_artifact_bytes)
+
+    return {
+        spec.name: Instance(
+            name=spec.name,
+            kind=spec.runtime,
+            runtime=build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory),
+            store=store,
+            open_workplace=open_workplace,
+            changed=reporting.changed,
+        )
+        for spec in settings.agent_instances
+    }
+
+
+async def _leave(instances: dict[str, Instance], running: list[asyncio.Task[None]], *, stop: bool) -> None:
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    if stop:
+        await asyncio.gather(*(instance.stop(_STOP_GRACE) for instance in instances.values()))
+    for instance in instances.values():
+        await instance.close()
+
+
+def main() -> None:
+    """Entry point of `comfymesh-agent`."""
+    service.run("agent", AgentSettings, serve)

@@ -1,0 +1,124 @@
+"""Passes on how far an attempt is: its progress always, previews only while somebody watches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+
+from comfymesh.agent.comfyui.events import Event, Preview
+from comfymesh.agent.comfyui.progress import PromptProgress
+from comfymesh.bus import subjects
+from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
+from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.record import Key
+from comfymesh.v1 import task_pb2
+
+Phase = task_pb2.TaskProgress.Phase
+
+_PROGRESS_SECONDS = 0.05
+_PREVIEW_SECONDS = 0.25
+_INTEREST_SECONDS = 3.0
+_ETA_AFTER_SECONDS = 1.0
+_ETA_AFTER_FRACTION = 0.02
+
+
+class Relay:
+    """Tells the progress of one attempt. The first of a burst goes out at once, of the rest only the latest.
+
+    Args:
+        bus: Where to.
+        key: The task.
+        attempt: The attempt.
+    """
+
+    def __init__(self, bus: Bus, key: Key, attempt: int) -> None:
+        self._bus = bus
+        self._key = key
+        self._attempt = attempt
+        self._progress = PromptProgress({})
+        self._phase = task_pb2.TaskProgress.PHASE_STAGING
+        self._began: float | None = None
+        self._preview: Preview | None = None
+        self._preview_sent = 0.0
+        self._interest = float("-inf")
+        self._changed = asyncio.Event()
+
+    def executing(self, classes: Mapping[str, str]) -> None:
+        """The graph is about to be submitted; `classes` maps its graph nodes to their classes."""
+        self._progress = PromptProgress(classes)
+        self._phase = task_pb2.TaskProgress.PHASE_EXECUTING
+        self._changed.set()
+
+    def began(self) -> None:
+        """ComfyUI has begun to execute it."""
+        self._began = time.monotonic()
+
+    def storing(self) -> None:
+        """The outputs are being stored."""
+        self._phase = task_pb2.TaskProgress.PHASE_STORING
+        self._changed.set()
+
+    def wanted(self) -> None:
+        """Somebody watches previews."""
+        self._interest = time.monotonic()
+
+    def feed(self, event: Event) -> None:
+        """An event of the prompt."""
+        if isinstance(event, Preview):
+            now = time.monotonic()
+            if now - self._interest < _INTEREST_SECONDS and now - self._preview_sent >= _PREVIEW_SECONDS:
+                self._preview, self._preview_sent = event, now
+                self._changed.set()
+            return
+        before = self._progress.view
+        self._progress.feed(event)
+        if self._progress.view != before:
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Send what is new, until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            with contextlib.suppress(BusUnavailableError, MessageTooLargeError):
+                await self._send()
+            await asyncio.sleep(_PROGRESS_SECONDS)
+
+    async def _send(self) -> None:
+        await self._bus.publish(subjects.progress(self._key), self._message().SerializeToString())
+        preview, self._preview = self._preview, None
+        if preview is not None:
+            message = task_pb2.Preview(
+                attempt=self._attempt,
+                graph_node=preview.graph_node or "",
+                media_type=preview.media_type,
+                data=preview.image,
+            )
+            await self._bus.publish(subjects.preview(self._key), message.SerializeToString())
+
+    def _message(self) -> task_pb2.TaskProgress:
+        view = self._progress.view
+        message = task_pb2.TaskProgress(
+            attempt=self._attempt,
+            phase=self._phase,
+            fraction=view.fraction,
+            graph_nodes_done=view.graph_nodes_done,
+            graph_node_count=view.graph_node_count,
+            graph_node=view.graph_node,
+            graph_node_class=view.graph_node_class,
+            step=view.step,
+            step_count=view.step_count,
+            update_time=timestamp(time.time()),
+        )
+        if (eta := self._eta(view.fraction)) is not None:
+            message.eta.FromMilliseconds(round(eta * 1000))
+        return message
+
+    def _eta(self, fraction: float) -> float | None:
+        """Time to the end if it goes on as it went; None while that would be a mere guess."""
+        if self._began is None or fraction < _ETA_AFTER_FRACTION:
+            return None
+        elapsed = time.monotonic() - self._began
+        return elapsed * (1 - fraction) / fraction if elapsed >= _ETA_AFTER_SECONDS else None

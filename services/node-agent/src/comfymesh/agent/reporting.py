@@ -1,0 +1,134 @@
+"""Tells the mesh how this node is: everything, every time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from uuid import uuid4
+
+from comfymesh import names
+from comfymesh.agent.attempts import Attempts
+from comfymesh.agent.instance import Instance, InstanceState
+from comfymesh.bus import subjects
+from comfymesh.bus.port import Bus, BusUnavailableError
+from comfymesh.v1 import node_pb2
+from comfymesh.wire.v1 import node_report_pb2
+
+logger = logging.getLogger(__name__)
+
+_SETTLE_SECONDS = 0.05
+
+
+class Reporting:
+    """Sends reports.
+
+    Args:
+        bus: Where to.
+        node: This node.
+        labels: What the operator wrote on it.
+        instances: Its instances by name.
+        slots: How many attempts each can hold.
+        seconds: How often at least.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        node: str,
+        labels: Mapping[str, str],
+        instances: Mapping[str, Instance],
+        slots: int,
+        seconds: float,
+    ) -> None:
+        self._bus = bus
+        self._node = node
+        self._labels = labels
+        self._instances = instances
+        self._slots = slots
+        self._seconds = seconds
+        self._boot_id = uuid4().hex
+        self._sequence = 0
+        self._changed = asyncio.Event()
+        self._open = True
+
+    def changed(self) -> None:
+        """Something is different: a report is due."""
+        self._changed.set()
+
+    async def announce_drain(self, attempts: Attempts) -> None:
+        """From now on this node takes no new work; say so at once."""
+        self._open = False
+        await self.send(attempts)
+
+    async def run(self, attempts: Attempts) -> None:
+        """Report at intervals and at every change, for ever."""
+        while True:
+            self._changed.clear()
+            await self.send(attempts)
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+            # What changes together is told together.
+            await asyncio.sleep(_SETTLE_SECONDS)
+
+    async def send(self, attempts: Attempts) -> None:
+        """Report now. One that is lost costs an interval."""
+        self._sequence += 1
+        try:
+            await self._bus.publish(subjects.report(self._node), self._report(attempts).SerializeToString())
+        except BusUnavailableError as error:
+            logger.debug("a report was lost: %s", error)
+
+    def _report(self, attempts: Attempts) -> node_report_pb2.NodeReport:
+        held = list(_held(attempts))
+        return node_report_pb2.NodeReport(
+            node=self._node_message(held),
+            boot_id=self._boot_id,
+            sequence=self._sequence,
+            attempts=held,
+            offers=[
+                node_report_pb2.Offer(instance=instance.name, catalog=instance.condition.catalog)
+                for instance in self._instances.values()
+                if instance.condition.catalog is not None
+            ],
+        )
+
+    def _node_message(self, held: list[node_report_pb2.HeldAttempt]) -> node_pb2.Node:
+        availability = node_pb2.Node.AVAILABILITY_OPEN if self._open else node_pb2.Node.AVAILABILITY_DRAINING
+        return node_pb2.Node(
+            name=names.node(self._node),
+            state=node_pb2.Node.STATE_ACTIVE,
+            availability=availability,
+            labels=self._labels,
+            instances=[self._instance(instance, held) for instance in self._instances.values()],
+            agent_version=version("comfymesh-node-agent"),
+        )
+
+    def _instance(self, instance: Instance, held: list[node_report_pb2.HeldAttempt]) -> node_pb2.Instance:
+        condition = instance.condition
+        count = sum(attempt.instance == instance.name for attempt in held)
+        busy = condition.state is InstanceState.READY and count > 0
+        name = "BUSY" if busy else condition.state.value
+        return node_pb2.Instance(
+            name=instance.name,
+            state=f"STATE_{name}",
+            state_reason=condition.reason[:512],
+            comfyui_version=condition.version,
+            runtime=instance.kind,
+            slots=self._slots,
+            held_attempts=count,
+        )
+
+
+def _held(attempts: Attempts) -> Iterator[node_report_pb2.HeldAttempt]:
+    for stored in attempts:
+        yield node_report_pb2.HeldAttempt(
+            tenant=stored.key.tenant,
+            task_id=stored.key.task_id,
+            attempt=stored.record.attempt,
+            instance=stored.record.instance,
+        )

@@ -1,0 +1,67 @@
+"""An instance while it serves: what attempts need of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import TracebackType
+from typing import Self
+
+from comfymesh.agent.collecting import Collecting
+from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
+from comfymesh.agent.comfyui.session import ComfySession
+from comfymesh.agent.staging import Staging
+from comfymesh.artifacts.store import BlobStore
+from comfymesh.bus.tasklog import TaskLog
+
+logger = logging.getLogger(__name__)
+
+
+class Workplace:
+    """A session with an instance, and the ways in and out of it. Stays open until the last attempt has left."""
+
+    def __init__(self, url: str, log: TaskLog, store: BlobStore, max_artifact_bytes: int) -> None:
+        self.session = ComfySession(url)
+        self.staging = Staging(log, store, self.session.http)
+        self.collecting = Collecting(self.session.http, store, max_artifact_bytes)
+        self._attempts = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._forgetting: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self.session.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(*self._forgetting, return_exceptions=True)
+        await self.session.__aexit__(kind, error, trace)
+
+    def enter(self) -> None:
+        """An attempt has come."""
+        self._attempts += 1
+        self._empty.clear()
+
+    def leave(self) -> None:
+        """An attempt has gone."""
+        self._attempts -= 1
+        if not self._attempts:
+            self._empty.set()
+
+    async def wait_empty(self) -> None:
+        """Wait until no attempt is left."""
+        await self._empty.wait()
+
+    def forget(self, prompt_id: str) -> None:
+        """Have ComfyUI drop a prompt's history entry, which holds its whole graph. Nobody waits for that."""
+        task = asyncio.create_task(self._forget(prompt_id))
+        self._forgetting.add(task)
+        task.add_done_callback(self._forgetting.discard)
+
+    async def _forget(self, prompt_id: str) -> None:
+        try:
+            await self.session.http.delete_history(prompt_id)
+        except (ComfyUnreachable, ComfyError) as error:
+            logger.debug("the history of %s stays: %s", prompt_id, error)
