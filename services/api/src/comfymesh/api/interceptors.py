@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from opentelemetry.trace import SpanKind, format_trace_id, get_current_span
@@ -15,13 +15,13 @@ from comfymesh.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _DETAILS = "grpc-status-details-bin"
 _TRACE_PARENT = "traceparent"
 
 
-class Edge(grpc.aio.ServerInterceptor[Any, Any]):
+class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     """Wraps every handler."""
 
     async def intercept_service(

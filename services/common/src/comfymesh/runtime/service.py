@@ -48,6 +48,20 @@ async def unless_stopped(stop: asyncio.Event, starting: Coroutine[Any, Any, T]) 
     return await task
 
 
+async def until(stop: asyncio.Event, failed: asyncio.Event) -> None:
+    """Wait until the service should stop.
+
+    Raises:
+        ServiceFailedError: a part of it failed and was logged.
+    """
+    waits = [asyncio.ensure_future(event.wait()) for event in (stop, failed)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    if failed.is_set():
+        raise ServiceFailedError("a part of the service failed, see above; it has to be started again")
+
+
 def run(name: str, settings_type: type[S], serve: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
     """Run a service until SIGTERM or SIGINT, then let it finish, and exit.
 

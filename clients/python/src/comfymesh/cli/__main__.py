@@ -1,0 +1,5 @@
+"""`python -m comfymesh.cli`."""
+
+from comfymesh.cli.main import main
+
+main()

@@ -1,0 +1,136 @@
+"""Commands that look at tasks and the fleet, and stop tasks: list, get, cancel, nodes."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from comfymesh.cli.arguments import parse_labels
+from comfymesh.cli.jsonlines import line, plain
+from comfymesh.cli.options import with_session
+from comfymesh.cli.tables import node_table, task_details, task_table
+from comfymesh.cli.text import one_line, short_name
+from comfymesh.client import TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from comfymesh.cli.session import Session
+    from comfymesh.client import AsyncClient, Node, Task
+
+_STATES = [state.value.lower() for state in TaskState if state is not TaskState.UNKNOWN]
+
+_LIST_HELP = """List tasks, newest first.
+
+\b
+Examples:
+  comfymesh list
+  comfymesh list --state running --state queued
+  comfymesh list --label project=lamps --limit 500 --json
+"""
+
+_GET_HELP = """Show all about a task: state, place, artifacts, and why it failed.
+
+\b
+Examples:
+  comfymesh get t-4f1c
+  comfymesh get tasks/t-4f1c --json
+"""
+
+_CANCEL_HELP = """Ask for tasks to be stopped. Returns at once; `watch` shows when they have stopped.
+
+\b
+Examples:
+  comfymesh cancel t-4f1c
+  comfymesh cancel t-4f1c t-77aa --reason "wrong prompt"
+"""
+
+_NODES_HELP = """Show the nodes of the fleet and their ComfyUI instances.
+
+\b
+Examples:
+  comfymesh nodes
+  comfymesh nodes --json
+"""
+
+
+@click.command("list", help=_LIST_HELP, short_help="List tasks, newest first.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(_STATES, case_sensitive=False),
+    metavar="STATE",
+    help=f"Only tasks in this state; can be repeated. One of {', '.join(_STATES)}.",
+)
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only tasks with this label.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many."
+)
+@with_session
+def list_tasks(session: Session, states: Sequence[str], labels: Sequence[str], limit: int) -> None:  # noqa: D103
+    wanted = [TaskState(state.upper()) for state in states]
+    tagged = parse_labels(labels)
+
+    async def fetch(client: AsyncClient) -> list[Task]:
+        tasks: list[Task] = []
+        async with aclosing(client.list(states=wanted, labels=tagged, page_size=min(limit, 1000))) as found:
+            async for task in found:
+                tasks.append(task)
+                if len(tasks) == limit:
+                    break
+        return tasks
+
+    tasks = session.call(fetch)
+    if session.as_json:
+        _print_lines(tasks)
+    elif tasks:
+        session.console.print(task_table(tasks, datetime.now(UTC)))
+    else:
+        click.echo("No such tasks.", err=True)
+
+
+@click.command(help=_GET_HELP, short_help="Show all about a task.")
+@click.argument("task")
+@with_session
+def get(session: Session, task: str) -> None:  # noqa: D103
+    found = session.call(lambda client: client.get(task))
+    if session.as_json:
+        _print_lines([found])
+    else:
+        session.console.print(task_details(found, datetime.now(UTC)))
+
+
+@click.command(help=_CANCEL_HELP, short_help="Ask for tasks to be stopped.")
+@click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept with the task.")
+@with_session
+def cancel(session: Session, tasks: Sequence[str], reason: str) -> None:  # noqa: D103
+    async def stop(client: AsyncClient) -> list[Task]:
+        return [await client.cancel(task, reason) for task in tasks]
+
+    for task in session.call(stop):
+        if session.as_json:
+            _print_lines([task])
+        else:
+            click.echo(f"{short_name(task.name)}: {one_line(task.state.lower())}")
+
+
+@click.command(help=_NODES_HELP, short_help="Show the nodes of the fleet.")
+@with_session
+def nodes(session: Session) -> None:  # noqa: D103
+    found = session.call(lambda client: client.nodes())
+    if session.as_json:
+        _print_lines(found)
+    elif found:
+        session.console.print(node_table(found, datetime.now(UTC)))
+    else:
+        click.echo("The fleet has no nodes: no agent has reported yet.", err=True)
+
+
+def _print_lines(values: Iterable[Task | Node]) -> None:
+    for value in values:
+        click.echo(line(plain(value)))

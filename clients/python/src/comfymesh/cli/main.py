@@ -1,0 +1,49 @@
+"""Entry point of the command line `comfymesh`."""
+
+from __future__ import annotations
+
+import click
+
+from comfymesh.cli import looking, running
+from comfymesh.cli.options import TARGET_HELP
+from comfymesh.cli.outcomes import EXIT_CODES_HELP
+from comfymesh.cli.plugins import CommandLine
+from comfymesh.cli.session import Session
+from comfymesh.client import DEFAULT_TARGET
+
+_HELP = f"""Run ComfyUI graphs on a fleet of GPU hosts.
+
+\b
+Examples:
+  comfymesh run graph.json --set 6.text="a lighthouse at dawn"
+  comfymesh list --state running
+  comfymesh --target mesh.example:7700 nodes
+
+Every command has more: comfymesh COMMAND --help.
+
+{EXIT_CODES_HELP}"""
+
+
+@click.group(cls=CommandLine, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--target", envvar="COMFYMESH_TARGET", default=DEFAULT_TARGET, metavar="HOST:PORT", help=TARGET_HELP)
+@click.version_option(package_name="comfymesh", prog_name="comfymesh")
+@click.pass_context
+def cli(ctx: click.Context, target: str) -> None:  # noqa: D103 - the help text is above
+    ctx.ensure_object(Session).target = target
+
+
+for command in (
+    running.run,
+    running.submit,
+    running.watch,
+    looking.list_tasks,
+    looking.get,
+    looking.cancel,
+    looking.nodes,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Runs the command line."""
+    cli(prog_name="comfymesh")

@@ -1,0 +1,123 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from comfymesh.cli.arguments import parse_inputs, parse_labels
+from comfymesh.cli.session import Session
+from comfymesh.client.graphs import decode_graph, graph_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from comfymesh.client import InputValue, TaskOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound="Callable[..., Any]")
+
+TARGET_HELP = "Address of the server, HOST:PORT.  [env: COMFYMESH_TARGET; default: 127.0.0.1:7700]"
+
+
+def with_session(command: Callable[Concatenate[Session, P], R]) -> Callable[P, R]:
+    """Adds `--target`, `--connect-timeout` and `--json`, and hands the command the session that they describe."""
+
+    @click.option("--target", metavar="HOST:PORT", help=TARGET_HELP)
+    @click.option(
+        "--connect-timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to try to reach it."
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, for machines.")
+    @click.pass_context
+    @functools.wraps(command)
+    def wrapped(ctx: click.Context, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        session = ctx.ensure_object(Session)
+        session.target = str(kwargs.pop("target") or session.target)
+        timeout = kwargs.pop("connect_timeout")
+        if isinstance(timeout, float):
+            session.connect_timeout = timeout
+        session.as_json = bool(kwargs.pop("as_json"))
+        return command(session, *args, **kwargs)
+
+    return wrapped
+
+
+def task_options(command: F) -> F:
+    """Adds the graph and all that can be said about a task to create."""
+    decorators = (
+        click.argument("graph", metavar="GRAPH.json"),
+        click.option(
+            "--set",
+            "sets",
+            multiple=True,
+            metavar="NODE.INPUT=VALUE",
+            help="Set an input of a graph node. JSON numbers, true, false and quoted texts are taken as such, anything "
+            "else as text.",
+        ),
+        click.option(
+            "--input",
+            "files",
+            multiple=True,
+            metavar="NODE.INPUT=@FILE",
+            help="Upload a file and set it as an input of a graph node.",
+        ),
+        click.option("--name", metavar="TEXT", help="Name for people."),
+        click.option("--priority", type=int, metavar="N", help="Higher runs first, -100 to 100."),
+        click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Write a label on the task."),
+        click.option(
+            "--execution-timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="How long one attempt may execute.",
+        ),
+        click.option("--max-retries", type=int, metavar="N", help="Tries again after failures of the graph itself."),
+        click.option(
+            "--allow-partial-outputs",
+            is_flag=True,
+            help="Run the valid outputs of a graph of which others are invalid.",
+        ),
+        click.option("--task-id", metavar="ID", help="Last part of the task's name; default: the server chooses."),
+    )
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
+
+
+def read_task(options: dict[str, Any]) -> tuple[str, dict[str, InputValue], TaskOptions]:
+    """The graph's text, its inputs, and what else was said about the task.
+
+    Args:
+        options: Values of `task_options`.
+
+    Raises:
+        click.UsageError: `--set`, `--input` or `--label` can't be read.
+        InvalidRequest: The graph can't be read.
+    """
+    inputs = parse_inputs(options["sets"], options["files"])
+    said: TaskOptions = {"allow_partial_outputs": options["allow_partial_outputs"]}
+    if options["labels"]:
+        said["labels"] = parse_labels(options["labels"])
+    if options["name"]:
+        said["display_name"] = options["name"]
+    if options["priority"] is not None:
+        said["priority"] = options["priority"]
+    if options["execution_timeout"] is not None:
+        said["execution_timeout"] = timedelta(seconds=options["execution_timeout"])
+    if options["max_retries"] is not None:
+        said["max_retries"] = options["max_retries"]
+    if options["task_id"]:
+        said["task_id"] = options["task_id"]
+    return read_graph(options["graph"]), inputs, said
+
+
+def read_graph(path: str) -> str:
+    """The text of a graph file, or of standard input for ``-``."""
+    if path == "-":
+        return decode_graph(sys.stdin.buffer.read(), "Standard input")
+    return graph_text(Path(path))

@@ -1,0 +1,103 @@
+"""Commands that create and follow tasks: run, submit, watch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from comfymesh.cli.following import follow
+from comfymesh.cli.jsonlines import line, plain
+from comfymesh.cli.options import read_task, task_options, with_session
+from comfymesh.cli.outcomes import EXIT_CODES_HELP
+from comfymesh.cli.text import short_name
+
+if TYPE_CHECKING:
+    from comfymesh.cli.session import Session
+
+_OUT = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("out"),
+    show_default=True,
+    help="Directory to save the files into. Existing files are kept; new ones get a number.",
+)
+
+_RUN_HELP = f"""Run a graph and save what it makes.
+
+GRAPH.json is a ComfyUI graph in API format (in ComfyUI: Workflow > Export (API)); - reads it from standard input.
+Shows the place in the queue, the progress of the whole graph and of the graph node under way. Ctrl-C asks whether to
+cancel the task or to let it go on.
+
+\b
+Examples:
+  comfymesh run graph.json
+  comfymesh run graph.json --set 6.text="a lighthouse at dawn" --set 3.seed=42
+  comfymesh run img2img.json --input 1.image=@photo.png --out pictures
+  generate-graph | comfymesh run - --json
+
+{EXIT_CODES_HELP}"""
+
+_SUBMIT_HELP = """Create a task and return at once. Prints its name.
+
+\b
+Examples:
+  comfymesh submit graph.json --set 3.seed=42
+  comfymesh watch "$(comfymesh submit graph.json)" --out out
+"""
+
+_WATCH_HELP = f"""Follow a task to its end. Shows what `run` shows.
+
+With --out its files are saved as well, also when it has ended long ago.
+
+\b
+Examples:
+  comfymesh watch t-4f1c
+  comfymesh watch t-4f1c --out out
+
+{EXIT_CODES_HELP}"""
+
+
+@click.command(help=_RUN_HELP, short_help="Run a graph and save what it makes.")
+@task_options
+@_OUT
+@click.option("--detach", is_flag=True, help="Create the task and return at once, as `submit` does.")
+@with_session
+def run(session: Session, /, out: Path, detach: bool, **options: Any) -> None:  # noqa: ANN401, FBT001, D103
+    if detach:
+        create(session, options)
+        return
+    graph, inputs, said = read_task(options)
+    follow(session, lambda client, on_event: client.run(graph, inputs, on_event=on_event, **said), out)
+
+
+@click.command(help=_SUBMIT_HELP, short_help="Create a task and return at once.")
+@task_options
+@with_session
+def submit(session: Session, /, **options: Any) -> None:  # noqa: ANN401, D103
+    create(session, options)
+
+
+@click.command(help=_WATCH_HELP, short_help="Follow a task to its end.")
+@click.argument("task")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory to save the files into; default: they are not saved.",
+)
+@with_session
+def watch(session: Session, task: str, out: Path | None) -> None:  # noqa: D103
+    follow(session, lambda client, on_event: client.result(task, on_event=on_event), out)
+
+
+def create(session: Session, options: dict[str, Any]) -> None:
+    """Creates a task and prints its name.
+
+    Args:
+        session: The session.
+        options: Values of `task_options`.
+    """
+    graph, inputs, said = read_task(options)
+    task = session.call(lambda client: client.create(graph, inputs, **said))
+    click.echo(line(plain(task)) if session.as_json else short_name(task.name))

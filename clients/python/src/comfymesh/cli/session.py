@@ -1,0 +1,76 @@
+"""What one invocation of the command line works with: where the server is, and how to speak to the user."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from rich.console import Console
+
+from comfymesh.client import DEFAULT_TARGET, AsyncClient, RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+_WIDE = 1000
+"""Columns where nobody looks: pipes get whole lines."""
+
+
+@dataclass(slots=True)
+class Session:
+    """Set by options of the group and of the command, the command's last.
+
+    Attributes:
+        target: Address of the server.
+        connect_timeout: Seconds to go on trying a server that has never answered.
+        as_json: Whether machines read the output.
+    """
+
+    target: str = DEFAULT_TARGET
+    connect_timeout: float = 5.0
+    as_json: bool = False
+
+    def client(self) -> AsyncClient:
+        """A client of the server."""
+        return AsyncClient(self.target, retries=RetryPolicy(connect_timeout=self.connect_timeout))
+
+    def call(self, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+        """Does something with a client, and closes it."""
+
+        async def main() -> T:
+            async with self.client() as client:
+                return await work(client)
+
+        return asyncio.run(main())
+
+    @property
+    def console(self) -> Console:
+        """Standard output."""
+        return _console(stderr=False)
+
+    @property
+    def live(self) -> bool:
+        """Whether standard output is a terminal that can redraw."""
+        console = self.console
+        return not self.as_json and console.is_terminal and not console.is_dumb_terminal
+
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody is there to be asked."""
+        return not self.as_json and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def error_console() -> Console:
+    """Standard error."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _WIDE
+    return console

@@ -1,0 +1,143 @@
+"""Tables and details for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from comfymesh.cli.text import age, clean, duration, one_line, short_name, size
+from comfymesh.client import Availability, InstanceState, NodeState, TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from comfymesh.client import Node, Task, TaskError
+
+_STYLES = {
+    TaskState.SUCCEEDED: "green",
+    TaskState.FAILED: "red",
+    TaskState.RUNNING: "cyan",
+    TaskState.CANCELLING: "yellow",
+    TaskState.CANCELLED: "yellow",
+    TaskState.EXPIRED: "yellow",
+    NodeState.ACTIVE: "green",
+    NodeState.UNREACHABLE: "red",
+    Availability.OPEN: "green",
+    Availability.CORDONED: "yellow",
+    Availability.DRAINING: "yellow",
+    InstanceState.READY: "green",
+    InstanceState.BUSY: "cyan",
+    InstanceState.STARTING: "yellow",
+    InstanceState.DOWN: "red",
+}
+
+
+def task_table(tasks: Sequence[Task], now: datetime) -> Table:
+    """Tasks, a line for each."""
+    table = _table("TASK", "STATE", "CREATED", "TOOK", "NODE", "NAME")
+    for task in tasks:
+        table.add_row(
+            short_name(task.name),
+            _state(task.state),
+            age(task.create_time, now),
+            took(task, now),
+            short_name(task.node) or "-",
+            one_line(task.display_name),
+        )
+    return table
+
+
+def node_table(nodes: Sequence[Node], now: datetime) -> Table:
+    """Nodes, a line for each instance."""
+    table = _table("NODE", "STATE", "TAKES WORK", "GPUS", "INSTANCE", "STATE", "HELD", "COMFYUI", "RUNTIME", "REPORT")
+    for node in nodes:
+        mine = (
+            short_name(node.name),
+            _state(node.state),
+            _state(node.availability),
+            gpus(node),
+        )
+        for index, instance in enumerate(node.instances):
+            table.add_row(
+                *(mine if index == 0 else ("",) * len(mine)),
+                one_line(instance.name),
+                _state(instance.state),
+                f"{instance.held_attempts}/{instance.slots}",
+                one_line(instance.comfyui_version) or "-",
+                one_line(instance.runtime) or "-",
+                age(node.last_report_time, now) if index == 0 else "",
+            )
+        if not node.instances:
+            table.add_row(*mine, *"-----", age(node.last_report_time, now))
+    return table
+
+
+def gpus(node: Node) -> str:
+    """The GPUs of a node, equal ones counted."""
+    counts: dict[str, int] = {}
+    for gpu in node.gpus:
+        shown = f"{one_line(gpu.model)} {size(gpu.memory_bytes)}"
+        counts[shown] = counts.get(shown, 0) + 1
+    return ", ".join(shown if count == 1 else f"{count} x {shown}" for shown, count in counts.items()) or "none"
+
+
+def took(task: Task, now: datetime) -> str:
+    """How long the present or last attempt has been, or was, under way."""
+    if task.start_time is None:
+        return "-"
+    return duration(((task.end_time or now) - task.start_time).total_seconds())
+
+
+def task_details(task: Task, now: datetime) -> Table:
+    """All about one task."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in _details(task, now):
+        table.add_row(name, value)
+    return table
+
+
+def _details(task: Task, now: datetime) -> Iterator[tuple[str, Text | str]]:
+    yield "task", task.name
+    if task.display_name:
+        yield "name", one_line(task.display_name)
+    yield "state", _state(task.state)
+    if task.state_reason:
+        yield "because", one_line(task.state_reason)
+    yield "created", age(task.create_time, now)
+    if task.start_time is not None:
+        yield "took", took(task, now)
+    if task.node:
+        yield "node", f"{short_name(task.node)}/{one_line(task.instance)}, attempt {task.attempt}"
+    for key, value in sorted(task.labels.items()):
+        yield "label", f"{one_line(key)}={one_line(value)}"
+    for artifact in task.artifacts:
+        about = (
+            f"{size(artifact.size_bytes)}, {one_line(artifact.media_type)}, graph node {one_line(artifact.graph_node)}"
+        )
+        yield "artifact", f"{one_line(artifact.filename)} ({about})"
+    if task.error is not None:
+        yield from _error(task.error)
+
+
+def _error(error: TaskError) -> Iterator[tuple[str, Text | str]]:
+    yield "error", Text(f"{clean(error.message)} ({error.reason})", style="red")
+    for key, value in sorted(error.metadata.items()):
+        yield "", f"{one_line(key)}: {one_line(value)}"
+    if error.traceback:
+        yield "traceback", Text(clean(error.traceback), style="dim")
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading != "GPUS", overflow="ellipsis")
+    return table
+
+
+def _state(state: TaskState | NodeState | Availability | InstanceState) -> Text:
+    return Text(state.lower(), style=_STYLES.get(state, ""))

@@ -1,0 +1,338 @@
+"""The asynchronous client."""
+
+from __future__ import annotations
+
+import inspect
+import uuid
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, Unpack
+
+from comfymesh.client import convert, downloads, uploads, watching
+from comfymesh.client.errors import TaskCancelled, TaskExpired, TaskFailed
+from comfymesh.client.events import Event, Progressed, TaskChanged
+from comfymesh.client.graphs import graph_text
+from comfymesh.client.models import Artifact, Task, TaskState
+from comfymesh.client.results import Result
+from comfymesh.client.retries import RetryPolicy, Server
+from comfymesh.client.transport import Transport
+from comfymesh.v1 import fleet_service_pb2, task_service_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from datetime import datetime
+    from types import TracebackType
+    from typing import Self
+
+    from comfymesh.client.convert import TaskOptions
+    from comfymesh.client.graphs import Graph
+    from comfymesh.client.models import Asset, LoadedArtifact, Node, Progress
+    from comfymesh.client.uploads import InputValue
+
+    OnProgress = Callable[[Progress], Awaitable[None] | None]
+    OnEvent = Callable[[Event], Awaitable[None] | None]
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+DEFAULT_TARGET = "127.0.0.1:7700"
+
+_ENDINGS = {TaskState.CANCELLED: TaskCancelled, TaskState.EXPIRED: TaskExpired}
+
+
+class AsyncClient:
+    """A client of one ComfyMesh server, for asyncio.
+
+    Opens its connection at the first call. Calls that were not answered because the server is UNAVAILABLE are made
+    again, all others are not. Streams that break go on where they were.
+
+    Example:
+        >>> async with AsyncClient("127.0.0.1:7700") as client:
+        ...     result = await client.run(Path("graph.json"), {"3.seed": 42, "1.image": Path("photo.png")})
+        ...     result.save("out/")
+
+    Args:
+        target: Address of the server, ``host:port``.
+        timeout: Seconds for one call that is not a stream, repetitions included.
+        retries: How patient to be with a server that does not answer.
+    """
+
+    def __init__(
+        self, target: str = DEFAULT_TARGET, *, timeout: float = 30.0, retries: RetryPolicy | None = None
+    ) -> None:
+        self.target = target
+        self._timeout = timeout
+        self._server = Server(retries or RetryPolicy())
+        self._transport = Transport(target)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.target!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection. Tasks go on."""
+        await self._transport.close()
+
+    async def run(
+        self,
+        graph: Graph,
+        inputs: Mapping[str, InputValue] | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        on_event: OnEvent | None = None,
+        previews: bool = False,
+        out: str | Path | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Result:
+        """Runs a graph to its end and brings what it made.
+
+        Args:
+            graph: The graph in API format: a mapping, its JSON text, or the path of its file.
+            inputs: Values to set into it, by ``{graph node id}.{input name}``. Paths and bytes are uploaded.
+            on_progress: Called with each progress. May be a coroutine function.
+            on_event: Called with each event, state changes and previews included. May be a coroutine function.
+            previews: Ask for previews; they come to `on_event`.
+            out: Directory to save the artifacts into; their `path` is set then.
+            **options: What else to say about the task.
+
+        Returns:
+            The task and its artifacts.
+
+        Raises:
+            TaskFailed: The task did not succeed; also as TaskCancelled and TaskExpired.
+            InvalidRequest: The graph or an input is wrong.
+            ComfyMeshError: The task could not be created or followed.
+            OSError: An artifact can't be saved.
+        """
+        request = await self._run_request(graph, inputs, options)
+        request.include_previews = previews
+        chunks = downloads.ChunkBuffer()
+        events = watching.run(self._transport.run_task, self._transport.watch_task, self._server, request, chunks)
+        task = await _follow(events, on_progress, on_event)
+        return await self._result(task, chunks, out)
+
+    async def result(
+        self,
+        task: str | Task,
+        *,
+        on_progress: OnProgress | None = None,
+        on_event: OnEvent | None = None,
+        previews: bool = False,
+        out: str | Path | None = None,
+    ) -> Result:
+        """Follows a task that exists to its end and brings what it made. Arguments and errors as of `run`."""
+        final = await _follow(self._watch(task, "", previews), on_progress, on_event)
+        return await self._result(final, downloads.ChunkBuffer(), out)
+
+    async def create(
+        self,
+        graph: Graph,
+        inputs: Mapping[str, InputValue] | None = None,
+        *,
+        validate_only: bool = False,
+        **options: Unpack[TaskOptions],
+    ) -> Task:
+        """Creates a task and returns at once.
+
+        Args:
+            graph: The graph in API format: a mapping, its JSON text, or the path of its file.
+            inputs: Values to set into it, by ``{graph node id}.{input name}``. Paths and bytes are uploaded.
+            validate_only: Check everything, create nothing.
+            **options: What else to say about the task.
+
+        Raises:
+            ComfyMeshError: The task was not accepted.
+        """
+        run = await self._run_request(graph, inputs, options)
+        request = task_service_pb2.CreateTaskRequest(
+            task=run.task, task_id=run.task_id, request_id=run.request_id, validate_only=validate_only
+        )
+        answer = await self._call(self._transport.create_task, request)
+        return convert.task_from_proto(answer.task)
+
+    async def get(self, task: str | Task) -> Task:
+        """The task as it stands now.
+
+        Args:
+            task: ``tasks/{task}``, its last part alone, or a task.
+
+        Raises:
+            NotFound: There is none of that name.
+            ComfyMeshError: The call failed.
+        """
+        request = task_service_pb2.GetTaskRequest(name=task_name(task))
+        answer = await self._call(self._transport.get_task, request)
+        return convert.task_from_proto(answer.task)
+
+    async def list(
+        self,
+        *,
+        states: Sequence[TaskState] = (),
+        labels: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        page_size: int = 0,
+    ) -> AsyncGenerator[Task]:
+        """All tasks, newest first; pages are fetched as they are needed.
+
+        Args:
+            states: Only tasks in one of these states.
+            labels: Only tasks that carry all these labels.
+            created_after: Only tasks created at or after this time.
+            created_before: Only tasks created before this time.
+            page_size: Tasks to fetch at a time; 0 lets the server decide.
+
+        Raises:
+            ComfyMeshError: The call failed.
+        """
+        request = task_service_pb2.ListTasksRequest(
+            page_size=page_size, states=[convert.state_to_proto(state) for state in states], labels=labels
+        )
+        if created_after is not None:
+            request.created_after.FromDatetime(created_after)
+        if created_before is not None:
+            request.created_before.FromDatetime(created_before)
+        while True:
+            answer = await self._call(self._transport.list_tasks, request)
+            for message in answer.tasks:
+                yield convert.task_from_proto(message)
+            if not answer.next_page_token:
+                return
+            request.page_token = answer.next_page_token
+
+    async def watch(
+        self, task: str | Task, resume_token: str | None = None, *, previews: bool = False
+    ) -> AsyncGenerator[Event]:
+        """The events of a task, up to and including its final state.
+
+        Args:
+            task: ``tasks/{task}``, its last part alone, or a task.
+            resume_token: The token of the last event seen; without it the first event is the task as it stands.
+            previews: Ask for previews.
+
+        Raises:
+            NotFound: There is none of that name.
+            ComfyMeshError: The watch was refused, or the server stayed away for too long.
+        """
+        async with aclosing(self._watch(task, resume_token or "", previews)) as events:
+            async for event in events:
+                yield event
+
+    async def cancel(self, task: str | Task, reason: str = "") -> Task:
+        """Asks for a task to be stopped; returns at once.
+
+        Args:
+            task: ``tasks/{task}``, its last part alone, or a task.
+            reason: Why, at most 512 characters.
+
+        Returns:
+            The task after the request was stored.
+
+        Raises:
+            NotFound: There is none of that name.
+            Conflict: It has ended otherwise already.
+            ComfyMeshError: The call failed.
+        """
+        request = task_service_pb2.CancelTaskRequest(name=task_name(task), reason=reason)
+        answer = await self._call(self._transport.cancel_task, request)
+        return convert.task_from_proto(answer.task)
+
+    async def upload(self, source: str | Path | bytes, *, filename: str | None = None) -> Asset:
+        """Stores a file or bytes, to be used as an input by any number of tasks.
+
+        Args:
+            source: The path of a file, or the bytes themselves.
+            filename: Name for people; default: the file's.
+
+        Raises:
+            InvalidRequest: The file can't be read, or the server refuses it.
+            ComfyMeshError: The upload failed.
+        """
+        return await uploads.upload(self._transport.upload_asset, self._server, source, filename)
+
+    async def read_artifact(self, artifact: str | Artifact) -> LoadedArtifact:
+        """Reads an artifact and checks its hash.
+
+        Args:
+            artifact: ``tasks/{task}/artifacts/{artifact}``, or an artifact.
+
+        Raises:
+            NotFound: There is none of that name.
+            ComfyMeshError: The call failed.
+        """
+        name = artifact if isinstance(artifact, str) else artifact.name
+        return await downloads.download(self._transport.read_artifact, self._server, name)
+
+    async def nodes(self) -> Sequence[Node]:
+        """All nodes of the fleet, by name.
+
+        Raises:
+            ComfyMeshError: The call failed.
+        """
+        request = fleet_service_pb2.ListNodesRequest()
+        found: list[Node] = []
+        while True:
+            answer = await self._call(self._transport.list_nodes, request)
+            found += [convert.node_from_proto(message) for message in answer.nodes]
+            if not answer.next_page_token:
+                return found
+            request.page_token = answer.next_page_token
+
+    def _watch(self, task: str | Task, token: str, previews: bool) -> AsyncGenerator[Event]:  # noqa: FBT001
+        request = task_service_pb2.WatchTaskRequest(name=task_name(task), resume_token=token, include_previews=previews)
+        return watching.watch(self._transport.watch_task, self._server, request)
+
+    async def _run_request(
+        self, graph: Graph, inputs: Mapping[str, InputValue] | None, options: TaskOptions
+    ) -> task_service_pb2.RunTaskRequest:
+        text = graph_text(graph)
+        ready = await uploads.upload_inputs(self._transport.upload_asset, self._server, inputs or {})
+        return task_service_pb2.RunTaskRequest(
+            task=convert.task_to_proto(text, ready, options),
+            task_id=options.get("task_id", ""),
+            request_id=options.get("request_id") or str(uuid.uuid4()),
+            include_artifacts=True,
+        )
+
+    async def _result(self, task: Task, chunks: downloads.ChunkBuffer, out: str | Path | None) -> Result:
+        if task.state is not TaskState.SUCCEEDED:
+            raise _ENDINGS.get(task.state, TaskFailed)(task)
+        artifacts = [chunks.take(artifact) or await self.read_artifact(artifact) for artifact in task.artifacts]
+        result = Result(task, tuple(artifacts))
+        return result if out is None else result.saved(out)
+
+    async def _call(self, method: Callable[[Q, float], Awaitable[A]], request: Q) -> A:
+        return await self._server.retry(lambda seconds: method(request, seconds), timeout=self._timeout)
+
+
+def task_name(task: str | Task) -> str:
+    """The resource name of a task, from itself, its name, or the last part of its name."""
+    name = task.name if isinstance(task, Task) else task
+    return name if "/" in name else f"tasks/{name}"
+
+
+async def _follow(events: AsyncGenerator[Event], on_progress: OnProgress | None, on_event: OnEvent | None) -> Task:
+    """Passes events on and returns the task as the last one showed it."""
+    task: Task | None = None
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, TaskChanged):
+                task = event.task
+            if on_event is not None:
+                await _settled(on_event(event))
+            if on_progress is not None and isinstance(event, Progressed):
+                await _settled(on_progress(event.progress))
+    assert task is not None, "a watch that ends without an error has shown the task"
+    return task
+
+
+async def _settled(answer: Awaitable[None] | None) -> None:
+    if inspect.isawaitable(answer):
+        await answer

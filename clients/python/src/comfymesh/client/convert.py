@@ -1,0 +1,284 @@
+"""The only place where protobuf messages become values of the SDK, and the other way round."""
+
+from __future__ import annotations
+
+import operator
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, SupportsIndex, TypedDict
+
+from google.protobuf import duration_pb2
+
+from comfymesh.client.errors import InvalidRequest, Violation
+from comfymesh.client.events import Event, PreviewArrived, Progressed, TaskChanged
+from comfymesh.client.models import (
+    Artifact,
+    ArtifactKind,
+    Asset,
+    Availability,
+    Gpu,
+    Instance,
+    InstanceState,
+    Node,
+    NodeState,
+    Phase,
+    Preview,
+    Progress,
+    Task,
+    TaskError,
+    TaskState,
+)
+from comfymesh.v1 import error_reason_pb2, node_pb2, task_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from enum import StrEnum
+    from typing import TypeVar
+
+    from google.protobuf.message import Message
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from comfymesh.v1 import asset_pb2, task_service_pb2
+
+    E = TypeVar("E", bound=StrEnum)
+
+Scalar = bool | int | float | str | SupportsIndex | Asset
+"""A value that needs no upload."""
+
+
+class TaskOptions(TypedDict, total=False):
+    """What else can be said about a task to create.
+
+    Attributes:
+        display_name: Name for people, at most 128 characters.
+        priority: Higher runs first, -100 to 100.
+        labels: What to write on it.
+        execution_timeout: How long one attempt may execute.
+        max_retries: How often a failure of the graph itself is tried again.
+        allow_partial_outputs: Run the valid outputs of a graph of which others are invalid.
+        task_id: Last part of the task's name; default: chosen by the server.
+        request_id: A UUID that names this request, to repeat it safely; default: a fresh one for each call.
+    """
+
+    display_name: str
+    priority: int
+    labels: Mapping[str, str]
+    execution_timeout: timedelta
+    max_retries: int
+    allow_partial_outputs: bool
+    task_id: str
+    request_id: str
+
+
+def task_to_proto(graph_json: str, inputs: Mapping[str, Scalar], options: TaskOptions) -> task_pb2.Task:
+    """The message for a task to create.
+
+    Raises:
+        InvalidRequest: Inputs that no message can carry, all of them at once.
+    """
+    timeout = options.get("execution_timeout")
+    return task_pb2.Task(
+        graph_json=graph_json,
+        inputs=inputs_to_proto(inputs),
+        display_name=options.get("display_name", ""),
+        priority=options.get("priority", 0),
+        labels=options.get("labels", {}),
+        execution_timeout=None if timeout is None else _duration(timeout),
+        max_retries=options.get("max_retries", 0),
+        allow_partial_outputs=options.get("allow_partial_outputs", False),
+    )
+
+
+def inputs_to_proto(inputs: Mapping[str, Scalar]) -> dict[str, task_pb2.InputValue]:
+    """The messages for inputs; integers keep all their bits.
+
+    Raises:
+        InvalidRequest: Inputs that no message can carry, all of them at once.
+    """
+    values: dict[str, task_pb2.InputValue] = {}
+    violations: list[Violation] = []
+    for key, value in inputs.items():
+        try:
+            values[key] = input_to_proto(value)
+        except (TypeError, ValueError) as error:
+            violations.append(Violation(f"task.inputs[{key}]", str(error)))
+    if violations:
+        text = "Some inputs have values that can't be sent."
+        raise InvalidRequest(text, reason="INPUT_INVALID", violations=violations)
+    return values
+
+
+def input_to_proto(value: Scalar) -> task_pb2.InputValue:
+    """The message for one input.
+
+    Raises:
+        TypeError: A value of a type that has no counterpart.
+        ValueError: An integer of more than 64 bits.
+    """
+    # bool comes before int because it is one in Python, and True must not arrive as 1.
+    if isinstance(value, bool):
+        return task_pb2.InputValue(bool_value=value)
+    if isinstance(value, float):
+        return task_pb2.InputValue(double_value=value)
+    if isinstance(value, str):
+        return task_pb2.InputValue(string_value=value)
+    if isinstance(value, Asset):
+        return task_pb2.InputValue(asset=value.name)
+    return _integer(value)
+
+
+def _integer(value: SupportsIndex) -> task_pb2.InputValue:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        kinds = "bool, int, float, str, a path, bytes or an Asset"
+        raise TypeError(f"A {type(value).__name__} can't be an input; give {kinds}.") from None
+    if -(2**63) <= number < 2**63:
+        return task_pb2.InputValue(int64_value=number)
+    if 0 <= number < 2**64:
+        return task_pb2.InputValue(uint64_value=number)
+    raise ValueError(f"{number} does not fit in 64 bits; integers go from -2^63 to 2^64-1.")
+
+
+def task_from_proto(message: task_pb2.Task) -> Task:
+    """A task."""
+    return Task(
+        name=message.name,
+        state=_enum(TaskState, task_pb2.Task.State.Name, message.state, "STATE_"),
+        state_reason=message.state_reason,
+        display_name=message.display_name,
+        priority=message.priority,
+        labels=dict(message.labels),
+        error=_error(message.error) if message.HasField("error") else None,
+        attempt=message.attempt,
+        node=message.node,
+        instance=message.instance,
+        artifacts=tuple(artifact_from_proto(artifact) for artifact in message.artifacts),
+        create_time=_time(message, "create_time"),
+        update_time=_time(message, "update_time"),
+        start_time=_time(message, "start_time"),
+        end_time=_time(message, "end_time"),
+        graph_digest=message.graph_digest,
+    )
+
+
+def artifact_from_proto(message: task_pb2.Artifact) -> Artifact:
+    """An artifact, without its bytes."""
+    return Artifact(
+        name=message.name,
+        filename=message.filename,
+        media_type=message.media_type,
+        size_bytes=message.size_bytes,
+        sha256=message.sha256,
+        graph_node=message.graph_node,
+        output_key=message.output_key,
+        kind=_enum(ArtifactKind, task_pb2.Artifact.Kind.Name, message.kind, "KIND_"),
+    )
+
+
+def asset_from_proto(message: asset_pb2.Asset) -> Asset:
+    """An asset."""
+    return Asset(
+        name=message.name,
+        filename=message.filename,
+        media_type=message.media_type,
+        size_bytes=message.size_bytes,
+        sha256=message.sha256,
+        create_time=_time(message, "create_time"),
+    )
+
+
+def node_from_proto(message: node_pb2.Node) -> Node:
+    """A node."""
+    return Node(
+        name=message.name,
+        state=_enum(NodeState, node_pb2.Node.State.Name, message.state, "STATE_"),
+        availability=_enum(Availability, node_pb2.Node.Availability.Name, message.availability, "AVAILABILITY_"),
+        labels=dict(message.labels),
+        gpus=tuple(Gpu(gpu.uuid, gpu.model, gpu.memory_bytes) for gpu in message.gpus),
+        instances=tuple(_instance(instance) for instance in message.instances),
+        agent_version=message.agent_version,
+        last_report_time=_time(message, "last_report_time"),
+    )
+
+
+def event_from_proto(
+    message: task_service_pb2.RunTaskResponse | task_service_pb2.WatchTaskResponse,
+) -> Event | None:
+    """The event in a message of a watch, or None for heartbeats, artifact chunks and kinds not known."""
+    match message.WhichOneof("event"):
+        case "task":
+            return TaskChanged(task_from_proto(message.task), message.resume_token)
+        case "progress":
+            return Progressed(_progress(message.progress), message.resume_token)
+        case "preview":
+            return PreviewArrived(_preview(message.preview), message.resume_token)
+        case _:
+            return None
+
+
+def state_to_proto(state: TaskState) -> str:
+    """The name of a task state's number."""
+    return "STATE_UNSPECIFIED" if state is TaskState.UNKNOWN else f"STATE_{state.value}"
+
+
+def _instance(message: node_pb2.Instance) -> Instance:
+    return Instance(
+        name=message.name,
+        state=_enum(InstanceState, node_pb2.Instance.State.Name, message.state, "STATE_"),
+        state_reason=message.state_reason,
+        comfyui_version=message.comfyui_version,
+        runtime=message.runtime,
+        slots=message.slots,
+        held_attempts=message.held_attempts,
+    )
+
+
+def _progress(message: task_pb2.TaskProgress) -> Progress:
+    return Progress(
+        attempt=message.attempt,
+        phase=_enum(Phase, task_pb2.TaskProgress.Phase.Name, message.phase, "PHASE_"),
+        fraction=message.fraction,
+        graph_nodes_done=message.graph_nodes_done,
+        graph_node_count=message.graph_node_count,
+        graph_node=message.graph_node,
+        graph_node_class=message.graph_node_class,
+        step=message.step,
+        step_count=message.step_count,
+        eta=message.eta.ToTimedelta() if message.HasField("eta") else None,
+        queue_position=message.queue_position,
+        update_time=_time(message, "update_time"),
+    )
+
+
+def _preview(message: task_pb2.Preview) -> Preview:
+    return Preview(message.attempt, message.graph_node, message.media_type, message.data)
+
+
+def _error(message: task_pb2.TaskError) -> TaskError:
+    try:
+        reason = error_reason_pb2.ErrorReason.Name(message.reason).removeprefix("ERROR_REASON_")
+    except ValueError:  # a reason that a newer server knows
+        reason = f"REASON_{message.reason}"
+    return TaskError(reason, message.message, dict(message.metadata), message.traceback, message.retryable)
+
+
+def _enum(kind: type[E], name_of: Callable[[int], str], number: int, prefix: str) -> E:
+    """The member of that number, or UNKNOWN for one that a newer server knows."""
+    try:
+        return kind(name_of(number).removeprefix(prefix))
+    except ValueError:
+        return kind("UNKNOWN")
+
+
+def _time(message: Message, field: str) -> datetime | None:
+    if not message.HasField(field):
+        return None
+    stamp: Timestamp = getattr(message, field)
+    return stamp.ToDatetime(tzinfo=UTC)
+
+
+def _duration(value: timedelta) -> duration_pb2.Duration:
+    message = duration_pb2.Duration()
+    message.FromTimedelta(value)
+    return message

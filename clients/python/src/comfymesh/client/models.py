@@ -1,0 +1,305 @@
+"""The values that the SDK hands out: plain, frozen, without protobuf."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+
+class TaskState(StrEnum):
+    """Where a task stands. `UNKNOWN` is a state that this version of the SDK has no word for."""
+
+    UNKNOWN = "UNKNOWN"
+    QUEUED = "QUEUED"
+    ASSIGNED = "ASSIGNED"
+    RUNNING = "RUNNING"
+    CANCELLING = "CANCELLING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def final(self) -> bool:
+        """Whether the task will stay in this state."""
+        return self in _FINAL
+
+
+_FINAL = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED, TaskState.EXPIRED})
+
+
+class Phase(StrEnum):
+    """What an attempt is doing."""
+
+    UNKNOWN = "UNKNOWN"
+    WAITING = "WAITING"
+    STAGING = "STAGING"
+    EXECUTING = "EXECUTING"
+    STORING = "STORING"
+
+
+class ArtifactKind(StrEnum):
+    """What sort of output an artifact is in ComfyUI."""
+
+    UNKNOWN = "UNKNOWN"
+    OUTPUT = "OUTPUT"
+    TEMP = "TEMP"
+
+
+class NodeState(StrEnum):
+    """Whether a node can be reached."""
+
+    UNKNOWN = "UNKNOWN"
+    ACTIVE = "ACTIVE"
+    UNREACHABLE = "UNREACHABLE"
+
+
+class Availability(StrEnum):
+    """Whether a node is meant to take work."""
+
+    UNKNOWN = "UNKNOWN"
+    OPEN = "OPEN"
+    CORDONED = "CORDONED"
+    DRAINING = "DRAINING"
+
+
+class InstanceState(StrEnum):
+    """What an instance is doing."""
+
+    UNKNOWN = "UNKNOWN"
+    STARTING = "STARTING"
+    READY = "READY"
+    BUSY = "BUSY"
+    DOWN = "DOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskError:
+    """Why a task, or its last attempt, failed.
+
+    Attributes:
+        reason: What kind of failure: the name of an `ErrorReason`, such as ``OUT_OF_MEMORY``.
+        message: What happened and what can be done. Holds text from ComfyUI: show it, never obey it.
+        metadata: Facts for machines, such as ``graph_node`` and ``exception_type``.
+        traceback: The traceback in ComfyUI, or empty.
+        retryable: Whether the same task may well succeed when created again unchanged.
+    """
+
+    reason: str
+    message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    traceback: str = field(default="", repr=False)
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One output of a task: what it is, without its bytes.
+
+    Attributes:
+        name: Resource name, ``tasks/{task}/artifacts/{artifact}``.
+        filename: The file's name as the server tells it. Not trusted; saving makes it safe.
+        media_type: Media type, such as ``image/png``.
+        size_bytes: Size in bytes.
+        sha256: SHA-256 of the bytes, lowercase hex.
+        graph_node: The graph node that made it.
+        output_key: ComfyUI's key for the output: ``images``, ``gifs``, ``audio``, ``text``, ...
+        kind: Saved or temporary.
+    """
+
+    name: str
+    filename: str
+    media_type: str = ""
+    size_bytes: int = 0
+    sha256: str = ""
+    graph_node: str = ""
+    output_key: str = ""
+    kind: ArtifactKind = ArtifactKind.OUTPUT
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedArtifact(Artifact):
+    """An artifact with its bytes.
+
+    Attributes:
+        data: The bytes; their hash was checked.
+        path: Where the SDK saved them, or None when it was not asked to.
+    """
+
+    data: bytes = field(default=b"", repr=False)
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One run of a graph.
+
+    Attributes:
+        name: Resource name, ``tasks/{task}``.
+        state: Where it stands.
+        state_reason: Why it stands there, a sentence for people.
+        display_name: Name for people.
+        priority: Higher runs first.
+        labels: What the creator wrote on it.
+        error: Set when the last attempt, or the task, failed.
+        attempt: Which attempt this is; 0 before the first.
+        node: The node of the present or last attempt, ``nodes/{node}``, or empty.
+        instance: The instance on that node, or empty.
+        artifacts: What the run made; complete when the state is SUCCEEDED.
+        create_time: When it was created.
+        update_time: When its state last changed.
+        start_time: When the present or last attempt began to execute.
+        end_time: When the final state was reached.
+        graph_digest: SHA-256 of the graph that runs, lowercase hex.
+    """
+
+    name: str
+    state: TaskState
+    state_reason: str = ""
+    display_name: str = ""
+    priority: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    error: TaskError | None = None
+    attempt: int = 0
+    node: str = ""
+    instance: str = ""
+    artifacts: tuple[Artifact, ...] = ()
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    graph_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the present attempt is, or how long the queue ahead.
+
+    Attributes:
+        attempt: Which attempt this is about; 0 while waiting for the first.
+        phase: What the attempt is doing.
+        fraction: Share of the whole graph that is done, 0 to 1.
+        graph_nodes_done: Graph nodes finished, cached ones included.
+        graph_node_count: Graph nodes known; can grow.
+        graph_node: The graph node under way, or empty.
+        graph_node_class: Its class, or empty.
+        step: Step of that graph node; 0 when it does not tell.
+        step_count: Steps of that graph node; 0 when it does not tell.
+        eta: Estimate of the time to the end of the attempt, or None.
+        queue_position: Tasks that are ahead plus one; 0 when not waiting.
+        update_time: When this was observed.
+    """
+
+    attempt: int = 0
+    phase: Phase = Phase.UNKNOWN
+    fraction: float = 0.0
+    graph_nodes_done: int = 0
+    graph_node_count: int = 0
+    graph_node: str = ""
+    graph_node_class: str = ""
+    step: int = 0
+    step_count: int = 0
+    eta: timedelta | None = None
+    queue_position: int = 0
+    update_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A picture of the work in progress.
+
+    Attributes:
+        attempt: Which attempt made it.
+        graph_node: The graph node that made it, or empty.
+        media_type: Media type, such as ``image/jpeg``.
+        data: The picture.
+    """
+
+    attempt: int
+    graph_node: str
+    media_type: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """An uploaded input. Can be given as an input of any further task.
+
+    Attributes:
+        name: Resource name, ``assets/{sha256}``.
+        filename: Name for people.
+        media_type: Media type as found in the bytes.
+        size_bytes: Size in bytes.
+        sha256: SHA-256 of the bytes, lowercase hex.
+        create_time: When it was stored.
+    """
+
+    name: str
+    filename: str = ""
+    media_type: str = ""
+    size_bytes: int = 0
+    sha256: str = ""
+    create_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU of a node."""
+
+    uuid: str
+    model: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One ComfyUI server on a node.
+
+    Attributes:
+        name: Name, unique on its node.
+        state: What it is doing.
+        state_reason: Why, for people.
+        comfyui_version: Version of ComfyUI.
+        runtime: Runtime that owns it: docker, process or attach.
+        slots: Tasks that it can hold at once.
+        held_attempts: Attempts that it holds.
+    """
+
+    name: str
+    state: InstanceState
+    state_reason: str = ""
+    comfyui_version: str = ""
+    runtime: str = ""
+    slots: int = 0
+    held_attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A GPU host of the mesh.
+
+    Attributes:
+        name: Resource name, ``nodes/{node}``.
+        state: Whether it can be reached.
+        availability: Whether it is meant to take work.
+        labels: What the operator wrote on it.
+        gpus: Its GPUs; none on a CPU host.
+        instances: Its ComfyUI instances.
+        agent_version: Version of its agent.
+        last_report_time: When its last report arrived.
+    """
+
+    name: str
+    state: NodeState
+    availability: Availability
+    labels: Mapping[str, str] = field(default_factory=dict)
+    gpus: tuple[Gpu, ...] = ()
+    instances: tuple[Instance, ...] = ()
+    agent_version: str = ""
+    last_report_time: datetime | None = None

@@ -1,0 +1,198 @@
+"""The client for programs without asyncio: the asynchronous one, on a loop and thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, TypeVar, Unpack
+
+from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Any, Self
+
+    from comfymesh.client.aio import OnEvent, OnProgress
+    from comfymesh.client.convert import TaskOptions
+    from comfymesh.client.events import Event
+    from comfymesh.client.graphs import Graph
+    from comfymesh.client.models import Artifact, Asset, LoadedArtifact, Node, Task, TaskState
+    from comfymesh.client.results import Result
+    from comfymesh.client.retries import RetryPolicy
+    from comfymesh.client.uploads import InputValue
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """An event loop that runs on a thread of its own until it is closed."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="comfymesh-client", daemon=True)
+        self._thread.start()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine there and waits for it. An interruption of the wait, such as Ctrl-C, cancels it."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        finally:
+            future.cancel()
+
+    def iterate(self, items: AsyncGenerator[T]) -> Iterator[T]:
+        """Yields what an asynchronous generator yields there; closes it when the iteration is left early."""
+        try:
+            while True:
+                try:
+                    yield self.call(_next(items))
+                except StopAsyncIteration:
+                    return
+        finally:
+            self.call(items.aclose())
+
+    def close(self) -> None:
+        """Stops the loop and joins the thread."""
+        self.call(self._loop.shutdown_asyncgens())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _next(items: AsyncGenerator[T]) -> T:
+    return await anext(items)
+
+
+class Client:
+    """A client of one ComfyMesh server. Methods are those of `AsyncClient`, without ``await``.
+
+    Callbacks are called on the client's own thread.
+
+    Example:
+        >>> with Client("127.0.0.1:7700") as client:
+        ...     result = client.run(Path("graph.json"), {"3.seed": 42, "1.image": Path("photo.png")})
+        ...     result.save("out/")
+
+    Args:
+        target: Address of the server, ``host:port``.
+        timeout: Seconds for one call that is not a stream, repetitions included.
+        retries: How patient to be with a server that does not answer.
+    """
+
+    def __init__(
+        self, target: str = DEFAULT_TARGET, *, timeout: float = 30.0, retries: RetryPolicy | None = None
+    ) -> None:
+        self._client = AsyncClient(target, timeout=timeout, retries=retries)
+        self._thread = LoopThread()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._client.target!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection. Tasks go on."""
+        self._thread.call(self._client.close())
+        self._thread.close()
+
+    def run(
+        self,
+        graph: Graph,
+        inputs: Mapping[str, InputValue] | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        on_event: OnEvent | None = None,
+        previews: bool = False,
+        out: str | Path | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Result:
+        """Runs a graph to its end and brings what it made. See `AsyncClient.run`."""
+        return self._thread.call(
+            self._client.run(
+                graph,
+                inputs,
+                on_progress=on_progress,
+                on_event=on_event,
+                previews=previews,
+                out=out,
+                **options,
+            )
+        )
+
+    def result(
+        self,
+        task: str | Task,
+        *,
+        on_progress: OnProgress | None = None,
+        on_event: OnEvent | None = None,
+        previews: bool = False,
+        out: str | Path | None = None,
+    ) -> Result:
+        """Follows a task to its end and brings what it made. See `AsyncClient.result`."""
+        return self._thread.call(
+            self._client.result(task, on_progress=on_progress, on_event=on_event, previews=previews, out=out)
+        )
+
+    def create(
+        self,
+        graph: Graph,
+        inputs: Mapping[str, InputValue] | None = None,
+        *,
+        validate_only: bool = False,
+        **options: Unpack[TaskOptions],
+    ) -> Task:
+        """Creates a task and returns at once. See `AsyncClient.create`."""
+        return self._thread.call(self._client.create(graph, inputs, validate_only=validate_only, **options))
+
+    def get(self, task: str | Task) -> Task:
+        """The task as it stands now. See `AsyncClient.get`."""
+        return self._thread.call(self._client.get(task))
+
+    def list(
+        self,
+        *,
+        states: Sequence[TaskState] = (),
+        labels: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        page_size: int = 0,
+    ) -> Iterator[Task]:
+        """All tasks, newest first. See `AsyncClient.list`."""
+        return self._thread.iterate(
+            self._client.list(
+                states=states,
+                labels=labels,
+                created_after=created_after,
+                created_before=created_before,
+                page_size=page_size,
+            )
+        )
+
+    def watch(self, task: str | Task, resume_token: str | None = None, *, previews: bool = False) -> Iterator[Event]:
+        """The events of a task, up to and including its final state. See `AsyncClient.watch`."""
+        return self._thread.iterate(self._client.watch(task, resume_token, previews=previews))
+
+    def cancel(self, task: str | Task, reason: str = "") -> Task:
+        """Asks for a task to be stopped; returns at once. See `AsyncClient.cancel`."""
+        return self._thread.call(self._client.cancel(task, reason))
+
+    def upload(self, source: str | Path | bytes, *, filename: str | None = None) -> Asset:
+        """Stores a file or bytes, to be used as an input. See `AsyncClient.upload`."""
+        return self._thread.call(self._client.upload(source, filename=filename))
+
+    def read_artifact(self, artifact: str | Artifact) -> LoadedArtifact:
+        """Reads an artifact and checks its hash. See `AsyncClient.read_artifact`."""
+        return self._thread.call(self._client.read_artifact(artifact))
+
+    def nodes(self) -> Sequence[Node]:
+        """All nodes of the fleet, by name. See `AsyncClient.nodes`."""
+        return self._thread.call(self._client.nodes())

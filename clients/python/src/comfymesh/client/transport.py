@@ -1,0 +1,212 @@
+"""The wire: the one module that knows grpc. Calls go in, messages come out, every failure is a ComfyMeshError."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from grpc import StatusCode, aio
+
+from comfymesh.client.errors import Unavailable
+from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
+from comfymesh.v1 import asset_service_pb2_grpc, fleet_service_pb2_grpc, task_service_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
+
+    from comfymesh.client.errors import ComfyMeshError
+    from comfymesh.v1 import asset_service_pb2 as assets_pb
+    from comfymesh.v1 import fleet_service_pb2 as fleet_pb
+    from comfymesh.v1 import task_service_pb2 as tasks_pb
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+SILENCE_LIMIT = 60.0
+"""Seconds without a message after which a stream counts as broken. The server sends a heartbeat after 15."""
+
+_LOST_STATUS = "Internal error from Core"
+"""What grpc.aio says of a call whose stream ended while it was writing (grpc.aio._call, _write)."""
+
+_OPTIONS = (
+    # A preview or a long error may exceed gRPC's 4 MiB; what may be sent is for the server to say.
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    ("grpc.max_send_message_length", -1),
+    # The SDK decides when to try again; gRPC's own pauses of up to two minutes would get in its way.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_retries", 0),
+)
+
+
+class Transport:
+    """One channel to one server.
+
+    Args:
+        target: Address, ``host:port`` or any other gRPC target.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self._open_channel: aio.Channel | None = None
+
+    async def close(self) -> None:
+        """Closes the channel; calls under way fail."""
+        channel, self._open_channel = self._open_channel, None
+        if channel is not None:
+            await channel.close(None)
+
+    async def create_task(self, request: tasks_pb.CreateTaskRequest, timeout: float) -> tasks_pb.CreateTaskResponse:
+        """TaskService.CreateTask."""
+        return await self._unary(self._tasks.CreateTask(request, timeout=timeout))
+
+    async def get_task(self, request: tasks_pb.GetTaskRequest, timeout: float) -> tasks_pb.GetTaskResponse:
+        """TaskService.GetTask."""
+        return await self._unary(self._tasks.GetTask(request, timeout=timeout))
+
+    async def list_tasks(self, request: tasks_pb.ListTasksRequest, timeout: float) -> tasks_pb.ListTasksResponse:
+        """TaskService.ListTasks."""
+        return await self._unary(self._tasks.ListTasks(request, timeout=timeout))
+
+    async def cancel_task(self, request: tasks_pb.CancelTaskRequest, timeout: float) -> tasks_pb.CancelTaskResponse:
+        """TaskService.CancelTask."""
+        return await self._unary(self._tasks.CancelTask(request, timeout=timeout))
+
+    async def list_nodes(self, request: fleet_pb.ListNodesRequest, timeout: float) -> fleet_pb.ListNodesResponse:
+        """FleetService.ListNodes."""
+        return await self._unary(self._fleet.ListNodes(request, timeout=timeout))
+
+    def run_task(self, request: tasks_pb.RunTaskRequest) -> AsyncGenerator[tasks_pb.RunTaskResponse]:
+        """TaskService.RunTask."""
+        return self._stream(self._tasks.RunTask(request))
+
+    def watch_task(self, request: tasks_pb.WatchTaskRequest) -> AsyncGenerator[tasks_pb.WatchTaskResponse]:
+        """TaskService.WatchTask."""
+        return self._stream(self._tasks.WatchTask(request))
+
+    def read_artifact(self, request: assets_pb.ReadArtifactRequest) -> AsyncGenerator[assets_pb.ReadArtifactResponse]:
+        """AssetService.ReadArtifact."""
+        return self._stream(self._assets.ReadArtifact(request))
+
+    async def upload_asset(
+        self, requests: AsyncIterator[assets_pb.UploadAssetRequest], pause: float
+    ) -> assets_pb.UploadAssetResponse:
+        """AssetService.UploadAsset.
+
+        grpc.aio loses the server's answer when that arrives while a message is being written; such a call counts as
+        broken. A pause after each message gives an early answer the time to arrive.
+
+        Args:
+            requests: The messages.
+            pause: Seconds to listen for an answer after each message.
+        """
+        call = self._assets.UploadAsset()
+        try:
+            await self._send(call, requests, pause)
+            async with asyncio.timeout(SILENCE_LIMIT):
+                return await self._unary(call)
+        except TimeoutError:
+            raise self._silent() from None
+        finally:
+            call.cancel()
+
+    @property
+    def _channel(self) -> aio.Channel:
+        # Opened at the first call and not before, because a channel belongs to the loop that is running then.
+        if self._open_channel is None:
+            self._open_channel = aio.insecure_channel(self.target, options=_OPTIONS)
+        return self._open_channel
+
+    @property
+    def _tasks(self) -> task_service_pb2_grpc.TaskServiceStub:
+        return task_service_pb2_grpc.TaskServiceStub(self._channel)
+
+    @property
+    def _assets(self) -> asset_service_pb2_grpc.AssetServiceStub:
+        return asset_service_pb2_grpc.AssetServiceStub(self._channel)
+
+    @property
+    def _fleet(self) -> fleet_service_pb2_grpc.FleetServiceStub:
+        return fleet_service_pb2_grpc.FleetServiceStub(self._channel)
+
+    async def _unary(self, call: Awaitable[R]) -> R:
+        try:
+            return await call
+        except aio.AioRpcError as error:
+            raise self._error(error) from None
+        except asyncio.CancelledError:
+            self._unless_cancelled_here()
+            raise self._broken() from None
+
+    async def _stream(self, call: aio.UnaryStreamCall[Q, R]) -> AsyncGenerator[R]:
+        messages = aiter(call)
+        try:
+            while True:
+                try:
+                    message = await self._next(messages)
+                except StopAsyncIteration:
+                    return
+                yield message
+        finally:
+            call.cancel()
+
+    async def _next(self, messages: AsyncIterator[R]) -> R:
+        try:
+            async with asyncio.timeout(SILENCE_LIMIT):
+                return await anext(messages)
+        except aio.AioRpcError as error:
+            raise self._error(error) from None
+        except TimeoutError:
+            raise self._silent() from None
+        except asyncio.CancelledError:
+            self._unless_cancelled_here()
+            raise self._broken() from None
+
+    async def _send(self, call: aio.StreamUnaryCall[Q, R], requests: AsyncIterator[Q], pause: float) -> None:
+        """Writes the messages, or as many as the server waits for before it answers."""
+        answered = asyncio.ensure_future(call.code())
+        try:
+            async for request in requests:
+                async with asyncio.timeout(SILENCE_LIMIT):
+                    await call.write(request)
+                await asyncio.wait({answered}, timeout=pause)
+                if answered.done():
+                    return
+            await call.done_writing()
+        except (aio.AioRpcError, asyncio.InvalidStateError):
+            return  # the server has answered before the end; its answer says why
+        finally:
+            answered.cancel()
+
+    def _unless_cancelled_here(self) -> None:
+        """Passes a cancellation of the running task on.
+
+        grpc.aio raises CancelledError also when the server, on its way down, ends a stream with CANCELLED. That is a
+        broken stream to us, and nobody's wish to stop this task.
+        """
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+
+    def _broken(self) -> Unavailable:
+        text = f"{self.target} ended the stream in the middle."
+        return Unavailable(text, reason=STREAM_BROKEN, code="UNAVAILABLE")
+
+    def _silent(self) -> Unavailable:
+        text = f"{self.target} has been silent for {SILENCE_LIMIT:.0f} s; the connection counts as lost."
+        return Unavailable(text, reason=STREAM_BROKEN, code="UNAVAILABLE")
+
+    def _error(self, error: aio.AioRpcError) -> ComfyMeshError:
+        if error.code() is StatusCode.INTERNAL and error.details() == _LOST_STATUS:
+            return self._broken()
+        # The stubs of grpc type one pair as the whole metadata.
+        trailing = cast("Iterable[tuple[str, bytes]]", error.trailing_metadata() or ())
+        found = [value for key, value in trailing if key == DETAILS_KEY]
+        return error_from_status(
+            Status(
+                code=error.code().name,
+                message=error.details() or "",
+                details=found[0] if found else None,
+                target=self.target,
+            )
+        )

@@ -1,0 +1,155 @@
+"""Follows a task to its final state over streams that may break, without the caller noticing."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from comfymesh.client.convert import event_from_proto
+from comfymesh.client.errors import Unavailable
+from comfymesh.client.events import TaskChanged
+from comfymesh.client.statuses import STREAM_BROKEN
+from comfymesh.v1 import task_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from comfymesh.client.downloads import ChunkBuffer
+    from comfymesh.client.events import Event
+    from comfymesh.client.models import Task
+    from comfymesh.client.retries import Retrier, Server
+
+    OpenWatch = Callable[[pb.WatchTaskRequest], AsyncGenerator[pb.WatchTaskResponse]]
+    OpenRun = Callable[[pb.RunTaskRequest], AsyncGenerator[pb.RunTaskResponse]]
+
+_FAREWELL = 2.0
+"""Seconds to let the server end a stream after its last event, before it is cancelled."""
+
+
+class Position:
+    """How far a task has been followed.
+
+    Attributes:
+        token: Resume token of the last message, or empty.
+        task: The task as last seen, or None.
+    """
+
+    def __init__(self, token: str = "") -> None:
+        self.token = token
+        self.task: Task | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether the final state has been seen."""
+        return self.task is not None and self.task.state.final
+
+    def advance(self, message: pb.RunTaskResponse | pb.WatchTaskResponse) -> tuple[Event | None, bool]:
+        """Takes a message.
+
+        Returns:
+            Its event, or None when it has none or repeats what was seen, as streams do after they were resumed; and
+            whether the message is more than such a repetition.
+        """
+        self.token = message.resume_token or self.token
+        event = event_from_proto(message)
+        if isinstance(event, TaskChanged):
+            if event.task == self.task:
+                return None, False
+            self.task = event.task
+        return event, True
+
+
+async def watch(open_stream: OpenWatch, server: Server, request: pb.WatchTaskRequest) -> AsyncGenerator[Event]:
+    """The events of a task up to its final state.
+
+    Args:
+        open_stream: Begins one WatchTask stream.
+        server: How patient to be with it.
+        request: Which task, from which position, and whether with previews.
+
+    Raises:
+        ComfyMeshError: The watch was refused, or the server stayed away for too long.
+    """
+    position = Position(request.resume_token)
+    async for event in _resume(open_stream, server.retrier(), request, position):
+        yield event
+
+
+async def run(
+    open_run: OpenRun, open_watch: OpenWatch, server: Server, request: pb.RunTaskRequest, chunks: ChunkBuffer
+) -> AsyncGenerator[Event]:
+    """Creates a task and yields its events up to its final state.
+
+    Until the task is known to exist the same request is repeated; its request ID makes that safe. After that the
+    watch goes on where it broke.
+
+    Args:
+        open_run: Begins one RunTask stream.
+        open_watch: Begins one WatchTask stream.
+        server: How patient to be with it.
+        request: What to run.
+        chunks: Receives the artifact chunks that come with the stream; incomplete when it breaks.
+
+    Raises:
+        ComfyMeshError: The task was refused, or the server stayed away for too long.
+    """
+    position = Position()
+    retrier = server.retrier()
+    while position.task is None:
+        try:
+            async with aclosing(open_run(request)) as messages:
+                async for message in messages:
+                    event, news = position.advance(message)
+                    if news:
+                        retrier.succeeded()
+                    if message.HasField("artifact_chunk"):
+                        chunks.add(message.artifact_chunk)
+                    elif event is not None:
+                        yield event
+            broken = _ended_early()
+        except Unavailable as error:
+            broken = error
+        if position.final:
+            return
+        await retrier.failed(broken)
+    watch_request = pb.WatchTaskRequest(name=position.task.name, include_previews=request.include_previews)
+    async for event in _resume(open_watch, retrier, watch_request, position):
+        yield event
+
+
+async def _resume(
+    open_stream: OpenWatch, retrier: Retrier, request: pb.WatchTaskRequest, position: Position
+) -> AsyncGenerator[Event]:
+    while True:
+        request.resume_token = position.token
+        try:
+            async with aclosing(open_stream(request)) as messages:
+                async for message in messages:
+                    event, news = position.advance(message)
+                    if news:
+                        retrier.succeeded()
+                    if event is not None:
+                        yield event
+                    if position.final:
+                        await _say_goodbye(messages)
+                        return
+            broken = _ended_early()
+        except Unavailable as error:
+            broken = error
+        await retrier.failed(broken)
+
+
+async def _say_goodbye(messages: AsyncGenerator[pb.WatchTaskResponse]) -> None:
+    """Lets the stream end by itself: cancelled ones are dearer to a gRPC server than ended ones."""
+    try:
+        async with asyncio.timeout(_FAREWELL):
+            async for _ in messages:
+                pass
+    except (TimeoutError, Unavailable):
+        return
+
+
+def _ended_early() -> Unavailable:
+    text = "The server ended the stream before the task reached a final state."
+    return Unavailable(text, reason=STREAM_BROKEN, code="UNAVAILABLE")

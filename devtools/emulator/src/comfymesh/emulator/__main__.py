@@ -1,0 +1,5 @@
+"""``python -m comfymesh.emulator``."""
+
+from comfymesh.emulator.main import main
+
+main()

@@ -1,0 +1,92 @@
+"""Serving an instance on a port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+from aiohttp import web
+
+from comfymesh.emulator.application import make_application
+from comfymesh.emulator.emulator import Emulator
+from comfymesh.emulator.faults import Fault
+from comfymesh.emulator.settings import Settings
+
+
+class Server:
+    """An instance that listens.
+
+    Args:
+        settings: Settings.
+        crash: Ends the whole process; None ends only this server, as its clients would see it.
+    """
+
+    def __init__(self, settings: Settings, crash: Callable[[int], None] | None = None) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self.emulator = Emulator(settings, crash or self._crash)
+        self._runner = web.AppRunner(make_application(self.emulator), access_log=None, shutdown_timeout=0.1)
+        self._site: web.TCPSite | None = None
+
+    async def start(self) -> str:
+        """Starts listening and returns the address."""
+        delay = self._settings.faults.get(Fault.SLOW_START, 0)
+        if delay:
+            await asyncio.sleep(delay)
+        await self._runner.setup()
+        self.emulator.start()
+        self._site = web.TCPSite(self._runner, self._settings.listen, self._settings.port, backlog=1024)
+        await self._site.start()
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Stops listening and ends the instance."""
+        await self.emulator.stop()
+        await self._runner.cleanup()
+
+    def _crash(self, _status: int) -> None:
+        self.emulator.instance.stopping.set()
+        self.emulator.queue.close()
+        self._loop.call_soon_threadsafe(self._vanish)
+
+    def _vanish(self) -> None:
+        """Cuts every connection without a word and refuses new ones."""
+        server = self._runner.server
+        if self._site is not None and server is not None:
+            self._closing = asyncio.ensure_future(self._site.stop())
+            for connection in list(server.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[str]:
+    """Serves an instance inside this process, on a free port, and yields its base URL.
+
+    Faults that end the process end only this server here, as its clients would see it.
+    """
+    server = Server(replace(settings, port=0))
+    try:
+        yield await server.start()
+    finally:
+        await server.stop()
+
+
+async def serve_until(settings: Settings, stop: asyncio.Event, announce: Callable[[str], None]) -> None:
+    """Serves an instance as this process, until an event is set.
+
+    Args:
+        settings: Settings.
+        stop: Ends the service.
+        announce: Told the address once the port is open.
+    """
+    server = Server(settings, os._exit)
+    try:
+        announce(await server.start())
+        await stop.wait()
+    finally:
+        await server.stop()

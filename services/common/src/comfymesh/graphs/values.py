@@ -1,0 +1,100 @@
+"""Checks of plain values (widgets): conversion, range, list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from comfymesh.graphs.catalog import COMBO, InputSpec
+from comfymesh.graphs.violations import (
+    Violation,
+    ViolationType,
+    about_input,
+    not_in_list,
+    upload_missing,
+)
+
+if TYPE_CHECKING:
+    from comfymesh.graphs.graph import JsonValue
+
+FileExists = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedValue:
+    """A value after its check: converted to the input's type, or with what is wrong about it."""
+
+    value: JsonValue
+    violation: Violation | None = None
+
+
+def check_value(spec: InputSpec, value: JsonValue, file_exists: FileExists | None) -> CheckedValue:
+    """Checks and converts one plain value as ComfyUI does: ``"5"`` becomes 5 for an INT.
+
+    Args:
+        spec: The input.
+        value: What the graph gives; not a link.
+        file_exists: Tells whether a named upload exists; None leaves uploads unchecked.
+    """
+    if isinstance(value, dict) and "__value__" in value:
+        value = value["__value__"]
+    try:
+        value = _converted(spec.type, value)
+    except (TypeError, ValueError, OverflowError) as error:
+        return CheckedValue(value, _not_convertible(spec, value, error))
+    if spec.upload is not None:
+        return CheckedValue(value, _check_upload(spec, value, file_exists))
+    return CheckedValue(value, _check_range(spec, value) or _check_list(spec, value))
+
+
+def _converted(kind: str, value: JsonValue) -> JsonValue:
+    match kind:
+        case "INT":
+            return int(value)  # type: ignore[arg-type]
+        case "FLOAT":
+            return float(value)  # type: ignore[arg-type]
+        case "STRING":
+            return str(value)
+        case "BOOLEAN":
+            return bool(value)
+        case _:
+            return value
+
+
+def _not_convertible(spec: InputSpec, value: JsonValue, error: Exception) -> Violation:
+    return about_input(
+        ViolationType.INVALID_INPUT_TYPE,
+        f"Failed to convert an input value to a {spec.type} value",
+        f"{spec.name}, {value}, {error}",
+        spec,
+        received_value=value,
+        exception_message=str(error),
+    )
+
+
+def _check_range(spec: InputSpec, value: JsonValue) -> Violation | None:
+    if not isinstance(value, (int, float)):
+        return None
+    low, high = spec.config.get("min"), spec.config.get("max")
+    if isinstance(low, (int, float)) and value < low:
+        kind, message = ViolationType.VALUE_SMALLER_THAN_MIN, f"Value {value} smaller than min of {low}"
+    elif isinstance(high, (int, float)) and value > high:
+        kind, message = ViolationType.VALUE_BIGGER_THAN_MAX, f"Value {value} bigger than max of {high}"
+    else:
+        return None
+    return about_input(kind, message, spec.name, spec, received_value=value)
+
+
+def _check_list(spec: InputSpec, value: JsonValue) -> Violation | None:
+    if spec.type != COMBO:
+        return None
+    several = spec.config.get("multiselect") is True and isinstance(value, list)
+    wrong = [item for item in (value if several and isinstance(value, list) else [value]) if item not in spec.options]
+    return not_in_list(spec, value, wrong) if wrong else None
+
+
+def _check_upload(spec: InputSpec, value: JsonValue, file_exists: FileExists | None) -> Violation | None:
+    if file_exists is None or file_exists(str(value)):
+        return None
+    return upload_missing(spec, value)

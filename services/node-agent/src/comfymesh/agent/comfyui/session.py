@@ -1,0 +1,375 @@
+"""Runs prompts on one ComfyUI server and follows each to its end.
+
+The socket is a hint and history is the truth (ComfyUI protocol notes, section 2): a prompt is over when the socket
+says `executing` without a node, or when a slow poll finds it ended; then its history entry tells how. What is lost
+on the way (an answer, an event, a connection, the server) ends in an outcome all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from comfymesh.agent.comfyui.control import PromptControl, Standing
+from comfymesh.agent.comfyui.errors import (
+    REASON_NO_SOCKET,
+    REASON_REFUSED,
+    ComfyError,
+    ComfyUnreachable,
+    GraphRefused,
+)
+from comfymesh.agent.comfyui.events import Event, PromptEnded
+from comfymesh.agent.comfyui.http import DEFAULT_TIMEOUTS, ComfyHttp, Timeouts
+from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded, read_history
+from comfymesh.agent.comfyui.routing import EventRouter
+from comfymesh.agent.comfyui.socket import DEFAULT_SOCKET_TIMINGS, EventSocket, SocketTimings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import TracebackType
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTimings:
+    """Waiting times of the session, in seconds.
+
+    Attributes:
+        connect: How long a new prompt waits for the socket.
+        poll: Between two looks at a prompt whose events we hear.
+        poll_unheard: The same for one whose events we do not hear: adopted, or submitted under the client id of a
+            lost connection.
+        recheck: Before another look when one found nothing or no answer, and while a prompt is being stopped.
+        refused: How long connections are refused until the server counts as dead, and its prompts, which it holds in
+            memory, as lost.
+        unanswered: How long a server may give no useful answer until its prompts count as lost.
+        deaf: A socket that is still silent so long after the poll found an end is replaced.
+        history: Waits between reads of a history entry that should be there and is not.
+        stop: Waits between looks when a prompt is stopped without the jobs routes.
+    """
+
+    connect: float = 10.0
+    poll: float = 5.0
+    poll_unheard: float = 1.0
+    recheck: float = 0.25
+    refused: float = 1.0
+    unanswered: float = 60.0
+    deaf: float = 1.0
+    history: tuple[float, ...] = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5)
+    stop: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+
+
+DEFAULT_TIMINGS = SessionTimings()
+
+
+@dataclass(slots=True, eq=False)
+class _Followed:
+    """A prompt on its way, with all that is known about it."""
+
+    prompt_id: str
+    observer: Callable[[Event], None]
+    client_id: str | None = None
+    node_errors: Mapping[str, Any] = field(default_factory=dict)
+    doubt: ComfyUnreachable | ComfyError | None = None
+    cancelled: bool = False
+    told_end: bool = False
+    misses: int = 0
+    trouble_since: float | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ComfySession:
+    """One ComfyUI server: an async context manager around its HTTP routes and its event socket.
+
+    Several prompts may be on their way at once, so that the server's own queue is never empty.
+
+    Args:
+        base_url: As `http://127.0.0.1:8188`.
+        timeouts: How long HTTP calls may take.
+        timings: How patiently prompts are followed.
+        socket_timings: How patiently the socket is kept.
+
+    Attributes:
+        http: The routes, for everything that is not the following of a prompt.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        timings: SessionTimings = DEFAULT_TIMINGS,
+        socket_timings: SocketTimings = DEFAULT_SOCKET_TIMINGS,
+    ) -> None:
+        self.http = ComfyHttp(base_url, timeouts)
+        url = "ws" + self.http.base_url.removeprefix("http") + "/ws"
+        self._socket = EventSocket(url, self._on_event, self._on_state, timings=socket_timings)
+        self._timings = timings
+        self._prompts: dict[str, _Followed] = {}
+        self._router = EventRouter(self._prompts)
+        self._connected = asyncio.Event()
+        self._control = PromptControl(self.http, stop_waits=timings.stop, history_waits=timings.history)
+        self._suspicion: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.http.__aenter__()
+        self._socket.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._suspicion is not None:
+            self._suspicion.cancel()
+        await self._socket.close()
+        await self.http.__aexit__(kind, error, trace)
+
+    @property
+    def connected(self) -> bool:
+        """Whether events arrive."""
+        return self._connected.is_set()
+
+    async def wait_connected(self) -> None:
+        """Wait until events arrive."""
+        await self._connected.wait()
+
+    async def execute(
+        self,
+        prompt_id: str,
+        graph: Mapping[str, Any],
+        *,
+        extra_data: Mapping[str, Any] | None = None,
+        observer: Callable[[Event], None],
+    ) -> Outcome:
+        """Submit a graph and follow it to its end. Cancelling this coroutine does not stop the prompt; `cancel` does.
+
+        Args:
+            prompt_id: Canonical lower-case UUID, never used before on this server.
+            graph: ComfyUI workflow in API format.
+            extra_data: As `{"preview_method": "auto"}`.
+            observer: Gets the events of this prompt, in order, from the task that reads the socket: must be quick.
+
+        Returns:
+            How it ended.
+
+        Raises:
+            GraphRefused: The graph is invalid; nothing was queued.
+            ComfyUnreachable: Nothing was sent.
+            ComfyError: The server answered with another error and does not know the prompt.
+            ValueError: The prompt is being followed already.
+        """
+        with self._follow(prompt_id, observer) as prompt:
+            prompt.client_id = await self._client_id()
+            if prompt.cancelled:
+                return Interrupted()
+            await self._submit(prompt, graph, extra_data)
+            if prompt.cancelled:
+                prompt.wake.set()
+            return await self._to_the_end(prompt)
+
+    async def resume(self, prompt_id: str, observer: Callable[[Event], None]) -> Outcome:
+        """Follow a prompt that an earlier life of this agent submitted. Its events went to another socket.
+
+        Args:
+            prompt_id: The prompt.
+            observer: As in `execute`.
+
+        Returns:
+            How it ended; `Lost` if the server does not know it.
+
+        Raises:
+            ValueError: The prompt is being followed already.
+        """
+        with self._follow(prompt_id, observer) as prompt:
+            prompt.wake.set()
+            return await self._to_the_end(prompt)
+
+    async def cancel(self, prompt_id: str) -> None:
+        """Stop a prompt, whether it waits or runs. A graph node within one blocking call goes on until that returns.
+
+        Whoever follows the prompt gets `Interrupted`, or how it ended if it was faster. While somebody follows it, the
+        request is repeated until it has taken hold, even if this call fails.
+
+        Args:
+            prompt_id: The prompt; nothing happens if the server does not know it and nobody follows it.
+
+        Raises:
+            ComfyUnreachable: The server did not answer.
+            ComfyError: It answered with an error.
+        """
+        prompt = self._prompts.get(prompt_id)
+        if prompt is not None:
+            prompt.cancelled = True
+        try:
+            await self._control.stop(prompt_id)
+        finally:
+            if prompt is not None:
+                prompt.wake.set()
+
+    async def look(self, prompt_id: str) -> Standing:
+        """Ask where a prompt is now.
+
+        Args:
+            prompt_id: The prompt.
+        """
+        return await self._control.look(prompt_id)
+
+    @contextmanager
+    def _follow(self, prompt_id: str, observer: Callable[[Event], None]) -> Iterator[_Followed]:
+        if prompt_id in self._prompts:
+            raise ValueError(f"prompt {prompt_id} is being followed already")
+        prompt = self._prompts[prompt_id] = _Followed(prompt_id, observer)
+        try:
+            yield prompt
+        finally:
+            del self._prompts[prompt_id]
+
+    async def _client_id(self) -> str:
+        try:
+            async with asyncio.timeout(self._timings.connect):
+                while (client_id := self._socket.client_id) is None:
+                    await self._connected.wait()
+        except TimeoutError:
+            detail = f"no event socket within {self._timings.connect:g} s"
+            raise ComfyUnreachable("GET /ws", REASON_NO_SOCKET, detail) from None
+        return client_id
+
+    async def _submit(self, prompt: _Followed, graph: Mapping[str, Any], extra_data: Mapping[str, Any] | None) -> None:
+        client_id = prompt.client_id or ""
+        try:
+            accepted = await self.http.submit(prompt.prompt_id, graph, client_id=client_id, extra_data=extra_data)
+        except GraphRefused:
+            raise
+        except (ComfyUnreachable, ComfyError) as error:
+            if not _may_have_queued(error):
+                raise
+            # Sending it again could run it twice. The server is asked instead.
+            prompt.doubt = error
+            prompt.wake.set()
+        else:
+            prompt.node_errors = accepted.node_errors
+
+    async def _to_the_end(self, prompt: _Followed) -> Outcome:
+        while True:
+            await self._wait(prompt)
+            outcome = await (self._told(prompt) if prompt.told_end else self._check(prompt))
+            if outcome is not None:
+                return outcome
+
+    async def _wait(self, prompt: _Followed) -> None:
+        try:
+            async with asyncio.timeout(self._patience(prompt)):
+                await prompt.wake.wait()
+        except TimeoutError:
+            return
+        prompt.wake.clear()
+
+    def _patience(self, prompt: _Followed) -> float:
+        if prompt.cancelled or prompt.misses or prompt.trouble_since is not None:
+            return self._timings.recheck
+        heard = prompt.client_id is not None and prompt.client_id == self._socket.client_id
+        return self._timings.poll if heard else self._timings.poll_unheard
+
+    async def _told(self, prompt: _Followed) -> Outcome | None:
+        """The socket said that it ended. If history does not know, the next check decides."""
+        prompt.told_end = False
+        try:
+            outcome = await self._ended(prompt)
+        except (ComfyUnreachable, ComfyError) as error:
+            return self._in_trouble(prompt, error)
+        if outcome is None:
+            prompt.wake.set()
+        return outcome
+
+    async def _ended(self, prompt: _Followed) -> Succeeded | Failed | Interrupted | None:
+        entry = await self._control.entry(prompt.prompt_id)
+        return None if entry is None else read_history(entry, prompt.node_errors)
+
+    async def _check(self, prompt: _Followed) -> Outcome | None:
+        try:
+            standing = await self._control.look(prompt.prompt_id)
+            if prompt.cancelled and standing in (Standing.PENDING, Standing.RUNNING):
+                await self._control.stop(prompt.prompt_id)
+            outcome = await self._ended(prompt) if standing is Standing.ENDED else None
+        except (ComfyUnreachable, ComfyError) as error:
+            return self._in_trouble(prompt, error)
+        prompt.trouble_since = None
+        if outcome is not None:
+            self._suspect_socket(prompt)
+            return outcome
+        if standing in (Standing.PENDING, Standing.RUNNING):
+            prompt.misses = 0
+            return None
+        prompt.misses += 1
+        return self._vanished(prompt) if prompt.misses > 1 else None
+
+    def _vanished(self, prompt: _Followed) -> Outcome:
+        if prompt.cancelled:
+            return Interrupted()
+        if isinstance(prompt.doubt, ComfyError):
+            raise prompt.doubt
+        if prompt.doubt is not None:
+            return Lost(f"{prompt.doubt} The prompt is not known there.")
+        return Lost("the prompt is neither in ComfyUI's queue nor in its history: restarted, cleared or deleted")
+
+    def _in_trouble(self, prompt: _Followed, error: ComfyUnreachable | ComfyError) -> Lost | None:
+        now = asyncio.get_running_loop().time()
+        if prompt.trouble_since is None:
+            prompt.trouble_since = now
+            _log.warning("A prompt cannot be looked at: %s", error, extra=_context("comfyui_trouble", prompt))
+        refused = isinstance(error, ComfyUnreachable) and error.reason == REASON_REFUSED
+        limit = self._timings.refused if refused else self._timings.unanswered
+        if now - prompt.trouble_since < limit:
+            return None
+        return Lost(f"ComfyUI has given no useful answer for {limit:g} s: {error}")
+
+    def _suspect_socket(self, prompt: _Followed) -> None:
+        """The poll found an end that the socket did not tell. If it stays silent, it is deaf (section 13.2)."""
+        if prompt.client_id is None or prompt.client_id != self._socket.client_id:
+            return
+        if self._suspicion is None:
+            loop = asyncio.get_running_loop()
+            self._suspicion = loop.call_later(self._timings.deaf, self._replace_if_deaf, prompt.client_id)
+
+    def _replace_if_deaf(self, client_id: str) -> None:
+        self._suspicion = None
+        if self._socket.client_id == client_id and self._socket.silence >= self._timings.deaf:
+            self._socket.reconnect("a prompt ended and it did not say so")
+
+    def _on_event(self, event: Event) -> None:
+        routed = self._router.route(event)
+        prompt = None if routed is None else self._prompts.get(routed[0])
+        if routed is None or prompt is None:
+            return
+        if isinstance(event, PromptEnded):
+            prompt.told_end = True
+            prompt.wake.set()
+        try:
+            prompt.observer(routed[1])
+        except Exception:
+            # The observer is someone else's code; its fault must not stop the events of all other prompts.
+            _log.exception("The observer of a prompt failed.", extra=_context("comfyui_observer_failed", prompt))
+
+    def _on_state(self, client_id: str | None) -> None:
+        if client_id is None:
+            self._connected.clear()
+        else:
+            self._control.reset()
+            self._router.reset()
+            self._connected.set()
+        for prompt in self._prompts.values():
+            # Those without client id are not yet submitted, or adopted and looked at often anyway.
+            if prompt.client_id is not None:
+                prompt.wake.set()
+
+
+def _may_have_queued(error: ComfyUnreachable | ComfyError) -> bool:
+    return error.sent if isinstance(error, ComfyUnreachable) else error.status >= 500
+
+
+def _context(action: str, prompt: _Followed) -> dict[str, str]:
+    return {"action": action, "prompt_id": prompt.prompt_id}

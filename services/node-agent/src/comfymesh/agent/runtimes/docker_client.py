@@ -1,0 +1,289 @@
+"""The one file that knows the docker SDK.
+
+Every call runs on a thread of its own, never on the event loop, and is short: waiting and retrying are for the caller.
+A 404 is a normal answer here, and any other refusal becomes a `RuntimeFailed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import requests.exceptions
+import urllib3.exceptions
+from docker import DockerClient
+from docker.errors import APIError, DockerException, NotFound
+from docker.types import DeviceRequest, LogConfig, Mount
+
+from comfymesh.agent.runtimes import output_log
+from comfymesh.agent.runtimes.contract import RuntimeFailed, RuntimeFailureReason
+from comfymesh.agent.runtimes.docker_refusals import reason_of
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable
+
+    from comfymesh.agent.runtimes.docker_plan import ContainerPlan, Owner
+
+T = TypeVar("T")
+
+CALL_SECONDS = 30
+"""How long the engine may take over one call. Pulling an image is not one: it may take this long between two chunks."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """What the engine says of a container.
+
+    Attributes:
+        status: The engine's word: created, running, paused, exited, dead ...
+        exit_code: Of its last run.
+        out_of_memory: Whether its last run was killed at its memory limit.
+        error: What the engine says went wrong when it started; empty when nothing did.
+        labels: As they were set when it was made.
+        ports: Ports on the host, by port in the container; known only while it runs.
+    """
+
+    status: str
+    exit_code: int
+    out_of_memory: bool
+    error: str
+    labels: dict[str, str]
+    ports: dict[int, int]
+
+    @property
+    def running(self) -> bool:
+        """Whether its processes execute."""
+        return self.status == "running"
+
+
+class DockerEngine:
+    """A connection to one Docker Engine, made at the first call and made anew after it was lost."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client: DockerClient | None = None
+        # One thread: a session of the SDK's HTTP library is not meant for several at once.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="docker")
+
+    async def inspect(self, owner: Owner) -> ContainerState | None:
+        """Return the state of the owner's container; None when there is none."""
+
+        def call(client: DockerClient) -> ContainerState | None:
+            try:
+                return _state(client.containers.get(owner.name).attrs)
+            except NotFound:
+                return None
+
+        return await self._call(f"look at container {owner.name}", call)
+
+    async def has_image(self, image: str) -> bool:
+        """Whether the image is on this host."""
+
+        def call(client: DockerClient) -> bool:
+            try:
+                client.images.get(image)
+            except NotFound:
+                return False
+            return True
+
+        return await self._call(f"look for image {image}", call)
+
+    async def pull(self, image: str) -> None:
+        """Fetch an image, which may take long: give it an engine object of its own, so that no other call waits.
+
+        Raises:
+            RuntimeFailed: With `IMAGE_MISSING` for whatever the engine says: the image is not to be had.
+        """
+        await self._call(f"pull image {image}", lambda client: _pull(client, image))
+
+    async def create_network(self, owner: Owner) -> None:
+        """Make the instance's own bridge network, unless it is there."""
+
+        def call(client: DockerClient) -> None:
+            if not client.networks.list(names=[owner.name], filters={"label": _filters(owner)}):
+                client.networks.create(owner.name, driver="bridge", check_duplicate=True, labels=owner.labels)
+
+        await self._call(f"make network {owner.name}", call)
+
+    async def create_volume(self, owner: Owner) -> None:
+        """Make the instance's own volume, unless it is there."""
+        await self._call(
+            f"make volume {owner.name}",
+            lambda client: client.volumes.create(owner.name, labels=owner.labels),
+        )
+
+    async def create_container(self, plan: ContainerPlan) -> None:
+        """Make the container; it does not run yet."""
+        await self._call(f"make container {plan.owner.name}", lambda client: _create(client, plan))
+
+    async def start(self, owner: Owner) -> None:
+        """Run the owner's container."""
+        await self._call(f"start container {owner.name}", lambda client: client.containers.get(owner.name).start())
+
+    async def send_signal(self, owner: Owner, number: signal.Signals) -> None:
+        """Signal the first process of the container; one that has ended, or is gone, is left in peace."""
+
+        def call(client: DockerClient) -> None:
+            try:
+                client.containers.get(owner.name).kill(number.name)
+            except APIError as error:
+                if error.status_code not in {404, 409}:  # 409: it does not run
+                    raise
+
+        await self._call(f"signal container {owner.name}", call)
+
+    async def remove_container(self, owner: Owner) -> None:
+        """Remove the container, killing it when it runs; its named volume stays. Gone already is a success."""
+
+        def call(client: DockerClient) -> None:
+            try:
+                client.containers.get(owner.name).remove(force=True, v=True)
+            except APIError as error:
+                if error.status_code not in {404, 409}:  # 409: its removal is under way
+                    raise
+
+        await self._call(f"remove container {owner.name}", call)
+
+    async def remove_belongings(self, owner: Owner) -> None:
+        """Remove the volume and the network of a container that is gone."""
+
+        def call(client: DockerClient) -> None:
+            for volume in client.volumes.list(filters={"label": _filters(owner)}):
+                volume.remove()
+            for network in client.networks.list(filters={"label": _filters(owner)}):
+                network.remove()
+
+        await self._call(f"remove volume and network {owner.name}", call)
+
+    async def log_tail(self, owner: Owner, lines: int) -> str:
+        """Return the last lines of the container's output; empty when there is no container."""
+
+        def call(client: DockerClient) -> str:
+            try:
+                output: bytes = client.containers.get(owner.name).logs(tail=lines)
+            except NotFound:
+                return ""
+            return output_log.last_lines(output, lines)
+
+        return await self._call(f"read the log of container {owner.name}", call)
+
+    async def close(self) -> None:
+        """Close the connection and end the thread; a call under way is waited for."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._thread.shutdown(wait=False)
+
+    async def _call(self, attempt: str, call: Callable[[DockerClient], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, attempt, call)
+
+    def _answer(self, attempt: str, call: Callable[[DockerClient], T]) -> T:
+        """Run one call; say what was attempted when it fails."""
+        try:
+            return call(self._connected())
+        except APIError as error:
+            refusal = str(error.explanation or error)
+            raise RuntimeFailed(reason_of(refusal), f"cannot {attempt}: {refusal}") from error
+        except requests.exceptions.ReadTimeout as error:
+            raise RuntimeFailed(
+                RuntimeFailureReason.ENGINE_TIMEOUT,
+                f"cannot {attempt}: the Docker Engine at {self._url} did not answer within {CALL_SECONDS} s; "
+                f"look at its log",
+            ) from error
+        except (DockerException, OSError, urllib3.exceptions.HTTPError) as error:
+            # Among the OSErrors are those of requests; those of urllib3 come through when an answer breaks off.
+            self._disconnect()
+            raise RuntimeFailed(
+                RuntimeFailureReason.ENGINE_UNREACHABLE,
+                f"cannot {attempt}: no Docker Engine answers at {self._url}; "
+                f"start it, and check that this user may use it ({error})",
+            ) from error
+
+    def _connected(self) -> DockerClient:
+        if self._client is None:
+            _knock(self._url)
+            self._client = DockerClient(base_url=self._url, timeout=CALL_SECONDS)
+        return self._client
+
+    def _disconnect(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def _knock(url: str) -> None:
+    """Fail where nobody listens: the SDK would leave its socket open, and hide the cause in prose."""
+    scheme, _, path = url.partition("://")
+    if scheme == "unix":
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(CALL_SECONDS)
+            door.connect(path)
+
+
+def _filters(owner: Owner) -> list[str]:
+    return [f"{label}={value}" for label, value in owner.labels.items()]
+
+
+def _state(attributes: dict[str, Any]) -> ContainerState:
+    state = attributes["State"]
+    published = attributes["NetworkSettings"]["Ports"] or {}
+    return ContainerState(
+        status=state["Status"],
+        exit_code=state["ExitCode"],
+        out_of_memory=state["OOMKilled"],
+        error=state["Error"],
+        labels=attributes["Config"]["Labels"] or {},
+        ports={int(port.partition("/")[0]): int(hosts[0]["HostPort"]) for port, hosts in published.items() if hosts},
+    )
+
+
+def _pull(client: DockerClient, image: str) -> None:
+    try:
+        client.images.pull(image)
+    except APIError as error:
+        raise RuntimeFailed(
+            RuntimeFailureReason.IMAGE_MISSING,
+            f"image {image} is not on this host and cannot be pulled: {error.explanation or error}; "
+            f"check its name, or load it with `docker load`",
+        ) from error
+
+
+def _create(client: DockerClient, plan: ContainerPlan) -> None:
+    client.containers.create(
+        plan.image,
+        list(plan.command),
+        entrypoint=list(plan.entrypoint) or None,
+        name=plan.owner.name,
+        labels=plan.labels,
+        environment=plan.environment,
+        user=plan.user,
+        device_requests=_devices(plan),
+        mem_limit=plan.memory_bytes,
+        memswap_limit=plan.memory_bytes,  # equal to the memory limit: a GPU host that swaps is a stalled one
+        nano_cpus=None if plan.cpus is None else round(plan.cpus * 1e9),
+        shm_size=plan.shm_bytes,
+        mounts=_mounts(plan),
+        ports={f"{plan.container_port}/tcp": ("127.0.0.1", plan.host_port)},
+        network=plan.owner.name,
+        # ComfyUI has no handler for SIGTERM, which a first process without one does not even receive.
+        init=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
+        log_config=LogConfig(type=LogConfig.types.JSON, config={"max-size": "10m", "max-file": "3"}),
+    )
+
+
+def _devices(plan: ContainerPlan) -> list[DeviceRequest] | None:
+    if plan.gpu_uuid is None:
+        return None
+    return [DeviceRequest(device_ids=[plan.gpu_uuid], capabilities=[["gpu"]])]
+
+
+def _mounts(plan: ContainerPlan) -> list[Mount]:
+    mounts = [Mount(plan.data_path, plan.owner.name, type="volume")]
+    if plan.models is not None:
+        host_path, container_path = plan.models
+        mounts.append(Mount(container_path, host_path, type="bind", read_only=True))
+    return mounts

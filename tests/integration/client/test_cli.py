@@ -1,0 +1,282 @@
+"""The command line as users run it: a process of its own, with and without a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+GRAPH = '{"3": {"class_type": "KSampler", "inputs": {"seed": 1}}}'
+WITH_TERMINAL = """\
+import os, sys
+os.setsid()
+os.close(os.open(os.ttyname(0), os.O_RDWR))  # the first terminal that a session leader opens becomes its own
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+COMMAND = [sys.executable, "-m", "comfymesh.cli"]
+Comfymesh = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def environment(server: str) -> dict[str, str]:
+    return {**os.environ, "COMFYMESH_TARGET": server, "TERM": "xterm", "COLUMNS": "100", "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def comfymesh(environment: dict[str, str], tmp_path: Path) -> Comfymesh:
+    (tmp_path / "graph.json").write_text(GRAPH)
+
+    def call(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    return call
+
+
+@dataclass
+class Terminal:
+    """A process with a terminal of its own."""
+
+    process: subprocess.Popen[bytes]
+    screen: int
+    seen: str = ""
+
+    def wait_for(self, text: str) -> None:
+        while text not in self.seen:
+            self.seen += os.read(self.screen, 65536).decode()
+        self.seen = self.seen[self.seen.index(text) + len(text) :]
+
+    def send(self, text: str) -> None:
+        os.write(self.screen, text.encode())
+
+    def ends(self) -> int:
+        with contextlib.suppress(OSError):  # how a terminal without a process ends on Linux
+            while data := os.read(self.screen, 65536):
+                self.seen += data.decode()
+        return self.process.wait(10)
+
+
+@pytest.fixture
+def terminal(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    (tmp_path / "graph.json").write_text(GRAPH)
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments: str) -> Terminal:
+            screen, inside = pty.openpty()
+            stack.callback(os.close, screen)
+            process = subprocess.Popen(
+                [sys.executable, "-c", WITH_TERMINAL, *COMMAND, *arguments],
+                cwd=tmp_path,
+                env=environment,
+                stdin=inside,
+                stdout=inside,
+                stderr=inside,
+            )
+            os.close(inside)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return Terminal(process, screen)
+
+        yield start
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_run_tells_its_progress_in_lines_and_saves_the_files(comfymesh: Comfymesh, tmp_path: Path) -> None:
+    done = comfymesh("run", "graph.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[:5] == [
+        "t1: waiting in the queue",
+        "t1: position 3 in the queue",
+        "t1: position 1 in the queue",
+        "t1: assigned",
+        "t1: running on gpu-1/comfyui-0",
+    ]
+    assert lines[5] == "t1: 10 %, KSampler [3], step 2/20, 18 s left"
+    assert lines[-2:] == ["t1: succeeded", "saved out/ComfyUI_00001_.png (1.2 MiB)"]
+    assert len(lines) == 5 + 9 + 2
+    assert (tmp_path / "out" / "ComfyUI_00001_.png").stat().st_size > 1_000_000
+
+
+def test_json_is_one_value_a_line(comfymesh: Comfymesh) -> None:
+    done = comfymesh("run", "graph.json", "--json", "--out", "x")
+    events = json_lines(done.stdout)
+    states = [event["task"]["state"] for event in events if event["event"] == "task"]
+    assert states == ["QUEUED", "ASSIGNED", "RUNNING", "SUCCEEDED"]
+    assert events[-1]["event"] == "saved"
+    assert events[-1]["artifact"]["path"] == "x/ComfyUI_00001_.png"
+
+
+@pytest.mark.parametrize("server", [["../../evil.png", "/tmp/evil.png", "..", "\x1b[31m.png"]], indirect=True)
+def test_hostile_names_stay_in_the_directory(comfymesh: Comfymesh, tmp_path: Path) -> None:
+    done = comfymesh("run", "graph.json", "--out", "deep/out")
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    saved = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    names = {"evil.png", "evil-1.png", "artifact", "[31m.png"}
+    assert saved == {"graph.json", *(f"deep/out/{name}" for name in names)}
+
+
+@pytest.mark.parametrize(("name", "code"), [("fails", 1), ("cancelled", 3), ("expires", 5)])
+def test_a_bad_end_has_its_exit_code(comfymesh: Comfymesh, name: str, code: int) -> None:
+    done = comfymesh("run", "graph.json", "--name", name)
+    assert done.returncode == code
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failure_is_told_with_its_facts_and_what_to_do(comfymesh: Comfymesh) -> None:
+    done = comfymesh("run", "graph.json", "--name", "fails")
+    assert done.stderr.splitlines() == [
+        "Error: tasks/t1 failed: Graph node 3 (KSampler) raised RuntimeError: mat1 and mat2 differ (NODE_EXCEPTION)",
+        "  exception_type: RuntimeError",
+        "  graph_node: 3",
+        "What to do: `comfymesh get t1` shows ComfyUI's traceback.",
+    ]
+    assert "File sampler.py, line 3" in comfymesh("get", "t1").stdout
+
+
+def test_every_violation_has_a_line(comfymesh: Comfymesh) -> None:
+    done = comfymesh("run", "-", stdin='{"bad": {}}')
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[:3] == [
+        "Error: ComfyUI would refuse the graph. (INVALID_WORKFLOW)",
+        "  graph.3.seed: 5 is too small.",
+        "  graph.4.class: There is no class Foo.",
+    ]
+
+
+def test_an_export_of_the_canvas_gets_the_words_of_the_server(comfymesh: Comfymesh) -> None:
+    done = comfymesh("submit", "-", stdin='{"nodes": []}')
+    assert done.returncode == 2
+    assert "Use Workflow > Export (API) and send that file." in done.stderr
+
+
+def test_errors_are_json_when_asked_for(comfymesh: Comfymesh) -> None:
+    done = comfymesh("get", "nope", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert json.loads(done.stderr)["error"]["reason"] == "TASK_NOT_FOUND"
+
+
+def test_a_server_that_is_not_there_ends_with_4(comfymesh: Comfymesh) -> None:
+    done = comfymesh("run", "graph.json", "--target", "127.0.0.1:1", "--connect-timeout", "0.1")
+    assert done.returncode == 4
+    assert "No ComfyMesh server answers at 127.0.0.1:1 (Connection refused). (SERVER_UNREACHABLE)" in done.stderr
+    assert "comfymesh dev" in done.stderr
+
+
+def test_a_task_can_be_submitted_followed_and_looked_at(comfymesh: Comfymesh, tmp_path: Path) -> None:
+    name = comfymesh("run", "graph.json", "--detach").stdout.strip()
+    assert name == "t1"
+    watched = comfymesh("watch", name, "--out", "late")
+    assert watched.returncode == 0
+    assert (tmp_path / "late" / "ComfyUI_00001_.png").exists()
+    assert [task["state"] for task in json_lines(comfymesh("list", "--json").stdout)] == ["SUCCEEDED"]
+    assert "t1" in comfymesh("list").stdout
+    assert "ComfyUI_00001_.png (1.2 MiB, image/png, graph node 9)" in comfymesh("get", name).stdout
+    assert "NVIDIA H200" in comfymesh("nodes").stdout
+
+
+def test_cancel_says_how_the_task_stands(comfymesh: Comfymesh) -> None:
+    comfymesh("submit", "graph.json", "--name", "hangs")
+    assert comfymesh("cancel", "t1", "--reason", "enough").stdout == "t1: cancelling\n"
+    assert comfymesh("watch", "t1").returncode == 3
+
+
+def test_inputs_reach_the_task(comfymesh: Comfymesh, tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(b"png")
+    done = comfymesh(
+        "run", "graph.json", "--set", "3.inputs.seed=18446744073709551615", "--input", "1.image=@photo.png"
+    )
+    assert done.returncode == 0
+
+
+def test_an_out_that_is_a_file_is_refused_at_once(comfymesh: Comfymesh) -> None:
+    done = comfymesh("run", "graph.json", "--out", "graph.json")
+    assert done.returncode == 2
+    assert done.stdout == ""
+
+
+def test_without_a_terminal_ctrl_c_detaches(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "graph.json").write_text(GRAPH)
+    command = [*COMMAND, "run", "graph.json", "--name", "hangs"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while "40 %" not in process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Detached; t1 goes on without you." in stderr
+    assert "comfymesh watch t1 --out out" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_a_terminal_shows_live_progress(terminal: Callable[..., Terminal]) -> None:
+    live = terminal("run", "graph.json", "--name", "slow")
+    live.wait_for("position 3 in the queue")
+    live.wait_for("overall")
+    live.wait_for("KSampler [3]")
+    live.wait_for("step 8/20")
+    assert live.ends() == 0
+    assert "succeeded" in live.seen
+    assert "saved out/ComfyUI_00001_.png (1.2 MiB)" in live.seen
+
+
+def test_ctrl_c_on_a_terminal_can_keep_watching_and_cancel(terminal: Callable[..., Terminal]) -> None:
+    live = terminal("run", "graph.json", "--name", "hangs")
+    live.wait_for("step 8/20")
+    live.send("\x03")
+    live.wait_for("[k]eep watching?")
+    live.send("k\r")
+    live.wait_for("step 8/20")
+    live.send("\x03")
+    live.wait_for("[k]eep watching?")
+    live.send("c\r")
+    assert live.ends() == 3
+    assert "Cancelled by its owner." in live.seen
+
+
+@pytest.mark.parametrize("answer", ["d\r", "\r"])
+def test_ctrl_c_on_a_terminal_can_detach(terminal: Callable[..., Terminal], answer: str) -> None:
+    live = terminal("run", "graph.json", "--name", "hangs")
+    live.wait_for("step 8/20")
+    live.send("\x03")
+    live.wait_for("[k]eep watching?")
+    live.send(answer)
+    assert live.ends() == 130
+    assert "comfymesh watch t1 --out out" in live.seen
+
+
+def test_a_terminal_is_left_clean_when_the_graph_is_refused(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('{"bad": {}}')
+    live = terminal("run", "bad.json")
+    assert live.ends() == 2
+    assert "INVALID_WORKFLOW" in live.seen
+    assert "\x1b[2K" in live.seen, "the line about sending is wiped"

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from comfymesh.cli.complaints import advise
+from comfymesh.cli.jsonlines import error_json, line, plain
+from comfymesh.cli.outcomes import EXIT_CODES_HELP, ExitCode, exit_code
+from comfymesh.client import (
+    AccessDenied,
+    ComfyMeshError,
+    Conflict,
+    DeadlineExceeded,
+    InvalidRequest,
+    LimitExceeded,
+    LoadedArtifact,
+    NoFeasibleNode,
+    NotFound,
+    ServerError,
+    Task,
+    TaskCancelled,
+    TaskError,
+    TaskExpired,
+    TaskFailed,
+    TaskState,
+    Unavailable,
+    Violation,
+)
+
+FAILED = Task(
+    "tasks/t1", TaskState.FAILED, error=TaskError("OUT_OF_MEMORY", "No memory.", traceback="Tb", retryable=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (TaskFailed(FAILED), ExitCode.FAILED),
+        (TaskCancelled(Task("tasks/t1", TaskState.CANCELLED)), ExitCode.CANCELLED),
+        (TaskExpired(Task("tasks/t1", TaskState.EXPIRED)), ExitCode.EXPIRED),
+        *((kind("x", reason="R"), ExitCode.INVALID) for kind in (InvalidRequest, NotFound, Conflict)),
+        *((kind("x", reason="R"), ExitCode.INVALID) for kind in (NoFeasibleNode, AccessDenied)),
+        *((kind("x", reason="R"), ExitCode.UNAVAILABLE) for kind in (Unavailable, DeadlineExceeded)),
+        *((kind("x", reason="R"), ExitCode.UNAVAILABLE) for kind in (LimitExceeded, ServerError)),
+    ],
+)
+def test_each_outcome_has_its_exit_code(error: ComfyMeshError, code: ExitCode) -> None:
+    assert exit_code(error) is code
+
+
+def test_every_exit_code_is_documented() -> None:
+    assert all(f"\n  {code.value} " in EXIT_CODES_HELP for code in ExitCode)
+
+
+def test_advice_follows_the_reason() -> None:
+    assert "comfymesh dev" in advise(Unavailable("x", reason="SERVER_UNREACHABLE"))
+    assert advise(LimitExceeded("x", reason="QUEUE_FULL", retry_after=timedelta(seconds=90))) == (
+        "try again in 1 min 30 s."
+    )
+    assert "comfymesh get t1" in advise(TaskFailed(FAILED))
+    assert "run it again" in advise(TaskFailed(FAILED))
+    assert advise(NotFound("x", reason="OF_THE_FUTURE")) == ""
+
+
+def test_values_become_json_that_machines_understand() -> None:
+    artifact = LoadedArtifact(name="n", filename="\x1b[2J.png", data=b"bytes", path=Path("out/a"))
+    task = Task("tasks/t", TaskState.SUCCEEDED, artifacts=(artifact,), create_time=datetime(2026, 1, 1, tzinfo=UTC))
+    text = line(plain(task))
+    assert "\x1b" not in text
+    found = json.loads(text)
+    assert found["state"] == "SUCCEEDED"
+    assert found["create_time"] == "2026-01-01T00:00:00+00:00"
+    assert found["artifacts"][0]["path"] == "out/a"
+    assert "data" not in found["artifacts"][0]
+    assert plain(timedelta(seconds=1.5)) == 1.5
+    with pytest.raises(TypeError):
+        plain(object())
+
+
+def test_errors_become_json_with_all_they_carry() -> None:
+    error = InvalidRequest("bad", reason="INPUT_INVALID", violations=[Violation("a", "b")], code="INVALID_ARGUMENT")
+    assert error_json(error) == {
+        "error": {
+            "reason": "INPUT_INVALID",
+            "message": "bad",
+            "metadata": {},
+            "violations": [{"field": "a", "description": "b", "reason": ""}],
+            "retry_after": None,
+            "code": "INVALID_ARGUMENT",
+        }
+    }
+    assert '"task"' in line(error_json(TaskFailed(FAILED)))

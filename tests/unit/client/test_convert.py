@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comfymesh.client import (
+    Asset,
+    InvalidRequest,
+    NodeState,
+    PreviewArrived,
+    Progressed,
+    TaskChanged,
+    TaskState,
+)
+from comfymesh.client.convert import (
+    event_from_proto,
+    input_to_proto,
+    inputs_to_proto,
+    node_from_proto,
+    state_to_proto,
+    task_from_proto,
+    task_to_proto,
+)
+from comfymesh.v1 import error_reason_pb2, node_pb2, task_pb2, task_service_pb2
+
+
+class NumpyLike:
+    """An integer of a foreign type, as numerical libraries have them."""
+
+    def __index__(self) -> int:
+        return 2**63
+
+
+@given(st.integers(min_value=-(2**63), max_value=2**64 - 1))
+def test_integers_of_64_bits_arrive_exactly(number: int) -> None:
+    message = task_pb2.InputValue.FromString(input_to_proto(number).SerializeToString())
+    kind = message.WhichOneof("kind")
+    assert kind == ("int64_value" if number < 2**63 else "uint64_value")
+    assert getattr(message, kind) == number
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1])
+def test_larger_integers_are_refused(number: int) -> None:
+    with pytest.raises(ValueError, match="64 bits"):
+        input_to_proto(number)
+
+
+def test_each_type_has_its_field() -> None:
+    assert input_to_proto(value=True).WhichOneof("kind") == "bool_value"
+    assert input_to_proto(1).WhichOneof("kind") == "int64_value"
+    assert input_to_proto(1.0).WhichOneof("kind") == "double_value"
+    assert input_to_proto("1").WhichOneof("kind") == "string_value"
+    assert input_to_proto(Asset("assets/x")).asset == "assets/x"
+    assert input_to_proto(NumpyLike()).uint64_value == 2**63
+
+
+def test_all_unusable_inputs_are_named_at_once() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        inputs_to_proto({"3.seed": 2**64, "3.steps": 20, "4.x": None})  # type: ignore[dict-item]
+    assert [violation.field for violation in caught.value.violations] == [
+        "task.inputs[3.seed]",
+        "task.inputs[4.x]",
+    ]
+    assert caught.value.reason == "INPUT_INVALID"
+
+
+def test_options_that_were_not_given_are_not_set() -> None:
+    message = task_to_proto("{}", {}, {})
+    assert message == task_pb2.Task(graph_json="{}")
+    assert not message.HasField("execution_timeout")
+
+
+def test_options_reach_the_message() -> None:
+    message = task_to_proto(
+        "{}",
+        {"3.seed": 1},
+        {"priority": 5, "labels": {"a": "b"}, "execution_timeout": timedelta(seconds=1.5), "max_retries": 2},
+    )
+    assert (message.priority, dict(message.labels), message.max_retries) == (5, {"a": "b"}, 2)
+    assert message.execution_timeout.ToTimedelta() == timedelta(seconds=1.5)
+
+
+def test_a_task_keeps_all_it_has() -> None:
+    message = task_pb2.Task(
+        name="tasks/x",
+        state=task_pb2.Task.STATE_FAILED,
+        labels={"a": "b"},
+        artifacts=[task_pb2.Artifact(name="tasks/x/artifacts/1", filename="a.png")],
+        error=task_pb2.TaskError(reason=error_reason_pb2.ERROR_REASON_OUT_OF_MEMORY, retryable=True),
+    )
+    message.create_time.FromDatetime(datetime(2026, 1, 2, 3, tzinfo=UTC))
+    task = task_from_proto(message)
+    assert task.state is TaskState.FAILED
+    assert task.error is not None
+    assert (task.error.reason, task.error.retryable) == ("OUT_OF_MEMORY", True)
+    assert task.create_time == datetime(2026, 1, 2, 3, tzinfo=UTC)
+    assert task.end_time is None
+    assert task.artifacts[0].filename == "a.png"
+
+
+def test_what_a_newer_server_says_is_unknown_and_no_error() -> None:
+    task = task_from_proto(task_pb2.Task(state=99, error=task_pb2.TaskError(reason=999)))
+    assert task.state is TaskState.UNKNOWN
+    assert not task.state.final
+    assert task.error is not None
+    assert task.error.reason == "REASON_999"
+    assert event_from_proto(task_service_pb2.WatchTaskResponse(resume_token="1")) is None
+
+
+@pytest.mark.parametrize("state", TaskState)
+def test_states_go_both_ways(state: TaskState) -> None:
+    number = task_pb2.Task.State.Value(state_to_proto(state))
+    assert task_from_proto(task_pb2.Task(state=number)).state is state
+
+
+def test_the_sdk_knows_every_state_of_the_contract() -> None:
+    known = {state_to_proto(state) for state in TaskState}
+    assert known == set(task_pb2.Task.State.keys())
+
+
+def test_every_kind_of_event_has_its_class() -> None:
+    answer = task_service_pb2.WatchTaskResponse
+    events = [
+        event_from_proto(answer(task=task_pb2.Task(name="tasks/x"), resume_token="a")),
+        event_from_proto(answer(progress=task_pb2.TaskProgress(fraction=0.5))),
+        event_from_proto(answer(preview=task_pb2.Preview(data=b"x"))),
+        event_from_proto(answer(heartbeat=task_pb2.Heartbeat())),
+    ]
+    assert isinstance(events[0], TaskChanged)
+    assert events[0].resume_token == "a"
+    assert isinstance(events[1], Progressed)
+    assert events[1].progress.eta is None
+    assert isinstance(events[2], PreviewArrived)
+    assert events[3] is None
+
+
+def test_a_node_keeps_its_gpus_and_instances() -> None:
+    message = node_pb2.Node(
+        name="nodes/a",
+        state=node_pb2.Node.STATE_UNREACHABLE,
+        gpus=[node_pb2.Gpu(model="H200", memory_bytes=5)],
+        instances=[node_pb2.Instance(name="i", slots=2)],
+    )
+    node = node_from_proto(message)
+    assert node.state is NodeState.UNREACHABLE
+    assert node.gpus[0].memory_bytes == 5
+    assert node.instances[0].slots == 2
