@@ -1,0 +1,71 @@
+# What people do with this repository. `make help` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MEMBERS := protos services/common services/api services/scheduler services/node-agent clients/python \
+	devtools/emulator devtools/stack tests/testkit
+CODE := $(MEMBERS) tests benchmarks examples deploy
+BASE ?= main
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test check format protos protos-check types bench images constraints clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+setup: $(VENV)/ready ## make .venv with everything in it
+
+$(VENV)/ready: constraints.txt $(MEMBERS:%=%/pyproject.toml)
+	@echo "setting up $(VENV) ..."
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes --no-deps -r constraints.txt
+	@$(PIP) install --no-deps --no-build-isolation $(MEMBERS:%=-e ./%)
+	@touch $@
+
+demo: setup ## run two workflows on a whole mesh, save the pictures to out/ (COMFYUI_URL or COMFYUI_DIR: a real ComfyUI)
+	@$(BIN)/python -m comfymesh.stack.demo
+
+dev: setup ## run a mesh until Ctrl-C (COMFYUI_URL or COMFYUI_DIR: with a real ComfyUI)
+	@$(BIN)/comfymesh dev
+
+test: setup ## run the tests (those that need Docker are skipped where there is none)
+	@$(BIN)/pytest $(ARGS)
+
+check: setup ## check format, lint, types and protos
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/ruff check $(CODE)
+	@$(MAKE) --no-print-directory types protos-check
+
+types: setup
+	@$(BIN)/mypy
+
+format: setup ## format the code
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/buf format -w
+
+protos: setup ## make the stubs from the protos
+	@protos/generate.sh
+
+protos-check: setup
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code
+	@$(BIN)/buf breaking --against '.git#branch=$(BASE)'
+	@protos/generate.sh
+	@git diff --exit-code --stat -- protos/src || { echo 'the stubs were stale: commit what `make protos` made'; exit 1; }
+
+bench: setup ## measure: overhead, throughput, progress latency
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+images: setup ## build the container image comfymesh:dev (needs Docker)
+	@deploy/images/build.sh
+
+constraints: setup ## resolve requirements.in anew into constraints.txt (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --upgrade requirements.in --output-file constraints.txt
+
+clean: ## remove what was made here
+	@rm -rf $(VENV) .venv-gen .cache out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,71 @@
+"""The command `comfymesh dev`: the whole mesh on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from pathlib import Path
+
+import click
+
+from comfymesh.client import DEFAULT_TARGET
+from comfymesh.stack import mesh, sources
+
+_EPILOG = """\b
+Environment:
+  COMFYUI_URL        use the ComfyUI that runs there
+  COMFYUI_DIR        start ComfyUI from this folder (with COMFYUI_PYTHON and COMFYUI_ARGUMENTS)
+
+\b
+Examples:
+  comfymesh dev
+  COMFYUI_URL=http://127.0.0.1:8188 comfymesh dev --listen 127.0.0.1:7800
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--listen", default=DEFAULT_TARGET, show_default=True, metavar="HOST:PORT", help="Address of the API.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("~/.local/state/comfymesh/dev").expanduser(),
+    show_default="~/.local/state/comfymesh/dev",
+    help="Folder for data and logs; kept, so that tasks survive a restart.",
+)
+def dev(listen: str, data: Path) -> None:
+    """Run the whole mesh on this machine until Ctrl-C."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        asyncio.run(_dev(listen, data))
+    except mesh.MeshNotReadyError as error:
+        raise click.ClickException(str(error)) from error
+
+
+async def _dev(listen: str, data: Path) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    instance, what = sources.instance(os.environ)
+    click.echo(f"Starting a mesh with {what} ...")
+    serving = asyncio.create_task(_serve(mesh.MeshPlan(data, [instance], listen)))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if stop.is_set():
+        click.echo("Stopping ...")
+        serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+
+
+async def _serve(plan: mesh.MeshPlan) -> None:
+    """Run a mesh until cancelled."""
+    async with mesh.running(plan) as up:
+        target = "" if up.target == DEFAULT_TARGET else f"--target {up.target} "
+        click.echo(f"The API listens on {up.target}. Logs are in {plan.directory / 'logs'}.")
+        click.echo(f"Try:  comfymesh {target}run examples/text-to-image.json")
+        click.echo("Ctrl-C stops everything.")
+        await asyncio.Event().wait()

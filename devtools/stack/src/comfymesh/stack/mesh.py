@@ -1,0 +1,140 @@
+"""The programs of a whole mesh on one machine, and how to tell that it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import sys
+import sysconfig
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from comfymesh.client import AsyncClient, ComfyMeshError, InstanceState
+from comfymesh.stack.processes import Processes, Program
+
+_READY_SECONDS = 60.0
+_LOOK_SECONDS = 0.05
+_SERVING = frozenset({InstanceState.READY, InstanceState.BUSY})
+
+
+class MeshNotReadyError(Exception):
+    """The mesh did not come up; the message says where to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeshPlan:
+    """What to run.
+
+    Attributes:
+        directory: Takes data and logs.
+        instances: The agent's instances, as in COMFYMESH_AGENT_INSTANCES.
+        listen: Where the API listens, host:port.
+        environment: Further settings of the services.
+        agents: Number of agents, each with the same instances. More than one only where they can share them.
+    """
+
+    directory: Path
+    instances: Sequence[dict[str, Any]]
+    listen: str = "127.0.0.1:7700"
+    environment: dict[str, str] = field(default_factory=dict)
+    agents: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """A mesh that runs: its address and its processes."""
+
+    target: str
+    nats_url: str
+    processes: Processes
+
+
+@asynccontextmanager
+async def running(plan: MeshPlan) -> AsyncIterator[Mesh]:
+    """Run a mesh; entered once a node with an instance that serves is there.
+
+    Raises:
+        MeshNotReadyError: that took too long.
+    """
+    nats_port = free_port()
+    nats_url = f"nats://127.0.0.1:{nats_port}"
+    listen = plan.listen if not plan.listen.endswith(":0") else f"127.0.0.1:{free_port()}"
+    settings = {"COMFYMESH_NATS_URL": nats_url, **plan.environment, "COMFYMESH_API_LISTEN": listen}
+    programs = [
+        _nats(plan.directory, nats_port),
+        Program("scheduler", _module("comfymesh.scheduler.main"), settings),
+        *(_agent(plan, number, settings) for number in range(plan.agents)),
+        Program("api", _module("comfymesh.api.main"), settings),
+    ]
+    async with Processes(programs, plan.directory / "logs") as processes:
+        mesh = Mesh(listen, nats_url, processes)
+        await _until_ready(mesh, plan)
+        yield mesh
+
+
+def emulated(*arguments: str, name: str = "comfyui-0") -> dict[str, Any]:
+    """An instance that is an emulator of ComfyUI."""
+    command = [sys.executable, "-m", "comfymesh.emulator"]
+    return {"name": name, "runtime": "process", "command": command, "arguments": list(arguments)}
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody uses right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def nats_program(directory: Path, listen: str, name: str = "nats") -> Program:
+    """A NATS server that keeps its streams below `directory`."""
+    server = Path(sysconfig.get_path("scripts")) / "nats-server"
+    configuration = files("comfymesh.stack") / "nats.conf"
+    environment = {
+        "NATS_LISTEN": listen,
+        "NATS_MONITOR": f"127.0.0.1:{free_port()}",
+        "NATS_STORE": str(directory / name),
+    }
+    return Program(name, (str(server), "-c", str(configuration)), environment)
+
+
+def _nats(directory: Path, port: int) -> Program:
+    return nats_program(directory, f"127.0.0.1:{port}")
+
+
+def _agent(plan: MeshPlan, number: int, settings: dict[str, str]) -> Program:
+    own = {
+        "COMFYMESH_AGENT_NODE": f"local-{number}",
+        "COMFYMESH_AGENT_INSTANCES": json.dumps(plan.instances),
+        "COMFYMESH_AGENT_STATE_DIRECTORY": str(plan.directory / f"agent-{number}"),
+        "COMFYMESH_AGENT_STOP_INSTANCES": "true",
+        "COMFYMESH_AGENT_DRAIN_SECONDS": "5",
+    }
+    name = "agent" if plan.agents == 1 else f"agent-{number}"
+    return Program(name, _module("comfymesh.agent.main"), {**own, **settings})
+
+
+def _module(name: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", f"from {name} import main; main()")
+
+
+async def _until_ready(mesh: Mesh, plan: MeshPlan) -> None:
+    try:
+        async with asyncio.timeout(_READY_SECONDS), AsyncClient(mesh.target) as client:
+            while not await _serves(client):  # noqa: ASYNC110  # another process has no event to wait for
+                await asyncio.sleep(_LOOK_SECONDS)
+    except TimeoutError:
+        logs = plan.directory / "logs"
+        raise MeshNotReadyError(f"no instance serves after {_READY_SECONDS:g} s; see the logs in {logs}") from None
+
+
+async def _serves(client: AsyncClient) -> bool:
+    try:
+        nodes = await client.nodes()
+    except ComfyMeshError:
+        return False
+    return any(instance.state in _SERVING for node in nodes for instance in node.instances)

@@ -1,0 +1,112 @@
+"""Runs processes that belong together: starts them in order, starts again what dies, stops them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+logger = logging.getLogger(__name__)
+
+_FIRST_WAIT = 0.2
+_LONGEST_WAIT = 5.0
+_STABLE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A process to run.
+
+    Attributes:
+        name: What it is called.
+        command: Program and arguments.
+        environment: Added to the variables of this process.
+        grace: How long it may take to end after SIGTERM, in seconds.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    grace: float = 15.0
+
+
+class Processes:
+    """Runs programs until it is left.
+
+    Args:
+        programs: What to run. Later ones may need earlier ones.
+        logs: Folder for their output, one file each.
+    """
+
+    def __init__(self, programs: Sequence[Program], logs: Path) -> None:
+        self._programs = programs
+        self._logs = logs
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        for program in self._programs:
+            await self._start(program)
+            self._keepers.append(asyncio.create_task(self._keep(program), name=program.name))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for program in reversed(self._programs):
+            await self._stop(program)
+
+    def pid(self, name: str) -> int:
+        """The process id of a program."""
+        return self._running[name].pid
+
+    def log(self, name: str) -> Path:
+        """The file that takes a program's output."""
+        return self._logs / f"{name}.log"
+
+    async def _start(self, program: Program) -> None:
+        with self.log(program.name).open("ab") as output:
+            self._running[program.name] = await asyncio.create_subprocess_exec(
+                *program.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **program.environment},
+                # A Ctrl-C on the terminal is for us alone: we stop the programs, in order.
+                start_new_session=True,
+            )
+
+    async def _keep(self, program: Program) -> None:
+        """Start a program again whenever it has ended, waiting longer each time."""
+        wait = _FIRST_WAIT
+        while True:
+            began = time.monotonic()
+            code = await self._running[program.name].wait()
+            wait = _FIRST_WAIT if time.monotonic() - began > _STABLE_SECONDS else min(2 * wait, _LONGEST_WAIT)
+            logger.warning("%s ended with %s, it is started again", program.name, code, extra={"action": "restart"})
+            await asyncio.sleep(wait)
+            await self._start(program)
+
+    async def _stop(self, program: Program) -> None:
+        process = self._running[program.name]
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(program.grace):
+                await process.wait()
+        except TimeoutError:
+            logger.warning("%s did not end within %g s, it is killed", program.name, program.grace)
+            process.kill()
+            await process.wait()
