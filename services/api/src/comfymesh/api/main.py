@@ -47,7 +47,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         creation = Creation(fleet, assets, store, time.time, limits, settings.api_settle_seconds)
         watching = Watching(hub, log, bus, model, settings.api_heartbeat_seconds)
         services = Services(
-            TaskService(log, creation, hub, watching, model, artifacts),
+            TaskService(log, creation, hub, watching, model, artifacts, fleet),
             AssetService(assets, artifacts),
             FleetService(fleet),
         )

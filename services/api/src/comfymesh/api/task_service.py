@@ -9,10 +9,11 @@ from typing import Any
 import grpc
 
 from comfymesh import names
-from comfymesh.api import paging
+from comfymesh.api import paging, waiting
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.creation import CreateRequest, Creation, NewTask
 from comfymesh.api.errors import RefusedError, Violation, invalid, not_found
+from comfymesh.api.fleet import FleetView
 from comfymesh.api.hub import Hub
 from comfymesh.api.readmodel import Place, Query, ReadModel
 from comfymesh.api.tenancy import DEFAULT_TENANT
@@ -42,7 +43,9 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         watching: Watching,
         model: ReadModel,
         artifacts: Artifacts,
+        fleet: FleetView,
     ) -> None:
+        self._fleet = fleet
         self._log = log
         self._creation = creation
         self._hub = hub
@@ -81,7 +84,10 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.GetTaskRequest, context: Context
     ) -> task_service_pb2.GetTaskResponse:
         """See the proto."""
-        return task_service_pb2.GetTaskResponse(task=(await self._get(request.name)).task)
+        task = (await self._get(request.name)).task
+        if task.state == task_pb2.Task.STATE_QUEUED:
+            task.state_reason = waiting.explain(task.state_reason, self._fleet.offers())
+        return task_service_pb2.GetTaskResponse(task=task)
 
     async def ListTasks(
         self, request: task_service_pb2.ListTasksRequest, context: Context

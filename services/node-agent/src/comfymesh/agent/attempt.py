@@ -138,7 +138,7 @@ class Attempt:
         graph = await self._stage()
         if self._unwanted or self._giving_back:
             return Interrupted()
-        self._relay.executing({node_id: node["class_type"] for node_id, node in graph.items()})
+        self._relay.executing(graph)
         extra = {"preview_method": "auto"} if self._previews else None
         return await self._within_time(
             session.execute(self._prompt_id, graph, extra_data=extra, observer=self._observe)

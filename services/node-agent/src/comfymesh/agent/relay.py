@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from comfymesh.agent.comfyui.events import Event, Preview
 from comfymesh.agent.comfyui.progress import PromptProgress
@@ -22,6 +23,7 @@ _PREVIEW_SECONDS = 0.25
 _INTEREST_SECONDS = 3.0
 _ETA_AFTER_SECONDS = 1.0
 _ETA_AFTER_FRACTION = 0.02
+_MOST_STEPS = 1000
 
 
 class Relay:
@@ -45,9 +47,10 @@ class Relay:
         self._interest = float("-inf")
         self._changed = asyncio.Event()
 
-    def executing(self, classes: Mapping[str, str]) -> None:
-        """The graph is about to be submitted; `classes` maps its graph nodes to their classes."""
-        self._progress = PromptProgress(classes)
+    def executing(self, graph: Mapping[str, Any]) -> None:
+        """The graph is about to be submitted."""
+        classes = {node_id: str(node["class_type"]) for node_id, node in graph.items()}
+        self._progress = PromptProgress(classes, {node_id: _weight(node) for node_id, node in graph.items()})
         self._phase = task_pb2.TaskProgress.PHASE_EXECUTING
         self._changed.set()
 
@@ -122,3 +125,9 @@ class Relay:
             return None
         elapsed = time.monotonic() - self._began
         return elapsed * (1 - fraction) / fraction if elapsed >= _ETA_AFTER_SECONDS else None
+
+
+def _weight(node: Mapping[str, Any]) -> float:
+    """A graph node's share of the whole bar: a sampler's steps are where the time goes, and it says how many."""
+    steps = node["inputs"].get("steps")
+    return float(min(max(steps, 1), _MOST_STEPS)) if isinstance(steps, int) else 1.0
