@@ -1,0 +1,112 @@
+"""Every command and every line of code in README.md does what README says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from comfymesh.stack.mesh import free_port
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
+TARGET = "127.0.0.1:7700"
+
+COMMANDS = [
+    line.removeprefix("$ ")
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+MAKE = [command.split()[1] for command in COMMANDS if command.startswith("make ")]
+CLI = [command for command in COMMANDS if command.startswith(".venv/bin/comfymesh ")]
+(PYTHON,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """A mesh brought up by the command that `make dev` runs, on a port of its own."""
+    address = f"127.0.0.1:{free_port()}"
+    data = tmp_path_factory.mktemp("dev")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "comfymesh.cli", "dev", "--listen", address, "--data", str(data)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    async for line in process.stdout:
+        if b"Try:" in line:
+            break
+    else:
+        pytest.fail("comfymesh dev ended before it was up")
+    yield address
+    process.send_signal(signal.SIGTERM)
+    await process.communicate()
+    assert process.returncode == 0
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder that looks like the checkout, so that what commands write stays out of it."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    return tmp_path
+
+
+def test_every_command_in_readme_is_of_a_kind_that_is_tried_here() -> None:
+    assert [*(f"make {name}" for name in MAKE), *CLI] == COMMANDS
+    assert set(re.findall(r"`make ([a-z]+)`", README)) | set(MAKE) <= _targets()
+
+
+def test_make_dev_runs_the_command_that_is_tried_here() -> None:
+    plan = subprocess.run(["make", "-n", "dev"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert plan.stdout.rstrip().endswith("comfymesh dev")
+
+
+def test_ci_runs_the_demo_the_tests_and_the_checks() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    assert {"make demo", "make test", "make check", "make images"} <= set(script.splitlines())
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("command", CLI)
+async def test_a_command_line_in_readme_succeeds(command: str, target: str, checkout: Path) -> None:
+    process = await asyncio.create_subprocess_shell(
+        command, cwd=checkout, env={**os.environ, "COMFYMESH_TARGET": target}, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert output.strip()
+    if " run " in command:
+        assert list((checkout / "out").glob("*.png"))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_python_example_saves_a_picture(target: str, checkout: Path) -> None:
+    assert TARGET in PYTHON
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PYTHON.replace(TARGET, target)), cwd=checkout, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert b"KSampler" in output
+    assert b"saved out/text-to-image_00001_.png" in output
+    assert (checkout / "out" / "text-to-image_00001_.png").stat().st_size > 0
+
+
+def test_the_pages_that_readme_links_to_are_there() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def _targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
