@@ -13,8 +13,10 @@ from comfymesh.cli.text import clean, duration, one_line, short_name
 from comfymesh.client import TaskCancelled, TaskExpired, TaskFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from comfymesh.cli.session import Session
-    from comfymesh.client import ComfyMeshError
+    from comfymesh.client import ComfyMeshError, Violation
 
 _ADVICE = {
     "SERVER_UNREACHABLE": "start a mesh with `comfymesh dev`, or name the server with --target or COMFYMESH_TARGET.",
@@ -34,8 +36,8 @@ def complain(session: Session, error: ComfyMeshError) -> None:
     if session.as_json:
         click.echo(line(error_json(error)), err=True)
         return
-    text = Text.assemble(("Error: ", "bold red"), clean(error.message), (f" ({one_line(error.reason)})", "dim"))
-    for violation in error.violations:
+    text = _headline(error)
+    for violation in _untold(error):
         text.append(f"\n  {one_line(violation.field)}: ", "yellow").append(one_line(violation.description))
     for fact, value in sorted(_facts(error).items()):
         text.append(f"\n  {one_line(fact)}: ", "yellow").append(one_line(value))
@@ -55,6 +57,12 @@ def advise(error: ComfyMeshError) -> str:
     if isinstance(error, TaskFailed):
         return _advise_on_failure(error)
     return _ADVICE.get(error.reason, "")
+
+
+def _untold(error: ComfyMeshError) -> Sequence[Violation]:
+    """The violations, unless the message holds them all."""
+    told = all(violation.description in error.message for violation in error.violations)
+    return () if told else error.violations
 
 
 def _headline(error: ComfyMeshError) -> Text:
