@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
 
@@ -47,13 +48,14 @@ class Tail:
         """Every message, and CaughtUp once. Ends only by being closed."""
         while True:
             try:
-                async for message in self._one_consumer():
-                    yield message
+                async with aclosing(self._one_consumer()) as consumer:
+                    async for message in consumer:
+                        yield message
             except BusError as error:
                 logger.debug("tail of %s will be made again: %s", self._subject, error)
                 await asyncio.sleep(_RETRY_WAIT)
 
-    async def _one_consumer(self) -> AsyncIterator[Message | CaughtUp]:
+    async def _one_consumer(self) -> AsyncGenerator[Message | CaughtUp, None]:
         queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
         inbox = f"_INBOX.tail.{uuid4().hex}"
         subscription = await self._connection.subscribe(inbox, queue.put_nowait)
@@ -63,14 +65,15 @@ class Tail:
             pending = await self._create(name, inbox)
             if pending == 0 and (caught_up := self._catch_up()):
                 yield caught_up
-            async for message in self._deliveries(queue):
-                yield message
+            async with aclosing(self._deliveries(queue)) as deliveries:
+                async for message in deliveries:
+                    yield message
         finally:
             forget()
             await subscription.close()
             await self._delete(name)
 
-    async def _deliveries(self, queue: asyncio.Queue[Delivery | None]) -> AsyncIterator[Message | CaughtUp]:
+    async def _deliveries(self, queue: asyncio.Queue[Delivery | None]) -> AsyncGenerator[Message | CaughtUp, None]:
         while (delivery := await _next(queue)) is not None:
             if delivery.status:
                 await self._answer_control(delivery)
@@ -158,13 +161,14 @@ class WorkQueue:
         """Every message. Ends only by being closed."""
         while True:
             try:
-                async for message in self._one_consumer():
-                    yield message
+                async with aclosing(self._one_consumer()) as consumer:
+                    async for message in consumer:
+                        yield message
             except BusError as error:
                 logger.debug("work queue %s will be opened again: %s", self._subject, error)
                 await asyncio.sleep(_RETRY_WAIT)
 
-    async def _one_consumer(self) -> AsyncIterator[Message]:
+    async def _one_consumer(self) -> AsyncGenerator[Message, None]:
         await self._create()
         queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
         inbox = f"_INBOX.work.{uuid4().hex}"
@@ -173,13 +177,14 @@ class WorkQueue:
         try:
             while True:
                 await self._pull(inbox)
-                async for message in self._batch(queue):
-                    yield message
+                async with aclosing(self._batch(queue)) as batch:
+                    async for message in batch:
+                        yield message
         finally:
             forget()
             await subscription.close()
 
-    async def _batch(self, queue: asyncio.Queue[Delivery | None]) -> AsyncIterator[Message]:
+    async def _batch(self, queue: asyncio.Queue[Delivery | None]) -> AsyncGenerator[Message, None]:
         """Deliveries of one pull. Ends when it is used up; fails when the consumer has to be made again."""
         for _ in range(_PULL_BATCH):
             delivery = await self._next_of_pull(queue)

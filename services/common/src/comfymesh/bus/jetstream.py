@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 _STREAM_NAME_IN_USE = 10058
+_INVALID_CONFIGURATION = 10052
 _NO_MESSAGE = 404
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
@@ -143,7 +144,9 @@ class JetStreamBus:
         delivery = await self._request(f"$JS.API.{method}", json.dumps(body).encode())
         answer: dict[str, Any] = json.loads(delivery.data)
         if (error := answer.get("error")) is not None:
-            kind = BusUnavailableError if error.get("code", 500) >= 500 else ApiError
+            # The server gives this refusal the code of a failure of its own, but trying again can't help.
+            ours = error.get("code", 500) < 500 or error.get("err_code") == _INVALID_CONFIGURATION
+            kind = ApiError if ours else BusUnavailableError
             raise kind(f"JetStream refused {method}: {error.get('description')} ({error.get('err_code')})")
         return answer
 

@@ -14,6 +14,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
+_TIMEOUT = 2.0
+"""Seconds for one export. A collector that is down must not hold up the stop of a service."""
+
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
@@ -37,9 +40,11 @@ def start(service: str, endpoint: str, ratio: float) -> Telemetry:
     insecure = not endpoint.startswith("https:")
     resource = Resource.create({"service.name": f"comfymesh-{service}"})
     tracers = TracerProvider(sampler=ParentBased(TraceIdRatioBased(ratio)), resource=resource)
-    tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=insecure)))
+    tracers.add_span_processor(
+        BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=insecure, timeout=_TIMEOUT))
+    )
     trace.set_tracer_provider(tracers)
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=endpoint, insecure=insecure))
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=endpoint, insecure=insecure, timeout=_TIMEOUT))
     meters = MeterProvider(metric_readers=[reader], resource=resource)
     metrics.set_meter_provider(meters)
     return Telemetry(tracers, meters)
