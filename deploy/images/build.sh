@@ -8,6 +8,7 @@
 #             packages, which needs root but no registry
 # PYTHON      interpreter of an environment in which the workspace is installed (default .venv/bin/python)
 set -euo pipefail
+shopt -s inherit_errexit
 
 OWN=(protos services/common services/api services/scheduler services/node-agent clients/python
      devtools/emulator devtools/stack)

@@ -1,0 +1,238 @@
+"""The bus in memory: what JetStream promises, without a server. Its contract is that of the real one.
+
+Tests may make it misbehave: `unreachable` refuses everything, `lose_confirmations` stores and then says that it is not
+known, and `restart` forgets what a server that comes back has forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from comfymesh.bus import streams
+from comfymesh.bus.port import (
+    BusUnavailableError,
+    CaughtUp,
+    Entry,
+    Handler,
+    Message,
+    MessageTooLargeError,
+    SequenceConflictError,
+)
+from comfymesh.bus.streams import Storage, Stream
+from comfymesh.testkit.clock import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_PAYLOAD = 2 * 1024 * 1024 - 1024
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Whether a subject is one of those that a pattern with the wildcards `*` and `>` means."""
+    wanted, given = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        return len(given) >= len(wanted) and matches(".".join(wanted[:-1]), ".".join(given[: len(wanted) - 1]))
+    return len(wanted) == len(given) and all(w in {"*", g} for w, g in zip(wanted, given, strict=True))
+
+
+@dataclass
+class _Kept:
+    """What one stream holds."""
+
+    stream: Stream
+    messages: list[Message] = field(default_factory=list)
+    sequence: int = 0
+
+    def of(self, pattern: str) -> list[Message]:
+        return [message for message in self.messages if matches(pattern, message.subject)]
+
+    def last(self, subject: str) -> Message | None:
+        return next((m for m in reversed(self.messages) if m.subject == subject), None)
+
+    def store(self, subject: str, data: bytes, now: float) -> Message:
+        self.sequence += 1
+        message = Message(subject, data, self.sequence, now)
+        self.messages.append(message)
+        same = [kept for kept in self.messages if kept.subject == subject]
+        if 0 < self.stream.per_subject < len(same):
+            self.messages.remove(same[0])
+        return message
+
+    def expire(self, now: float) -> None:
+        if self.stream.max_age is not None:
+            oldest = now - self.stream.max_age.total_seconds()
+            self.messages = [message for message in self.messages if message.time > oldest]
+
+
+class _Listener:
+    """A subscription: hands on what it is told, in order, when the loop comes round to it."""
+
+    def __init__(self, subject: str, handler: Handler, leave: Callable[[_Listener], None]) -> None:
+        self.subject = subject
+        self._handler = handler
+        self._leave = leave
+
+    def hear(self, message: Message) -> None:
+        asyncio.get_running_loop().call_soon(self._handler, message)
+
+    async def close(self) -> None:
+        """See Subscription.close."""
+        self._leave(self)
+
+
+class MemoryBus:
+    """A bus for one event loop.
+
+    Args:
+        clock: Answers seconds since the epoch; ages messages.
+    """
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or ManualClock()
+        self._kept = {stream.name: _Kept(stream) for stream in streams.ALL}
+        self._listeners: list[_Listener] = []
+        self._tails: list[tuple[Stream, str, asyncio.Queue[Message]]] = []
+        self._arrived = asyncio.Event()
+        self.unreachable = False
+        self.lose_confirmations = False
+
+    @property
+    def connected(self) -> bool:
+        """See Bus.connected."""
+        return not self.unreachable
+
+    async def append(self, entries: Sequence[Entry]) -> list[int]:
+        """See Bus.append."""
+        await self._round_trip()
+        for entry in entries:
+            _check_size(entry.subject, entry.data)
+        stored, conflicts = list[int](), list[SequenceConflictError]()
+        for entry in entries:
+            try:
+                stored.append(self._append(entry))
+            except SequenceConflictError as error:
+                conflicts.append(error)
+        if self.lose_confirmations:
+            raise BusUnavailableError("the confirmation was lost")
+        if conflicts:
+            raise conflicts[0]
+        return stored
+
+    async def publish(self, subject: str, data: bytes) -> None:
+        """See Bus.publish."""
+        self._check_reachable()
+        _check_size(subject, data)
+        self._take(subject, data)
+
+    async def last(self, stream: Stream, subject: str) -> Message | None:
+        """See Bus.last."""
+        await self._round_trip()
+        return self._current(stream).last(subject)
+
+    async def after(self, stream: Stream, subject: str, sequence: int, limit: int) -> list[Message]:
+        """See Bus.after."""
+        await self._round_trip()
+        found = [message for message in self._current(stream).of(subject) if message.sequence > sequence]
+        return found[:limit]
+
+    async def subscribe(self, subject: str, handler: Handler) -> _Listener:
+        """See Bus.subscribe."""
+        listener = _Listener(subject, handler, self._listeners.remove)
+        self._listeners.append(listener)
+        return listener
+
+    async def tail(self, stream: Stream, subject: str) -> AsyncGenerator[Message | CaughtUp, None]:
+        """See Bus.tail."""
+        queue: asyncio.Queue[Message] = asyncio.Queue()
+        tail = (stream, subject, queue)
+        latest = {message.subject: message for message in self._current(stream).of(subject)}
+        self._tails.append(tail)
+        try:
+            for message in sorted(latest.values(), key=lambda message: message.sequence):
+                yield message
+            yield CaughtUp()
+            while True:
+                yield await queue.get()
+        finally:
+            self._tails.remove(tail)
+
+    async def work(self, stream: Stream, subject: str, name: str) -> AsyncGenerator[Message, None]:  # noqa: ARG002  # the contract's
+        """See Bus.work."""
+        kept = self._kept[stream.name]
+        while True:
+            waiting = kept.of(subject)
+            if not waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            kept.messages.remove(waiting[0])
+            yield waiting[0]
+
+    def stored(self, subject: str) -> list[Message]:
+        """Everything that is stored under a subject, for tests to look at."""
+        return [message for kept in self._kept.values() for message in kept.of(subject)]
+
+    def restart(self) -> None:
+        """The server was started again: streams in memory are new."""
+        for kept in self._kept.values():
+            if kept.stream.storage is Storage.MEMORY:
+                kept.messages, kept.sequence = [], 0
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """The server can't be reached for some time."""
+        self.unreachable = True
+        try:
+            yield
+        finally:
+            self.unreachable = False
+
+    def _append(self, entry: Entry) -> int:
+        kept = self._stream_of(entry.subject)
+        if kept is None:
+            raise BusUnavailableError(f"no stream takes {entry.subject}")
+        last = kept.last(entry.subject)
+        if entry.expected is not None and entry.expected != (last.sequence if last else 0):
+            raise SequenceConflictError(entry.subject, entry.expected)
+        return self._take(entry.subject, entry.data)
+
+    def _take(self, subject: str, data: bytes) -> int:
+        """Store a message where a stream wants it, and hand it to everybody who listens."""
+        kept, message = self._stream_of(subject), Message(subject, data)
+        if kept is not None:
+            message = kept.store(subject, data, self._clock())
+            for stream, pattern, queue in self._tails:
+                if stream.name == kept.stream.name and matches(pattern, subject):
+                    queue.put_nowait(message)
+            self._arrived.set()
+        for listener in list(self._listeners):
+            if matches(listener.subject, subject):
+                listener.hear(Message(subject, data))
+        return message.sequence
+
+    def _stream_of(self, subject: str) -> _Kept | None:
+        found = (k for k in self._kept.values() if any(matches(pattern, subject) for pattern in k.stream.subjects))
+        return next(found, None)
+
+    def _current(self, stream: Stream) -> _Kept:
+        kept = self._kept[stream.name]
+        kept.expire(self._clock())
+        return kept
+
+    async def _round_trip(self) -> None:
+        """A call to a server lets others run, whether it succeeds or not."""
+        await asyncio.sleep(0)
+        self._check_reachable()
+
+    def _check_reachable(self) -> None:
+        if self.unreachable:
+            raise BusUnavailableError("the bus is unreachable, as the test wants it")
+
+
+def _check_size(subject: str, data: bytes) -> None:
+    if len(data) > MAX_PAYLOAD:
+        raise MessageTooLargeError(f"{len(data)} bytes are more than the bus takes for {subject}")
