@@ -12,7 +12,7 @@ from comfymesh.agent.collecting import OutputsLostError
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable, GraphRefused
 from comfymesh.agent.comfyui.events import Event as ComfyEvent
-from comfymesh.agent.comfyui.events import ExecutionStarted
+from comfymesh.agent.comfyui.events import ExecutionStarted, NodeOutput
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.relay import Relay
@@ -52,6 +52,7 @@ class Attempt:
         self._previews = previews
         self._prompt_id = prompt_id(stored.key, stored.record.attempt)
         self._relay = Relay(bus, stored.key, stored.record.attempt)
+        self._collecting = workplace.collecting(stored.key.tenant)
         self._starting: asyncio.Task[None] | None = None
         self._begun = asyncio.Event()
         self._timed_out = False
@@ -84,6 +85,7 @@ class Attempt:
             finally:
                 relaying.cancel()
                 await interest.close()
+                await self._collecting.close()
                 await asyncio.gather(relaying, return_exceptions=True)
                 self._workplace.forget(self._prompt_id)
 
@@ -171,10 +173,14 @@ class Attempt:
         await self.interrupt()
 
     def _observe(self, event: ComfyEvent) -> None:
-        if isinstance(event, ExecutionStarted):
-            self._relay.began()
-            self._begin()
-        self._relay.feed(event)
+        match event:
+            case ExecutionStarted():
+                self._relay.began()
+                self._begin()
+            case NodeOutput(graph_node=graph_node, output=output):
+                self._collecting.hint(graph_node, output)
+            case _:
+                self._relay.feed(event)
 
     def _begin(self) -> None:
         """ComfyUI executes it: the log should say so. Written beside the execution, which does not wait for it."""
@@ -209,7 +215,7 @@ class Attempt:
         self._relay.storing()
         while True:
             try:
-                return await self._workplace.collecting.collect(self._stored.key.tenant, outcome.outputs)
+                return await self._collecting.finish(outcome.outputs)
             except StoreUnavailableError as error:
                 logger.info("can't store outputs yet: %s", error, extra=self._fields("storing_waits"))
                 await asyncio.sleep(_RETRY_WAIT)

@@ -1,40 +1,68 @@
-"""Takes what a prompt made into the artifact store."""
+"""Takes what a prompt makes into the artifact store, as it is made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from comfymesh.agent.comfyui.errors import OutputMissing
+from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable, OutputMissing
 from comfymesh.agent.comfyui.http import ComfyHttp
 from comfymesh.agent.comfyui.outputs import OutputFile, OutputText, read_outputs
 from comfymesh.artifacts.content import Content, ContentTooLargeError
+from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.tasks.record import Artifact, ArtifactKind
 
 _SHOWN_INPUT = "input"
+_TEXT_TYPE = "text/plain; charset=utf-8"
+_AT_ONCE = 4
+
+_Place = tuple[str, str, str]
 
 
 class OutputsLostError(Exception):
     """The prompt succeeded, but not everything that it made can be had."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Bytes that are in the store."""
+
+    sha256: str
+    size_bytes: int
+
+
 class Collecting:
-    """Collects the outputs of prompts on one instance.
+    """Collects the outputs of one attempt.
+
+    A file is taken as soon as its graph node says that it is there, while others still run. History has the last word:
+    only what it names becomes an artifact.
 
     Args:
         http: The instance.
-        store: Where they go.
+        store: Where outputs go.
+        tenant: Whose they are.
         max_bytes: Largest output that is taken.
     """
 
-    def __init__(self, http: ComfyHttp, store: BlobStore, max_bytes: int) -> None:
+    def __init__(self, http: ComfyHttp, store: BlobStore, tenant: str, max_bytes: int) -> None:
         self._http = http
         self._store = store
+        self._tenant = tenant
         self._max_bytes = max_bytes
+        self._early: dict[_Place, asyncio.Task[_Kept]] = {}
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def collect(self, tenant: str, outputs: Mapping[str, Any]) -> tuple[Artifact, ...]:
-        """Store every output; answers once all are stored.
+    def hint(self, graph_node: str, output: Mapping[str, Any]) -> None:
+        """A graph node says what it has made."""
+        for file in read_outputs({graph_node: output}).files:
+            if file.type != _SHOWN_INPUT and _place(file) not in self._early:
+                self._early[_place(file)] = asyncio.create_task(self._in_turn(self._keep_file(file)))
+
+    async def finish(self, outputs: Mapping[str, Any]) -> tuple[Artifact, ...]:
+        """Every output that history names; answers once all are stored.
 
         Raises:
             OutputsLostError: there is none, or one is gone, refused or too large.
@@ -48,41 +76,76 @@ class Collecting:
         made = [file for file in found.files if file.type != _SHOWN_INPUT]
         if not made and not found.texts:
             raise OutputsLostError("the prompt succeeded without a single output")
-        artifacts = [await self._file(tenant, number, file) for number, file in enumerate(made)]
-        artifacts += [await self._text(tenant, len(made) + n, text) for n, text in enumerate(found.texts)]
-        return tuple(artifacts)
+        files = await asyncio.gather(*(self._file(file) for file in made))
+        texts = await asyncio.gather(*(self._keep(Content.of(text.text.encode())) for text in found.texts))
+        return (
+            *(_file_artifact(number, file, kept) for number, (file, kept) in enumerate(zip(made, files, strict=True))),
+            *(
+                _text_artifact(len(made) + number, text, kept)
+                for number, (text, kept) in enumerate(zip(found.texts, texts, strict=True))
+            ),
+        )
 
-    async def _file(self, tenant: str, number: int, file: OutputFile) -> Artifact:
+    async def close(self) -> None:
+        """Drop what was begun early and is not wanted."""
+        for task in self._early.values():
+            task.cancel()
+        await asyncio.gather(*self._early.values(), return_exceptions=True)
+
+    async def _file(self, file: OutputFile) -> _Kept:
+        early = self._early.get(_place(file))
+        if early is not None:
+            try:
+                return await early
+            except (OutputMissing, ComfyUnreachable, ComfyError, StoreUnavailableError):
+                del self._early[_place(file)]  # It was too early, perhaps. Now is the time.
         try:
-            content = await Content.collect(self._http.view(file), self._max_bytes)
+            return await self._in_turn(self._keep_file(file))
         except OutputMissing as error:
             raise OutputsLostError(f"{file.filename} of graph node {file.graph_node} is gone: {error}") from error
+
+    async def _keep_file(self, file: OutputFile) -> _Kept:
+        try:
+            content = await Content.collect(self._http.view(file), self._max_bytes)
         except ContentTooLargeError as error:
             raise OutputsLostError(f"{file.filename} has {error}; see COMFYMESH_AGENT_MAX_ARTIFACT_BYTES") from error
-        with content:
-            await self._store.put(tenant, content)
-            kind = ArtifactKind.TEMP if file.type == "temp" else ArtifactKind.OUTPUT
-            return Artifact(
-                artifact_id=str(number),
-                filename=file.filename,
-                media_type=file.media_type,
-                size_bytes=content.size_bytes,
-                sha256=content.sha256,
-                graph_node=file.graph_node,
-                output_key=file.kind.value,
-                kind=kind,
-            )
+        return await self._keep(content)
 
-    async def _text(self, tenant: str, number: int, text: OutputText) -> Artifact:
-        with Content.of(text.text.encode()) as content:
-            await self._store.put(tenant, content)
-            return Artifact(
-                artifact_id=str(number),
-                filename=f"{text.graph_node.replace('/', '_')}-{text.index}.txt",
-                media_type="text/plain; charset=utf-8",
-                size_bytes=content.size_bytes,
-                sha256=content.sha256,
-                graph_node=text.graph_node,
-                output_key=text.key,
-                kind=ArtifactKind.OUTPUT,
-            )
+    async def _keep(self, content: Content) -> _Kept:
+        with content:
+            await self._store.put(self._tenant, content)
+            return _Kept(content.sha256, content.size_bytes)
+
+    async def _in_turn(self, keeping: Coroutine[Any, Any, _Kept]) -> _Kept:
+        async with self._turns:
+            return await keeping
+
+
+def _place(file: OutputFile) -> _Place:
+    return file.type, file.subfolder, file.filename
+
+
+def _file_artifact(number: int, file: OutputFile, kept: _Kept) -> Artifact:
+    return Artifact(
+        artifact_id=str(number),
+        filename=file.filename,
+        media_type=file.media_type,
+        size_bytes=kept.size_bytes,
+        sha256=kept.sha256,
+        graph_node=file.graph_node,
+        output_key=file.kind.value,
+        kind=ArtifactKind.TEMP if file.type == "temp" else ArtifactKind.OUTPUT,
+    )
+
+
+def _text_artifact(number: int, text: OutputText, kept: _Kept) -> Artifact:
+    return Artifact(
+        artifact_id=str(number),
+        filename=f"{text.graph_node.replace('/', '_')}-{text.index}.txt",
+        media_type=_TEXT_TYPE,
+        size_bytes=kept.size_bytes,
+        sha256=kept.sha256,
+        graph_node=text.graph_node,
+        output_key=text.key,
+        kind=ArtifactKind.OUTPUT,
+    )

@@ -23,7 +23,8 @@ class Workplace:
     def __init__(self, url: str, log: TaskLog, store: BlobStore, max_artifact_bytes: int) -> None:
         self.session = ComfySession(url)
         self.staging = Staging(log, store, self.session.http)
-        self.collecting = Collecting(self.session.http, store, max_artifact_bytes)
+        self._store = store
+        self._max_artifact_bytes = max_artifact_bytes
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()
@@ -38,6 +39,10 @@ class Workplace:
     ) -> None:
         await asyncio.gather(*self._forgetting, return_exceptions=True)
         await self.session.__aexit__(kind, error, trace)
+
+    def collecting(self, tenant: str) -> Collecting:
+        """A collection of outputs for an attempt of this tenant."""
+        return Collecting(self.session.http, self._store, tenant, self._max_artifact_bytes)
 
     def enter(self) -> None:
         """An attempt has come."""
