@@ -92,6 +92,17 @@ async def test_unknown_inputs_are_ignored(comfyui: Client, tiny: MakeGraph) -> N
     assert (await comfyui.run(graph)).entry["status"]["completed"]
 
 
+async def test_a_refused_part_may_be_broken_in_any_way(comfyui: Client, tiny: MakeGraph) -> None:
+    graph = tiny()
+    graph["3"] = {"class_type": "ImageInvert", "inputs": {"image": ["4", 0]}}
+    graph["4"] = {"class_type": "ImageInvert", "inputs": {"image": ["3", 0]}}
+    graph["5"] = {"class_type": "PreviewImage", "inputs": {"images": ["4", 0]}}
+    graph["6"] = {"class_type": "PreviewImage", "inputs": {"images": ["99", 0]}}
+    run = await comfyui.run(graph)
+    assert set(run.answer["node_errors"]) == {"3", "4", "6"}
+    assert list(run.entry["outputs"]) == ["2"]
+
+
 async def test_partial_execution_runs_only_the_chosen_outputs(comfyui: Client, fresh: MakeGraph) -> None:
     graph = fresh("06-batch-save-and-preview.json")
     run = await comfyui.run(graph, partial_execution_targets=["4"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from comfymesh.emulator.plan import PlannedNode, is_link
@@ -56,15 +56,16 @@ class ResultCache:
         self._results.clear()
 
 
-def signatures(nodes: Mapping[str, PlannedNode], fingerprint: Fingerprint) -> dict[str, str]:
+def signatures(nodes: Mapping[str, PlannedNode], outputs: Iterable[str], fingerprint: Fingerprint) -> dict[str, str]:
     """Returns what each result depends on: class, inputs and ancestors, but no ids.
 
     Args:
-        nodes: Graph nodes; every link leads to one of them, and there is no cycle.
+        nodes: All graph nodes, also those of outputs that were refused.
+        outputs: What shall run; every link from there leads to a graph node, and there is no cycle.
         fingerprint: Returns what else a graph node's result depends on, such as the content of a file.
     """
     known: dict[str, str] = {}
-    waiting = [*nodes]
+    waiting = [*outputs]
     while waiting:
         node = nodes[waiting[-1]]
         missing = [source for source in node.sources() if source not in known]

@@ -59,8 +59,11 @@ class Execution:
         Raises:
             WorkerEndError: The worker thread shall end; the prompt stays the running one for ever.
         """
-        self.nodes = planned_nodes(self.prompt.graph)
+        self.nodes = planned_nodes(self.prompt.graph, _input_names)
         self._message("execution_start", {})
+        if len(self.nodes) < len(self.prompt.graph):
+            # Seen on 0.33.0: a graph node without inputs in a refused part escapes the executor and ends the worker.
+            raise WorkerEndError
         completed = self._run_nodes()
         return Ending(
             outputs={node_id: dict(result.ui or {}) for node_id, result in self.shown.items()},
@@ -90,7 +93,7 @@ class Execution:
         return True
 
     def _plan(self) -> Plan:
-        self.signatures = signatures(self.nodes, self._fingerprint)
+        self.signatures = signatures(self.nodes, self.prompt.outputs, self._fingerprint)
         found = {node_id: self.cache.get(signature_) for node_id, signature_ in self.signatures.items()}
         self.results = {node_id: result for node_id, result in found.items() if result is not None}
         self._message("execution_cached", {"nodes": list[JsonValue](self.results)})
@@ -167,9 +170,7 @@ class Execution:
         )
 
     def _inputs(self, node: PlannedNode) -> dict[str, object]:
-        known = NODES[node.class_type]
-        names = {*known.required, *known.optional}
-        return {name: self._resolved(value) for name, value in node.inputs.items() if name in names}
+        return {name: self._resolved(value) for name, value in node.inputs.items()}
 
     def _resolved(self, value: object) -> object:
         if not is_link(value):
@@ -233,8 +234,7 @@ class Execution:
         self.hub.send("execution_error", data, self.prompt.client_id)
 
     def _where(self) -> dict[str, JsonValue]:
-        node = self.current
-        assert node is not None
+        node = self.current or self.nodes[self.prompt.outputs[0]]
         return {
             "node_id": node.display_id,
             "node_type": self.nodes[node.display_id].class_type,
@@ -258,7 +258,8 @@ class Execution:
         self._message("execution_error", details)
 
     def _described_inputs(self) -> dict[str, JsonValue]:
-        assert self.current is not None
+        if self.current is None:
+            return {}
         inputs: Mapping[str, object] = self._inputs(self.current)
         return {
             name: [value if isinstance(value, (str, int, float, bool)) else str(value)]
@@ -274,6 +275,11 @@ class Execution:
         self.messages.append([event, written])
         if self.prompt.client_id is not None or broadcast:
             self.hub.send(event, written, self.prompt.client_id)
+
+
+def _input_names(class_type: str) -> set[str]:
+    definition = NODES[class_type]
+    return {*definition.required, *definition.optional}
 
 
 def type_name(kind: type[BaseException]) -> str:

@@ -28,6 +28,8 @@ class Fault(StrEnum):
     """The process exits at once, without a word, when a graph node reports this progress step (0: starts)."""
     IGNORED_INTERRUPT = "ignored_interrupt"
     """Interrupts are answered and have no effect. Value unused."""
+    LOST_INTERRUPT = "lost_interrupt"
+    """This many seconds pass between dequeue and start of a prompt; an interrupt or cancel meanwhile is lost."""
     STALL_IN_STEP = "stall_in_step"
     """The next progress step hangs for this many seconds, deaf to interrupts; then the fault is gone."""
     HTTP_STALL = "http_stall"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from comfymesh.graphs import JsonValue
@@ -37,14 +37,22 @@ def is_link(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
 
 
-def planned_nodes(graph: Mapping[str, JsonValue]) -> dict[str, PlannedNode]:
-    """Returns the graph nodes of a prompt that was found valid."""
+def planned_nodes(
+    graph: Mapping[str, JsonValue], known_inputs: Callable[[str], Container[str]]
+) -> dict[str, PlannedNode]:
+    """Returns the graph nodes of a prompt that was accepted, without inputs that their classes lack.
+
+    Args:
+        graph: The graph as an object.
+        known_inputs: Returns the names of the inputs of a class.
+    """
     planned = {}
     for node_id, node in graph.items():
-        if isinstance(node, dict) and isinstance(node.get("inputs"), dict):
-            inputs = node["inputs"]
-            assert isinstance(inputs, dict)
-            planned[node_id] = PlannedNode(node_id, str(node["class_type"]), inputs, node_id)
+        if isinstance(node, dict) and isinstance(inputs := node.get("inputs"), dict):
+            class_type = str(node["class_type"])
+            known = known_inputs(class_type)
+            kept = {name: value for name, value in inputs.items() if name in known}
+            planned[node_id] = PlannedNode(node_id, class_type, kept, node_id)
     return planned
 
 

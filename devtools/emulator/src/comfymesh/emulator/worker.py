@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from comfymesh.emulator.cache import ResultCache
 from comfymesh.emulator.executor import Execution
+from comfymesh.emulator.faults import Fault
 from comfymesh.emulator.hub import Hub
 from comfymesh.emulator.node_run import Instance, WorkerEndError
 from comfymesh.emulator.prompt_queue import PromptQueue
@@ -58,6 +59,7 @@ class Worker:
         prompt = self.queue.take(timeout=0.5)
         if prompt is None:
             return
+        self.instance.sleep(self.instance.faults.value(Fault.LOST_INTERRUPT) or 0.0)
         # An interrupt that came before this moment is lost (ComfyUI protocol notes, section 6.3).
         self.instance.interrupted.clear()
         self.hub.current_client, self.hub.current_node = prompt.client_id, None

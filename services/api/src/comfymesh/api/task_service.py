@@ -71,6 +71,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         # The mailbox is there before the task is, so nothing that happens to it can be missed.
         with self._hub.mailbox(new.record.key) as mailbox:
             stored = await self._store(new, request)
+            mailbox.begin(stored.sequence - 1)
             mailbox.offer(stored)
             async for position, item in self._watching.follow(
                 mailbox, new.record.key, previews=request.include_previews

@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import bisect
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from comfymesh.bus.tasklog import Stored
+from comfymesh.tasks.record import FINAL
 from comfymesh.v1 import task_pb2
 
 T = TypeVar("T", task_pb2.TaskProgress, task_pb2.Preview)
 
 Item = Stored | task_pb2.TaskProgress | task_pb2.Preview
+
+FINAL_STATES = frozenset(task_pb2.Task.State.Value(f"STATE_{state}") for state in FINAL)
 
 
 @dataclass(eq=False)
@@ -40,11 +44,19 @@ class Mailbox:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _closed: bool = False
 
+    def begin(self, position: int, task: task_pb2.Task | None = None) -> None:
+        """The watcher knows, or need not know, what was up to `position`; the task was `task` then."""
+        self.position = position
+        self.task = task or self.task
+        self._states = deque(stored for stored in self._states if stored.sequence > position)
+
     def offer(self, stored: Stored) -> None:
-        """A state change. One that was told already, or is waiting to be, changes nothing."""
-        newest = self._states[-1].sequence if self._states else self.position
-        if stored.sequence > newest:
-            self._states.append(stored)
+        """A state change. One that was told already, or is waiting to be, changes nothing.
+
+        Changes come from two sources, of which either may be ahead of the other; they are told in order all the same.
+        """
+        if stored.sequence > self.position and all(known.sequence != stored.sequence for known in self._states):
+            bisect.insort(self._states, stored, key=lambda known: known.sequence)
             self._wake.set()
 
     def offer_progress(self, progress: task_pb2.TaskProgress) -> None:
@@ -100,8 +112,9 @@ class Mailbox:
         return self.task.state == task_pb2.Task.STATE_QUEUED
 
     def _due(self, item: T | None) -> T | None:
-        """What belongs to the attempt that the watcher knows of; what is older is dropped."""
-        return item if item is not None and item.attempt == self.task.attempt and not self.waiting else None
+        """What belongs to the attempt that the watcher knows to be under way; what is older is dropped."""
+        under_way = not self.waiting and self.task.state not in FINAL_STATES
+        return item if item is not None and item.attempt == self.task.attempt and under_way else None
 
     def _early(self, item: T | None) -> T | None:
         """What belongs to an attempt that the watcher will hear of in a moment waits for that."""

@@ -15,19 +15,18 @@ from comfymesh import names
 from comfymesh.api.errors import draining, not_found
 from comfymesh.api.hub import Hub
 from comfymesh.api.readmodel import ReadModel
-from comfymesh.api.watch import Item, Mailbox
-from comfymesh.bus import streams, subjects
+from comfymesh.api.watch import FINAL_STATES, Item, Mailbox
+from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, Message
 from comfymesh.bus.streams import PROGRESS
-from comfymesh.bus.tasklog import TaskLog
+from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks.codec import timestamp
-from comfymesh.tasks.record import FINAL, Key
+from comfymesh.tasks.record import Key
 from comfymesh.v1 import task_pb2
 
-_INTEREST_SECONDS = 5.0
+_INTEREST_SECONDS = 1.0
 _PLACE_SECONDS = 1.0
 _FIRST_PLACE_SECONDS = 0.2
-_FINAL = frozenset(task_pb2.Task.State.Value(f"STATE_{state}") for state in FINAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +71,16 @@ class Watching:
         async with AsyncExitStack() as stack:
             await self._listen(stack, mailbox, key, previews=previews)
             silent_since = time.monotonic()
-            while mailbox.task.state not in _FINAL:
+            while mailbox.task.state not in FINAL_STATES:
                 await mailbox.wait(_FIRST_PLACE_SECONDS if mailbox.waiting else self._heartbeat)
                 if mailbox.closed:
                     raise draining()
                 for item in mailbox.take():
                     silent_since = time.monotonic()
-                    yield mailbox.position, item
+                    # Several states may be taken at once; each goes out with its own position.
+                    yield item.sequence if isinstance(item, Stored) else mailbox.position, item
+                    if previews and isinstance(item, Stored):
+                        await self._ask_for_previews(key)  # An attempt may just have begun to listen.
                 if time.monotonic() - silent_since >= self._heartbeat:
                     silent_since = time.monotonic()
                     yield mailbox.position, Heartbeat()
@@ -88,15 +90,15 @@ class Watching:
         last = await self._log.get(key)
         if last is None:
             raise not_found("task", names.task(key.task_id))
-        known = 0 < after <= last.sequence
-        missed = await self._log.history(key, after) if known else []
-        if known and len(missed) < streams.HISTORY:
-            mailbox.position = after
-            mailbox.task = last.task
-            for stored in missed:
-                mailbox.offer(stored)
+        known = await self._log.history(key, after - 1) if 0 < after <= last.sequence else []
+        if known and known[0].sequence == after and known[0].task.state not in FINAL_STATES:
+            mailbox.begin(after, known[0].task)
+            missed = known[1:]
         else:
-            mailbox.offer(last)
+            mailbox.begin(last.sequence - 1)
+            missed = [last]
+        for stored in missed:
+            mailbox.offer(stored)
 
     async def _listen(self, stack: AsyncExitStack, mailbox: Mailbox, key: Key, *, previews: bool) -> None:
         def take_progress(message: Message) -> None:
@@ -123,9 +125,12 @@ class Watching:
     async def _show_interest(self, key: Key) -> None:
         """Previews flow only while somebody asks for them, again and again."""
         while True:
-            with contextlib.suppress(BusUnavailableError):
-                await self._bus.publish(subjects.interest(key), b"")
+            await self._ask_for_previews(key)
             await asyncio.sleep(_INTEREST_SECONDS)
+
+    async def _ask_for_previews(self, key: Key) -> None:
+        with contextlib.suppress(BusUnavailableError):
+            await self._bus.publish(subjects.interest(key), b"")
 
     async def _tell_place(self, mailbox: Mailbox) -> None:
         """The place in the queue, while the task waits and whenever it changes."""

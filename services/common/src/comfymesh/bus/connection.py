@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -25,6 +26,8 @@ _RECONNECT_WAIT = 0.25
 _PING_INTERVAL = 10
 _COMPLETE = frozenset({204, 404})
 _PENDING_BYTES = 512 * 1024 * 1024
+_HEADER_ROOM = 1024
+_CREDENTIALS = re.compile(r"//[^@/,]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,10 @@ class ConnectionSubscription:
 class Connection:
     """One connection that comes back by itself, with requests whose answers share one inbox."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, url: str, name: str) -> None:
+        self._servers = _CREDENTIALS.sub("//", url)
         self._name = name
+        self._last_error = ""
         self._client = Client()
         self._inbox = f"_INBOX.{uuid4().hex}"
         self._tokens = itertools.count(1)
@@ -64,7 +69,7 @@ class Connection:
     @classmethod
     async def open(cls, url: str, name: str) -> Self:
         """Connect, waiting as long as it takes. `url` may list several servers, separated by commas."""
-        connection = cls(name)
+        connection = cls(url, name)
         # Our subjects are made by one module out of checked parts, so the library need not check them again.
         await connection._client.connect(
             servers=url.split(","),
@@ -109,12 +114,21 @@ class Connection:
         """
         if not self._client.is_connected:
             raise BusUnavailableError(f"not connected to NATS, trying to reconnect as {self._name}")
+        self.check_size(subject, data)
         try:
             await self._client.publish(subject, data, reply, dict(headers) if headers else None)
-        except nats.errors.MaxPayloadError as error:
-            raise MessageTooLargeError(f"{len(data)} bytes are more than NATS takes for {subject}") from error
         except nats.errors.Error as error:
             raise BusUnavailableError(f"NATS did not take a message for {subject}: {error}") from error
+
+    def check_size(self, subject: str, data: bytes) -> None:
+        """Refuse what the server would refuse.
+
+        Raises:
+            MessageTooLargeError: the server takes no such size.
+        """
+        # It counts headers too, and hangs up on whoever sends more than it takes.
+        if len(data) > self._client.max_payload - _HEADER_ROOM:
+            raise MessageTooLargeError(f"{len(data)} bytes are more than NATS takes for {subject}")
 
     async def subscribe(self, subject: str, handler: Callable[[Delivery], None]) -> ConnectionSubscription:
         """Hand every message for `subject` to `handler`, in order."""
@@ -186,7 +200,11 @@ class Connection:
             waiting(delivery)
 
     async def _on_error(self, error: Exception) -> None:
-        logger.warning("NATS: %s", error if str(error) else type(error).__name__, extra={"action": "bus_error"})
+        text = str(error) or type(error).__name__
+        # Each try to connect again tells the same; once is enough until something changes.
+        level = logging.DEBUG if text == self._last_error else logging.WARNING
+        self._last_error = text
+        logger.log(level, "NATS at %s: %s", self._servers, text, extra={"action": "bus_error"})
 
     async def _on_disconnect(self) -> None:
         for settle in list(self._waiting.values()):
@@ -195,6 +213,7 @@ class Connection:
             logger.warning("lost the connection to NATS", extra={"action": "bus_disconnected"})
 
     async def _on_reconnect(self) -> None:
+        self._last_error = ""
         logger.info("connected to NATS again", extra={"action": "bus_reconnected"})
         for callback in list(self._reconnected):
             callback()

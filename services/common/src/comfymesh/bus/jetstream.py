@@ -90,8 +90,14 @@ class JetStreamBus:
 
     async def append(self, entries: Sequence[Entry]) -> list[int]:
         """See Bus.append."""
-        acknowledgements = [await self._connection.send(e.subject, e.data, _append_headers(e)) for e in entries]
+        for entry in entries:
+            self._connection.check_size(entry.subject, entry.data)
+        acknowledgements: list[asyncio.Future[Delivery]] = []
         try:
+            for entry in entries:
+                acknowledgements.append(  # noqa: PERF401  # what was sent must be known when a later one fails
+                    await self._connection.send(entry.subject, entry.data, _append_headers(entry))
+                )
             async with asyncio.timeout(self._timeout):
                 return [_stored(entry, await future) for entry, future in zip(entries, acknowledgements, strict=True)]
         except TimeoutError:
@@ -99,7 +105,8 @@ class JetStreamBus:
             raise BusUnavailableError(f"NATS did not confirm {subjects} within {self._timeout:g} s") from None
         finally:
             for future in acknowledgements:
-                future.cancel()
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # Seen: one failure is enough for the caller.
 
     async def publish(self, subject: str, data: bytes) -> None:
         """See Bus.publish."""

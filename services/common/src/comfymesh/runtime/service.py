@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import uvloop
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from comfymesh.runtime import logs
 from comfymesh.runtime.settings import ServiceSettings
@@ -72,8 +73,9 @@ def run(name: str, settings_type: type[S], serve: Callable[[S, asyncio.Event], A
     """
     try:
         settings = settings_type()
-    except ValidationError as error:
-        sys.exit(_explain(name, error))
+    except (ValidationError, SettingsError) as error:
+        print(f"{name}: the settings are wrong:", *_problems(error), sep="\n  ", file=sys.stderr)  # noqa: T201  # no logs yet
+        sys.exit(EXIT_CONFIGURATION)
     logs.set_up(name, settings.log_level)
     telemetry = setup.start(name, settings.otlp_endpoint, settings.trace_ratio)
     try:
@@ -101,9 +103,13 @@ async def _serve(name: str, settings: S, serve: Callable[[S, asyncio.Event], Awa
     logger.info("%s has stopped", name, extra={"action": "stopped"})
 
 
-def _explain(name: str, error: ValidationError) -> int:
-    print(f"{name}: the settings are wrong:", file=sys.stderr)  # noqa: T201  # logs are not set up yet
-    for problem in error.errors():
-        variable = "COMFYMESH_" + "_".join(str(part) for part in problem["loc"]).upper()
-        print(f"  {variable}: {problem['msg']}", file=sys.stderr)  # noqa: T201
-    return EXIT_CONFIGURATION
+def _problems(error: ValidationError | SettingsError) -> list[str]:
+    if isinstance(error, SettingsError):
+        return [f"{error}: is it JSON?"]
+    return [f"{_setting(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
+
+
+def _setting(location: tuple[str | int, ...]) -> str:
+    """The environment variable, and the place in its value where that has parts."""
+    first, *rest = location or ("",)
+    return f"COMFYMESH_{first}".upper() + "".join(f"[{part}]" for part in rest)

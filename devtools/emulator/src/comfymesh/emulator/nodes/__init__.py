@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from comfymesh.emulator.nodes.audio_video import AUDIO_VIDEO_NODES
+from comfymesh.emulator.nodes.compositing import COMPOSITING_NODES
 from comfymesh.emulator.nodes.images import IMAGE_NODES
 from comfymesh.emulator.nodes.masks import MASK_NODES
 from comfymesh.emulator.nodes.probes import PROBE_NODES
@@ -14,6 +15,7 @@ NODES = {
     node.name: node
     for node in (
         *IMAGE_NODES,
+        *COMPOSITING_NODES,
         *MASK_NODES,
         *SAMPLING_NODES,
         *UPSCALING_NODES,
