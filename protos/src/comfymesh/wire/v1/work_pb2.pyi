@@ -13,6 +13,14 @@ class Work(_message.Message):
     log_sequence: int
     def __init__(self, record: _Optional[_Union[_task_record_pb2.TaskRecord, _Mapping]] = ..., log_sequence: _Optional[int] = ...) -> None: ...
 
+class PreviewInterest(_message.Message):
+    __slots__ = ("tenant", "task_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    task_id: str
+    def __init__(self, tenant: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
+
 class StopAttempt(_message.Message):
     __slots__ = ("tenant", "task_id", "attempt", "reason")
     TENANT_FIELD_NUMBER: _ClassVar[int]

@@ -84,7 +84,7 @@ class Creation:
         text = validation.graph.to_json().encode()
         definition = Definition(
             key=Key(tenant, _task_id(request, tenant)),
-            request_digest=hashlib.sha256(task.SerializeToString(deterministic=True)).hexdigest(),
+            request_digest=_request_digest(request),
             spec=SpecRef(_spec_digest(text, bindings), len(text)),
             requirements=feasibility.requirements(validation),
             create_time=self._clock(),
@@ -124,9 +124,17 @@ class Creation:
 
     def _graph(self, text: str, values: dict[tuple[str, str], JsonValue]) -> Graph:
         try:
-            return graphs.parse_graph(text, self._limits).with_inputs(values)
+            graph = graphs.parse_graph(text, self._limits)
         except GraphError as error:
             raise _unparsable(error, len(text.encode()), self._limits.max_bytes) from error
+        absent = [
+            Violation(f"task.inputs[{graph_node}.{name}]", f"the graph has no graph node {graph_node!r}")
+            for graph_node, name in values
+            if graph_node not in graph.nodes
+        ]
+        if absent:
+            raise invalid(absent)
+        return graph.with_inputs(values)
 
     async def _spec(self, text: bytes, bindings: list[spec_pb2.AssetBinding], tenant: str) -> spec_pb2.Spec:
         packed = zlib.compress(text, 1)
@@ -147,6 +155,12 @@ def _task_id(request: CreateRequest, tenant: str) -> str:
     return f"t{uuid4().hex}"
 
 
+def _request_digest(request: CreateRequest) -> str:
+    """Equal for repetitions of one request: same content, same request ID."""
+    content = request.task.SerializeToString(deterministic=True)
+    return hashlib.sha256(request.request_id.lower().encode() + b"/" + content).hexdigest()
+
+
 def _spec_digest(text: bytes, bindings: list[spec_pb2.AssetBinding]) -> str:
     """Names the graph together with its files: specs of the same name must be the same."""
     files = b"".join(binding.SerializeToString(deterministic=True) for binding in bindings)
@@ -157,8 +171,6 @@ def _unparsable(error: GraphError, size: int, limit: int) -> RefusedError:
     if error.reason is GraphErrorReason.TOO_LARGE:
         metadata = {"size_bytes": str(size), "limit_bytes": str(limit)}
         return RefusedError("MESSAGE_TOO_LARGE", error.message, metadata)
-    if error.reason is GraphErrorReason.UNKNOWN_INPUT:
-        return invalid([Violation("task.inputs", error.message)])
     metadata = {"problem": error.reason.value}
     if error.node_id is not None:
         metadata["graph_node"] = error.node_id

@@ -36,7 +36,7 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
     ) -> fleet_service_pb2.ListNodesResponse:
         """See the proto."""
         size = paging.size(request.page_size)
-        after = str(paging.read_token(request, request.page_token, 1)[0]) if request.page_token else ""
+        after = str(paging.read_token(request, request.page_token, str)[0]) if request.page_token else ""
         nodes = [node for node in self._fleet.nodes() if node.name > after]
         token = paging.make_token(request, [nodes[size - 1].name]) if len(nodes) > size else ""
         return fleet_service_pb2.ListNodesResponse(nodes=nodes[:size], next_page_token=token)

@@ -27,17 +27,17 @@ def make_token(request: Message, place: list[str | float]) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
-def read_token(request: Message, token: str, length: int) -> list[str | float]:
-    """The `length` parts of the place that a token holds; refuses tokens that were not made for such a request."""
+def read_token(request: Message, token: str, *kinds: type[str | float]) -> list[str | float]:
+    """The place that a token holds, of these kinds; refuses tokens that were not made for such a request."""
     try:
         fingerprint, *parts = json.loads(base64.urlsafe_b64decode(token.encode("ascii", "strict")))
     except (ValueError, TypeError):
         raise _refused("was not made by this method") from None
     if fingerprint != _fingerprint(request):
         raise _refused("was made for other arguments")
-    place = [part for part in parts if isinstance(part, str | int | float)]
-    if len(place) != length or len(parts) != length:
+    if [type(part) for part in parts] != list(kinds):
         raise _refused("was not made by this method")
+    place: list[str | float] = parts
     return place
 
 

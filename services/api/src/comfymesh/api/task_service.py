@@ -69,7 +69,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         """See the proto."""
         new = await self._creation.prepare(request, DEFAULT_TENANT)
         # The mailbox is there before the task is, so nothing that happens to it can be missed.
-        with self._hub.mailbox(new.record.key) as mailbox:
+        async with self._watching.listening(new.record.key, previews=request.include_previews) as mailbox:
             stored = await self._store(new, request)
             mailbox.begin(stored.sequence - 1)
             mailbox.offer(stored)
@@ -97,7 +97,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         size = paging.size(request.page_size)
         place = None
         if request.page_token:
-            created, task_id = paging.read_token(request, request.page_token, 2)
+            created, task_id = paging.read_token(request, request.page_token, float, str)
             place = Place(float(created), str(task_id))
         found, end = self._model.page(_query(request), size, place)
         token = paging.make_token(request, [end.created, end.task_id]) if end else ""
@@ -173,12 +173,12 @@ def _event(item: Item | Heartbeat) -> dict[str, Any]:
 
 def _repeated(stored: Stored, new: NewTask, request: CreateRequest) -> Stored:
     name = names.task(stored.key.task_id)
-    if not request.request_id:
+    if request.request_id and stored.message.request_digest == new.record.definition.request_digest:
+        return stored
+    if request.task_id:
         raise RefusedError("TASK_ALREADY_EXISTS", f"there is a {name} already; choose another id", {"task": name})
-    if stored.message.request_digest != new.record.definition.request_digest:
-        message = f"request_id {request.request_id} made {name} out of other content; use a new one"
-        raise RefusedError("REQUEST_ID_REUSED", message, {"task": name})
-    return stored
+    message = f"request_id {request.request_id} made {name} out of other content; use a new one"
+    raise RefusedError("REQUEST_ID_REUSED", message, {"task": name})
 
 
 def _finished(name: str, state: State) -> RefusedError:

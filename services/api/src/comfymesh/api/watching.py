@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from google.protobuf.message import DecodeError
 
@@ -23,6 +23,7 @@ from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks.codec import timestamp
 from comfymesh.tasks.record import Key
 from comfymesh.v1 import task_pb2
+from comfymesh.wire.v1 import work_pb2
 
 _INTEREST_SECONDS = 1.0
 _PLACE_SECONDS = 1.0
@@ -58,32 +59,58 @@ class Watching:
         Raises:
             RefusedError: no such task, or the server is stopping.
         """
-        with self._hub.mailbox(key) as mailbox:
+        async with self.listening(key, previews=previews) as mailbox:
             await self._begin(mailbox, key, after)
+            # Whoever comes late gets the latest progress; what is published from now on comes by the subscription.
+            latest = await self._bus.last(PROGRESS, subjects.progress(key))
+            if latest is not None:
+                _take_progress(mailbox, latest)
             async with contextlib.aclosing(self.follow(mailbox, key, previews=previews)) as items:
                 async for item in items:
                     yield item
+
+    @contextlib.asynccontextmanager
+    async def listening(self, key: Key, *, previews: bool) -> AsyncIterator[Mailbox]:
+        """A mailbox that receives everything that happens to a task from now on."""
+        async with AsyncExitStack() as stack:
+            mailbox = stack.enter_context(self._hub.mailbox(key))
+            progress = await self._bus.subscribe(subjects.progress(key), partial(_take_progress, mailbox))
+            stack.push_async_callback(progress.close)
+            if previews:
+                shown = await self._bus.subscribe(subjects.preview(key), partial(_take_preview, mailbox))
+                stack.push_async_callback(shown.close)
+            yield mailbox
 
     async def follow(
         self, mailbox: Mailbox, key: Key, *, previews: bool
     ) -> AsyncGenerator[tuple[int, Item | Heartbeat], None]:
         """Everything that comes into `mailbox`, until the task's final state."""
-        async with AsyncExitStack() as stack:
-            await self._listen(stack, mailbox, key, previews=previews)
-            silent_since = time.monotonic()
-            while mailbox.task.state not in FINAL_STATES:
-                await mailbox.wait(_FIRST_PLACE_SECONDS if mailbox.waiting else self._heartbeat)
-                if mailbox.closed:
-                    raise draining()
-                for item in mailbox.take():
-                    silent_since = time.monotonic()
-                    # Several states may be taken at once; each goes out with its own position.
-                    yield item.sequence if isinstance(item, Stored) else mailbox.position, item
-                    if previews and isinstance(item, Stored):
-                        await self._ask_for_previews(key)  # An attempt may just have begun to listen.
-                if time.monotonic() - silent_since >= self._heartbeat:
-                    silent_since = time.monotonic()
-                    yield mailbox.position, Heartbeat()
+        told = asked = time.monotonic()
+        places = _Places(self._model)
+        while mailbox.task.state not in FINAL_STATES:
+            await mailbox.wait(self._patience(mailbox, previews=previews))
+            if mailbox.closed:
+                raise draining()
+            now = time.monotonic()
+            places.look(mailbox, now)
+            for item in mailbox.take():
+                told = now
+                # Several states may be taken at once; each goes out with its own position.
+                yield item.sequence if isinstance(item, Stored) else mailbox.position, item
+                if isinstance(item, Stored):
+                    asked = 0.0  # Perhaps an attempt has begun, on a node that nobody has asked yet.
+            if previews and now - asked >= _INTEREST_SECONDS:
+                asked = now
+                await self._ask_for_previews(mailbox.task, key)
+            if now - told >= self._heartbeat:
+                told = now
+                yield mailbox.position, Heartbeat()
+
+    def _patience(self, mailbox: Mailbox, *, previews: bool) -> float:
+        """How long to wait for something to happen before looking at the clock."""
+        if mailbox.waiting:
+            return _FIRST_PLACE_SECONDS
+        return min(self._heartbeat, _INTEREST_SECONDS) if previews else self._heartbeat
 
     async def _begin(self, mailbox: Mailbox, key: Key, after: int) -> None:
         """Put into the mailbox what the watcher has not seen: everything behind its token, or a snapshot."""
@@ -100,51 +127,43 @@ class Watching:
         for stored in missed:
             mailbox.offer(stored)
 
-    async def _listen(self, stack: AsyncExitStack, mailbox: Mailbox, key: Key, *, previews: bool) -> None:
-        def take_progress(message: Message) -> None:
-            with contextlib.suppress(DecodeError):
-                mailbox.offer_progress(task_pb2.TaskProgress.FromString(message.data))
-
-        def take_preview(message: Message) -> None:
-            with contextlib.suppress(DecodeError):
-                mailbox.offer_preview(task_pb2.Preview.FromString(message.data))
-
-        progress = await self._bus.subscribe(subjects.progress(key), take_progress)
-        stack.push_async_callback(progress.close)
-        # Whoever comes late gets the latest; what is published from now on comes by the subscription.
-        latest = await self._bus.last(PROGRESS, subjects.progress(key))
-        if latest is not None:
-            take_progress(latest)
-        tasks = [asyncio.ensure_future(self._tell_place(mailbox))]
-        if previews:
-            subscription = await self._bus.subscribe(subjects.preview(key), take_preview)
-            stack.push_async_callback(subscription.close)
-            tasks.append(asyncio.ensure_future(self._show_interest(key)))
-        stack.push_async_callback(_cancel, tasks)
-
-    async def _show_interest(self, key: Key) -> None:
-        """Previews flow only while somebody asks for them, again and again."""
-        while True:
-            await self._ask_for_previews(key)
-            await asyncio.sleep(_INTEREST_SECONDS)
-
-    async def _ask_for_previews(self, key: Key) -> None:
+    async def _ask_for_previews(self, task: task_pb2.Task, key: Key) -> None:
+        """Previews flow only while somebody asks the node for them, again and again."""
+        if not task.node:
+            return
+        interest = work_pb2.PreviewInterest(tenant=key.tenant, task_id=key.task_id)
         with contextlib.suppress(BusUnavailableError):
-            await self._bus.publish(subjects.interest(key), b"")
+            await self._bus.publish(subjects.interest(names.parse_node(task.node)), interest.SerializeToString())
 
-    async def _tell_place(self, mailbox: Mailbox) -> None:
-        """The place in the queue, while the task waits and whenever it changes."""
-        told, pause = 0, _FIRST_PLACE_SECONDS
-        while True:
-            await asyncio.sleep(pause)
-            pause = _PLACE_SECONDS
-            if not mailbox.waiting:
-                told = 0
-                continue
+
+class _Places:
+    """Tells a watcher the place in the queue, while the task waits and whenever it has changed."""
+
+    def __init__(self, model: ReadModel) -> None:
+        self._model = model
+        self._told = 0
+        self._next = time.monotonic() + _FIRST_PLACE_SECONDS
+
+    def look(self, mailbox: Mailbox, now: float) -> None:
+        """Put the place into the mailbox if there is something to tell."""
+        if not mailbox.waiting:
+            self._told = 0
+        elif now >= self._next:
+            self._next = now + _PLACE_SECONDS
             place = self._model.ahead(mailbox.task) + 1
-            if place != told:
-                told = place
+            if place != self._told:
+                self._told = place
                 mailbox.offer_place(_place(mailbox.task.attempt, place))
+
+
+def _take_progress(mailbox: Mailbox, message: Message) -> None:
+    with contextlib.suppress(DecodeError):
+        mailbox.offer_progress(task_pb2.TaskProgress.FromString(message.data))
+
+
+def _take_preview(mailbox: Mailbox, message: Message) -> None:
+    with contextlib.suppress(DecodeError):
+        mailbox.offer_preview(task_pb2.Preview.FromString(message.data))
 
 
 def _place(attempt: int, place: int) -> task_pb2.TaskProgress:
@@ -154,9 +173,3 @@ def _place(attempt: int, place: int) -> task_pb2.TaskProgress:
         queue_position=place,
         update_time=timestamp(time.time()),
     )
-
-
-async def _cancel(tasks: Sequence[asyncio.Future[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,7 +8,7 @@ progress.<tenant>.<task_id>         latest progress of an attempt               
 blob.<tenant>.<sha256>.<index>      pieces of artifacts, assets and catalogs    stream BLOBS
 asset.<tenant>.<sha256>             what an asset is                            stream BLOBS
 preview.<tenant>.<task_id>          previews, never stored
-interest.<tenant>.<task_id>         somebody watches previews, never stored
+interest.<node>                     somebody watches previews of a task there, never stored
 control.<node>                      orders to a node, repeated until obeyed, never stored
 """
 
@@ -43,9 +43,9 @@ def preview(key: Key) -> str:
     return f"preview.{key.tenant}.{key.task_id}"
 
 
-def interest(key: Key) -> str:
-    """Where watchers of previews make themselves known."""
-    return f"interest.{key.tenant}.{key.task_id}"
+def interest(node: str) -> str:
+    """Where watchers of previews make themselves known to a node."""
+    return f"interest.{node}"
 
 
 def work(node: str) -> str:

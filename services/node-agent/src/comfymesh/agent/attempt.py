@@ -18,7 +18,6 @@ from comfymesh.agent.domain import verdict
 from comfymesh.agent.relay import Relay
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
-from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError
 from comfymesh.bus.tasklog import SpecMissingError, StaleRecordError, Stored, TaskLog
 from comfymesh.tasks import events, machine
@@ -75,7 +74,6 @@ class Attempt:
         context = tracing.parent(self._record.definition.trace_parent)
         with tracing.tracer.start_as_current_span("attempt", context=context) as span:
             span.set_attributes({"comfymesh.task": self._stored.key.task_id, "comfymesh.attempt": self.number})
-            interest = await self._bus.subscribe(subjects.interest(self._stored.key), lambda _: self._relay.wanted())
             relaying = asyncio.create_task(self._relay.run())
             try:
                 if self._record.state is State.CANCELLING:
@@ -84,10 +82,13 @@ class Attempt:
                     await self._commit(await self._end())
             finally:
                 relaying.cancel()
-                await interest.close()
                 await self._collecting.close()
                 await asyncio.gather(relaying, return_exceptions=True)
                 self._workplace.forget(self._prompt_id)
+
+    def show_previews(self) -> None:
+        """Somebody watches."""
+        self._relay.wanted()
 
     async def reconsider(self) -> None:
         """Somebody says that the attempt is not wanted. Only the log is believed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import OrderedDict
@@ -28,7 +29,9 @@ from comfymesh.wire.v1 import work_pb2
 logger = logging.getLogger(__name__)
 
 _REMEMBERED = 4096
-_ADOPTION_SECONDS = 60.0
+_CLOCK_SKEW_SECONDS = 5.0
+"""How far the clocks of agent and scheduler may be apart."""
+
 _PATIENCE_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 
@@ -51,18 +54,14 @@ class Attempts:
         node: This node.
         instances: Its instances by name.
         previews: Whether ComfyUI should make previews.
-        changed: Called whenever an attempt has come or gone.
     """
 
-    def __init__(
-        self, bus: Bus, node: str, instances: Mapping[str, Instance], *, previews: bool, changed: Callable[[], None]
-    ) -> None:
+    def __init__(self, bus: Bus, node: str, instances: Mapping[str, Instance], *, previews: bool) -> None:
         self._bus = bus
         self._log = TaskLog(bus)
         self._node = node
         self._instances = instances
         self._previews = previews
-        self._changed = changed
         self._held: dict[Key, _Held] = {}
         self._ended: OrderedDict[tuple[Key, int], None] = OrderedDict()
         self._running = Background()
@@ -89,6 +88,14 @@ class Attempts:
         held = self._held.get(Key(order.tenant, order.task_id))
         if held is not None and held.number == order.attempt and held.attempt is not None:
             self._running.spawn(held.attempt.reconsider(), "order")
+
+    def take_interest(self, message: Message) -> None:
+        """Somebody watches the previews of a task."""
+        with contextlib.suppress(DecodeError):
+            interest = work_pb2.PreviewInterest.FromString(message.data)
+            held = self._held.get(Key(interest.tenant, interest.task_id))
+            if held is not None and held.attempt is not None:
+                held.attempt.show_previews()
 
     async def drain(self, seconds: float, *, instances_stop: bool) -> None:
         """Give back what has not begun, and let what has begun end within `seconds`.
@@ -128,7 +135,6 @@ class Attempts:
             return
         self._held[key] = _Held(stored)
         self._empty.clear()
-        self._changed()
         self._running.spawn(self._run(self._held[key]), f"attempt {key.task_id}/{stored.record.attempt}")
 
     async def _run(self, held: _Held) -> None:
@@ -148,7 +154,7 @@ class Attempts:
             return
         workplace.enter()
         try:
-            early = record.state is not State.ASSIGNED or record.update_time < self._born + _ADOPTION_SECONDS
+            early = record.state is not State.ASSIGNED or record.update_time < self._born + _CLOCK_SKEW_SECONDS
             held.attempt = Attempt(self._bus, held.stored, workplace, may_be_known=early, previews=self._previews)
             await held.attempt.run()
         finally:
@@ -190,4 +196,3 @@ class Attempts:
             del self._held[key]
         if not self._held:
             self._empty.set()
-        self._changed()

@@ -133,7 +133,7 @@ def _file_artifact(number: int, file: OutputFile, kept: _Kept) -> Artifact:
         size_bytes=kept.size_bytes,
         sha256=kept.sha256,
         graph_node=file.graph_node,
-        output_key=file.kind.value,
+        output_key=file.key,
         kind=ArtifactKind.TEMP if file.type == "temp" else ArtifactKind.OUTPUT,
     )
 

@@ -33,19 +33,19 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         )
         store = open_store(settings.artifacts_url, bus)
         instances.update(_instances(settings, bus, store, reporting))
-        attempts = Attempts(
-            bus, settings.agent_node, instances, previews=settings.agent_previews, changed=reporting.changed
-        )
+        attempts = Attempts(bus, settings.agent_node, instances, previews=settings.agent_previews)
         running = [background.spawn(i.run(), f"instance {i.name}") for i in instances.values()]
         background.spawn(attempts.take_work(), "work queue")
         background.spawn(reporting.run(attempts), "reports")
         orders = await bus.subscribe(subjects.control(settings.agent_node), attempts.take_order)
+        interest = await bus.subscribe(subjects.interest(settings.agent_node), attempts.take_interest)
         try:
             await service.until(stop, background.failed)
             await reporting.announce_drain(attempts)
             await attempts.drain(settings.agent_drain_seconds, instances_stop=settings.agent_stop_instances)
         finally:
             await orders.close()
+            await interest.close()
             await attempts.close()
             await _leave(instances, running, stop=settings.agent_stop_instances)
 

@@ -52,7 +52,6 @@ class Relay:
         classes = {node_id: str(node["class_type"]) for node_id, node in graph.items()}
         self._progress = PromptProgress(classes, {node_id: _weight(node) for node_id, node in graph.items()})
         self._phase = task_pb2.TaskProgress.PHASE_EXECUTING
-        self._changed.set()
 
     def began(self) -> None:
         """ComfyUI has begun to execute it."""

@@ -19,6 +19,7 @@ from comfymesh.wire.v1 import node_report_pb2
 logger = logging.getLogger(__name__)
 
 _SETTLE_SECONDS = 0.05
+_VERSION = version("comfymesh-node-agent")
 
 
 class Reporting:
@@ -105,7 +106,7 @@ class Reporting:
             availability=availability,
             labels=self._labels,
             instances=[self._instance(instance, held) for instance in self._instances.values()],
-            agent_version=version("comfymesh-node-agent"),
+            agent_version=_VERSION,
         )
 
     def _instance(self, instance: Instance, held: list[node_report_pb2.HeldAttempt]) -> node_pb2.Instance:

@@ -16,6 +16,8 @@ from comfymesh.bus.tasklog import TaskLog
 
 logger = logging.getLogger(__name__)
 
+_FORGET_SECONDS = 1.0
+
 
 class Workplace:
     """A session with an instance, and the ways in and out of it. Stays open until the last attempt has left."""
@@ -28,7 +30,8 @@ class Workplace:
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()
-        self._forgetting: set[asyncio.Task[None]] = set()
+        self._ended: list[str] = []
+        self._forgetting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.session.__aenter__()
@@ -37,7 +40,11 @@ class Workplace:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.gather(*self._forgetting, return_exceptions=True)
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+            await asyncio.gather(self._forgetting, return_exceptions=True)
+        if self._ended:
+            await self._forget()
         await self.session.__aexit__(kind, error, trace)
 
     def collecting(self, tenant: str) -> Collecting:
@@ -60,13 +67,19 @@ class Workplace:
         await self._empty.wait()
 
     def forget(self, prompt_id: str) -> None:
-        """Have ComfyUI drop a prompt's history entry, which holds its whole graph. Nobody waits for that."""
-        task = asyncio.create_task(self._forget(prompt_id))
-        self._forgetting.add(task)
-        task.add_done_callback(self._forgetting.discard)
+        """Have ComfyUI drop a prompt's history entry, which holds its whole graph. Soon, together with others."""
+        self._ended.append(prompt_id)
+        if self._forgetting is None or self._forgetting.done():
+            self._forgetting = asyncio.create_task(self._forget_soon())
 
-    async def _forget(self, prompt_id: str) -> None:
+    async def _forget_soon(self) -> None:
+        while self._ended:
+            await asyncio.sleep(_FORGET_SECONDS)
+            await self._forget()
+
+    async def _forget(self) -> None:
+        ended, self._ended = self._ended, []
         try:
-            await self.session.http.delete_history(prompt_id)
+            await self.session.http.delete_history(*ended)
         except (ComfyUnreachable, ComfyError) as error:
-            logger.debug("the history of %s stays: %s", prompt_id, error)
+            logger.debug("the history of %d prompts stays: %s", len(ended), error)

@@ -207,9 +207,9 @@ class ComfyHttp:
         """POST /queue: takes the prompt out if it waits; no effect otherwise."""
         await self._done("/queue", {"delete": [prompt_id]})
 
-    async def delete_history(self, prompt_id: str) -> None:
-        """POST /history: forgets the prompt's entry, which holds its whole graph."""
-        await self._done("/history", {"delete": [prompt_id]})
+    async def delete_history(self, *prompt_ids: str) -> None:
+        """POST /history: forgets the prompts' entries, which hold their whole graphs."""
+        await self._done("/history", {"delete": prompt_ids})
 
     async def free(self, *, unload_models: bool, free_memory: bool) -> None:
         """POST /free: drops models, or models and cached results, once the worker is between prompts."""

@@ -49,6 +49,7 @@ class OutputFile:
         subfolder: Relative folder below `type`, without `..`; empty for the folder itself.
         type: `output`, `temp` (previews, gone with the process) or `input` (shown, not made).
         index: Position among the files of this graph node, from 0.
+        key: The key it was found under, such as `images` or `gifs`.
     """
 
     graph_node: str
@@ -57,6 +58,7 @@ class OutputFile:
     subfolder: str
     type: str
     index: int
+    key: str = ""
 
     @property
     def media_type(self) -> str:
@@ -163,7 +165,7 @@ class _Reader:
             self.rejected.append(RejectedOutput(graph_node, key, fault))
         elif (folder, subfolder, filename) not in self._seen:
             self._seen.add((folder, subfolder, filename))
-            self.files.append(OutputFile(graph_node, _kind(key, filename), filename, subfolder, folder, index))
+            self.files.append(OutputFile(graph_node, _kind(key, filename), filename, subfolder, folder, index, key))
 
 
 def _leaves(value: object, depth: int) -> Iterator[str | dict[str, Any]]:
