@@ -135,7 +135,7 @@ class Attempt:
         if self._may_be_known and await session.look(self._prompt_id) is not Standing.UNKNOWN:
             logger.info("adopted a prompt", extra=self._fields("attempt_adopted"))
             self._begin()
-            return await self._within_time(session.resume(self._prompt_id, self._observe))
+            return await self._in_line(session.resume(self._prompt_id, self._observe))
         if self.started:
             return Lost("the instance no longer knows the prompt that was submitted to it")
         graph = await self._stage()
@@ -143,9 +143,18 @@ class Attempt:
             return Interrupted()
         self._relay.executing(graph)
         extra = {"preview_method": "auto"} if self._previews else None
-        return await self._within_time(
-            session.execute(self._prompt_id, graph, extra_data=extra, observer=self._observe)
-        )
+        return await self._in_line(session.execute(self._prompt_id, graph, extra_data=extra, observer=self._observe))
+
+    async def _in_line(self, execution: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """Follow a prompt. One that was lost keeps its place in the line: those behind it had no part in that."""
+        outcome: Outcome | None = None
+        self._workplace.line.append(self._prompt_id)
+        try:
+            outcome = await self._within_time(execution)
+        finally:
+            if not isinstance(outcome, Lost):
+                self._workplace.line.remove(self._prompt_id)
+        return outcome
 
     async def _stage(self) -> dict[str, Any]:
         while True:
@@ -210,7 +219,9 @@ class Attempt:
                 limit = self._record.definition.execution_timeout if self._timed_out else None
                 return verdict.of_interrupt(started=self.started, giving_back=self._giving_back, timed_out=limit)
             case Lost():
-                return verdict.of_loss(outcome, started=self.started)
+                # A graph may take ComfyUI down before a word of its beginning gets through.
+                first = self._workplace.line[:1] == [self._prompt_id]
+                return verdict.of_loss(outcome, started=self.started or first)
 
     async def _collect(self, outcome: Succeeded) -> tuple[Artifact, ...]:
         self._relay.storing()

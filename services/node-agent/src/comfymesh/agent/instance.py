@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -41,7 +41,10 @@ class InstanceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How an instance is: its state, why, its ComfyUI's version, and what it offers."""
+    """How an instance is: its state, why, its ComfyUI's version, and what it offers.
+
+    What it offered last stays known while it is down, so that tasks for it are still taken.
+    """
 
     state: InstanceState
     reason: str = ""
@@ -91,7 +94,7 @@ class Instance:
             try:
                 await self._serve()
             except (InstanceDownError, RuntimeFailed, ComfyUnreachable, ComfyError) as error:
-                self._set(Condition(InstanceState.DOWN, str(error)))
+                self._set_down(error)
                 logger.warning("instance %s is down: %s", self.name, error, extra={"action": "instance_down"})
             wait = _FIRST_WAIT if time.monotonic() - began > _STABLE_SECONDS else min(2 * wait, _LONGEST_WAIT)
             await asyncio.sleep(wait)
@@ -109,7 +112,7 @@ class Instance:
 
     async def _serve(self) -> None:
         if self.condition.state is not InstanceState.DOWN:
-            self._set(Condition(InstanceState.STARTING, "starting"))
+            self._set(replace(self.condition, state=InstanceState.STARTING, reason="starting"))
         endpoint = await self._runtime.start()
         async with self._open_workplace(endpoint.base_url) as workplace:
             http = workplace.session.http
@@ -122,7 +125,7 @@ class Instance:
             try:
                 await self._watch(http)
             except InstanceDownError as error:
-                self._set(Condition(InstanceState.DOWN, str(error)))
+                self._set_down(error)
                 self.workplace = None
                 # Attempts find out by themselves what has become of their prompts.
                 await workplace.wait_empty()
@@ -189,6 +192,10 @@ class Instance:
             except StoreUnavailableError as error:
                 logger.info("the catalog of %s can't be stored yet: %s", self.name, error)
                 await asyncio.sleep(_FIRST_WAIT)
+
+    def _set_down(self, error: Exception) -> None:
+        # What it offered it will most likely offer again: tasks for it may be taken, and wait.
+        self._set(replace(self.condition, state=InstanceState.DOWN, reason=str(error)))
 
     def _set(self, condition: Condition) -> None:
         self.condition = condition

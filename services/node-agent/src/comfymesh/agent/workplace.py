@@ -20,13 +20,19 @@ _FORGET_SECONDS = 1.0
 
 
 class Workplace:
-    """A session with an instance, and the ways in and out of it. Stays open until the last attempt has left."""
+    """A session with an instance, and the ways in and out of it. Stays open until the last attempt has left.
+
+    Attributes:
+        line: Prompts that were submitted, in order, and have not ended as far as anybody knows. ComfyUI works at the
+            first.
+    """
 
     def __init__(self, url: str, log: TaskLog, store: BlobStore, max_artifact_bytes: int) -> None:
         self.session = ComfySession(url)
         self.staging = Staging(log, store, self.session.http)
         self._store = store
         self._max_artifact_bytes = max_artifact_bytes
+        self.line: list[str] = []
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()
