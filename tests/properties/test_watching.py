@@ -1,0 +1,94 @@
+"""A watcher who is cut off at any moment and comes back with its token misses nothing and sees nothing twice."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comfymesh.api.watch import Mailbox, make_token, read_token
+from comfymesh.bus.tasklog import Stored
+from comfymesh.tasks import codec, events, machine
+from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.record import Artifact, ArtifactKind, Definition, Key, Requirements, SpecRef, TaskError
+from comfymesh.v1 import task_pb2
+
+KEY = Key("default", "t1")
+ARTIFACT = Artifact("0", "a.png", "image/png", 3, "0" * 64, "9", "image", ArtifactKind.OUTPUT)
+LIFE = [
+    events.Assigned("n1", "c0"),
+    events.Started(),
+    events.AttemptFailed(TaskError(FailureClass.INSTANCE_LOST, "gone")),
+    events.Assigned("n2", "c0"),
+    events.Started(),
+    events.Succeeded((ARTIFACT,)),
+]
+
+
+def history() -> list[Stored]:
+    """The records of a task that needed two attempts, at sequences that other tasks' records lie between."""
+    definition = Definition(
+        key=KEY, request_digest="d", spec=SpecRef("s", 1), requirements=Requirements(), create_time=1.0
+    )
+    records = [machine.create(definition)]
+    for number, event in enumerate(LIFE):
+        records.append(machine.apply(records[-1], event, 2.0 + number))
+    return [Stored(KEY, 10 + 3 * number, codec.encode(record)) for number, record in enumerate(records)]
+
+
+HISTORY = history()
+
+
+@given(st.lists(st.integers(0, len(HISTORY)), max_size=4), st.lists(st.integers(0, len(HISTORY) - 1), max_size=12))
+def test_every_change_comes_once_and_in_order_however_often_the_watch_is_cut(cuts: list[int], noise: list[int]) -> None:
+    seen: list[int] = []
+    token = make_token(0)
+    for cut in [*sorted(cuts), len(HISTORY)]:
+        mailbox = Mailbox()
+        for index in noise:  # what the hub hands out meanwhile, late, early or twice
+            if index < cut:
+                mailbox.offer(HISTORY[index])
+        position = read_token(token)
+        mailbox.begin(position)
+        for stored in HISTORY[:cut]:
+            mailbox.offer(stored)
+        for item in mailbox.take():
+            assert isinstance(item, Stored)
+            seen.append(item.sequence)
+            token = make_token(item.sequence)
+    assert seen == [stored.sequence for stored in HISTORY]
+
+
+@given(st.lists(st.tuples(st.integers(1, 2), st.floats(0, 1)), max_size=30), st.data())
+def test_progress_never_goes_back_within_an_attempt_and_never_precedes_its_state(
+    told: list[tuple[int, float]], data: st.DataObject
+) -> None:
+    mailbox, coming = Mailbox(), list(HISTORY)
+    attempt, fraction = 0, -1.0
+    for number, value in told:
+        if coming and data.draw(st.booleans()):
+            mailbox.offer(coming.pop(0))
+        mailbox.offer_progress(task_pb2.TaskProgress(attempt=number, fraction=value))
+        for item in mailbox.take() if data.draw(st.booleans()) else []:
+            if isinstance(item, Stored):
+                attempt, fraction = item.task.attempt, -1.0 if item.task.attempt != attempt else fraction
+            elif isinstance(item, task_pb2.TaskProgress):
+                assert item.attempt == attempt
+                assert item.fraction >= fraction
+                fraction = item.fraction
+
+
+@given(st.integers(0, 10_000))
+def test_a_watcher_who_does_not_read_costs_no_more_than_the_changes_of_one_task(count: int) -> None:
+    mailbox = Mailbox()
+    for stored in HISTORY[:3]:
+        mailbox.offer(stored)
+    for step in range(min(count, 200)):
+        mailbox.offer_progress(task_pb2.TaskProgress(attempt=1, fraction=step / 200))
+        mailbox.offer_preview(task_pb2.Preview(attempt=1, data=b"x" * 10))
+    assert len(mailbox.take()) <= 3 + 2
+
+
+@given(st.one_of(st.text(max_size=20), st.binary(max_size=20).map(lambda data: data.decode("latin-1"))))
+def test_a_token_that_is_not_ours_asks_for_a_snapshot(text: str) -> None:
+    position = read_token(text)
+    assert position == 0 or make_token(position) == text.rstrip("=")

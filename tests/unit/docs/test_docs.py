@@ -1,0 +1,36 @@
+"""Docs that are made from code are as the code is, and links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from comfymesh.agent.settings import AgentSettings
+from comfymesh.tasks import diagram
+from comfymesh.tasks.machine import TRANSITIONS
+from comfymesh.tasks.record import FINAL
+
+ROOT = Path(__file__).parents[3]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "README.md"]
+
+
+def test_the_page_of_states_is_made_from_the_table() -> None:
+    assert (ROOT / "docs" / "states.md").read_text() == diagram.page()
+
+
+def test_nothing_leaves_a_final_state() -> None:
+    assert {state for state, _ in TRANSITIONS} & FINAL == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_setting_of_the_agent_is_documented() -> None:
+    page = (ROOT / "docs" / "agent.md").read_text()
+    names = {f"COMFYMESH_{name}".upper() for name in AgentSettings.model_fields}
+    assert {name for name in names if name not in page} == set()

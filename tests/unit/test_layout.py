@@ -1,0 +1,148 @@
+"""The layout keeps its promises: one namespace, pure cores, and one file that knows each library."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import comfymesh
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(
+    path
+    for pattern in ("protos", "services/*", "clients/*", "devtools/*", "tests/testkit")
+    for path in ROOT.glob(f"{pattern}/src/comfymesh")
+)
+IMPURE = frozenset(
+    {
+        "aiohttp",
+        "asyncio",
+        "docker",
+        "grpc",
+        "nats",
+        "obstore",
+        "socket",
+        "sqlite3",
+        "subprocess",
+        "threading",
+        "time",
+        "websockets",
+    }
+)
+KNOWN_BY = {
+    "nats": {"bus/connection.py"},
+    "docker": {"agent/runtimes/docker_client.py"},
+    "websockets": {"agent/comfyui/socket.py"},
+    "obstore": {"artifacts/object_store.py"},
+    "sqlite3": {"api/readmodel.py"},
+    "uvloop": {"runtime/service.py"},
+}
+SERVICES = ("services/common", "services/api", "services/scheduler", "services/node-agent")
+
+
+def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
+    """Every module of our own below the folders, by its path below `comfymesh`. Generated ones are not ours."""
+    for source in SOURCES:
+        if not folders or source.relative_to(ROOT).as_posix().startswith(folders):
+            for path in sorted(source.rglob("*.py")):
+                if not path.stem.endswith(("_pb2", "_pb2_grpc")):
+                    yield path.relative_to(source).as_posix(), ast.parse(path.read_text())
+
+
+def imported(module: ast.Module) -> set[str]:
+    """What a module imports, as full names."""
+    found = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def libraries(module: ast.Module) -> set[str]:
+    return {name.partition(".")[0] for name in imported(module)}
+
+
+def is_pure(path: str) -> bool:
+    return path.startswith(("tasks/", "graphs/")) or "/domain/" in path
+
+
+def test_every_member_is_found() -> None:
+    assert len(SOURCES) == 9
+
+
+def test_the_namespace_has_no_init_of_its_own() -> None:
+    assert [path for source in SOURCES for path in source.glob("__init__.py")] == []
+    assert getattr(comfymesh, "__file__", None) is None
+    assert len(list(comfymesh.__path__)) == len(SOURCES)
+
+
+def test_every_package_is_marked_as_typed() -> None:
+    packages = [
+        path for source in SOURCES if "protos" not in source.parts for path in source.iterdir() if path.is_dir()
+    ]
+    untyped = [path for path in packages if (path / "__init__.py").exists() and not (path / "py.typed").exists()]
+    assert untyped == []
+
+
+def test_the_pure_parts_know_neither_io_nor_time() -> None:
+    pure = [(path, module) for path, module in modules() if is_pure(path)]
+    assert len(pure) > 20
+    assert {path: known for path, module in pure if (known := libraries(module) & IMPURE)} == {}
+
+
+def test_the_pure_parts_know_no_impure_part_of_ours() -> None:
+    allowed = ("comfymesh.graphs", "comfymesh.tasks", "comfymesh.names", "comfymesh.v1", "comfymesh.wire")
+    for path, module in modules():
+        if is_pure(path):
+            ours = {name for name in imported(module) if name.startswith("comfymesh.")}
+            foreign = {name for name in ours if not name.startswith(allowed) and ".domain" not in name}
+            # What the agent's verdicts judge are values of its ComfyUI client, which are pure as well.
+            assert {name for name in foreign if not name.startswith("comfymesh.agent.comfyui.")} == set(), path
+
+
+@pytest.mark.parametrize("library", KNOWN_BY)
+def test_one_file_knows_each_library(library: str) -> None:
+    assert {path for path, module in modules(*SERVICES) if library in libraries(module)} == KNOWN_BY[library]
+
+
+def test_one_file_speaks_http_to_comfyui() -> None:
+    assert {path for path, module in modules(*SERVICES) if "aiohttp" in libraries(module)} == {"agent/comfyui/http.py"}
+
+
+@pytest.mark.parametrize("folder", ["services/scheduler", "services/node-agent"])
+def test_only_the_api_speaks_grpc(folder: str) -> None:
+    assert {path for path, module in modules(folder) if libraries(module) & {"grpc", "grpc_health"}} == set()
+
+
+@pytest.mark.parametrize(
+    ("folder", "foreign"),
+    [
+        ("services/common", {"api", "scheduler", "agent", "client", "cli", "stack", "emulator", "testkit"}),
+        ("services/api", {"scheduler", "agent", "client", "cli", "stack", "emulator", "testkit"}),
+        ("services/scheduler", {"api", "agent", "client", "cli", "stack", "emulator", "testkit"}),
+        ("services/node-agent", {"api", "scheduler", "client", "cli", "stack", "emulator", "testkit"}),
+        (
+            "clients/python",
+            {"api", "scheduler", "agent", "bus", "tasks", "artifacts", "runtime", "emulator", "testkit"},
+        ),
+    ],
+)
+def test_members_do_not_reach_into_each_other(folder: str, foreign: set[str]) -> None:
+    for path, module in modules(folder):
+        parts = {name.split(".")[1] for name in imported(module) if name.startswith("comfymesh.")}
+        assert parts & foreign == set(), path
+
+
+def test_no_module_is_too_long() -> None:
+    long = {}
+    for source in SOURCES:
+        for path in source.rglob("*.py"):
+            lines = len(path.read_text().splitlines())
+            if lines > 400 and not path.stem.endswith(("_pb2", "_pb2_grpc")):
+                long[path.name] = lines
+    assert long == {}
