@@ -101,7 +101,7 @@ SCRIPTS: dict[str, list[Event]] = {
     "fails": happy(T.STATE_FAILED),
     "cancelled": happy(T.STATE_CANCELLED),
     "expires": [("state", T.STATE_QUEUED), ("state", T.STATE_EXPIRED)],
-    "slow": [event for step in happy() for event in (step, ("pause", 0.25))],
+    "slow": [event for step in happy() for event in (step, ("pause", 0.1))],
     "hangs": [
         ("state", T.STATE_QUEUED),
         ("state", T.STATE_RUNNING),

@@ -22,8 +22,8 @@ def file(name: str, subfolder: str = "", folder: str = "output") -> dict[str, st
 def test_images_are_found_in_order() -> None:
     found = read_outputs({"9": {"images": [file("a_00001_.png", "mesh"), file("a_00002_.png", "mesh")]}})
     assert found.files == (
-        OutputFile("9", OutputKind.IMAGE, "a_00001_.png", "mesh", "output", 0),
-        OutputFile("9", OutputKind.IMAGE, "a_00002_.png", "mesh", "output", 1),
+        OutputFile("9", OutputKind.IMAGE, "a_00001_.png", "mesh", "output", 0, "images"),
+        OutputFile("9", OutputKind.IMAGE, "a_00002_.png", "mesh", "output", 1, "images"),
     )
 
 

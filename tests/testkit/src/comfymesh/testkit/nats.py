@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from comfymesh.stack.mesh import free_port, nats_program
+from comfymesh.testkit.waiting import until
 
 
 class NatsServer:
@@ -20,9 +21,9 @@ class NatsServer:
     """
 
     def __init__(self, directory: Path) -> None:
-        port = free_port()
-        self.url = f"nats://127.0.0.1:{port}"
-        self._program = nats_program(directory, f"127.0.0.1:{port}")
+        self._port = free_port()
+        self.url = f"nats://127.0.0.1:{self._port}"
+        self._program = nats_program(directory, f"127.0.0.1:{self._port}")
         self._log = directory / "nats.log"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -36,11 +37,12 @@ class NatsServer:
         await self.kill()
 
     async def start(self) -> None:
-        """Start it; clients connect once it is ready."""
+        """Start it; answers once it takes connections."""
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._program.command, stdout=log, stderr=log, env={**os.environ, **self._program.environment}
             )
+        await until(self._listens, "a NATS server that listens")
 
     async def kill(self) -> None:
         """Kill it, as a power cut would."""
@@ -59,3 +61,11 @@ class NatsServer:
         """Let it answer nothing, with its connections open, until it is killed."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+
+    async def _listens(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            return False
+        writer.close()
+        return True

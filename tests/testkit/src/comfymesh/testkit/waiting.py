@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -13,13 +13,17 @@ DEADLINE = 20.0
 _LOOK_SECONDS = 0.02
 
 
-async def until(look: Callable[[], Awaitable[T] | T], what: str = "", deadline: float = DEADLINE) -> T:
+@overload
+async def until(look: Callable[[], Awaitable[T | None]], what: str = "", deadline: float = DEADLINE) -> T: ...
+@overload
+async def until(look: Callable[[], T | None], what: str = "", deadline: float = DEADLINE) -> T: ...
+async def until(look: Callable[[], Any], what: str = "", deadline: float = DEADLINE) -> Any:
     """Look again and again until there is something true to see, and return that.
 
     Raises:
         AssertionError: it did not come in time.
     """
-    seen: T | None = None
+    seen = None
     try:
         async with asyncio.timeout(deadline):
             while True:

@@ -1,0 +1,76 @@
+"""The buses that keep the contract: the one on JetStream with a real server, and the one in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.port import Bus
+from comfymesh.testkit.memory_bus import MemoryBus
+from comfymesh.testkit.nats import NatsServer
+from comfymesh.testkit.waiting import until
+
+
+class World(Protocol):
+    """A bus, a second user of it, and what happens to its server."""
+
+    bus: Bus
+    other: Bus
+
+    async def restart(self) -> None:
+        """Kill the server and start it again; answers once it can be used."""
+
+    async def down(self) -> None:
+        """Kill the server."""
+
+
+class MemoryWorld:
+    """Both users share one object."""
+
+    def __init__(self) -> None:
+        self.bus = self.other = MemoryBus()
+
+    async def restart(self) -> None:
+        self.bus.restart()
+
+    async def down(self) -> None:
+        self.bus.unreachable = True
+
+
+class JetStreamWorld:
+    """Both users have connections of their own."""
+
+    def __init__(self, server: NatsServer, bus: JetStreamBus, other: JetStreamBus) -> None:
+        self.server = server
+        self.bus = bus
+        self.other = other
+
+    async def restart(self) -> None:
+        await self.server.restart()
+        await until(lambda: self.bus.connected and self.other.connected, "a connection to the new server")
+
+    async def down(self) -> None:
+        await self.server.kill()
+        await until(lambda: not self.bus.connected and not self.other.connected, "the loss of the connections")
+
+
+@pytest.fixture
+async def nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    async with NatsServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def jetstream(nats: NatsServer) -> AsyncIterator[JetStreamWorld]:
+    async with await JetStreamBus.open(nats.url, "one") as bus, await JetStreamBus.open(nats.url, "other") as other:
+        yield JetStreamWorld(nats, bus, other)
+
+
+@pytest.fixture(params=["memory", "jetstream"])
+def world(request: pytest.FixtureRequest) -> World:
+    made: Callable[[], World] = MemoryWorld
+    return made() if request.param == "memory" else request.getfixturevalue("jetstream")

@@ -1,0 +1,97 @@
+"""What only the bus on a real server can show."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from dataclasses import replace
+
+import pytest
+
+from comfymesh.bus import streams
+from comfymesh.bus.connection import Connection
+from comfymesh.bus.jetstream import JetStreamBus, StreamMismatchError
+from comfymesh.bus.port import BusUnavailableError, Entry
+from comfymesh.bus.streams import TASKS
+from comfymesh.testkit.nats import NatsServer
+from comfymesh.testkit.waiting import until
+
+from .conftest import JetStreamWorld
+
+TASK = "task.default.one"
+
+
+async def test_what_was_confirmed_is_there_after_the_server_was_killed(jetstream: JetStreamWorld) -> None:
+    sequences = await jetstream.bus.append([Entry(TASK, str(n).encode()) for n in range(50)])
+    await jetstream.restart()
+    found = await until(lambda: read(jetstream.bus), "the stream after the restart")
+    assert found == sequences
+
+
+async def test_opening_waits_for_a_server_that_is_not_there_yet(nats: NatsServer) -> None:
+    await nats.kill()
+    opening = asyncio.ensure_future(JetStreamBus.open(nats.url, "early"))
+    done, _ = await asyncio.wait({opening}, timeout=0.3)
+    assert not done
+    await nats.start()
+    async with await opening as bus:
+        assert await bus.append([Entry(TASK, b"", expected=0)]) == [1]
+
+
+async def test_a_server_that_does_not_answer_is_unavailable_after_the_timeout(nats: NatsServer) -> None:
+    async with JetStreamBus(await Connection.open(nats.url, "patient"), timeout=0.2) as bus:
+        await bus.ensure_streams()
+        nats.freeze()
+        with pytest.raises(BusUnavailableError, match="confirm"):
+            await bus.append([Entry(TASK, b"")])
+        with pytest.raises(BusUnavailableError, match="answer"):
+            await bus.last(TASKS, TASK)
+        await nats.kill()
+
+
+async def test_calls_under_way_when_the_connection_breaks_fail_at_once_and_leave_no_trace(nats: NatsServer) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with await JetStreamBus.open(nats.url, "broken") as bus:
+        nats.freeze()
+        calls = [asyncio.ensure_future(bus.append([Entry(TASK, b""), Entry(TASK, b"")])) for _ in range(3)]
+        await until(lambda: len(bus._connection._waiting) == 6, "requests that wait for an answer")
+        await nats.kill()
+        for outcome in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(outcome, BusUnavailableError)
+    del calls, outcome
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
+
+
+async def test_streams_are_brought_up_to_date(nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with await JetStreamBus.open(nats.url, "old") as bus:
+        await bus.append([Entry(TASK, b"kept")])
+    monkeypatch.setattr(streams, "ALL", (replace(TASKS, per_subject=2), *streams.ALL[1:]))
+    async with await JetStreamBus.open(nats.url, "new") as bus:
+        assert (await bus.call("STREAM.INFO.TASKS", {}))["config"]["max_msgs_per_subject"] == 2
+        assert await read(bus) == [1]
+
+
+async def test_a_stream_that_cannot_be_brought_up_to_date_is_refused_by_name(
+    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await JetStreamBus.open(nats.url, "old"):
+        pass
+    monkeypatch.setattr(streams, "ALL", (replace(TASKS, storage=streams.Storage.MEMORY),))
+    async with JetStreamBus(await Connection.open(nats.url, "new")) as bus:
+        with pytest.raises(StreamMismatchError, match="TASKS"):
+            await bus.ensure_streams()
+
+
+async def test_what_is_acknowledged_is_on_the_disk(nats: NatsServer) -> None:
+    async with await JetStreamBus.open(nats.url, "durable") as bus:
+        assert (await bus.call("STREAM.INFO.TASKS", {}))["config"]["storage"] == "file"
+
+
+async def read(bus: JetStreamBus) -> list[int]:
+    try:
+        return [message.sequence for message in await bus.after(TASKS, TASK, 0, 100)]
+    except BusUnavailableError:
+        return []

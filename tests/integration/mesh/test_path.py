@@ -1,0 +1,273 @@
+"""The whole path: a workflow goes in by gRPC, pictures come out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from itertools import pairwise
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from PIL import Image
+
+from comfymesh.testkit import graphs
+from comfymesh.testkit.meshes import LocalMesh, State, states_of, task_of
+from comfymesh.testkit.refusals import refused
+from comfymesh.v1 import asset_service_pb2, error_reason_pb2, task_pb2, task_service_pb2
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+EVERY_STATE = ["QUEUED", "ASSIGNED", "RUNNING", "SUCCEEDED"]
+HIGHEST_SEED = 2**64 - 1
+ABOVE_DOUBLES = 2**53 + 1
+
+
+def photo(edge: int = 24) -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (edge, edge), (250, 200, 10)).save(content, "PNG")
+    return content.getvalue()
+
+
+async def run(mesh: LocalMesh, graph: graphs.Graph, **request: Any) -> list[task_service_pb2.RunTaskResponse]:
+    fields = request.pop("fields", {})
+    call = mesh.tasks.RunTask(task_service_pb2.RunTaskRequest(task=task_of(graph, **fields), **request))
+    return [message async for message in call]
+
+
+async def read(mesh: LocalMesh, name: str, offset: int = 0) -> tuple[task_pb2.Artifact, bytes]:
+    request = asset_service_pb2.ReadArtifactRequest(name=name, offset_bytes=offset)
+    messages = [message async for message in mesh.assets.ReadArtifact(request)]
+    assert [message.HasField("artifact") for message in messages] == [True, *(False for _ in messages[1:])]
+    return messages[0].artifact, b"".join(message.data for message in messages)
+
+
+async def upload(mesh: LocalMesh, data: bytes, **header: str) -> Any:
+    async def parts() -> Any:
+        yield asset_service_pb2.UploadAssetRequest(header=asset_service_pb2.UploadAssetHeader(**header))
+        for start in range(0, len(data), 1000):
+            yield asset_service_pb2.UploadAssetRequest(data=data[start : start + 1000])
+
+    return (await mesh.assets.UploadAsset(parts())).asset
+
+
+def chunks_of(messages: list[task_service_pb2.RunTaskResponse]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for message in messages:
+        if message.HasField("artifact_chunk"):
+            chunk = message.artifact_chunk
+            assert chunk.offset_bytes == len(found.setdefault(chunk.artifact, b""))
+            found[chunk.artifact] += chunk.data
+    return found
+
+
+def prompt_of(picture: bytes) -> dict[str, Any]:
+    """The graph that ComfyUI wrote into a picture."""
+    with Image.open(io.BytesIO(picture)) as opened:
+        prompt: dict[str, Any] = json.loads(opened.info["prompt"])
+    return prompt
+
+
+async def test_a_run_tells_every_state_once_and_in_order_and_brings_its_pictures(mesh: LocalMesh) -> None:
+    messages = await run(mesh, graphs.text_to_image(), include_artifacts=True)
+    assert states_of(messages) == EVERY_STATE
+    assert all(message.resume_token for message in messages)
+    final = [message.task for message in messages if message.HasField("task")][-1]
+    (artifact,) = final.artifacts
+    (data,) = chunks_of(messages).values()
+    assert hashlib.sha256(data).hexdigest() == artifact.sha256
+    assert len(data) == artifact.size_bytes
+    assert (artifact.media_type, artifact.graph_node, artifact.output_key) == ("image/png", "9", "images")
+    assert artifact.kind == task_pb2.Artifact.KIND_OUTPUT
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.size == (64, 64)
+
+
+async def test_the_final_record_says_where_and_when_it_ran(mesh: LocalMesh) -> None:
+    task = await mesh.finished((await mesh.create(graphs.picture(), labels={"a": "b"}, display_name="mine")).name)
+    assert (task.node, task.instance, task.attempt) == ("nodes/local-0", "comfyui-0", 1)
+    assert (dict(task.labels), task.display_name, task.graph_json) == ({"a": "b"}, "mine", "")
+    moments = [task.create_time, task.start_time, task.end_time]
+    assert moments == sorted(moments, key=lambda moment: moment.ToNanoseconds())
+    assert task.end_time == task.update_time
+    assert not task.HasField("error")
+
+
+async def test_nothing_but_the_artifacts_follows_the_final_state(mesh: LocalMesh) -> None:
+    messages = await run(mesh, graphs.steps(), include_artifacts=True, include_previews=True)
+    kinds = [message.WhichOneof("event") for message in messages]
+    last_state = max(index for index, kind in enumerate(kinds) if kind == "task")
+    assert set(kinds[last_state + 1 :]) == {"artifact_chunk"}
+
+
+async def test_progress_never_goes_back_and_tells_steps_and_graph_nodes(mesh: LocalMesh) -> None:
+    messages = await run(mesh, graphs.steps(20, 0.05))
+    told = [m.progress for m in messages if m.HasField("progress") and m.progress.attempt == 1]
+    assert len(told) >= 5
+    for earlier, later in pairwise(told):
+        assert later.fraction >= earlier.fraction
+        assert later.graph_nodes_done >= earlier.graph_nodes_done
+        assert later.phase >= earlier.phase
+    stepping = [progress for progress in told if progress.graph_node == "2"]
+    assert {progress.graph_node_class for progress in stepping} == {"ProbeSleepSteps"}
+    assert {progress.step_count for progress in stepping} >= {20}
+    assert [p.step for p in stepping] == sorted(p.step for p in stepping)
+    assert {progress.graph_node_count for progress in told} >= {3}
+
+
+async def test_an_attempt_that_takes_long_tells_when_it_will_end(mesh: LocalMesh) -> None:
+    messages = await run(mesh, graphs.steps(20, 0.08))
+    guesses = [
+        m.progress.eta.ToMilliseconds() for m in messages if m.HasField("progress") and m.progress.HasField("eta")
+    ]
+    assert guesses
+    assert all(0 <= guess < 2000 for guess in guesses)
+
+
+async def test_previews_flow_to_those_who_ask_for_them(mesh: LocalMesh) -> None:
+    graph = graphs.steps(20, 0.05, preview=True)
+    previews = [m.preview for m in await run(mesh, graph, include_previews=True) if m.HasField("preview")]
+    assert len(previews) >= 2
+    for preview in previews:
+        assert (preview.attempt, preview.graph_node, preview.media_type) == (1, "2", "image/jpeg")
+        with Image.open(io.BytesIO(preview.data)) as picture:
+            assert picture.format == "JPEG"
+
+
+async def test_no_previews_flow_to_those_who_do_not_ask(mesh: LocalMesh) -> None:
+    messages = await run(mesh, graphs.steps(10, 0.05, preview=True))
+    assert not any(message.HasField("preview") for message in messages)
+
+
+async def test_a_picture_goes_in_and_its_counterpart_comes_out(mesh: LocalMesh) -> None:
+    asset = await upload(mesh, photo(), filename="mein Foto.png")
+    assert asset.sha256 == hashlib.sha256(photo()).hexdigest()
+    assert (asset.name, asset.filename, asset.media_type) == (f"assets/{asset.sha256}", "mein Foto.png", "image/png")
+    inputs = {"1.image": task_pb2.InputValue(asset=asset.name)}
+    messages = await run(mesh, graphs.inverted(), fields={"inputs": inputs}, include_artifacts=True)
+    (data,) = chunks_of(messages).values()
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.convert("RGB").getpixel((3, 3)) == (5, 55, 245)
+
+
+@pytest.mark.parametrize("seed", [HIGHEST_SEED, ABOVE_DOUBLES], ids=["2^64-1", "2^53+1"])
+@pytest.mark.parametrize("as_input", [True, False], ids=["as an input", "in the graph"])
+async def test_an_integer_arrives_at_comfyui_with_every_bit(mesh: LocalMesh, seed: int, as_input: bool) -> None:  # noqa: FBT001
+    inputs = {"5.seed": task_pb2.InputValue(uint64_value=seed)} if as_input else {}
+    graph = graphs.text_to_image(seed=0 if as_input else seed, count=1)
+    messages = await run(mesh, graph, fields={"inputs": inputs}, include_artifacts=True)
+    (data,) = chunks_of(messages).values()
+    assert prompt_of(data)["5"]["inputs"]["seed"] == seed
+
+
+async def test_values_of_every_type_are_set_into_the_graph(mesh: LocalMesh) -> None:
+    inputs = {
+        "2.steps": task_pb2.InputValue(int64_value=2),
+        "2.seconds_per_step": task_pb2.InputValue(double_value=0.001),
+        "2.preview": task_pb2.InputValue(bool_value=True),
+        "9.filename_prefix": task_pb2.InputValue(string_value="gesetzt ☃"),
+    }
+    messages = await run(mesh, graphs.steps(999, 9.0), fields={"inputs": inputs}, include_artifacts=True)
+    (data,) = chunks_of(messages).values()
+    prompt = prompt_of(data)
+    assert {prompt["2"]["inputs"][name] for name in ("steps", "seconds_per_step")} == {2, 0.001}
+    assert prompt["2"]["inputs"]["preview"] is True
+    assert prompt["9"]["inputs"]["filename_prefix"].endswith("gesetzt ☃")
+
+
+async def test_outputs_of_every_kind_are_collected(mesh: LocalMesh) -> None:
+    task = await mesh.finished((await mesh.create(graphs.every_kind())).name)
+    found = {artifact.graph_node: artifact for artifact in task.artifacts}
+    kinds = {node: (a.media_type.partition(";")[0], a.output_key) for node, a in found.items()}
+    assert kinds == {
+        "10": ("text/plain", "text"),
+        "11": ("audio/wav", "audio"),
+        "12": ("video/mp4", "images"),
+        "13": ("image/gif", "gifs"),
+        "14": ("image/png", "images"),
+    }
+    assert found["14"].kind == task_pb2.Artifact.KIND_TEMP
+    assert {found[node].kind for node in ("10", "11", "12", "13")} == {task_pb2.Artifact.KIND_OUTPUT}
+    for artifact in task.artifacts:
+        described, data = await read(mesh, artifact.name)
+        assert described == artifact
+        assert (hashlib.sha256(data).hexdigest(), len(data)) == (artifact.sha256, artifact.size_bytes)
+    assert (await read(mesh, found["10"].name))[1] == b"a text"
+
+
+async def test_a_batch_brings_every_picture(mesh: LocalMesh) -> None:
+    graph = graphs.picture()
+    graph["1"]["inputs"]["batch_size"] = 4
+    task = await mesh.finished((await mesh.create(graph)).name)
+    assert len(task.artifacts) == 4
+    assert len({artifact.name for artifact in task.artifacts}) == 4
+
+
+async def test_an_artifact_can_be_read_from_any_offset_and_no_other(mesh: LocalMesh) -> None:
+    task = await mesh.finished((await mesh.create(graphs.text_to_image())).name)
+    name, size = task.artifacts[0].name, task.artifacts[0].size_bytes
+    whole = (await read(mesh, name))[1]
+    assert (await read(mesh, name, 17))[1] == whole[17:]
+    assert (await read(mesh, name, size))[1] == b""
+    for wrong in (-1, size + 1):
+        request = asset_service_pb2.ReadArtifactRequest(name=name, offset_bytes=wrong)
+        refusal = await refused(mesh.assets.ReadArtifact(request).read())
+        assert refusal.is_ == ("INVALID_ARGUMENT", "INPUT_INVALID")
+        assert set(refusal.violations) == {"offset_bytes"}
+
+
+async def test_a_graph_node_that_raises_fails_the_task_and_ends_the_stream_well(mesh: LocalMesh) -> None:
+    messages = await run(mesh, graphs.raising("runtime"))
+    assert states_of(messages) == ["QUEUED", "ASSIGNED", "RUNNING", "FAILED"]
+    error = [message.task for message in messages if message.HasField("task")][-1].error
+    assert error.reason == error_reason_pb2.ERROR_REASON_NODE_EXCEPTION
+    assert dict(error.metadata) == {
+        "graph_node": "2",
+        "graph_node_class": "ProbeRaise",
+        "exception_type": "RuntimeError",
+    }
+    assert "deliberate failure" in error.message
+    assert not error.retryable
+
+
+async def test_an_exception_is_retried_as_often_as_the_caller_said(mesh: LocalMesh) -> None:
+    task = await mesh.finished((await mesh.create(graphs.raising("runtime"), max_retries=1)).name)
+    assert (task.state, task.attempt) == (State.STATE_FAILED, 2)
+
+
+async def test_an_attempt_that_executes_too_long_is_interrupted_and_final(mesh: LocalMesh) -> None:
+    graph, limit = graphs.steps(1000, 0.05), {"nanos": 300_000_000}
+    task = await mesh.finished((await mesh.create(graph, execution_timeout=limit)).name)
+    assert (task.state, task.attempt) == (State.STATE_FAILED, 1)
+    assert task.error.reason == error_reason_pb2.ERROR_REASON_TIMEOUT
+    assert (await mesh.finished((await mesh.create(graphs.picture())).name)).state == State.STATE_SUCCEEDED
+
+
+async def test_valid_outputs_of_a_half_invalid_graph_run_when_that_is_allowed(mesh: LocalMesh) -> None:
+    graph = graphs.picture()
+    graph["8"] = graphs.node("SaveImage", images=["7", 0], filename_prefix="x")
+    graph["7"] = graphs.node("EmptyImage", width=16, height=-5, batch_size=1, color=0)
+    task = await mesh.finished((await mesh.create(graph, allow_partial_outputs=True)).name)
+    assert task.state == State.STATE_SUCCEEDED
+    assert {artifact.graph_node for artifact in task.artifacts} == {"9"}
+
+
+async def test_a_graph_that_does_not_fit_into_a_message_runs_too(mesh: LocalMesh) -> None:
+    graph = graphs.picture()
+    # Random digits, since what is stored is compressed.
+    letters = "".join(hashlib.sha256(str(n).encode()).hexdigest() for n in range(40_000))
+    graph["5"] = graphs.node("PreviewAny", source=letters)
+    task = await mesh.finished((await mesh.create(graph)).name)
+    assert task.state == State.STATE_SUCCEEDED
+    assert sum(artifact.size_bytes for artifact in task.artifacts) > len(letters)
+
+
+async def test_health_answers_for_every_service(mesh: LocalMesh) -> None:
+    async with grpc.aio.insecure_channel(mesh.target) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for name in ("", "TaskService", "AssetService", "FleetService"):
+            service = f"comfymesh.v1.{name}" if name else ""
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -1,0 +1,229 @@
+"""A whole mesh of real processes for a test, with handles on everything that a test may want to break."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc
+
+from comfymesh.client import AsyncClient, InstanceState
+from comfymesh.stack import mesh
+from comfymesh.stack.processes import Processes, Program
+from comfymesh.testkit import graphs
+from comfymesh.testkit.waiting import until
+from comfymesh.v1 import (
+    asset_service_pb2_grpc,
+    fleet_service_pb2_grpc,
+    task_pb2,
+    task_service_pb2,
+    task_service_pb2_grpc,
+)
+
+State = task_pb2.Task.State
+FINAL = {State.STATE_SUCCEEDED, State.STATE_FAILED, State.STATE_CANCELLED, State.STATE_EXPIRED}
+SERVING = {InstanceState.READY, InstanceState.BUSY}
+
+
+class LocalMesh:
+    """A mesh that runs: stubs and an SDK client for it, and its processes by name.
+
+    Args:
+        up: The mesh.
+        directory: Where its data and logs are.
+        channel: A channel to its API.
+        client: An SDK client for its API.
+        others: Processes beside those of the mesh.
+    """
+
+    def __init__(
+        self,
+        up: mesh.Mesh,
+        directory: Path,
+        channel: grpc.aio.Channel,
+        client: AsyncClient,
+        others: Sequence[Processes],
+    ) -> None:
+        self.target = up.target
+        self.nats_url = up.nats_url
+        self.directory = directory
+        self.client = client
+        self.tasks = task_service_pb2_grpc.TaskServiceStub(channel)
+        self.assets = asset_service_pb2_grpc.AssetServiceStub(channel)
+        self.fleet = fleet_service_pb2_grpc.FleetServiceStub(channel)
+        self._all = (up.processes, *others)
+        self._held: list[str] = []
+
+    call_error = grpc.aio.AioRpcError
+    """What a call that fails raises."""
+
+    # Tasks
+
+    async def create(self, graph: graphs.Graph, **fields: Any) -> task_pb2.Task:
+        """Create a task; `fields` are of the task."""
+        request = task_service_pb2.CreateTaskRequest(task=task_of(graph, **fields))
+        answer: task_service_pb2.CreateTaskResponse = await self.tasks.CreateTask(request)
+        return answer.task
+
+    async def get(self, name: str) -> task_pb2.Task:
+        """A task as it stands."""
+        answer: task_service_pb2.GetTaskResponse = await self.tasks.GetTask(task_service_pb2.GetTaskRequest(name=name))
+        return answer.task
+
+    async def watch(self, name: str, **request: Any) -> list[task_service_pb2.WatchTaskResponse]:
+        """Everything that WatchTask tells until it ends."""
+        call = self.tasks.WatchTask(task_service_pb2.WatchTaskRequest(name=name, **request))
+        return [message async for message in call]
+
+    async def until_state(self, name: str, *states: State) -> task_pb2.Task:
+        """A task once it is in one of the states."""
+
+        async def look() -> task_pb2.Task | None:
+            try:
+                task = await self.get(name)
+            except self.call_error:
+                return None  # Something is being started again, perhaps.
+            assert task.state in states or task.state not in FINAL, f"the task ended otherwise: {task}"
+            return task if task.state in states else None
+
+        return await until(look, f"{name} in {[State.Name(state) for state in states]}", deadline=40)
+
+    async def finished(self, name: str) -> task_pb2.Task:
+        """A task once it has ended."""
+        return await self.until_state(name, *FINAL)
+
+    async def until_serving(self, count: int = 1) -> None:
+        """Wait until so many instances serve."""
+
+        async def look() -> bool:
+            nodes = await self.client.nodes()
+            active = [node for node in nodes if node.state == "ACTIVE" and node.availability == "OPEN"]
+            return sum(i.state in SERVING for node in active for i in node.instances) >= count
+
+        await until(look, f"{count} instances that serve", deadline=30)
+
+    # Processes
+
+    def process(self, name: str) -> asyncio.subprocess.Process:
+        """The process that runs now under a name."""
+        return self._home(name)._running[name]
+
+    def log(self, name: str) -> str:
+        """What a process wrote."""
+        return self._home(name).log(name).read_text(errors="replace")
+
+    async def kill(self, name: str) -> None:
+        """Kill a process; it is started again at once, as a supervisor would."""
+        process = self.process(name)
+        process.kill()
+        await process.wait()
+        await until(lambda: self.process(name) is not process, f"a new {name}")
+
+    async def hold(self, name: str) -> None:
+        """Kill a process and keep it away until `release`."""
+        home = self._home(name)
+        (keeper,) = (task for task in home._keepers if task.get_name() == name)
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+        home._keepers.remove(keeper)
+        self._held.append(name)
+        process = self.process(name)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+    async def release(self, name: str) -> None:
+        """Start a process again that is held, and keep it alive from now on."""
+        self._held.remove(name)
+        home = self._home(name)
+        (program,) = (program for program in home._programs if program.name == name)
+        await home._start(program)
+        home._keepers.append(asyncio.create_task(home._keep(program), name=name))
+
+    async def restore(self) -> None:
+        """Start again what a test that failed has left away."""
+        for name in list(self._held):
+            await self.release(name)
+
+    async def terminate(self, name: str) -> int:
+        """Ask a process to end; answers its exit code. It is started again."""
+        await until(lambda: _heeds_sigterm(self.process(name)), f"a {name} that heeds signals")
+        process = self.process(name)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            return await process.wait()
+
+    def comfyui(self, agent: int = 0, name: str = "comfyui-0") -> tuple[int, str]:
+        """Process id and URL of an instance of the process runtime; 0 and nothing while it is being started."""
+        path = self.directory / f"agent-{agent}" / "instances" / name / "process.json"
+        if not path.exists():
+            return 0, ""
+        record = json.loads(path.read_text())
+        return int(record["process"]["pid"]), f"http://127.0.0.1:{record['port']}"
+
+    async def comfyui_queue(self, url: str = "") -> tuple[int, int]:
+        """How many prompts a ComfyUI executes, and how many wait there; by default the one of the process runtime."""
+        async with aiohttp.ClientSession() as http, http.get(f"{url or self.comfyui()[1]}/queue") as answer:
+            queue = await answer.json()
+        return len(queue["queue_running"]), len(queue["queue_pending"])
+
+    def _home(self, name: str) -> Processes:
+        return next(processes for processes in self._all if name in processes._running)
+
+
+@asynccontextmanager
+async def local_mesh(
+    directory: Path,
+    *,
+    instances: Sequence[dict[str, Any]] | None = None,
+    environment: dict[str, str] | None = None,
+    agents: int = 1,
+    beside: Sequence[Program] = (),
+) -> AsyncIterator[LocalMesh]:
+    """Run a mesh; by default with one emulator that its agent starts. `beside` are further programs."""
+    chosen = [mesh.emulated("--step-seconds", "0.01", "--load-seconds", "0.01")] if instances is None else instances
+    plan = mesh.MeshPlan(directory, chosen, "127.0.0.1:0", environment or {}, agents)
+    async with AsyncExitStack() as stack:
+        others = await stack.enter_async_context(Processes(beside, directory / "logs"))
+        up = await stack.enter_async_context(mesh.running(plan))
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(up.target, options=_OPTIONS))
+        client = await stack.enter_async_context(AsyncClient(up.target))
+        made = LocalMesh(up, directory, channel, client, [others])
+        await made.until_serving(agents)
+        yield made
+
+
+_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 200),
+    ("grpc.enable_retries", 0),
+)
+
+
+def _heeds_sigterm(process: asyncio.subprocess.Process) -> bool:
+    """Whether a process runs and has a handler for SIGTERM, which Python programs have after their start only."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return False
+    caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), "0")
+    return process.returncode is None and bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def task_of(graph: graphs.Graph, **fields: Any) -> task_pb2.Task:
+    """A task to be created."""
+    return task_pb2.Task(graph_json=graphs.text(graph), **fields)
+
+
+def states_of(messages: Sequence[Any]) -> list[str]:
+    """The states that a stream told, in order."""
+    told = [message.task.state for message in messages if message.HasField("task")]
+    return [State.Name(state).removeprefix("STATE_") for state in told]
