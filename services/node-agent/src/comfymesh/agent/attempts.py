@@ -34,6 +34,8 @@ _CLOCK_SKEW_SECONDS = 5.0
 
 _PATIENCE_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
+_GIVE_BACK_SECONDS = 3.0
+_STOPPING = "the agent is stopping"
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class Attempts:
         self._held: dict[Key, _Held] = {}
         self._ended: OrderedDict[tuple[Key, int], None] = OrderedDict()
         self._running = Background()
+        self._leaving = False
         self._born = time.time()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -103,23 +106,32 @@ class Attempts:
         What is left then goes on in its instance and is adopted by the next agent, unless the instances stop as well:
         then it is given back too.
         """
-        await self._give_back(lambda attempt: not attempt.started)
+        self._leaving = True
         try:
             async with asyncio.timeout(seconds):
+                await self._give_back(lambda attempt: not attempt.started)
                 await self._empty.wait()
         except TimeoutError:
             logger.info("%d attempts are still running", len(self._held), extra={"action": "drain_over"})
         if instances_stop and self._held:
-            await self._give_back(lambda _: True)
-            await self._empty.wait()
+            await self._give_back_all()
 
     async def close(self) -> None:
         """Stop following what is still held."""
         await self._running.close()
 
+    async def _give_back_all(self) -> None:
+        try:
+            async with asyncio.timeout(_GIVE_BACK_SECONDS):
+                await self._give_back(lambda _: True)
+                await self._empty.wait()
+        except TimeoutError:
+            # Without the bus nobody can be told. The log still has them here, and the next agent looks after them.
+            logger.warning("%d attempts could not be given back", len(self._held), extra={"action": "give_back_failed"})
+
     async def _give_back(self, chosen: Callable[[Attempt], bool]) -> None:
         attempts = [held.attempt for held in self._held.values() if held.attempt is not None]
-        back = (attempt.give_back("the agent is stopping") for attempt in attempts if chosen(attempt))
+        back = (attempt.give_back(_STOPPING) for attempt in attempts if chosen(attempt))
         await asyncio.gather(*back)
 
     def _take(self, message: Message) -> None:
@@ -156,6 +168,8 @@ class Attempts:
         try:
             early = record.state is not State.ASSIGNED or record.update_time < self._born + _CLOCK_SKEW_SECONDS
             held.attempt = Attempt(self._bus, held.stored, workplace, may_be_known=early, previews=self._previews)
+            if self._leaving and not held.attempt.started:
+                await held.attempt.give_back(_STOPPING)  # It was on its way when the drain began.
             await held.attempt.run()
         finally:
             workplace.leave()
