@@ -14,7 +14,6 @@ from comfymesh.scheduler.domain.decisions import Change, Decision, SendWork, Sto
 from comfymesh.scheduler.domain.events import CatalogRead, Event, LogRead, NodeReported, TaskChanged, Tick
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report
 from comfymesh.tasks import events, machine
-from comfymesh.tasks.events import Assigned
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import HELD, Key, State, TaskRecord
 from comfymesh.testkit import tasks
@@ -53,8 +52,8 @@ class Mesh(RuleBasedStateMachine):
         self.log.append(record)
         self.last[record.key] = len(self.log)
 
-    def tell(self, sequence: int) -> None:
-        self.feed(TaskChanged(self.log[sequence - 1], sequence))
+    def tell(self, sequence: int, settles: int = 0) -> None:
+        self.feed(TaskChanged(self.log[sequence - 1], sequence, settles))
 
     @rule(priority=st.integers(-1, 1))
     def create(self, priority: int) -> None:
@@ -73,7 +72,7 @@ class Mesh(RuleBasedStateMachine):
         change = self.changes.pop(number % len(self.changes))
         if outcome != "lost" and self.last[change.record.key] == change.sequence:
             self.append(machine.apply(change.record, change.event, self.now))
-        self.tell(self.last[change.record.key])
+        self.tell(self.last[change.record.key], change.sequence)
 
     @precondition(lambda self: self.log)
     @rule(number=st.integers(0, 1000))
@@ -136,14 +135,6 @@ class Mesh(RuleBasedStateMachine):
         assert all(count <= SLOTS[place] for place, count in held.items())
 
     @invariant()
-    def no_task_is_decided_twice_at_once(self) -> None:
-        under_way = Counter((c.record.key, c.sequence) for c in self.changes if isinstance(c.event, Assigned))
-        live = {key: count for (key, sequence), count in under_way.items() if sequence == self.last[key]}
-        assert all(count == 1 for count in live.values()) or self.was_read_late
-
-    was_read_late = True  # a late read of the same record may make the core decide again; the guard takes one
-
-    @invariant()
     def orders_are_about_attempts_that_were_given(self) -> None:
         for order in self.orders:
             if isinstance(order, SendWork):
@@ -166,4 +157,4 @@ class Mesh(RuleBasedStateMachine):
 
 
 TestMesh = Mesh.TestCase
-TestMesh.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestMesh.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)

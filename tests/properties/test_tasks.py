@@ -96,17 +96,20 @@ TestLog = Log.TestCase
 TestLog.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
+@settings(max_examples=40, deadline=None)
 @given(tasks.records, tasks.happenings)
 def test_nothing_leaves_a_final_state(record: TaskRecord, event: Event) -> None:
     if record.state in FINAL:
         assert not machine.allows(record, type(event))
 
 
+@settings(max_examples=40, deadline=None)
 @given(tasks.records)
 def test_a_record_comes_back_from_the_log_as_it_was(record: TaskRecord) -> None:
     assert codec.decode(codec.encode(record)) == record
 
 
+@settings(max_examples=40, deadline=None)
 @given(tasks.records)
 def test_what_callers_see_never_holds_what_is_internal(record: TaskRecord) -> None:
     task = codec.to_message(record).task

@@ -40,7 +40,9 @@ def instance(environment: Mapping[str, str], *emulator_arguments: str) -> tuple[
             "arguments": environment.get(ARGUMENTS, "").split(),
         }
         return spec, f"a ComfyUI started from {directory}"
-    return emulated("--model", _EXAMPLE_CHECKPOINT, *emulator_arguments), "an emulator of ComfyUI: real pictures, no model behind them"
+    return emulated(
+        "--model", _EXAMPLE_CHECKPOINT, *emulator_arguments
+    ), "an emulator of ComfyUI: real pictures, no model behind them"
 
 
 def checkpoint(environment: Mapping[str, str]) -> str:

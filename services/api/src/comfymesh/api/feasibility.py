@@ -70,18 +70,29 @@ def _validations(graph: Graph, offers: Sequence[Offer]) -> dict[str, Validation]
 
 def _each_part_exists(validations: dict[str, Validation]) -> bool:
     """Whether instances lack only classes or models, and each of those is somewhere: just not all in one place."""
-    lacking = [_lacking(validation) for validation in validations.values()]
-    if len(lacking) < 2 or any(lack is None for lack in lacking):
+    known = [lack for validation in validations.values() if (lack := _lacking(validation)) is not None]
+    if len(known) < 2 or len(known) < len(validations):
         return False
-    return not set.intersection(*(lack for lack in lacking if lack is not None))
+    # Where a class is absent, so is every model that only it could load.
+    return all(any(not {part, _the_class(part)} & lack for lack in known) for part in set.union(*known))
 
 
-def _lacking(validation: Validation) -> set[tuple[str, str]] | None:
+_Part = tuple[str, str, str]
+"""What a graph needs: a class, and the value of one of its inputs where it is that which is lacking."""
+
+
+def _lacking(validation: Validation) -> set[_Part] | None:
     """What the instance lacks; None where something is wrong that no other instance could mend."""
     absent = {ViolationType.MISSING_NODE_TYPE, ViolationType.VALUE_NOT_IN_LIST}
     if any(violation.type not in absent for violation in validation.violations):
         return None
-    return {(violation.class_type, violation.details) for violation in validation.violations}
+    return {
+        (v.class_type, v.input_name or "", str(v.extra_info.get("received_value", ""))) for v in validation.violations
+    }
+
+
+def _the_class(part: _Part) -> _Part:
+    return (part[0], "", "")
 
 
 def _nothing_known(offers: Sequence[Offer], *, settling: bool) -> RefusedError:

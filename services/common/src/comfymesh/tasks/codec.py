@@ -108,8 +108,8 @@ def timestamp(moment: float) -> Timestamp:
 
 
 def seconds(moment: Timestamp) -> float:
-    """A protobuf timestamp as seconds since the epoch."""
-    return moment.seconds + moment.nanos / 1e9
+    """A protobuf timestamp as seconds since the epoch, to the microsecond."""
+    return (moment.seconds * 1_000_000 + moment.nanos // 1000) / 1_000_000
 
 
 def _task(record: TaskRecord) -> task_pb2.Task:

@@ -39,9 +39,9 @@ class ArtifactKind(StrEnum):
     TEMP = "TEMP"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """Names a task within the mesh."""
+    """Names a task within the mesh. Ordered, so that it can break a tie."""
 
     tenant: str
     task_id: str

@@ -117,7 +117,7 @@ class Scheduler:
             stored = await self._read_again(record.key)
         else:
             logger.info("task %s is %s", record.key.task_id, record.state, extra=_log_fields(decision))
-        self._feed(_changed(stored))
+        self._feed(TaskChanged(stored.record, stored.sequence, settles=decision.sequence))
 
     async def _read_again(self, key: Key) -> Stored:
         while True:

@@ -111,8 +111,15 @@ class PromptProgress:
                 self._finish((node,))
             elif node:
                 parts.setdefault(node, []).append(_part(state))
+                self._count_steps(state, node)
         for node, shares in parts.items():
             self._raise_part(node, sum(shares) / len(shares))
+
+    def _count_steps(self, state: GraphNodeState, node: str) -> None:
+        """The step is told here already, a moment before `progress` does. A graph node without steps has 1."""
+        if node == state.graph_node == self._current and state.maximum > 1:
+            self._step_count = round(state.maximum)
+            self._step = min(round(state.value), self._step_count)
 
     def _steps(self, event: StepProgress) -> None:
         node = self._known(event.graph_node) or self._current

@@ -18,6 +18,8 @@ from comfymesh.tasks.events import Assigned, AttemptFailed, Released
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord
 
+_ENDS_REMEMBERED = 10_000
+
 
 class Core:
     """Allocates tasks to instances.
@@ -32,6 +34,7 @@ class Core:
         self._resend_after = resend_after
         self._log_read = False
         self._tasks: dict[Key, TaskChanged] = {}
+        self._ended: dict[Key, int] = {}
         self._waiting = WaitingTasks()
         self._deciding: dict[Key, Place] = {}
         self._held: defaultdict[Place, set[Key]] = defaultdict(set)
@@ -64,11 +67,14 @@ class Core:
     def _task_changed(self, change: TaskChanged, now: float) -> Iterator[Decision]:
         record = change.record
         known = self._tasks.get(record.key)
-        if known is not None and change.sequence < known.sequence:
+        newest = known.sequence if known else self._ended.get(record.key, 0)
+        # What is known already is no news, and must not undo a decision that is under way. Its own outcome does.
+        if change.sequence < newest or (change.sequence == newest != change.settles):
             return
         decided = record.key in self._deciding
         self._forget(record.key)
         if record.is_final:
+            self._remember_end(change)
             return
         self._tasks[record.key] = change
         if record.state in HELD:
@@ -79,6 +85,12 @@ class Core:
             yield self._send(change, now)
         if record.state is State.CANCELLING and self._log_read:
             yield StopWork(record.node, record.key, record.attempt, record.reason)
+
+    def _remember_end(self, change: TaskChanged) -> None:
+        """What was read before the end may be told after it; for some time it must not pass for news."""
+        self._ended[change.record.key] = change.sequence
+        if len(self._ended) > _ENDS_REMEMBERED:
+            del self._ended[next(iter(self._ended))]
 
     def _forget(self, key: Key) -> None:
         self._waiting.discard(key)

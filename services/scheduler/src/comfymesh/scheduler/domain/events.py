@@ -11,10 +11,14 @@ from comfymesh.tasks.record import TaskRecord
 
 @dataclass(frozen=True, slots=True)
 class TaskChanged:
-    """The log has a newer record of a task, at `sequence`."""
+    """The log has a record of a task, at `sequence`.
+
+    `settles` is the sequence on which a Change was built that has been carried out, or has failed; 0 for news of others.
+    """
 
     record: TaskRecord
     sequence: int
+    settles: int = 0
 
 
 @dataclass(frozen=True, slots=True)

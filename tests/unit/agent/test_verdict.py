@@ -1,0 +1,95 @@
+"""What the end of a prompt means for its task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from comfymesh.agent.comfyui.errors import GraphRefused
+from comfymesh.agent.comfyui.outcome import Lost, Succeeded
+from comfymesh.agent.domain import verdict
+from comfymesh.agent.domain.own_outputs import with_own_prefix
+from comfymesh.tasks.events import AttemptFailed, Event, Released
+from comfymesh.tasks.failures import FailureClass
+
+
+def kind(event: Event) -> FailureClass:
+    assert isinstance(event, AttemptFailed)
+    return event.error.failure
+
+
+def refused(*types: str, outer: str = "prompt_outputs_failed_validation") -> GraphRefused:
+    errors = [{"type": name, "message": name, "details": "d"} for name in types]
+    return GraphRefused({"type": outer, "message": "m"}, {"1": {"errors": errors, "class_type": "A"}} if errors else {})
+
+
+def test_a_loss_before_the_beginning_counts_against_nobody() -> None:
+    event = verdict.of_loss(Lost("gone"), started=False)
+    assert event == Released("handed back before it began: gone")
+    assert kind(verdict.of_loss(Lost("gone"), started=True)) is FailureClass.INSTANCE_LOST
+
+
+@pytest.mark.parametrize(
+    ("started", "giving_back", "timed_out", "expected"),
+    [
+        (True, "", 3.0, FailureClass.TIMEOUT),
+        (True, "", None, FailureClass.INTERNAL),
+        (True, "stopping", None, FailureClass.PREEMPTED),
+        (True, "stopping", 3.0, FailureClass.PREEMPTED),
+    ],
+)
+def test_an_interrupt_means_what_it_was_for(
+    started: bool,  # noqa: FBT001
+    giving_back: str,
+    timed_out: float | None,
+    expected: FailureClass,
+) -> None:
+    event = verdict.of_interrupt(started=started, giving_back=giving_back, timed_out=timed_out)
+    assert kind(event) is expected
+
+
+def test_what_is_given_back_before_it_began_is_released() -> None:
+    event = verdict.of_interrupt(started=False, giving_back="stopping", timed_out=None)
+    assert event == Released("handed back: stopping")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        (refused("value_not_in_list"), FailureClass.MISSING_DEPENDENCY),
+        (refused(outer="missing_node_type"), FailureClass.MISSING_DEPENDENCY),
+        (refused("value_not_in_list", "value_bigger_than_max"), FailureClass.INVALID_WORKFLOW),
+        (refused("required_input_missing"), FailureClass.INVALID_WORKFLOW),
+        (refused(outer="prompt_no_outputs"), FailureClass.INVALID_WORKFLOW),
+    ],
+)
+def test_what_another_instance_may_have_is_looked_for_there(refusal: GraphRefused, expected: FailureClass) -> None:
+    assert kind(verdict.of_refusal(refusal)) is expected
+
+
+@pytest.mark.parametrize("garbage", [{"1": None}, {"1": {"errors": None}}, {"1": {"errors": ["x", 5]}}, {"1": []}])
+def test_node_errors_of_an_odd_shape_do_no_harm(garbage: dict[str, Any]) -> None:
+    assert kind(verdict.of_refusal(GraphRefused({"type": "x"}, garbage))) is FailureClass.INVALID_WORKFLOW
+    assert kind(verdict.of_partial_outputs(Succeeded({}, garbage))) is FailureClass.PARTIAL_OUTPUTS
+
+
+def test_messages_of_a_failure_are_bounded() -> None:
+    event = verdict.failure(FailureClass.INTERNAL, "x" * 1_000_000)
+    assert isinstance(event, AttemptFailed)
+    assert len(event.error.message) == 2048
+
+
+def test_each_attempt_saves_into_a_folder_of_its_own() -> None:
+    graph = {
+        "1": {"class_type": "A", "inputs": {"x": 1}},
+        "2": {"class_type": "B", "inputs": {"filename_prefix": "mine/pictures", "y": ["1", 0]}},
+        "3": {"class_type": "B", "inputs": {"filename_prefix": "/etc/passwd"}},
+        "4": {"class_type": "B", "inputs": {"filename_prefix": ["1", 0]}},
+    }
+    changed = with_own_prefix(graph, "one", 2)
+    assert changed["1"] == graph["1"]
+    assert changed["2"]["inputs"] == {"filename_prefix": "comfymesh/one-2/mine/pictures", "y": ["1", 0]}
+    assert changed["3"]["inputs"]["filename_prefix"] == "comfymesh/one-2/etc/passwd"
+    assert changed["4"] == graph["4"]
+    assert graph["2"]["inputs"]["filename_prefix"] == "mine/pictures"

@@ -1,0 +1,71 @@
+"""Every error becomes one status, with a reason that the contract knows."""
+
+from __future__ import annotations
+
+import pytest
+from google.rpc import error_details_pb2
+
+from comfymesh.api import errors
+from comfymesh.api.assets import sniff
+from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
+from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
+from comfymesh.names import MalformedNameError
+from comfymesh.v1.error_reason_pb2 import ErrorReason
+
+
+def kinds(refusal: errors.RefusedError) -> list[str]:
+    return [detail.TypeName().rpartition(".")[2] for detail in errors.to_status(refusal).details]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason", "details"),
+    [
+        (MalformedNameError("x", "tasks/{task}"), "INVALID_ARGUMENT", "INPUT_INVALID", ["ErrorInfo", "BadRequest"]),
+        (BusUnavailableError("x"), "UNAVAILABLE", "BUS_UNAVAILABLE", ["ErrorInfo", "RetryInfo"]),
+        (StoreUnavailableError("x"), "UNAVAILABLE", "BUS_UNAVAILABLE", ["ErrorInfo", "RetryInfo"]),
+        (BlobMissingError("o", "d"), "NOT_FOUND", "ARTIFACT_NOT_FOUND", ["ErrorInfo"]),
+        (MessageTooLargeError("x"), "RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE", ["ErrorInfo"]),
+        (errors.draining(), "UNAVAILABLE", "SERVER_DRAINING", ["ErrorInfo", "RetryInfo"]),
+        (errors.not_found("task", "tasks/one"), "NOT_FOUND", "TASK_NOT_FOUND", ["ErrorInfo", "ResourceInfo"]),
+    ],
+)
+def test_a_domain_error_has_one_status(error: Exception, code: str, reason: str, details: list[str]) -> None:
+    refusal = errors.refusal(error)
+    assert refusal is not None
+    assert (refusal.status_code.name, refusal.reason, kinds(refusal)) == (code, reason, details)
+    info = error_details_pb2.ErrorInfo()
+    assert errors.to_status(refusal).details[0].Unpack(info)
+    assert (info.reason, info.domain) == (reason, "comfymesh")
+
+
+def test_a_defect_has_none() -> None:
+    assert errors.refusal(KeyError("ours")) is None
+
+
+def test_every_reason_is_one_of_the_contract() -> None:
+    assert {f"ERROR_REASON_{reason}" for reason in errors._CODES} <= set(ErrorReason.keys())
+
+
+def test_many_violations_are_all_told_and_the_first_are_shown() -> None:
+    refusal = errors.invalid([errors.Violation(f"f{n}", "is wrong") for n in range(5)])
+    assert refusal.message == "the request is not valid: f0: is wrong; f1: is wrong; f2: is wrong; and 2 more"
+    bad = error_details_pb2.BadRequest()
+    assert errors.to_status(refusal).details[1].Unpack(bad)
+    assert [violation.field for violation in bad.field_violations] == [f"f{n}" for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n...", "image/png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"RIFF\0\0\0\0WEBP", "image/webp"),
+        (b"RIFF\0\0\0\0WAVE", "audio/wav"),
+        (b"RIFF\0\0\0\0????", "application/octet-stream"),
+        (b"\0\0\0\x18ftypisom", "video/mp4"),
+        (b"<html>", "application/octet-stream"),
+        (b"", "application/octet-stream"),
+    ],
+)
+def test_a_media_type_is_what_the_bytes_show(head: bytes, kind: str) -> None:
+    assert sniff(head) == kind

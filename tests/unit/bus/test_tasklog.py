@@ -1,0 +1,113 @@
+"""The task log on a bus that can be made to fail."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from comfymesh.bus import subjects
+from comfymesh.bus.port import BusUnavailableError, CaughtUp
+from comfymesh.bus.tasklog import SpecMissingError, StaleRecordError, TaskLog
+from comfymesh.tasks.events import CancelRequested, Started
+from comfymesh.tasks.machine import IllegalTransitionError
+from comfymesh.tasks.record import State
+from comfymesh.testkit.memory_bus import MemoryBus
+from comfymesh.testkit.tasks import NOW, after, assigned, queued
+from comfymesh.testkit.waiting import take
+from comfymesh.wire.v1 import spec_pb2
+
+SPEC = spec_pb2.Spec(graph_zlib=b"graph")
+
+
+@pytest.fixture
+def bus() -> MemoryBus:
+    return MemoryBus()
+
+
+@pytest.fixture
+def log(bus: MemoryBus) -> TaskLog:
+    return TaskLog(bus)
+
+
+async def test_a_task_is_stored_with_its_graph(log: TaskLog) -> None:
+    stored = await log.create(queued(), SPEC)
+    assert stored.record == queued()
+    found = await log.get(stored.key)
+    assert found is not None
+    assert (found.sequence, found.data) == (stored.sequence, stored.data)
+    assert await log.spec(stored.record) == SPEC
+
+
+async def test_a_second_task_of_that_id_is_refused_and_leaves_the_first_alone(log: TaskLog) -> None:
+    first = await log.create(queued(), SPEC)
+    with pytest.raises(StaleRecordError) as refused:
+        await log.create(queued(priority=9), spec_pb2.Spec(graph_zlib=b"other"))
+    assert refused.value.last is not None
+    assert refused.value.last.sequence == first.sequence
+
+
+async def test_of_two_changes_on_the_same_record_the_second_is_refused_and_told_of_the_first(log: TaskLog) -> None:
+    stored = await log.create(queued(), SPEC)
+    await log.change(stored, CancelRequested(), NOW)
+    with pytest.raises(StaleRecordError) as refused:
+        await log.change(stored, assigned(), NOW)
+    assert refused.value.last is not None
+    assert refused.value.last.record.state is State.CANCELLED
+
+
+async def test_a_change_that_the_table_does_not_have_is_not_even_sent(log: TaskLog, bus: MemoryBus) -> None:
+    stored = await log.create(queued(), SPEC)
+    with pytest.raises(IllegalTransitionError):
+        await log.change(stored, Started(), NOW)
+    assert len(bus.stored(subjects.task(stored.key))) == 1
+
+
+async def test_an_append_whose_confirmation_was_lost_can_be_repeated(log: TaskLog, bus: MemoryBus) -> None:
+    stored = await log.create(queued(), SPEC)
+    record = after(stored.record, assigned())
+    bus.lose_confirmations = True
+    with pytest.raises(BusUnavailableError):
+        await log.append(record, stored.sequence)
+    bus.lose_confirmations = False
+    again = await log.append(record, stored.sequence)
+    assert again.record == record
+    assert len(bus.stored(subjects.task(stored.key))) == 2
+
+
+async def test_who_insists_gets_through_in_the_end(log: TaskLog, bus: MemoryBus) -> None:
+    stored = await log.create(queued(), SPEC)
+    with bus.away():
+        insisting = asyncio.ensure_future(log.insist(after(stored.record, assigned()), stored.sequence))
+        done, _ = await asyncio.wait({insisting}, timeout=0.05)
+        assert not done
+    assert (await insisting).record.state is State.ASSIGNED
+
+
+async def test_history_is_what_came_after(log: TaskLog) -> None:
+    first = await log.create(queued(), SPEC)
+    second = await log.change(first, assigned(), NOW)
+    third = await log.change(second, Started(), NOW)
+    assert [s.sequence for s in await log.history(first.key, first.sequence)] == [second.sequence, third.sequence]
+
+
+async def test_changes_begin_with_every_task_as_it_stands(log: TaskLog) -> None:
+    one = await log.create(queued("one"), SPEC)
+    two = await log.create(queued("two"), SPEC)
+    one = await log.change(one, assigned(), NOW)
+    changes = log.changes()
+    begun = await take(changes, 3)
+    assert [item if isinstance(item, CaughtUp) else item.sequence for item in begun] == [
+        two.sequence,
+        one.sequence,
+        CaughtUp(),
+    ]
+    later = await log.change(two, CancelRequested(), NOW)
+    (item,) = await take(changes, 1)
+    assert not isinstance(item, CaughtUp)
+    assert item.sequence == later.sequence
+
+
+async def test_a_graph_that_is_not_there_is_missed(log: TaskLog) -> None:
+    with pytest.raises(SpecMissingError, match="one"):
+        await log.spec(queued())

@@ -1,0 +1,272 @@
+"""What the core decides, event by event."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from comfymesh.graphs import Catalog
+from comfymesh.scheduler.domain.core import Core
+from comfymesh.scheduler.domain.decisions import Change, Decision, ReadCatalog, SendWork, StopWork
+from comfymesh.scheduler.domain.events import CatalogRead, LogRead, NodeReported, TaskChanged, Tick
+from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Report
+from comfymesh.tasks import events
+from comfymesh.tasks.events import Assigned, CancelRequested, Released, Started, Succeeded
+from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.record import Key, ModelFile, Requirements, State, TaskRecord
+from comfymesh.testkit.clock import ManualClock
+from comfymesh.testkit.tasks import after, assigned, failed, queued
+
+CATALOG = Catalog.from_object_info(
+    {"Loader": {"input": {"required": {"name": [["a.safetensors"], {}]}}, "output": ["MODEL"], "output_node": False}}
+)
+
+
+class Play:
+    """A core, its clock, and short words for what happens."""
+
+    def __init__(self, *, log_read: bool = True) -> None:
+        self.clock = ManualClock()
+        self.core = Core(report_ttl=8.0, resend_after=4.0)
+        self.core.handle(CatalogRead("c", CATALOG), self.clock())
+        if log_read:
+            self.core.handle(LogRead(), self.clock())
+
+    def task(self, record: TaskRecord, sequence: int, settles: int = 0) -> list[Decision]:
+        return self.core.handle(TaskChanged(record, sequence, settles), self.clock())
+
+    def report(self, node: str = "a", *, boot: str = "1", slots: int = 2, **changes: object) -> list[Decision]:
+        instance = Instance("x", InstanceState.READY, slots, "c")
+        fields: dict[str, object] = {"open": True, "instances": {"x": instance}, "held": {}}
+        return self.core.handle(NodeReported(Report(node, boot, **(fields | changes))), self.clock())  # type: ignore[arg-type]
+
+    def tick(self, seconds: float) -> list[Decision]:
+        self.clock.advance(seconds)
+        return self.core.handle(Tick(), self.clock())
+
+
+def assignments(decisions: list[Decision]) -> dict[str, str]:
+    return {
+        decision.record.key.task_id: decision.event.node
+        for decision in decisions
+        if isinstance(decision, Change) and isinstance(decision.event, Assigned)
+    }
+
+
+def test_nothing_is_decided_before_the_log_was_read() -> None:
+    play = Play(log_read=False)
+    assert assignments(play.report()) == {}
+    assert play.task(queued(), 1) == []
+    assert assignments(play.core.handle(LogRead(), play.clock())) == {"one": "a"}
+
+
+def test_a_task_is_assigned_on_the_record_that_was_read() -> None:
+    play = Play()
+    play.report()
+    assert play.task(queued(), 7) == [Change(queued(), 7, Assigned("a", "x"))]
+
+
+def test_work_is_sent_once_the_log_has_it_and_only_once() -> None:
+    play = Play()
+    play.report()
+    play.task(queued(), 1)
+    given = after(queued(), assigned())
+    assert play.task(given, 2, settles=1) == [SendWork(given, 2)]
+    assert play.task(given, 2) == []
+
+
+def test_a_slot_that_was_promised_is_not_promised_again() -> None:
+    play = Play()
+    play.report(slots=1)
+    assert assignments(play.task(queued("one"), 1)) == {"one": "a"}
+    assert play.task(queued("two"), 2) == []
+    play.task(after(queued("one"), assigned()), 3)
+    assert assignments(play.task(after(queued("one"), assigned(), Started(), Succeeded(())), 4)) == {"two": "a"}
+
+
+def test_a_decision_that_came_to_nothing_is_made_again() -> None:
+    play = Play()
+    play.report()
+    (decision,) = play.task(queued(), 1)
+    assert play.task(queued(), 1) == []
+    assert play.task(queued(), 1, settles=1) == [decision]
+
+
+def test_what_is_told_late_is_no_news() -> None:
+    play = Play()
+    play.report(slots=1)
+    play.task(after(queued(), assigned()), 2)
+    play.task(after(queued(), assigned(), Started(), Succeeded(())), 4)
+    assert play.task(after(queued(), assigned(), Started()), 3) == []
+    assert assignments(play.task(queued("two"), 5)) == {"two": "a"}
+
+
+def test_two_tasks_of_the_same_moment_and_priority_both_run() -> None:
+    play = Play()
+    play.task(queued("one"), 1)
+    play.task(queued("two"), 2)
+    assert assignments(play.report()) == {"one": "a", "two": "a"}
+
+
+def test_the_higher_priority_goes_first_and_then_the_older() -> None:
+    play = Play()
+    tasks = {"old": (0, 1.0), "high": (5, 3.0), "young": (0, 2.0)}
+    for number, (name, (priority, created)) in enumerate(tasks.items()):
+        play.task(queued(name, priority=priority, create_time=created), number + 1)
+    order = list(assignments(play.report(slots=3)))
+    assert order == ["high", "old", "young"]
+
+
+def test_the_emptiest_instance_is_chosen() -> None:
+    play = Play()
+    play.report("a")
+    play.report("b")
+    given = [assignments(play.task(queued(f"t{n}"), n + 1)) for n in range(4)]
+    assert [node for decided in given for node in decided.values()] == ["a", "b", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"open": False},
+        {"instances": {}},
+        {"instances": {"x": Instance("x", InstanceState.DOWN, 2, "c")}},
+        {"instances": {"x": Instance("x", InstanceState.STARTING, 2, "c")}},
+        {"instances": {"x": Instance("x", InstanceState.READY, 0, "c")}},
+        {"instances": {"x": Instance("x", InstanceState.READY, 2, "")}},
+    ],
+)
+def test_an_instance_that_cannot_take_a_task_gets_none(changes: dict[str, object]) -> None:
+    play = Play()
+    play.report(**changes)
+    assert assignments(play.task(queued(), 1)) == {}
+    assert assignments(play.report()) == {"one": "a"}
+
+
+@pytest.mark.parametrize(
+    ("requirements", "fits"),
+    [
+        (Requirements(("Loader",)), True),
+        (Requirements(("Loader",), (ModelFile("Loader", "name", "a.safetensors"),)), True),
+        (Requirements(("Absent",)), False),
+        (Requirements(("Loader",), (ModelFile("Loader", "name", "b.safetensors"),)), False),
+    ],
+)
+def test_a_task_goes_where_its_classes_and_models_are(requirements: Requirements, *, fits: bool) -> None:
+    play = Play()
+    play.report()
+    assert bool(assignments(play.task(queued(requirements=requirements), 1))) is fits
+
+
+def test_a_task_that_fits_nowhere_holds_nobody_up() -> None:
+    play = Play()
+    play.task(queued("absent", requirements=Requirements(("Absent",)), priority=9), 1)
+    play.task(queued("one"), 2)
+    assert assignments(play.report()) == {"one": "a"}
+
+
+def test_a_catalog_is_read_once() -> None:
+    play = Play()
+    instance = Instance("x", InstanceState.READY, 2, "new")
+    assert play.report(instances={"x": instance}) == [ReadCatalog("new")]
+    assert play.report(instances={"x": instance}) == []
+    assert assignments(play.task(queued(), 1)) == {}
+    assert assignments(play.core.handle(CatalogRead("new", CATALOG), play.clock())) == {"one": "a"}
+
+
+def test_a_task_that_was_put_off_waits_until_its_time() -> None:
+    play = Play()
+    play.report()
+    tried = after(queued(), assigned(), failed(FailureClass.INSTANCE_LOST), now=play.clock())
+    assert play.task(tried, 3) == []
+    play.tick(0.9)
+    assert assignments(play.tick(1.0)) == {"one": "a"}
+
+
+def test_the_next_attempt_avoids_where_the_last_one_was_lost() -> None:
+    play = Play()
+    play.report("a")
+    play.report("b")
+    tried = after(queued(), assigned("a", "x"), failed(FailureClass.NODE_LOST), now=play.clock() - 100)
+    assert assignments(play.task(tried, 3)) == {"one": "b"}
+
+
+class TestNodes:
+    def running(self, play: Play) -> TaskRecord:
+        record = after(queued(), assigned(), Started())
+        play.report(held={record.key: 1})
+        play.task(record, 5)
+        return record
+
+    def test_what_a_report_lacks_for_some_time_is_sent_again(self) -> None:
+        play = Play()
+        record = self.running(play)
+        play.clock.advance(3.9)
+        assert play.report() == []
+        play.clock.advance(0.2)
+        assert play.report() == [SendWork(record, 5)]
+        assert play.report() == []
+
+    def test_an_agent_that_was_started_again_is_sent_its_work_at_once(self) -> None:
+        play = Play()
+        record = self.running(play)
+        assert play.report(boot="2") == [SendWork(record, 5)]
+
+    def test_what_a_report_has_that_it_should_not_is_stopped(self) -> None:
+        play = Play()
+        record = self.running(play)
+        assert play.report(held={record.key: 1}) == []
+        for held in ({record.key: 2}, {record.key: 1, Key("default", "unknown"): 1}):
+            stops = [d for d in play.report(held=held) if isinstance(d, StopWork)]
+            assert len(stops) == 1
+
+    def test_a_task_that_is_being_cancelled_is_stopped_again_with_each_report(self) -> None:
+        play = Play()
+        record = self.running(play)
+        (stop,) = play.task(after(record, CancelRequested("enough")), 6)
+        assert stop == StopWork("a", record.key, 1, "enough")
+        assert play.report(held={record.key: 1}) == [stop]
+        assert play.report(held={record.key: 1}) == [stop]
+
+    def test_a_silent_node_loses_what_it_runs(self) -> None:
+        play = Play()
+        record = self.running(play)
+        assert play.tick(7.9) == []
+        (change,) = play.tick(0.2)
+        assert isinstance(change, Change)
+        assert (change.record, change.sequence) == (record, 5)
+        assert isinstance(change.event, events.AttemptFailed)
+        assert change.event.error.failure is FailureClass.NODE_LOST
+
+    def test_what_had_not_begun_on_a_silent_node_is_handed_back_without_blame(self) -> None:
+        play = Play()
+        play.task(after(queued(), assigned()), 2)
+        (change,) = play.tick(8.1)
+        assert isinstance(change, Change)
+        assert isinstance(change.event, Released)
+
+    def test_what_could_not_be_taken_back_is_tried_again(self) -> None:
+        play = Play()
+        self.running(play)
+        assert len(play.tick(8.1)) == 1
+        assert play.tick(1.0) == []
+        assert len(play.tick(8.1)) == 1
+
+    def test_a_node_that_was_never_heard_of_loses_its_tasks_after_the_same_time(self) -> None:
+        play = Play(log_read=False)
+        play.task(after(queued(), assigned("gone", "x"), Started()), 3)
+        play.core.handle(LogRead(), play.clock())
+        assert play.tick(7.9) == []
+        assert len(play.tick(0.2)) == 1
+
+    def test_a_lost_node_is_given_nothing(self) -> None:
+        play = Play()
+        play.report()
+        play.tick(8.1)
+        assert play.task(queued(), 1) == []
+
+
+def test_a_core_knows_nothing_that_it_was_not_told() -> None:
+    record = replace(queued(), state=State.EXPIRED)
+    assert Play().task(record, 1) == []

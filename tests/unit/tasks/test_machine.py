@@ -1,0 +1,124 @@
+"""Each transition, one by one."""
+
+from __future__ import annotations
+
+import pytest
+
+from comfymesh.tasks import machine, retry
+from comfymesh.tasks.events import (
+    Assigned,
+    AttemptFailed,
+    Cancelled,
+    CancelRequested,
+    Event,
+    Released,
+    Started,
+    Succeeded,
+)
+from comfymesh.tasks.failures import POLICIES, FailureClass
+from comfymesh.tasks.record import FINAL, HELD, State, TaskError
+from comfymesh.testkit.tasks import NOW, after, assigned, failed, queued
+
+EVENTS: dict[type[Event], Event] = {
+    Assigned: assigned(),
+    Started: Started(),
+    Succeeded: Succeeded(()),
+    AttemptFailed: failed(),
+    Released: Released("given back"),
+    CancelRequested: CancelRequested(),
+    Cancelled: Cancelled(),
+}
+REACHED = {
+    State.QUEUED: queued(),
+    State.ASSIGNED: after(queued(), assigned()),
+    State.RUNNING: after(queued(), assigned(), Started()),
+    State.CANCELLING: after(queued(), assigned(), CancelRequested()),
+    State.SUCCEEDED: after(queued(), assigned(), Started(), Succeeded(())),
+    State.FAILED: after(queued(), assigned(), failed()),
+    State.CANCELLED: after(queued(), CancelRequested()),
+}
+
+
+@pytest.mark.parametrize("event", EVENTS.values(), ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize("state", REACHED)
+def test_what_the_table_has_happens_and_nothing_else(state: State, event: Event) -> None:
+    record, allowed = REACHED[state], machine.TRANSITIONS.get((state, type(event)))
+    assert record.state is state
+    if allowed is not None:
+        assert machine.apply(record, event, NOW).state in allowed
+        return
+    with pytest.raises(machine.IllegalTransitionError) as refused:
+        machine.apply(record, event, NOW)
+    assert refused.value.record is record
+    assert type(event).__name__ in str(refused.value)
+
+
+def test_every_state_is_reached_or_not_yet_in_use() -> None:
+    assert set(State) - set(REACHED) == {State.EXPIRED}
+    assert not {state for state, _ in machine.TRANSITIONS} & FINAL
+
+
+def test_states_that_a_node_holds_are_those_with_a_node() -> None:
+    assert {state for state, record in REACHED.items() if record.node and not record.is_final} == HELD
+
+
+def test_a_new_attempt_forgets_the_one_before() -> None:
+    record = after(queued(), assigned(), Started(), failed(FailureClass.NODE_LOST), assigned("b", "y"))
+    assert (record.attempt, record.node, record.instance) == (2, "b", "y")
+    assert (record.start_time, record.not_before) == (None, 0.0)
+
+
+def test_what_was_handed_back_counts_for_nothing() -> None:
+    record = after(queued(), assigned(), Released("not begun"))
+    assert (record.state, record.failures, record.reason) == (State.QUEUED, (), "not begun")
+
+
+def test_success_clears_the_error_of_an_earlier_attempt() -> None:
+    tried = after(queued(), assigned(), failed(FailureClass.NODE_LOST))
+    assert tried.error is not None
+    assert after(tried, assigned(), Started(), Succeeded(())).error is None
+
+
+@pytest.mark.parametrize("event", [failed(), Released("x"), Cancelled()], ids=lambda event: type(event).__name__)
+def test_however_a_cancelled_attempt_ends_the_task_is_cancelled(event: Event) -> None:
+    record = after(queued(), assigned(), Started(), CancelRequested("enough"), event)
+    assert (record.state, record.reason) == (State.CANCELLED, "enough")
+
+
+def test_a_failure_that_is_final_says_what_happened_and_why_it_is_not_tried_again() -> None:
+    record = after(queued(), assigned(), AttemptFailed(TaskError(FailureClass.INVALID_WORKFLOW, "no such class")))
+    assert record.state is State.FAILED
+    assert record.reason == "attempt 1: INVALID_WORKFLOW: no such class (not retried)"
+
+
+def test_a_retry_waits_longer_each_time() -> None:
+    record, waits = queued(max_retries=10), list[float]()
+    for _ in range(6):
+        record = after(record, assigned(), failed())
+        waits.append(record.not_before - NOW)
+    assert waits == sorted(waits)
+    assert waits[0] >= 2.0
+    assert waits[-1] >= 64.0
+
+
+@pytest.mark.parametrize(
+    "kinds", [[FailureClass.NODE_LOST] * 3, [FailureClass.INSTANCE_LOST, FailureClass.STALLED] * 2]
+)
+def test_a_graph_that_takes_three_instances_down_is_poison(kinds: list[FailureClass]) -> None:
+    record = queued()
+    for kind in kinds[:3]:
+        assert record.state is State.QUEUED
+        record = after(record, assigned(), Started(), failed(kind))
+    assert record.state is State.FAILED
+    assert f"poison: {retry.MAX_SUSPECT_FAILURES}" in record.reason
+
+
+def test_giving_way_is_never_held_against_a_task() -> None:
+    record = queued()
+    for _ in range(50):
+        record = after(record, assigned(), Started(), failed(FailureClass.PREEMPTED))
+    assert record.state is State.QUEUED
+
+
+def test_every_failure_class_has_a_policy() -> None:
+    assert set(POLICIES) == set(FailureClass)
