@@ -14,6 +14,9 @@ from comfymesh.tasks.record import ModelFile, Requirements
 
 _MOST_OFFERS_NAMED = 20
 
+_Part = tuple[str, str, str]
+"""What a graph needs: a class, and the value of one of its inputs where it is that which is lacking."""
+
 
 def check(graph: Graph, offers: Sequence[Offer], *, allow_partial: bool, settling: bool) -> Validation:
     """The graph as the first instance that could run it sees it.
@@ -75,10 +78,6 @@ def _each_part_exists(validations: dict[str, Validation]) -> bool:
         return False
     # Where a class is absent, so is every model that only it could load.
     return all(any(not {part, _the_class(part)} & lack for lack in known) for part in set.union(*known))
-
-
-_Part = tuple[str, str, str]
-"""What a graph needs: a class, and the value of one of its inputs where it is that which is lacking."""
 
 
 def _lacking(validation: Validation) -> set[_Part] | None:

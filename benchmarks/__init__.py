@@ -1,0 +1,1 @@
+"""Measures what the mesh costs in front of a ComfyUI. Run as `python -m benchmarks`."""

@@ -1,0 +1,61 @@
+"""The graphs that are measured, in ComfyUI's API format."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+from uuid import uuid4
+
+Graph = dict[str, Any]
+
+# Begins elsewhere in each run, so that a server which outlives a run has nothing of the next one in its cache.
+_numbers = itertools.count(time.time_ns() // 1000)
+_COLORS = 0x1000000
+
+
+def picture() -> Graph:
+    """A small picture of a color that was not used before, so that nothing of it is cached.
+
+    It is saved into a folder of its own. ComfyUI lists the whole folder at each save, so that a direct client which
+    saves thousands of pictures into one would slow ComfyUI down and make the mesh, which keeps tasks apart, look good.
+    """
+    color = next(_numbers) * 7919 % _COLORS
+    return {
+        "1": _graph_node("EmptyImage", width=64, height=64, batch_size=1, color=color),
+        "2": _graph_node("SaveImage", images=["1", 0], filename_prefix=f"benchmark/{uuid4().hex}/picture"),
+    }
+
+
+def nothing() -> Graph:
+    """The same text each time: cached, so that ComfyUI has nothing to do."""
+    return {"1": _graph_node("PreviewAny", source="benchmark")}
+
+
+def steps(checkpoint: str, count: int, size: int) -> Graph:
+    """A picture sampled in `count` steps."""
+    seed = next(_numbers)
+    return {
+        "1": _graph_node("CheckpointLoaderSimple", ckpt_name=checkpoint),
+        "2": _graph_node("CLIPTextEncode", text="a lighthouse", clip=["1", 1]),
+        "3": _graph_node("EmptyLatentImage", width=size, height=size, batch_size=1),
+        "4": _graph_node(
+            "KSampler",
+            seed=seed,
+            steps=count,
+            cfg=4.0,
+            sampler_name="euler",
+            scheduler="normal",
+            denoise=1.0,
+            model=["1", 0],
+            positive=["2", 0],
+            negative=["2", 0],
+            latent_image=["3", 0],
+        ),
+        "5": _graph_node("VAEDecode", samples=["4", 0], vae=["1", 2]),
+        "6": _graph_node("SaveImage", images=["5", 0], filename_prefix="benchmark"),
+    }
+
+
+def _graph_node(class_type: str, **inputs: Any) -> dict[str, Any]:  # noqa: ANN401  # inputs are JSON
+    return {"class_type": class_type, "inputs": inputs}

@@ -1,0 +1,31 @@
+"""What processes cost, as the kernel counts it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """CPU time used so far, in seconds, and resident memory, in bytes."""
+
+    cpu_seconds: float
+    resident_bytes: int
+
+
+def usage(pid: int) -> Usage:
+    """What a process has used."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return Usage((int(stat[11]) + int(stat[12])) / _TICK, pages * _PAGE)
+
+
+def cpu_ms_each(before: Mapping[str, Usage], after: Mapping[str, Usage], tasks: int) -> dict[str, float]:
+    """CPU time per task between two readings, in milliseconds, by process."""
+    return {name: (after[name].cpu_seconds - before[name].cpu_seconds) * 1000 / tasks for name in before}
