@@ -13,7 +13,7 @@ from comfymesh.tasks.record import TaskRecord
 class TaskChanged:
     """The log has a record of a task, at `sequence`.
 
-    `settles` is the sequence on which a Change was built that has been carried out, or has failed; 0 for news of others.
+    `settles` is the sequence on which a Change was built that was carried out, or has failed; 0 for news of others.
     """
 
     record: TaskRecord
