@@ -26,7 +26,7 @@ SERVICES = ("api", "scheduler", "agent")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalMesh]:
     """A mesh whose agent does not wait for long."""
-    environment = {"COMFYMESH_AGENT_DRAIN_SECONDS": "2"}
+    environment = {"COMFYMESH_AGENT_DRAIN_SECONDS": "1.5"}
     async with local_mesh(tmp_path_factory.mktemp("mesh"), environment=environment) as up:
         yield up
 

@@ -54,19 +54,27 @@ class Processes:
 
     async def __aenter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
-        for program in self._programs:
-            await self._start(program)
-            self._keepers.append(asyncio.create_task(self._keep(program), name=program.name))
+        try:
+            for program in self._programs:
+                await self._start(program)
+                self._keepers.append(asyncio.create_task(self._keep(program), name=program.name))
+        except BaseException:
+            await self._stop_all()  # Nobody else will: what was never entered is never left.
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._stop_all()
+
+    async def _stop_all(self) -> None:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         for program in reversed(self._programs):
-            await self._stop(program)
+            if program.name in self._running:
+                await self._stop(program)
 
     def pid(self, name: str) -> int:
         """The process id of a program."""

@@ -31,7 +31,7 @@ def read_token(request: Message, token: str, *kinds: type[str | float]) -> list[
     """The place that a token holds, of these kinds; refuses tokens that were not made for such a request."""
     try:
         fingerprint, *parts = json.loads(base64.urlsafe_b64decode(token.encode("ascii", "strict")))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise _refused("was not made by this method") from None
     if fingerprint != _fingerprint(request):
         raise _refused("was made for other arguments")

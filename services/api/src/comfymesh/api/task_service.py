@@ -30,6 +30,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 _MAX_REASON = 512
 _CANCEL_TRIES = 10
+_MAX_CONDITIONS = 64
 
 
 class TaskService(task_service_pb2_grpc.TaskServiceServicer):
@@ -95,6 +96,10 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     ) -> task_service_pb2.ListTasksResponse:
         """See the proto."""
         size = paging.size(request.page_size)
+        if len(request.labels) + len(request.states) > _MAX_CONDITIONS:
+            raise invalid(
+                [Violation("labels", f"at most {_MAX_CONDITIONS} labels and states can be asked for at once")]
+            )
         place = None
         if request.page_token:
             created, task_id = paging.read_token(request, request.page_token, float, str)

@@ -59,7 +59,7 @@ class JetStreamBus:
     async def open(cls, url: str, name: str, *, replicas: int = 1) -> Self:
         """Connect, waiting as long as it takes, and make sure of the streams."""
         bus = cls(await Connection.open(url, name), replicas=replicas)
-        await bus.ensure_streams()
+        await bus._renew_until_done()
         return bus
 
     async def __aenter__(self) -> Self:
@@ -196,8 +196,8 @@ class JetStreamBus:
             try:
                 await self.ensure_streams()
             except BusUnavailableError as error:
-                logger.debug("streams not ready: %s", error)
-                await asyncio.sleep(0.2)
+                logger.info("waiting for JetStream: %s", error, extra={"action": "bus_waits"})
+                await asyncio.sleep(1.0)
             else:
                 return
 

@@ -28,6 +28,7 @@ from comfymesh.telemetry import tracing
 logger = logging.getLogger(__name__)
 
 _RETRY_WAIT = 0.25
+_STOP_TRIES = 20
 _WANTED = frozenset({State.ASSIGNED, State.RUNNING})
 
 
@@ -92,7 +93,7 @@ class Attempt:
 
     async def reconsider(self) -> None:
         """Somebody says that the attempt is not wanted. Only the log is believed."""
-        last = await self._log.get(self._stored.key)
+        last = await self._read()
         if last is not None and last.record.attempt == self.number and last.record.state in _WANTED:
             return
         self._unwanted = True
@@ -105,7 +106,7 @@ class Attempt:
 
     async def interrupt(self) -> None:
         """Stop it in ComfyUI; `run` then finds out what that means."""
-        while True:
+        for _ in range(_STOP_TRIES):
             try:
                 await self._workplace.session.cancel(self._prompt_id)
             except (ComfyUnreachable, ComfyError) as error:

@@ -17,13 +17,13 @@ from comfymesh.agent.domain import verdict
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.workplace import Workplace
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, Message
+from comfymesh.bus.port import Bus, BusUnavailableError, Message
 from comfymesh.bus.streams import WORK
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
 from comfymesh.runtime.background import Background
 from comfymesh.tasks import events, machine
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import Key, State
+from comfymesh.tasks.record import HELD, Key, State
 from comfymesh.wire.v1 import work_pb2
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ _PATIENCE_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 _GIVE_BACK_SECONDS = 3.0
 _STOPPING = "the agent is stopping"
+
+_LOST = verdict.failure(FailureClass.INSTANCE_LOST, "the instance does not serve")
 
 
 @dataclass(slots=True)
@@ -194,12 +196,23 @@ class Attempts:
                 await self._end(held, verdict.failure(FailureClass.INSTANCE_LOST, reason))
 
     async def _end(self, held: _Held, event: events.Event) -> None:
-        """End an attempt that nothing was learned of. Refused where it has gone on without us."""
+        """End an attempt that nothing more can be learned of, whatever the log has of it by now."""
+        last = await self._read(held.stored.key)
+        if last is None or last.record.attempt != held.number or last.record.state not in HELD:
+            return
+        if not machine.allows(last.record, type(event)):
+            event = events.Cancelled() if last.record.state is State.CANCELLING else _LOST
         try:
-            record = machine.apply(held.stored.record, event, time.time())
-            await self._log.insist(record, held.stored.sequence)
-        except (StaleRecordError, machine.IllegalTransitionError) as error:
+            await self._log.insist(machine.apply(last.record, event, time.time()), last.sequence)
+        except StaleRecordError as error:
             logger.info("an attempt is not ours any more: %s", error)
+
+    async def _read(self, key: Key) -> Stored | None:
+        while True:
+            try:
+                return await self._log.get(key)
+            except BusUnavailableError:
+                await asyncio.sleep(_LOOK_SECONDS)
 
     def _let_go(self, held: _Held) -> None:
         key = held.stored.key

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.http import ComfyHttp
+from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.runtimes.contract import Absent, Exited, Runtime, RuntimeFailed
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.catalogs import write_catalog
@@ -29,6 +30,8 @@ _CATALOG_SECONDS = 300.0
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
 _STABLE_SECONDS = 60.0
+_MAX_VERSION = 64
+_MAX_REASON = 512
 
 
 class InstanceState(StrEnum):
@@ -96,6 +99,9 @@ class Instance:
             except (InstanceDownError, RuntimeFailed, ComfyUnreachable, ComfyError) as error:
                 self._set_down(error)
                 logger.warning("instance %s is down: %s", self.name, error, extra={"action": "instance_down"})
+            except Exception as error:  # whatever one server answers must not take the others of this node down
+                self._set_down(error)
+                logger.exception("instance %s is down by a defect", self.name, extra={"action": "instance_down"})
             wait = _FIRST_WAIT if time.monotonic() - began > _STABLE_SECONDS else min(2 * wait, _LONGEST_WAIT)
             await asyncio.sleep(wait)
 
@@ -145,7 +151,9 @@ class Instance:
                 await asyncio.sleep(_PROBE_SECONDS)
             else:
                 system = stats.get("system")
-                return str(system.get("comfyui_version", "unknown"))[:64] if isinstance(system, dict) else "unknown"
+                return (
+                    clean(str(system.get("comfyui_version")), _MAX_VERSION) if isinstance(system, dict) else "unknown"
+                )
 
     async def _watch(self, http: ComfyHttp) -> None:
         """Look after the server for as long as it serves."""
@@ -195,7 +203,7 @@ class Instance:
 
     def _set_down(self, error: Exception) -> None:
         # What it offered it will most likely offer again: tasks for it may be taken, and wait.
-        self._set(replace(self.condition, state=InstanceState.DOWN, reason=str(error)))
+        self._set(replace(self.condition, state=InstanceState.DOWN, reason=clean(str(error), _MAX_REASON)))
 
     def _set(self, condition: Condition) -> None:
         self.condition = condition

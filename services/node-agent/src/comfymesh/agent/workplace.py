@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from types import TracebackType
 from typing import Self
@@ -50,7 +51,9 @@ class Workplace:
             self._forgetting.cancel()
             await asyncio.gather(self._forgetting, return_exceptions=True)
         if self._ended:
-            await self._forget()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FORGET_SECONDS):
+                    await self._forget()
         await self.session.__aexit__(kind, error, trace)
 
     def collecting(self, tenant: str) -> Collecting:

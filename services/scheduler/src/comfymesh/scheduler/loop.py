@@ -19,7 +19,7 @@ from comfymesh.runtime.background import Background
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import Change, Decision, ReadCatalog, SendWork, StopWork
-from comfymesh.scheduler.domain.events import CatalogRead, Event, LogRead, NodeReported, TaskChanged, Tick
+from comfymesh.scheduler.domain.events import CatalogRead, Deaf, Event, LogRead, NodeReported, TaskChanged, Tick
 from comfymesh.tasks import codec, machine
 from comfymesh.tasks.record import Key
 from comfymesh.wire.v1 import node_report_pb2, spec_pb2, work_pb2
@@ -27,6 +27,7 @@ from comfymesh.wire.v1 import node_report_pb2, spec_pb2, work_pb2
 logger = logging.getLogger(__name__)
 
 _RETRY_WAIT = 0.25
+_NOBODY = "-"
 
 
 class Scheduler:
@@ -74,7 +75,15 @@ class Scheduler:
     async def _follow_clock(self) -> None:
         while True:
             await asyncio.sleep(self._tick)
-            self._feed(Tick())
+            self._feed(Tick() if await self._hears() else Deaf())
+
+    async def _hears(self) -> bool:
+        """Whether the bus answers. Silence of nodes means something only while we can hear."""
+        try:
+            await self._bus.last(streams.REPORTS, subjects.report(_NOBODY))
+        except BusError:
+            return False
+        return True
 
     def _take_report(self, item: Message) -> None:
         try:

@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import aiohttp
 import grpc
 
 from comfymesh.client import AsyncClient, InstanceState
-from comfymesh.stack import mesh
+from comfymesh.stack import mesh, processes
 from comfymesh.stack.processes import Processes, Program
 from comfymesh.testkit import graphs
 from comfymesh.testkit.waiting import until
@@ -191,6 +192,8 @@ async def local_mesh(
     chosen = [mesh.emulated("--step-seconds", "0.01", "--load-seconds", "0.01")] if instances is None else instances
     plan = mesh.MeshPlan(directory, chosen, "127.0.0.1:0", environment or {}, agents)
     async with AsyncExitStack() as stack:
+        # Tests kill often; what dies is started again without the pauses that a crash loop would need.
+        stack.enter_context(patch.object(processes, "_LONGEST_WAIT", 0.2))
         others = await stack.enter_async_context(Processes(beside, directory / "logs"))
         up = await stack.enter_async_context(mesh.running(plan))
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(up.target, options=_OPTIONS))

@@ -9,6 +9,7 @@ from comfymesh.agent.comfyui.classify import classify
 from comfymesh.agent.comfyui.errors import ComfyError, GraphRefused
 from comfymesh.agent.comfyui.events import ExecutionError
 from comfymesh.agent.comfyui.outcome import Failed, Lost, Succeeded
+from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.tasks.events import AttemptFailed, Event, Released
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import TaskError
@@ -67,7 +68,8 @@ def of_partial_outputs(succeeded: Succeeded) -> Event:
 
 def failure(kind: FailureClass, message: str, metadata: Mapping[str, str] | None = None, traceback: str = "") -> Event:
     """A failed attempt."""
-    return AttemptFailed(TaskError(kind, message[:_MAX_MESSAGE], metadata or {}, traceback))
+    told = {name: clean(value, _MAX_MESSAGE) for name, value in (metadata or {}).items()}
+    return AttemptFailed(TaskError(kind, clean(message, _MAX_MESSAGE), told, clean(traceback, _MAX_TRACEBACK)))
 
 
 def _traceback(error: ExecutionError) -> str:

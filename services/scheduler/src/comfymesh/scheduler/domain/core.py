@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from comfymesh.scheduler.domain.decisions import Change, Decision, ReadCatalog, SendWork, StopWork
-from comfymesh.scheduler.domain.events import CatalogRead, Event, LogRead, NodeReported, TaskChanged, Tick
+from comfymesh.scheduler.domain.events import CatalogRead, Deaf, Event, LogRead, NodeReported, TaskChanged, Tick
 from comfymesh.scheduler.domain.fleet import Place, Report
 from comfymesh.scheduler.domain.placement import Candidate, Feasibility, choose
 from comfymesh.scheduler.domain.queueing import WaitingTasks
@@ -57,6 +57,8 @@ class Core:
                 decisions.extend(self._node_reported(event.report, now))
             case CatalogRead():
                 self._feasibility.learn(event.digest, event.catalog)
+            case Deaf():
+                self._last_seen = dict.fromkeys(self._last_seen, now)
             case Tick():
                 decisions.extend(self._lose_silent_nodes(now))
         decisions.extend(self._assign(now))

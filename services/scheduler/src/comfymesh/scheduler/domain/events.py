@@ -46,4 +46,9 @@ class Tick:
     """Time passed."""
 
 
-Event = TaskChanged | LogRead | NodeReported | CatalogRead | Tick
+@dataclass(frozen=True, slots=True)
+class Deaf:
+    """The bus does not answer: nodes that are not heard now may well be talking."""
+
+
+Event = TaskChanged | LogRead | NodeReported | CatalogRead | Tick | Deaf
