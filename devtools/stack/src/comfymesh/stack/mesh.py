@@ -67,9 +67,9 @@ async def running(plan: MeshPlan) -> AsyncIterator[Mesh]:
     settings = {"COMFYMESH_NATS_URL": nats_url, **plan.environment, "COMFYMESH_API_LISTEN": listen}
     programs = [
         _nats(plan.directory, nats_port),
-        Program("scheduler", _module("comfymesh.scheduler.main"), settings),
+        Program("scheduler", module("comfymesh.scheduler.main"), settings),
         *(_agent(plan, number, settings) for number in range(plan.agents)),
-        Program("api", _module("comfymesh.api.main"), settings),
+        Program("api", module("comfymesh.api.main"), settings),
     ]
     async with Processes(programs, plan.directory / "logs") as processes:
         mesh = Mesh(listen, nats_url, processes)
@@ -115,10 +115,11 @@ def _agent(plan: MeshPlan, number: int, settings: dict[str, str]) -> Program:
         "COMFYMESH_AGENT_DRAIN_SECONDS": "5",
     }
     name = "agent" if plan.agents == 1 else f"agent-{number}"
-    return Program(name, _module("comfymesh.agent.main"), {**own, **settings})
+    return Program(name, module("comfymesh.agent.main"), {**own, **settings})
 
 
-def _module(name: str) -> tuple[str, ...]:
+def module(name: str) -> tuple[str, ...]:
+    """The command that runs the `main` of a module."""
     return (sys.executable, "-c", f"from {name} import main; main()")
 
 

@@ -35,6 +35,11 @@ class NewTask:
     record: TaskRecord
     spec: spec_pb2.Spec
 
+    @property
+    def key(self) -> Key:
+        """Whose task it is, and which."""
+        return self.record.key
+
 
 class Creation:
     """Checks requests and prepares tasks.
@@ -82,9 +87,10 @@ class Creation:
             settling=self._clock() < self._settled_at,
         )
         text = validation.graph.to_json().encode()
+        key, digest = identity(request, tenant)
         definition = Definition(
-            key=Key(tenant, _task_id(request, tenant)),
-            request_digest=_request_digest(request),
+            key=key,
+            request_digest=digest,
             spec=SpecRef(_spec_digest(text, bindings), len(text)),
             requirements=feasibility.requirements(validation),
             create_time=self._clock(),
@@ -144,6 +150,11 @@ class Creation:
             await self._store.put(tenant, content)
             blob = spec_pb2.BlobRef(sha256=content.sha256, size_bytes=content.size_bytes)
         return spec_pb2.Spec(graph_blob=blob, assets=bindings)
+
+
+def identity(request: CreateRequest, tenant: str) -> tuple[Key, str]:
+    """Which task a request with a request id makes, and the digest of its content."""
+    return Key(tenant, _task_id(request, tenant)), _request_digest(request)
 
 
 def _task_id(request: CreateRequest, tenant: str) -> str:

@@ -11,7 +11,7 @@ import grpc
 from comfymesh import names
 from comfymesh.api import paging, waiting
 from comfymesh.api.artifacts import Artifacts
-from comfymesh.api.creation import CreateRequest, Creation, NewTask
+from comfymesh.api.creation import CreateRequest, Creation, NewTask, identity
 from comfymesh.api.errors import RefusedError, Violation, invalid, not_found
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.hub import Hub
@@ -58,8 +58,8 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.CreateTaskRequest, context: Context
     ) -> task_service_pb2.CreateTaskResponse:
         """See the proto."""
-        new = await self._creation.prepare(request, DEFAULT_TENANT)
-        if request.validate_only:
+        new = await self._prepare(request)
+        if request.validate_only and isinstance(new, NewTask):
             return task_service_pb2.CreateTaskResponse(task=codec.to_message(new.record).task)
         stored = await self._store(new, request)
         return task_service_pb2.CreateTaskResponse(task=stored.task)
@@ -68,15 +68,13 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.RunTaskRequest, context: Context
     ) -> AsyncIterator[task_service_pb2.RunTaskResponse]:
         """See the proto."""
-        new = await self._creation.prepare(request, DEFAULT_TENANT)
+        new = await self._prepare(request)
         # The mailbox is there before the task is, so nothing that happens to it can be missed.
-        async with self._watching.listening(new.record.key, previews=request.include_previews) as mailbox:
+        async with self._watching.listening(new.key, previews=request.include_previews) as mailbox:
             stored = await self._store(new, request)
             mailbox.begin(stored.sequence - 1)
             mailbox.offer(stored)
-            async for position, item in self._watching.follow(
-                mailbox, new.record.key, previews=request.include_previews
-            ):
+            async for position, item in self._watching.follow(mailbox, new.key, previews=request.include_previews):
                 yield task_service_pb2.RunTaskResponse(resume_token=make_token(position), **_event(item))
         if request.include_artifacts:
             async for response in self._bytes(mailbox.task, make_token(mailbox.position)):
@@ -146,8 +144,30 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             raise not_found("task", name)
         return stored
 
-    async def _store(self, new: NewTask, request: CreateRequest) -> Stored:
+    async def _prepare(self, request: CreateRequest) -> NewTask | Stored:
+        """A task to be stored; or, where that is refused now, what an earlier call with the same request ID has stored.
+
+        The fleet may have changed since then, and a task that was accepted stays accepted.
+        """
+        try:
+            return await self._creation.prepare(request, DEFAULT_TENANT)
+        except RefusedError:
+            earlier = await self._earlier(request)
+            if earlier is None:
+                raise
+            return earlier
+
+    async def _earlier(self, request: CreateRequest) -> Stored | None:
+        key, digest = identity(request, DEFAULT_TENANT)
+        if not request.request_id or not names.is_task_id(key.task_id):
+            return None
+        stored = await self._log.get(key)
+        return stored if stored and stored.message.request_digest == digest else None
+
+    async def _store(self, new: NewTask | Stored, request: CreateRequest) -> Stored:
         """The task in the log: made now, or by an earlier call with the same request ID."""
+        if isinstance(new, Stored):
+            return await self._get(names.task(new.key.task_id))
         try:
             return await self._log.create(new.record, new.spec)
         except StaleRecordError as error:

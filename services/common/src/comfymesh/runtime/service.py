@@ -24,6 +24,8 @@ EXIT_FAILED = 1
 EXIT_CONFIGURATION = 78
 """EX_CONFIG of sysexits.h: a supervisor should not try again before somebody has changed the settings."""
 
+_CANCEL_AGAIN_SECONDS = 0.2
+
 S = TypeVar("S", bound=ServiceSettings)
 T = TypeVar("T")
 
@@ -43,7 +45,10 @@ async def unless_stopped(stop: asyncio.Event, starting: Coroutine[Any, Any, T]) 
     await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not task.done():
-        task.cancel()
+        while not task.done():
+            # Once may not be enough: before Python 3.12, asyncio.wait_for can lose a cancellation.
+            task.cancel()
+            await asyncio.wait({task}, timeout=_CANCEL_AGAIN_SECONDS)
         await asyncio.gather(task, return_exceptions=True)
         raise StoppedError
     return await task

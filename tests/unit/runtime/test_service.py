@@ -1,0 +1,69 @@
+"""Giving up a start, and ending with its parts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from comfymesh.runtime.background import Background
+from comfymesh.runtime.service import ServiceFailedError, StoppedError, unless_stopped, until
+
+
+async def test_a_start_that_succeeds_answers() -> None:
+    async def start() -> int:
+        return 5
+
+    assert await unless_stopped(asyncio.Event(), start()) == 5
+
+
+async def test_a_start_that_fails_says_why() -> None:
+    async def start() -> None:
+        raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
+        await unless_stopped(asyncio.Event(), start())
+
+
+async def test_a_start_is_given_up_when_the_stop_is_asked_for() -> None:
+    stop = asyncio.Event()
+    stop.set()
+    with pytest.raises(StoppedError):
+        await unless_stopped(stop, asyncio.Event().wait())
+
+
+async def test_a_start_that_swallows_a_cancellation_is_given_up_all_the_same() -> None:
+    swallowed = asyncio.Event()
+
+    async def start() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        swallowed.set()
+        await asyncio.Event().wait()
+
+    stop = asyncio.Event()
+    giving_up = asyncio.ensure_future(unless_stopped(stop, start()))
+    await asyncio.sleep(0)
+    stop.set()
+    with pytest.raises(StoppedError):
+        await giving_up
+    assert swallowed.is_set()
+
+
+async def test_a_part_that_fails_stops_the_service() -> None:
+    async def part() -> None:
+        raise RuntimeError("a defect")
+
+    async with Background() as background:
+        background.spawn(part(), "part")
+        with pytest.raises(ServiceFailedError):
+            await until(asyncio.Event(), background.failed)
+
+
+async def test_all_parts_end_together() -> None:
+    async with Background() as background:
+        parts = [background.spawn(asyncio.Event().wait(), f"part {n}") for n in range(3)]
+        await asyncio.sleep(0)
+    assert all(part.cancelled() for part in parts)
+    assert not background.failed.is_set()
