@@ -164,9 +164,10 @@ class LocalMesh:
     def comfyui(self, agent: int = 0, name: str = "comfyui-0") -> tuple[int, str]:
         """Process id and URL of an instance of the process runtime; 0 and nothing while it is being started."""
         path = self.directory / f"agent-{agent}" / "instances" / name / "process.json"
-        if not path.exists():
+        try:
+            record = json.loads(path.read_text())
+        except FileNotFoundError:
             return 0, ""
-        record = json.loads(path.read_text())
         return int(record["process"]["pid"]), f"http://127.0.0.1:{record['port']}"
 
     async def comfyui_queue(self, url: str = "") -> tuple[int, int]:
