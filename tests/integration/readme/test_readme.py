@@ -67,7 +67,9 @@ def test_every_command_in_readme_is_of_a_kind_that_is_tried_here() -> None:
 
 
 def test_make_dev_runs_the_command_that_is_tried_here() -> None:
-    plan = subprocess.run(["make", "--no-print-directory", "-n", "dev"], cwd=ROOT, capture_output=True, text=True, check=True)
+    plan = subprocess.run(
+        ["make", "--no-print-directory", "-n", "dev"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert plan.stdout.rstrip().endswith("comfymesh dev")
 
 
