@@ -55,8 +55,7 @@ async def upload(mesh: LocalMesh, data: bytes, **header: str) -> Any:
 def chunks_of(messages: list[task_service_pb2.RunTaskResponse]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for message in messages:
-        if message.HasField("artifact_chunk"):
-            chunk = message.artifact_chunk
+        for chunk in [message.artifact_chunk] if message.HasField("artifact_chunk") else message.artifact_chunks:
             assert chunk.offset_bytes == len(found.setdefault(chunk.artifact, b""))
             found[chunk.artifact] += chunk.data
     return found
@@ -94,11 +93,26 @@ async def test_the_final_record_says_where_and_when_it_ran(mesh: LocalMesh) -> N
     assert not task.HasField("error")
 
 
-async def test_nothing_but_the_artifacts_follows_the_final_state(mesh: LocalMesh) -> None:
-    messages = await run(mesh, graphs.steps(), include_artifacts=True, include_previews=True)
+async def test_small_artifacts_come_with_the_final_state_and_nothing_follows_it(mesh: LocalMesh) -> None:
+    messages = await run(mesh, graphs.every_kind(), include_artifacts=True, include_previews=True)
+    artifacts = messages[-1].task.artifacts
+    assert len(artifacts) >= 5
+    assert [chunk.artifact for chunk in messages[-1].artifact_chunks] == [artifact.name for artifact in artifacts]
+    for artifact, data in zip(artifacts, chunks_of(messages).values(), strict=True):
+        assert hashlib.sha256(data).hexdigest() == artifact.sha256
+
+
+async def test_large_artifacts_follow_the_final_state_in_pieces_and_nothing_else_does(mesh: LocalMesh) -> None:
+    graph = graphs.text_to_image()
+    graph["4"]["inputs"] |= {"width": 1536, "height": 1536}
+    messages = await run(mesh, graph, include_artifacts=True)
     kinds = [message.WhichOneof("event") for message in messages]
     last_state = max(index for index, kind in enumerate(kinds) if kind == "task")
+    assert len(kinds[last_state + 1 :]) > 1
     assert set(kinds[last_state + 1 :]) == {"artifact_chunk"}
+    (data,) = chunks_of(messages).values()
+    assert len(data) > 1024 * 1024
+    assert hashlib.sha256(data).hexdigest() == messages[last_state].task.artifacts[0].sha256
 
 
 async def test_progress_never_goes_back_and_tells_steps_and_graph_nodes(mesh: LocalMesh) -> None:
