@@ -95,7 +95,7 @@ class Attempt:
 
     async def give_back(self, reason: str) -> None:
         """Let somebody else run it."""
-        self._stop = GivenBack(reason)
+        self._stop = self._stop or GivenBack(reason)
         await self._interrupt()
 
     async def _run_claimed(self) -> None:
@@ -170,7 +170,7 @@ class Attempt:
         await self._begun.wait()
         limit = self._record.definition.execution_timeout
         await asyncio.sleep(max(0.0, (self._claim.began or time.time()) + limit - time.time()))
-        self._stop = TimedOut(limit)
+        self._stop = self._stop or TimedOut(limit)
         await self._interrupt()
 
     async def _interrupt(self) -> None:
