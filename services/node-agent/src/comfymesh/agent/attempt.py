@@ -78,10 +78,11 @@ class Attempt:
             try:
                 if await self._claim.take():
                     await self._run_claimed()
+                    # Not before its end is in the log: the next agent would look for it there.
+                    self._workplace.forget(self._prompt_id)
             finally:
                 await _cancel(relaying, self._staging)
                 await self._collecting.close()
-                self._workplace.forget(self._prompt_id)
 
     def show_previews(self) -> None:
         """Somebody watches."""

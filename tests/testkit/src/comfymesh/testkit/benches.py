@@ -73,9 +73,10 @@ class Bench:
         return Attempt(self.bus, claim, self.workplace, previews=previews)
 
     async def attempt_at(self, *happened: Event, **definition: Any) -> tuple[Attempt, asyncio.Task[None]]:
-        """An attempt that runs: of a task that waits, or of one to which all this has happened in an earlier life."""
+        """An attempt that runs: of a task that waits, or, where all this has happened, of one that was begun."""
         stored = await self.task(*happened, **definition)
-        attempt = self.attempt(self.held(stored) if happened else self.offered(stored))
+        waits = stored.record.state is State.QUEUED
+        attempt = self.attempt(self.offered(stored) if waits else self.held(stored))
         return attempt, asyncio.create_task(attempt.run())
 
     def records(self, task_id: str = "one") -> list[TaskRecord]:

@@ -1,7 +1,8 @@
 """An event loop whose time passes only while everything waits, and then at once: an hour costs nothing.
 
 What depends on time is decided by the order of moments alone, never by how busy the machine is. Nothing runs beside the
-loop: what is meant for a thread is done in place. Where nothing could ever go on, the test ends with an error.
+loop: what is meant for a thread is done in place. Where nothing can ever go on, or goes on for hours without an end,
+the test ends with an error.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _BEGINNING = 1000.0
+_LONGEST = 7200.0
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -45,6 +47,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def _pass(self, seconds: float) -> None:
         self._now += seconds
+        if self._now > _BEGINNING + _LONGEST:
+            raise RuntimeError(f"{_LONGEST:g} seconds have passed: what the test waits for does not come")
 
 
 class _Jumping(selectors.DefaultSelector):
