@@ -34,6 +34,10 @@ _RETRY_WAIT = 0.25
 _STOP_TRIES = 20
 
 
+class _StoppedError(Exception):
+    """It is not to go on, and there is nothing in ComfyUI that would say so."""
+
+
 class Attempt:
     """One attempt, until its end is in the log or the log says that it is somebody else's.
 
@@ -111,6 +115,8 @@ class Attempt:
         """Execute it; answers the event that ends it."""
         try:
             return await self._judge(await self._execute())
+        except _StoppedError:
+            return verdict.of_interrupt(self._stop, started=self.started)
         except GraphRefused as error:
             self._workplace.staging.forget()
             return verdict.of_refusal(error)
@@ -134,8 +140,7 @@ class Attempt:
 
     async def _submit(self, graph: dict[str, Any]) -> Outcome:
         # From here on the session knows the prompt, and whoever stops it reaches it there.
-        if self._unwanted or self._stop:
-            return Interrupted()
+        self._check_stop()
         self._relay.executing(graph)
         extra = {"preview_method": "auto"} if self._previews else None
         return await self._workplace.session.execute(self._prompt_id, graph, extra_data=extra, observer=self._observe)
@@ -152,12 +157,15 @@ class Attempt:
         return outcome
 
     async def _stage(self) -> dict[str, Any]:
-        return await patiently(
-            lambda: self._workplace.staging.graph(self._record),
-            BusUnavailableError,
-            StoreUnavailableError,
-            what="stage an attempt",
-        )
+        async def stage() -> dict[str, Any]:
+            self._check_stop()
+            return await self._workplace.staging.graph(self._record)
+
+        return await patiently(stage, BusUnavailableError, StoreUnavailableError, what="stage an attempt")
+
+    def _check_stop(self) -> None:
+        if self._unwanted or self._stop:
+            raise _StoppedError
 
     async def _within_time(self, execution: Coroutine[Any, Any, Outcome]) -> Outcome:
         """Follow the prompt; once the execution timeout has passed it is interrupted, and still followed to its end."""
@@ -213,10 +221,13 @@ class Attempt:
                 return verdict.of_loss(outcome, started=self.started or first)
 
     async def _collect(self, outcome: Succeeded) -> tuple[Artifact, ...]:
+        async def finish() -> tuple[Artifact, ...]:
+            if self._unwanted:
+                raise _StoppedError
+            return await self._collecting.finish(outcome.outputs)
+
         self._relay.storing()
-        return await patiently(
-            lambda: self._collecting.finish(outcome.outputs), StoreUnavailableError, what="store outputs"
-        )
+        return await patiently(finish, StoreUnavailableError, what="store outputs")
 
 
 async def _cancel(*tasks: asyncio.Task[Any] | None) -> None:
