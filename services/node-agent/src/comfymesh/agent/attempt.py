@@ -146,14 +146,14 @@ class Attempt:
         return await self._workplace.session.execute(self._prompt_id, graph, extra_data=extra, observer=self._observe)
 
     async def _in_line(self, execution: Coroutine[Any, Any, Outcome]) -> Outcome:
-        """Follow a prompt. One that was lost keeps its place in the line: those behind it had no part in that."""
+        """Follow a prompt in its place in the line. One that is lost keeps it until it is judged."""
         outcome: Outcome | None = None
-        self._workplace.line.append(self._prompt_id)
+        self._workplace.line.enter(self._prompt_id)
         try:
             outcome = await self._within_time(execution)
         finally:
             if not isinstance(outcome, Lost):
-                self._workplace.line.remove(self._prompt_id)
+                self._workplace.line.leave(self._prompt_id)
         return outcome
 
     async def _stage(self) -> dict[str, Any]:
@@ -217,7 +217,7 @@ class Attempt:
                 return verdict.of_interrupt(self._stop, started=self.started)
             case Lost():
                 # A graph may take ComfyUI down before a word of its beginning gets through.
-                first = self._workplace.line[:1] == [self._prompt_id]
+                first = self._workplace.line.lose(self._prompt_id)
                 return verdict.of_loss(outcome, started=self.started or first)
 
     async def _collect(self, outcome: Succeeded) -> tuple[Artifact, ...]:
