@@ -18,7 +18,7 @@ def line(*prompts: str) -> Line:
     return waiting
 
 
-@pytest.mark.parametrize("order", permutations("abc"))
+@pytest.mark.parametrize("order", list(permutations("abc")))
 def test_of_all_that_are_lost_together_the_first_is_told_in_whatever_order_they_are_found(
     order: tuple[str, ...],
 ) -> None:
