@@ -132,8 +132,8 @@ class Attempts:
     def _take(self, message: Message) -> None:
         try:
             claim = self._claim(work_pb2.Work.FromString(message.data))
-        except DecodeError as error:
-            logger.warning("work can't be read: %s", error)
+        except (DecodeError, KeyError, ValueError) as error:  # no message, or not of a task as we know them
+            logger.warning("work can't be read: %r", error, extra={"action": "work_unreadable"})
             return
         held = self._held.get(claim.key)
         if (held is not None and held.claim.number >= claim.number) or (claim.key, claim.number) in self._ended:
