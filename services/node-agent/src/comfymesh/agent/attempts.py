@@ -140,6 +140,9 @@ class Attempts:
             return
         if self._leaving and not claim.taken:
             return  # The scheduler has been told, and offers it to somebody else.
+        if held is not None and held.attempt is not None:
+            # Reports name the newer attempt from now on, so no order would reach the older one.
+            self._running.spawn(held.attempt.reconsider(), "older attempt")
         self._held[claim.key] = _Held(claim)
         self._empty.clear()
         self._running.spawn(self._run(self._held[claim.key]), f"attempt {claim.key.task_id}/{claim.number}")
