@@ -63,10 +63,10 @@ class Collecting:
             place = _place(file)
             if place in self._early:
                 # A second graph node has written to the same file: what was taken of it may be the first one's.
-                self._early.pop(place).cancel()
+                self._early[place].cancel()
                 self._rewritten.add(place)
-            elif file.type != _SHOWN_INPUT and place not in self._rewritten and len(self._early) < _MOST_EARLY:
-                self._early[place] = asyncio.create_task(self._in_turn(self._keep_file(file)))
+            elif file.type != _SHOWN_INPUT and len(self._early) < _MOST_EARLY:
+                self._early[place] = asyncio.create_task(self._in_turn(file))
 
     async def finish(self, outputs: Mapping[str, Any]) -> tuple[Artifact, ...]:
         """Every output that history names; answers once all are stored.
@@ -100,14 +100,15 @@ class Collecting:
         await asyncio.gather(*self._early.values(), return_exceptions=True)
 
     async def _file(self, file: OutputFile) -> _Kept:
-        early = self._early.get(_place(file))
+        place = _place(file)
+        early = None if place in self._rewritten else self._early.get(place)
         if early is not None and not early.cancelled():
             try:
                 return await early
             except (OutputMissing, ComfyUnreachable, ComfyError, StoreUnavailableError):
-                del self._early[_place(file)]  # It was too early, perhaps. Now is the time.
+                del self._early[place]  # It was too early, perhaps. Now is the time.
         try:
-            return await self._in_turn(self._keep_file(file))
+            return await self._in_turn(file)
         except OutputMissing as error:
             raise OutputsLostError(f"{file.filename} of graph node {file.graph_node} is gone: {error}") from error
 
@@ -123,9 +124,9 @@ class Collecting:
             await self._store.put(self._tenant, content)
             return _Kept(content.sha256, content.size_bytes)
 
-    async def _in_turn(self, keeping: Coroutine[Any, Any, _Kept]) -> _Kept:
+    async def _in_turn(self, file: OutputFile) -> _Kept:
         async with self._turns:
-            return await keeping
+            return await self._keep_file(file)
 
 
 async def _all(keepings: Iterable[Coroutine[Any, Any, _Kept]]) -> list[_Kept]:
