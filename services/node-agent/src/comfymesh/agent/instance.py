@@ -151,9 +151,8 @@ class Instance:
                 await asyncio.sleep(_PROBE_SECONDS)
             else:
                 system = stats.get("system")
-                return (
-                    clean(str(system.get("comfyui_version")), _MAX_VERSION) if isinstance(system, dict) else "unknown"
-                )
+                version = system.get("comfyui_version") if isinstance(system, dict) else None
+                return clean(str(version or "unknown"), _MAX_VERSION)
 
     async def _watch(self, http: ComfyHttp) -> None:
         """Look after the server for as long as it serves."""
