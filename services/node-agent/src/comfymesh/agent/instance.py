@@ -14,6 +14,7 @@ from enum import StrEnum
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.http import ComfyHttp
 from comfymesh.agent.comfyui.protocol import clean
+from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.runtimes.contract import Absent, Exited, Runtime, RuntimeFailed
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.catalogs import write_catalog
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 _PROBE_SECONDS = 0.25
 _WATCH_SECONDS = 2.0
 _PROBES_MISSED = 5
+_CONNECT_SECONDS = 30.0
 _CATALOG_SECONDS = 300.0
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
@@ -124,7 +126,7 @@ class Instance:
             http = workplace.session.http
             version = await self._answering(http)
             catalog = await self._catalog(http)
-            await workplace.session.wait_connected()
+            await self._hearing(workplace.session)
             self.workplace = workplace
             self._set(Condition(InstanceState.READY, "", version, catalog))
             logger.info("instance %s serves (ComfyUI %s)", self.name, version, extra={"action": "instance_ready"})
@@ -153,6 +155,17 @@ class Instance:
                 system = stats.get("system")
                 version = system.get("comfyui_version") if isinstance(system, dict) else None
                 return clean(str(version or "unknown"), _MAX_VERSION)
+
+    async def _hearing(self, session: ComfySession) -> None:
+        """Wait until events arrive."""
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await session.wait_connected()
+        except TimeoutError:
+            raise InstanceDownError(
+                f"it answers, but its event socket did not open within {_CONNECT_SECONDS:g} s; check whatever stands "
+                "between the agent and /ws"
+            ) from None
 
     async def _watch(self, http: ComfyHttp) -> None:
         """Look after the server for as long as it serves."""
