@@ -132,7 +132,7 @@ class Instance:
             logger.info("instance %s serves (ComfyUI %s)", self.name, version, extra={"action": "instance_ready"})
             try:
                 await self._watch(http)
-            except InstanceDownError as error:
+            except Exception as error:  # whatever it is, attempts must not lose their session by it
                 self._set_down(error)
                 self.workplace = None
                 # Attempts find out by themselves what has become of their prompts.
@@ -186,7 +186,13 @@ class Instance:
                 await self._renew_catalog(http)
 
     async def _check_process(self) -> None:
-        match await self._runtime.poll():
+        try:
+            status = await self._runtime.poll()
+        except RuntimeFailed as error:
+            # That says nothing about the server. Whether it answers is asked as well.
+            logger.info("can't find out whether instance %s runs: %s", self.name, error)
+            return
+        match status:
             case Exited(code, reason):
                 tail = await self._runtime.log_tail(5)
                 raise InstanceDownError(f"it exited with {code} ({reason}); its last words: {tail[-500:]!r}")
