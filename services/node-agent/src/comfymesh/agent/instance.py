@@ -20,6 +20,7 @@ from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.catalogs import write_catalog
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
+from comfymesh.runtime.patience import patiently
 from comfymesh.wire.v1 import spec_pb2
 
 logger = logging.getLogger(__name__)
@@ -203,21 +204,18 @@ class Instance:
 
     async def _renew_catalog(self, http: ComfyHttp) -> None:
         try:
-            catalog = await self._catalog(http)
-        except (ComfyUnreachable, ComfyError) as error:
-            logger.info("the catalog of %s can't be read now: %s", self.name, error)
+            catalog = await write_catalog(self._store, await _object_info(http))
+        except (ComfyUnreachable, ComfyError, StoreUnavailableError) as error:
+            logger.info("the catalog of %s can't be renewed now: %s", self.name, error)
             return
         if catalog != self.condition.catalog:
             self._set(Condition(InstanceState.READY, "", self.condition.version, catalog))
 
     async def _catalog(self, http: ComfyHttp) -> spec_pb2.BlobRef:
-        info = json.dumps(await http.object_info(), sort_keys=True, separators=(",", ":")).encode()
-        while True:
-            try:
-                return await write_catalog(self._store, info)
-            except StoreUnavailableError as error:
-                logger.info("the catalog of %s can't be stored yet: %s", self.name, error)
-                await asyncio.sleep(_FIRST_WAIT)
+        info = await _object_info(http)
+        return await patiently(
+            lambda: write_catalog(self._store, info), StoreUnavailableError, what=f"store the catalog of {self.name}"
+        )
 
     def _set_down(self, error: Exception) -> None:
         # What it offered it will most likely offer again: tasks for it may be taken, and wait.
@@ -226,3 +224,7 @@ class Instance:
     def _set(self, condition: Condition) -> None:
         self.condition = condition
         self._changed()
+
+
+async def _object_info(http: ComfyHttp) -> bytes:
+    return json.dumps(await http.object_info(), sort_keys=True, separators=(",", ":")).encode()
