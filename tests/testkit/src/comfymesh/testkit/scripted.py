@@ -222,10 +222,10 @@ class ScriptedSession(ComfySession):
 
 
 class ScriptedRuntime:
-    """Owns a server that is always where it should be.
+    """Owns a server.
 
     Attributes:
-        status: What `poll` answers; an error is raised instead.
+        status: What `poll` answers; an error is raised instead. A start makes it Running.
         start_error: Raised by `start`.
         starts: When it was started, seconds of the event loop.
         stopped: With how much grace it was stopped, if it was.
@@ -243,6 +243,7 @@ class ScriptedRuntime:
         self.starts.append(asyncio.get_running_loop().time())
         if self.start_error is not None:
             raise self.start_error
+        self.status = Running()
         return Endpoint(URL)
 
     async def stop(self, grace: timedelta) -> None:
