@@ -222,8 +222,9 @@ class Instance:
         self._set(replace(self.condition, state=InstanceState.DOWN, reason=clean(str(error), _MAX_REASON)))
 
     def _set(self, condition: Condition) -> None:
-        self.condition = condition
-        self._changed()
+        if condition != self.condition:
+            self.condition = condition
+            self._changed()
 
 
 async def _object_info(http: ComfyHttp) -> bytes:
