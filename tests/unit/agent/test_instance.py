@@ -143,7 +143,7 @@ async def test_what_is_down_stays_down_until_it_serves_again(host: Host) -> None
     await host.after(2)
     host.runtime.start_error = None
     await host.after(60)
-    assert host.states == [STARTING, DOWN, DOWN, READY]
+    assert host.states == [STARTING, DOWN, READY]
 
 
 async def test_a_server_without_an_event_socket_is_down_and_not_started_for_ever(host: Host) -> None:
