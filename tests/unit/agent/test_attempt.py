@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from comfymesh.agent.comfyui.errors import ComfyError, GraphRefused
-from comfymesh.agent.comfyui.events import ExecutionError
+from comfymesh.agent.comfyui.events import ExecutionError, Preview, StepProgress
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Entry
+from comfymesh.bus.port import Entry, Message
 from comfymesh.bus.tasklog import Stored
 from comfymesh.tasks import codec
 from comfymesh.tasks.failures import FailureClass
@@ -26,6 +26,7 @@ CANCELLING, CANCELLED = State.CANCELLING, State.CANCELLED
 SUCCEEDED, FAILED = State.SUCCEEDED, State.FAILED
 
 LONG = 0.06
+KEY = Key("default", "one")
 NOTHING = spec_pb2.AssetBinding(
     graph_node="1", input="image", blob=spec_pb2.BlobRef(sha256="ef" * 32, size_bytes=0), filename="in.png"
 )
@@ -217,5 +218,53 @@ async def test_storing_is_a_phase_of_its_own(bench: Bench) -> None:
         prompt.end(SUCCESS)
         await asyncio.sleep(1)
     await running
-    (message,) = bench.bus.stored(subjects.progress(Key("default", "one")))
+    (message,) = bench.bus.stored(subjects.progress(KEY))
     assert task_pb2.TaskProgress.FromString(message.data).phase == task_pb2.TaskProgress.PHASE_STORING
+
+
+async def test_a_file_is_taken_while_the_prompt_still_runs(bench: Bench) -> None:
+    _, running = await bench.attempt_at()
+    prompt = await bench.session.prompt()
+    prompt.begin()
+    prompt.show("9", PICTURE["9"])
+    await asyncio.sleep(1)
+    assert bench.session.http.viewed == ["picture.png"]
+    prompt.end(SUCCESS)
+    await running
+    assert bench.session.http.viewed == ["picture.png"]
+
+
+async def test_progress_is_told_while_it_executes_and_previews_while_somebody_watches(bench: Bench) -> None:
+    previews: list[Message] = []
+    await bench.bus.subscribe(subjects.preview(KEY), previews.append)
+    attempt, running = await bench.attempt_at()
+    prompt = await bench.session.prompt()
+    prompt.begin()
+    prompt.tell(StepProgress(prompt.prompt_id, "1", 1, 2))
+    await asyncio.sleep(LONG / 2)
+    assert bench.bus.stored(subjects.progress(KEY)) == []
+    await asyncio.sleep(LONG)
+    (message,) = bench.bus.stored(subjects.progress(KEY))
+    told = task_pb2.TaskProgress.FromString(message.data)
+    assert (told.phase, told.graph_node_class, told.step) == (task_pb2.TaskProgress.PHASE_EXECUTING, "EmptyImage", 1)
+    attempt.show_previews()
+    prompt.tell(Preview(b"image", "image/png", prompt.prompt_id, "1"))
+    await asyncio.sleep(1)
+    assert task_pb2.Preview.FromString(previews[0].data).data == b"image"
+    prompt.end(SUCCESS)
+    await running
+
+
+async def test_nothing_goes_on_after_the_end(bench: Bench) -> None:
+    bench.workplace.forget("another")
+    before = asyncio.all_tasks()
+    _, running = await bench.attempt_at()
+    prompt = await bench.session.prompt()
+    prompt.begin()
+    bench.session.http.held.clear()
+    prompt.show("9", PICTURE["9"])
+    await asyncio.sleep(LONG)
+    prompt.end(RAISED)
+    await running
+    assert asyncio.all_tasks() == before
+    assert bench.session.http.viewing == 0

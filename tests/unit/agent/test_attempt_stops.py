@@ -100,10 +100,21 @@ async def test_what_has_begun_and_is_given_back_was_preempted(bench: Bench) -> N
     assert failure(bench.last()) is FailureClass.PREEMPTED
 
 
-async def test_what_is_given_back_before_it_is_submitted_is_not_executed(bench: Bench) -> None:
+async def test_what_is_given_back_just_before_it_is_submitted_is_not_executed(bench: Bench) -> None:
     attempt = bench.attempt(bench.offered(await bench.task()))
-    with bench.store_bus.away():
-        await attempt.give_back("the agent is stopping")
+    bench.bus.lose_confirmations = True
+    running = asyncio.create_task(attempt.run())
+    await asyncio.sleep(1)  # All is staged by now.
+    await attempt.give_back("the agent is stopping")
+    bench.bus.lose_confirmations = False
+    await running
+    assert bench.session.submitted == []
+    assert bench.states() == [QUEUED, ASSIGNED, QUEUED]
+
+
+async def test_what_is_given_back_before_it_is_staged_is_not_executed(bench: Bench) -> None:
+    attempt = bench.attempt(bench.offered(await bench.task()))
+    await attempt.give_back("the agent is stopping")
     await attempt.run()
     assert bench.session.submitted == []
     assert bench.states() == [QUEUED, ASSIGNED, QUEUED]
@@ -113,6 +124,7 @@ async def test_what_is_cancelled_before_it_is_submitted_is_not_executed(bench: B
     attempt = bench.attempt(bench.held(await bench.task(assigned(), CancelRequested())))
     await attempt.run()
     assert bench.session.submitted == []
+    assert bench.session.cancelled == [prompt_of()]  # An earlier life may have submitted it.
     assert bench.states() == [QUEUED, ASSIGNED, CANCELLING, CANCELLED]
 
 
