@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from comfymesh.agent import attempt, attempts, claim, instance, relay
+from comfymesh.testkit.bench_nodes import Node
 from comfymesh.testkit.benches import Bench
 from comfymesh.testkit.tasks import NOW
 from comfymesh.testkit.virtual_time import VirtualTimeLoop
@@ -35,3 +36,10 @@ async def bench(clock: SimpleNamespace) -> AsyncIterator[Bench]:
     bench = Bench()
     async with bench.workplace:
         yield bench
+
+
+@pytest.fixture
+async def node(bench: Bench) -> AsyncIterator[Node]:
+    node = Node(bench)
+    yield node
+    await node.close()

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from comfymesh.agent.claim import Claim
+from comfymesh.bus.tasklog import Stored
 from comfymesh.tasks.events import (
     Assigned,
     CancelRequested,
@@ -17,7 +18,7 @@ from comfymesh.tasks.events import (
     Succeeded,
 )
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import State
+from comfymesh.tasks.record import State, TaskRecord
 from comfymesh.testkit.benches import Bench
 from comfymesh.testkit.tasks import NOW, assigned, failed
 
@@ -332,3 +333,28 @@ async def test_nothing_is_written_once_it_is_closed(bench: Bench) -> None:
     await claim.close()
     await asyncio.sleep(LONG)
     assert bench.states() == [QUEUED, ASSIGNED]
+
+
+@pytest.mark.parametrize(
+    "end", [lambda claim: claim.end(DONE), Claim.concede, lambda claim: claim.give_up(INTERNAL), Claim.close]
+)
+async def test_nothing_of_a_claim_goes_on_after_its_end(bench: Bench, end: Callable[[Claim], Awaitable[None]]) -> None:
+    claim = await taken(bench)
+    before = asyncio.all_tasks()
+    claim.begin()
+    await end(claim)
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_cancel_that_comes_while_it_is_given_up_wins(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = await taken(bench)
+    insist = bench.log.insist
+
+    async def insist_too_late(record: TaskRecord, after: int) -> Stored:
+        monkeypatch.setattr(bench.log, "insist", insist)
+        await bench.happen(CancelRequested())
+        return await insist(record, after)
+
+    monkeypatch.setattr(bench.log, "insist", insist_too_late)
+    await claim.give_up(INTERNAL)
+    assert bench.states() == [QUEUED, ASSIGNED, CANCELLING, CANCELLED]
