@@ -167,7 +167,15 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Prompted:
-    """A ComfyUI began to execute a prompt, or ended it (`what` is began or ended). Empty task: none that we know."""
+    """A ComfyUI began to execute a prompt, or ended it (`what` is began or ended).
+
+    Attributes:
+        at: When.
+        server: Which life of which ComfyUI, as name/life.
+        prompt_id: The prompt.
+        what: began or ended.
+        task: The task that it is an attempt of; empty where that is not known.
+    """
 
     at: float
     server: str

@@ -138,6 +138,7 @@ class Clients:
         self._recorder = recorder
         self._rng = rng
         self._make = make
+        self._tokens: dict[str, str] = {}
 
     async def run(self, jobs: Sequence[Job]) -> None:
         """Do every job; answers once every task's watchers have been told its end."""
@@ -210,38 +211,31 @@ class Clients:
 
     async def _watch(self, watcher: str, watch: Watch, name: str) -> None:
         await asyncio.sleep(watch.after)
-        token, patience = "", watch.patience
+        patience = watch.patience
         while True:
-            self._recorder.note(Opened(self._recorder.now, watcher, _id(name), token))
             try:
-                token, done = await self._follow(watcher, name, token, patience)
+                done = await self._follow(watcher, name, patience)
                 reason = "" if done else "broken off"
             except CallFailedError as error:
-                reason, done, token = error.reason, not error.retryable, self._token(watcher) or token
+                reason, done = error.reason, not error.retryable
             self._recorder.note(Closed(self._recorder.now, watcher, _id(name), reason))
             if done:
                 return
             patience = 2 * patience  # However impatient, it sees the end in the end.
             await self._pause()
 
-    def _token(self, watcher: str) -> str:
-        """The last token that a watcher was given."""
-        for event in reversed(self._recorder.events):
-            if isinstance(event, Told | Progressed | Opened) and event.watcher == watcher:
-                return event.token
-        return ""
-
-    async def _follow(self, watcher: str, name: str, token: str, patience: int) -> tuple[str, bool]:
-        """Read one stream; answers its last token, and whether it ended by itself."""
-        count = 0
+    async def _follow(self, watcher: str, name: str, patience: int) -> bool:
+        """Read one stream, from the last token that the watcher was given; answers whether it ended by itself."""
+        token, count = self._tokens.get(watcher, ""), 0
+        self._recorder.note(Opened(self._recorder.now, watcher, _id(name), token))
         async with aclosing(self._api.watch(name, token)) as messages:
             async for message in messages:
-                token = message.resume_token
+                self._tokens[watcher] = message.resume_token
                 self._note_message(watcher, _id(name), message)
                 count += 1
                 if count == patience:
-                    return token, False
-        return token, True
+                    return False
+        return True
 
     def _note_message(self, watcher: str, task: str, message: task_service_pb2.WatchTaskResponse) -> None:
         now, token = self._recorder.now, message.resume_token

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from comfymesh.tasks.record import FINAL, State
 from comfymesh.testkit import tasks
 from comfymesh.testkit.checking.views import View
 from comfymesh.testkit.checking.violations import Promise, Violation
-from comfymesh.testkit.history import UNGUARDED, Logged
+from comfymesh.testkit.history import UNGUARDED, Logged, Prompted
 
 _FIRST = machine.create(tasks.definition())
 _LEGAL = {(state.value, event.__name__): targets for (state, event), targets in machine.TRANSITIONS.items()}
@@ -43,11 +43,19 @@ def chains(view: View) -> Iterator[Violation]:
 
 
 def executions(view: View) -> Iterator[Violation]:
-    """P2: no prompt is executed twice; an attempt is one prompt."""
-    began = Counter((prompt.prompt_id, prompt.task) for prompt in view.prompts if prompt.what == "began")
-    for (prompt_id, task), count in began.items():
-        if count > 1:
-            yield Violation(Promise.P2, task, f"ComfyUI executed prompt {prompt_id} {count} times")
+    """P2: no life of a ComfyUI executes a prompt twice, and no other ComfyUI executes it too; an attempt is one prompt.
+
+    Where a ComfyUI died, what it had in memory is gone, and the same attempt may begin there once more.
+    """
+    began: defaultdict[str, list[Prompted]] = defaultdict(list)
+    for prompt in view.prompts:
+        if prompt.what == "began":
+            began[prompt.prompt_id].append(prompt)
+    for prompt_id, prompts in began.items():
+        lives, servers = {prompt.server for prompt in prompts}, {prompt.server.partition("/")[0] for prompt in prompts}
+        if len(lives) < len(prompts) or len(servers) > 1:
+            where = ", ".join(prompt.server for prompt in prompts)
+            yield Violation(Promise.P2, prompts[0].task, f"prompt {prompt_id} was executed by {where}")
 
 
 def _first(record: Logged) -> Iterator[str]:

@@ -219,11 +219,15 @@ class ComfyUI:
                 self._arrived.clear()
                 await self._arrived.wait()
             prompt = self._running = self._pending.pop(0)
-            self._recorder.note(Prompted(self._recorder.now, self.name, prompt.prompt_id, "began", prompt.task))
+            self._note(prompt, "began")
             await self._execute(prompt)
-            self._recorder.note(Prompted(self._recorder.now, self.name, prompt.prompt_id, "ended", prompt.task))
+            self._note(prompt, "ended")
             self._running = None
             self._tell(prompt, "executing", node=None)
+
+    def _note(self, prompt: _Prompt, what: str) -> None:
+        life = f"{self.name}/{self.deaths}"
+        self._recorder.note(Prompted(self._recorder.now, life, prompt.prompt_id, what, prompt.task))
 
     async def _execute(self, prompt: _Prompt) -> None:
         self._tell(prompt, "execution_start")

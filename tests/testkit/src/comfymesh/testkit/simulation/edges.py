@@ -7,6 +7,7 @@ bus, the gRPC server, ComfyUI's HTTP calls, its event socket, and the look at a 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ from comfymesh.agent.runtimes.attach import AttachRuntime
 from comfymesh.agent.runtimes.contract import Absent, Running, Status
 from comfymesh.api import main as api_main
 from comfymesh.api.server import Services
+from comfymesh.api.watch import Mailbox
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.testkit.simulation import lives
 from comfymesh.testkit.simulation.bus import Roughness, SimulatedBus, SimulatedServer
@@ -74,6 +76,8 @@ class Edges:
         yield ComfyHttp, "view", self._view_method()
         yield socket, "connect", self._connect
         yield AttachRuntime, "poll", self._poll_method()
+        # Not an edge: the hub keeps these in sets, whose order would otherwise hang on addresses.
+        yield Mailbox, "__hash__", _by_number()
 
     async def _open_bus(self, *_: object, **__: object) -> SimulatedBus:
         life = lives.current()
@@ -186,6 +190,18 @@ class _Connection:
     async def __aiter__(self) -> AsyncIterator[str]:
         while True:
             yield await self.recv()
+
+
+def _by_number() -> Callable[[Any], int]:
+    """A hash for objects that are hashed by their address: the order in which they were first hashed."""
+    numbers = itertools.count(1)
+
+    def by_number(thing: Any) -> int:
+        number: int = thing.__dict__.setdefault("_simulated_number", None) or next(numbers)
+        thing.__dict__["_simulated_number"] = number
+        return number
+
+    return by_number
 
 
 async def _enter(http: ComfyHttp) -> ComfyHttp:

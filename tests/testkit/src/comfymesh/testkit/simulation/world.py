@@ -73,9 +73,8 @@ class World:
         recorder.note(Begun(recorder.now, "simulation", self._scenario.seed))
         noise = _Noise(self._defect)
         logging.getLogger().addHandler(noise)
-        everything = [
-            asyncio.ensure_future(part.run()) for part in (*self._comfyuis.values(), *self._processes.values())
-        ]
+        everything = [asyncio.ensure_future(server.run()) for server in self._comfyuis.values()]
+        everything += [asyncio.ensure_future(process.run()) for process in self._processes.values()]
         try:
             settled = await self._live()
         finally:
