@@ -54,8 +54,10 @@ class _Watcher:
                     yield from ((event.task, what) for what in self._closed(event))
 
     def _opened(self, event: Opened) -> None:
-        place = self.places.get(event.token)
-        self.last, self.due = place, None if place is None else place + 1
+        if not event.token:
+            self.last = self.due = None
+        elif (place := self.places.get(event.token)) is not None:
+            self.last, self.due = place, place + 1
 
     def _told(self, event: Told) -> Iterator[str]:
         place = self.view.position(event.task, event.state, event.attempt, event.time)
@@ -110,7 +112,7 @@ def read(events: list[Event], view: View) -> Iterator[Violation]:
             case Opened():
                 readers.fresh[event.watcher] = readers.known[event.task] if not event.token else 0
             case Answered():
-                yield from readers.saw(event, readers.floor[event.call])
+                yield from readers.saw(event, readers.floor.get(event.call, 0))
             case Told():
                 yield from readers.saw(event, readers.fresh.pop(event.watcher, 0))
             case _:

@@ -94,6 +94,11 @@ def _put_call(found: View, event: Called | Answered | Refused) -> None:
         case Called():
             found.calls[event.call] = Call(event)
         case Answered():
-            found.calls[event.call].answer = event
+            _call(found, event).answer = event
         case Refused():
-            found.calls[event.call].refusal = event
+            _call(found, event).refusal = event
+
+
+def _call(found: View, event: Answered | Refused) -> Call:
+    """The call of an answer; a history may begin in its middle."""
+    return found.calls.setdefault(event.call, Call(Called(event.at, event.call, "unknown")))

@@ -7,9 +7,12 @@ its connections answer nothing (see `Life.check`) and its tasks are cancelled un
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
+
+from comfymesh.runtime.service import StoppedError
 
 _CURRENT: ContextVar[Life] = ContextVar("life")
 _ROUNDS = 2000
@@ -132,4 +135,5 @@ class Process:
 
 
 async def _run(serve: Serve, stop: asyncio.Event) -> None:
-    await serve(stop)
+    with contextlib.suppress(StoppedError):  # as `service.run` does
+        await serve(stop)
