@@ -97,7 +97,7 @@ def _maker(seed: float) -> Callable[[str], task_pb2.Task]:
     def make(content: str) -> task_pb2.Task:
         """The task of a content; made once, since graphs are unlike any before them."""
         rng = random.Random(f"{seed}/{content}")
-        match rng.choices(("picture", "steps", "raise", "kill"), (5, 5, 1, 0.5))[0]:
+        match rng.choices(("picture", "steps", "raise", "kill"), (10, 10, 2, 0.2))[0]:
             case "picture":
                 graph = graphs.picture()
             case "steps":

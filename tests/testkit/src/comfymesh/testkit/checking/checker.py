@@ -12,6 +12,7 @@ from comfymesh.testkit.checking.violations import Promise, Violation
 from comfymesh.testkit.history import Event
 
 _MOST_STORIES = 3
+_MOST_VIOLATIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class Verdict:
         if self.good:
             return "every promise was kept"
         tasks = list(dict.fromkeys(violation.task for violation in self.violations))
-        lines = [str(violation) for violation in self.violations]
+        lines = [str(violation) for violation in self.violations[:_MOST_VIOLATIONS]]
+        if len(self.violations) > _MOST_VIOLATIONS:
+            lines.append(f"and {len(self.violations) - _MOST_VIOLATIONS} violations more")
         for task in tasks[:_MOST_STORIES]:
             lines += ["", f"the story of {task or 'no task in particular'}:", *story(self.history, task)]
         if len(tasks) > _MOST_STORIES:
