@@ -14,6 +14,8 @@ from typing import Any
 
 _MOST_STEPS = 2_000_000
 _RESOLUTION = 1e-9
+_ROUND_SECONDS = 1e-6
+"""Even a round of the loop that waits for nothing takes time, as on every machine."""
 
 
 class StuckError(Exception):
@@ -80,7 +82,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._steps += 1
         if self._steps > _MOST_STEPS:
             raise StuckError(f"{_MOST_STEPS} steps, and it is only {self._now:.3f} s")
-        self._now += max(0.0, seconds)
+        self._now += max(_ROUND_SECONDS, seconds)
 
     def run_in_executor(self, executor: Any, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:  # type: ignore[override]  # wider than the base's
         """Do at once what is meant for a thread: threads have an order of their own."""
