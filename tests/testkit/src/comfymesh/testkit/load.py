@@ -35,6 +35,10 @@ _RETRYABLE = frozenset(
 )
 
 
+Message = task_service_pb2.WatchTaskResponse | task_service_pb2.RunTaskResponse
+"""What a stream tells."""
+
+
 class CallFailedError(Exception):
     """A call that was not answered; `reason` is the machine-readable one, or the name of the status code."""
 
@@ -53,6 +57,10 @@ class Api(Protocol):
 
     async def create(self, task: task_pb2.Task, request_id: str) -> task_pb2.Task:
         """CreateTask."""
+        ...
+
+    def run(self, task: task_pb2.Task, request_id: str) -> AsyncGenerator[task_service_pb2.RunTaskResponse]:
+        """RunTask."""
         ...
 
     async def get(self, name: str) -> task_pb2.Task:
@@ -88,6 +96,7 @@ class Job:
         at: When it is created.
         content: Names its content.
         request_id: Of its creation.
+        runs: Whether it is created and watched in one call.
         repeats: After how long the same creation is sent again, and again.
         reuses: Whether its request ID is then sent with other content.
         watches: Its watchers.
@@ -98,6 +107,7 @@ class Job:
     at: float
     content: str
     request_id: str
+    runs: bool = False
     repeats: tuple[float, ...] = ()
     reuses: bool = False
     watches: tuple[Watch, ...] = ()
@@ -115,6 +125,7 @@ def _job(rng: random.Random, number: int, spread: float) -> Job:
         at=rng.uniform(0, spread),
         content=f"c{number}",
         request_id=str(UUID(int=rng.getrandbits(128), version=4)),
+        runs=rng.random() < 0.3,
         repeats=tuple(rng.uniform(0, 3) for _ in range(rng.choice((0, 0, 1, 2)))),
         reuses=rng.random() < 0.1,
         watches=tuple(Watch(rng.expovariate(1), rng.choice((0, 0, 1, 2, 5))) for _ in range(rng.choice((0, 1, 1, 2)))),
@@ -148,6 +159,8 @@ class Clients:
 
     async def _do(self, job: Job) -> None:
         await asyncio.sleep(job.at)
+        if job.runs:
+            await self._run(f"{job.content}/run", job)
         name = await self._create(job.content, job.request_id)
         if not name:
             return
@@ -160,14 +173,10 @@ class Clients:
                 group.create_task(self._cancel(job.cancel, name))
 
     async def _create(self, content: str, request_id: str) -> str:
-        task = self._make(content)
-        task.labels[CONTENT_LABEL] = content
         while True:
-            call = self._recorder.next_call()
-            now = self._recorder.now
-            self._recorder.note(Called(now, call, "create", request_id=request_id, content=content))
+            call = self._called_create(content, request_id)
             try:
-                answer = await self._api.create(task, request_id)
+                answer = await self._api.create(self._task(content), request_id)
             except CallFailedError as error:
                 self._recorder.note(Refused(self._recorder.now, call, error.reason))
                 if not error.retryable:
@@ -176,6 +185,40 @@ class Clients:
             else:
                 self._answered(call, answer)
                 return answer.name
+
+    async def _run(self, watcher: str, job: Job) -> None:
+        """Create and watch in one call; where that breaks, the watch goes on with its token."""
+        name = reason = ""
+        while not name:
+            call = self._called_create(job.content, job.request_id)
+            try:
+                async with aclosing(self._api.run(self._task(job.content), job.request_id)) as messages:
+                    async for message in messages:
+                        if not name:
+                            name = message.task.name
+                            self._answered(call, message.task)
+                            self._recorder.note(Opened(self._recorder.now, watcher, _id(name)))
+                        self._tokens[watcher] = message.resume_token
+                        self._note_message(watcher, _id(name), message)
+                reason = ""
+            except CallFailedError as error:
+                reason = error.reason
+                if not name:
+                    self._recorder.note(Refused(self._recorder.now, call, reason))
+                    await self._pause()
+        self._recorder.note(Closed(self._recorder.now, watcher, _id(name), reason))
+        if reason:
+            await self._watch(watcher, Watch(0.0), name)
+
+    def _called_create(self, content: str, request_id: str) -> int:
+        call = self._recorder.next_call()
+        self._recorder.note(Called(self._recorder.now, call, "create", request_id=request_id, content=content))
+        return call
+
+    def _task(self, content: str) -> task_pb2.Task:
+        task = self._make(content)
+        task.labels[CONTENT_LABEL] = content
+        return task
 
     async def _repeat(self, job: Job) -> None:
         for wait in job.repeats:
@@ -237,7 +280,7 @@ class Clients:
                     return False
         return True
 
-    def _note_message(self, watcher: str, task: str, message: task_service_pb2.WatchTaskResponse) -> None:
+    def _note_message(self, watcher: str, task: str, message: Message) -> None:
         now, token = self._recorder.now, message.resume_token
         match message.WhichOneof("event"):
             case "task":

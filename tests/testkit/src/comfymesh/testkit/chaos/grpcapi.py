@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import AsyncGenerator, Awaitable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +17,8 @@ from comfymesh.v1 import asset_service_pb2, asset_service_pb2_grpc, task_pb2, ta
 
 _DEADLINE = 10.0
 _STREAM_DEADLINE = 40.0
+"""A frozen server says nothing at all: a stream that is not renewed would wait for it for ever."""
+
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 300),
@@ -63,18 +65,19 @@ class GrpcApi:
         request = task_service_pb2.CancelTaskRequest(name=name)
         return await self._task(self._tasks().CancelTask(request, timeout=_DEADLINE))
 
+    async def run(self, task: task_pb2.Task, request_id: str) -> AsyncGenerator[task_service_pb2.RunTaskResponse, None]:
+        """See Api.run."""
+        request = task_service_pb2.RunTaskRequest(task=task, request_id=request_id)
+        async with aclosing(_stream(self._tasks().RunTask(request, timeout=_STREAM_DEADLINE))) as messages:
+            async for message in messages:
+                yield message
+
     async def watch(self, name: str, token: str) -> AsyncGenerator[task_service_pb2.WatchTaskResponse, None]:
         """See Api.watch."""
         request = task_service_pb2.WatchTaskRequest(name=name, resume_token=token)
-        # A frozen server says nothing at all: a stream that is not renewed would wait for it for ever.
-        call = self._tasks().WatchTask(request, timeout=_STREAM_DEADLINE)
-        try:
-            async for message in call:
+        async with aclosing(_stream(self._tasks().WatchTask(request, timeout=_STREAM_DEADLINE))) as messages:
+            async for message in messages:
                 yield message
-        except grpc.aio.AioRpcError as error:
-            raise _failed(error) from error
-        finally:
-            call.cancel()
 
     async def read(self, artifact: str) -> tuple[int, str]:
         """See Api.read."""
@@ -99,6 +102,16 @@ class GrpcApi:
             raise _failed(error) from error
         task: task_pb2.Task = answer.task
         return task
+
+
+async def _stream(call: Any) -> AsyncGenerator[Any, None]:
+    try:
+        async for message in call:
+            yield message
+    except grpc.aio.AioRpcError as error:
+        raise _failed(error) from error
+    finally:
+        call.cancel()
 
 
 def _failed(error: grpc.aio.AioRpcError) -> CallFailedError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ _TASKS_PER_SECOND = 2.0
 _MEAN_PAUSE = 1.0
 _SETTLE_SECONDS = 120.0
 _DEFECT = "Traceback (most recent call last)"
+_TRACE_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +85,25 @@ async def _log(mesh: ChaosMesh, began: float) -> list[Logged | Made]:
 
 
 def _defects(directory: Path, now: float) -> list[Defect]:
-    """What our processes logged that nobody expected."""
-    found = []
+    """What our processes logged that nobody expected: each kind of error once for each process."""
+    found = dict[tuple[str, str], Defect]()
     for path in sorted((directory / "logs").glob("*.log")):
         if path.stem.startswith(("api", "agent", "scheduler")):
-            _, trace, rest = path.read_text(errors="replace").partition(_DEFECT)
-            if trace:
-                found.append(Defect(now, path.stem, rest[:1500]))
-    return found
+            for line in path.read_text(errors="replace").splitlines():
+                if _DEFECT in line:
+                    what = _read_line(line)
+                    found.setdefault((path.stem, what.rpartition("\n")[2]), Defect(now, path.stem, what))
+    return list(found.values())
+
+
+def _read_line(line: str) -> str:
+    """The message and the traceback in a line of a process's log, the middle of long ones left out."""
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return line
+    trace = str(fields.get("exception", "")).splitlines()
+    return "\n".join([str(fields.get("message", "")), *trace[-_TRACE_LINES:]])
 
 
 def _maker(seed: float) -> Callable[[str], task_pb2.Task]:

@@ -56,6 +56,7 @@ class Edges:
         self._comfyuis = comfyuis
         self._rough = rough
         self._rng = rng
+        self._open: set[int] = set()
         self.buses: dict[str, SimulatedBus] = {}
         self.endpoints: list[Endpoint] = []
 
@@ -70,8 +71,8 @@ class Edges:
     def _replacements(self) -> Iterator[tuple[Any, str, Any]]:
         yield JetStreamBus, "open", self._open_bus
         yield api_main, "serving", self._serving
-        yield ComfyHttp, "__aenter__", _enter
-        yield ComfyHttp, "__aexit__", _leave
+        yield ComfyHttp, "__aenter__", self._enter_method()
+        yield ComfyHttp, "__aexit__", self._leave_method()
         yield ComfyHttp, "_call", self._http_method()
         yield ComfyHttp, "view", self._view_method()
         yield socket, "connect", self._connect
@@ -111,11 +112,29 @@ class Edges:
         if comfyui.deaths != lives_of_it:
             raise ComfyUnreachable(doing, REASON_BROKEN, "it died in the simulation")
 
+    def _enter_method(self) -> Callable[..., Any]:
+        async def enter(http: ComfyHttp) -> ComfyHttp:
+            self._open.add(id(http))
+            return http
+
+        return enter
+
+    def _leave_method(self) -> Callable[..., Any]:
+        async def leave(http: ComfyHttp, *_: object) -> None:
+            self._open.discard(id(http))
+
+        return leave
+
+    def _check_open(self, http: ComfyHttp) -> None:
+        if id(http) not in self._open:
+            raise RuntimeError("ComfyHttp is used outside of its context")
+
     def _http_method(self) -> Callable[..., Any]:
         async def call(
             http: ComfyHttp, method: str, path: str, timeout: float, body: Mapping[str, Any] | None = None
         ) -> Answer:
             del timeout
+            self._check_open(http)
             comfyui, doing = self._comfyui(http.base_url), f"{method} {path}"
             await self._reach(comfyui, doing)
             deaths = comfyui.deaths
@@ -127,6 +146,7 @@ class Edges:
 
     def _view_method(self) -> Callable[..., Any]:
         async def view(http: ComfyHttp, file: OutputFile) -> AsyncIterator[bytes]:
+            self._check_open(http)
             comfyui = self._comfyui(http.base_url)
             await self._reach(comfyui, "GET /view")
             deaths = comfyui.deaths
@@ -202,11 +222,3 @@ def _by_number() -> Callable[[Any], int]:
         return number
 
     return by_number
-
-
-async def _enter(http: ComfyHttp) -> ComfyHttp:
-    return http
-
-
-async def _leave(http: ComfyHttp, *_: object) -> None:
-    return

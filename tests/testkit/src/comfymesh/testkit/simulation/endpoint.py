@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from comfymesh.api import errors
@@ -99,12 +100,25 @@ class SimulatedApi:
         """See Api.cancel."""
         return await self._task("CancelTask", task_service_pb2.CancelTaskRequest(name=f"tasks/{_id(name)}"))
 
+    async def run(self, task: task_pb2.Task, request_id: str) -> AsyncGenerator[task_service_pb2.RunTaskResponse, None]:
+        """See Api.run."""
+        async with aclosing(
+            self._stream("RunTask", task_service_pb2.RunTaskRequest(task=task, request_id=request_id))
+        ) as told:
+            async for message in told:
+                yield message
+
     async def watch(self, name: str, token: str) -> AsyncGenerator[task_service_pb2.WatchTaskResponse, None]:
         """See Api.watch."""
         request = task_service_pb2.WatchTaskRequest(name=f"tasks/{_id(name)}", resume_token=token)
+        async with aclosing(self._stream("WatchTask", request)) as told:
+            async for message in told:
+                yield message
+
+    async def _stream(self, method: str, request: Any) -> AsyncGenerator[Any, None]:
         endpoint = await self._reach()
         told: asyncio.Queue[Any] = asyncio.Queue()
-        stream = endpoint.services.tasks.WatchTask(request, SimulatedContext())  # type: ignore[arg-type]  # all it needs
+        stream = getattr(endpoint.services.tasks, method)(request, SimulatedContext())
         pump = endpoint.begin(_pump(stream, told))
         try:
             while (message := await told.get()) is not None:
