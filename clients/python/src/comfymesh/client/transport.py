@@ -9,7 +9,7 @@ from grpc import StatusCode, aio
 
 from comfymesh.client.errors import Unavailable
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
-from comfymesh.v1 import asset_service_pb2_grpc, fleet_service_pb2_grpc, task_service_pb2_grpc
+from comfymesh.v1 import asset_service_pb2_grpc, fleet_service_pb2_grpc, group_service_pb2_grpc, task_service_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.v1 import asset_service_pb2 as assets_pb
     from comfymesh.v1 import fleet_service_pb2 as fleet_pb
+    from comfymesh.v1 import group_service_pb2 as groups_pb
     from comfymesh.v1 import task_service_pb2 as tasks_pb
 
 Q = TypeVar("Q")
@@ -60,6 +61,12 @@ class Transport:
         """TaskService.CreateTask."""
         return await self._unary(self._tasks.CreateTask(request, timeout=timeout))
 
+    async def batch_create_tasks(
+        self, request: tasks_pb.BatchCreateTasksRequest, timeout: float
+    ) -> tasks_pb.BatchCreateTasksResponse:
+        """TaskService.BatchCreateTasks."""
+        return await self._unary(self._tasks.BatchCreateTasks(request, timeout=timeout))
+
     async def get_task(self, request: tasks_pb.GetTaskRequest, timeout: float) -> tasks_pb.GetTaskResponse:
         """TaskService.GetTask."""
         return await self._unary(self._tasks.GetTask(request, timeout=timeout))
@@ -72,6 +79,16 @@ class Transport:
         """TaskService.CancelTask."""
         return await self._unary(self._tasks.CancelTask(request, timeout=timeout))
 
+    async def get_group(self, request: groups_pb.GetGroupRequest, timeout: float) -> groups_pb.GetGroupResponse:
+        """GroupService.GetGroup."""
+        return await self._unary(self._groups.GetGroup(request, timeout=timeout))
+
+    async def cancel_group(
+        self, request: groups_pb.CancelGroupRequest, timeout: float
+    ) -> groups_pb.CancelGroupResponse:
+        """GroupService.CancelGroup."""
+        return await self._unary(self._groups.CancelGroup(request, timeout=timeout))
+
     async def list_nodes(self, request: fleet_pb.ListNodesRequest, timeout: float) -> fleet_pb.ListNodesResponse:
         """FleetService.ListNodes."""
         return await self._unary(self._fleet.ListNodes(request, timeout=timeout))
@@ -83,6 +100,14 @@ class Transport:
     def watch_task(self, request: tasks_pb.WatchTaskRequest) -> AsyncGenerator[tasks_pb.WatchTaskResponse]:
         """TaskService.WatchTask."""
         return self._stream(self._tasks.WatchTask(request))
+
+    def watch_tasks(self, request: tasks_pb.WatchTasksRequest) -> AsyncGenerator[tasks_pb.WatchTasksResponse]:
+        """TaskService.WatchTasks."""
+        return self._stream(self._tasks.WatchTasks(request))
+
+    def watch_group(self, request: groups_pb.WatchGroupRequest) -> AsyncGenerator[groups_pb.WatchGroupResponse]:
+        """GroupService.WatchGroup."""
+        return self._stream(self._groups.WatchGroup(request))
 
     def read_artifact(self, request: assets_pb.ReadArtifactRequest) -> AsyncGenerator[assets_pb.ReadArtifactResponse]:
         """AssetService.ReadArtifact."""
@@ -120,6 +145,10 @@ class Transport:
     @property
     def _tasks(self) -> task_service_pb2_grpc.TaskServiceStub:
         return task_service_pb2_grpc.TaskServiceStub(self._channel)
+
+    @property
+    def _groups(self) -> group_service_pb2_grpc.GroupServiceStub:
+        return group_service_pb2_grpc.GroupServiceStub(self._channel)
 
     @property
     def _assets(self) -> asset_service_pb2_grpc.AssetServiceStub:
