@@ -10,7 +10,7 @@ from grpc import StatusCode, aio
 
 from comfymesh.client.errors import Unavailable
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
-from comfymesh.v1 import asset_service_pb2_grpc, fleet_service_pb2_grpc, task_service_pb2_grpc
+from comfymesh.v1 import asset_service_pb2_grpc, fleet_service_pb2_grpc, group_service_pb2_grpc, task_service_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.v1 import asset_service_pb2 as assets_pb
     from comfymesh.v1 import fleet_service_pb2 as fleet_pb
+    from comfymesh.v1 import group_service_pb2 as groups_pb
     from comfymesh.v1 import task_service_pb2 as tasks_pb
 
 Q = TypeVar("Q")
@@ -46,6 +47,7 @@ class _Opened:
     tasks: task_service_pb2_grpc.TaskServiceStub
     assets: asset_service_pb2_grpc.AssetServiceStub
     fleet: fleet_service_pb2_grpc.FleetServiceStub
+    groups: group_service_pb2_grpc.GroupServiceStub
 
 
 class Transport:
@@ -69,6 +71,12 @@ class Transport:
         """TaskService.CreateTask."""
         return await self._unary(self._open.tasks.CreateTask(request, timeout=timeout))
 
+    async def batch_create_tasks(
+        self, request: tasks_pb.BatchCreateTasksRequest, timeout: float
+    ) -> tasks_pb.BatchCreateTasksResponse:
+        """TaskService.BatchCreateTasks."""
+        return await self._unary(self._open.tasks.BatchCreateTasks(request, timeout=timeout))
+
     async def get_task(self, request: tasks_pb.GetTaskRequest, timeout: float) -> tasks_pb.GetTaskResponse:
         """TaskService.GetTask."""
         return await self._unary(self._open.tasks.GetTask(request, timeout=timeout))
@@ -81,6 +89,16 @@ class Transport:
         """TaskService.CancelTask."""
         return await self._unary(self._open.tasks.CancelTask(request, timeout=timeout))
 
+    async def get_group(self, request: groups_pb.GetGroupRequest, timeout: float) -> groups_pb.GetGroupResponse:
+        """GroupService.GetGroup."""
+        return await self._unary(self._open.groups.GetGroup(request, timeout=timeout))
+
+    async def cancel_group(
+        self, request: groups_pb.CancelGroupRequest, timeout: float
+    ) -> groups_pb.CancelGroupResponse:
+        """GroupService.CancelGroup."""
+        return await self._unary(self._open.groups.CancelGroup(request, timeout=timeout))
+
     async def list_nodes(self, request: fleet_pb.ListNodesRequest, timeout: float) -> fleet_pb.ListNodesResponse:
         """FleetService.ListNodes."""
         return await self._unary(self._open.fleet.ListNodes(request, timeout=timeout))
@@ -92,6 +110,14 @@ class Transport:
     def watch_task(self, request: tasks_pb.WatchTaskRequest) -> AsyncGenerator[tasks_pb.WatchTaskResponse]:
         """TaskService.WatchTask."""
         return self._stream(self._open.tasks.WatchTask(request))
+
+    def watch_tasks(self, request: tasks_pb.WatchTasksRequest) -> AsyncGenerator[tasks_pb.WatchTasksResponse]:
+        """TaskService.WatchTasks."""
+        return self._stream(self._open.tasks.WatchTasks(request))
+
+    def watch_group(self, request: groups_pb.WatchGroupRequest) -> AsyncGenerator[groups_pb.WatchGroupResponse]:
+        """GroupService.WatchGroup."""
+        return self._stream(self._open.groups.WatchGroup(request))
 
     def read_artifact(self, request: assets_pb.ReadArtifactRequest) -> AsyncGenerator[assets_pb.ReadArtifactResponse]:
         """AssetService.ReadArtifact."""
@@ -129,6 +155,7 @@ class Transport:
                 task_service_pb2_grpc.TaskServiceStub(channel),
                 asset_service_pb2_grpc.AssetServiceStub(channel),
                 fleet_service_pb2_grpc.FleetServiceStub(channel),
+                group_service_pb2_grpc.GroupServiceStub(channel),
             )
         return self._opened
 

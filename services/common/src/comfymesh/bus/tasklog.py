@@ -124,6 +124,10 @@ class TaskLog:
         """Every record of the task with a sequence above `after`, oldest first."""
         return [_stored(m) for m in await self._bus.after(TASKS, subjects.task(key), after, HISTORY)]
 
+    async def since(self, tenant: str, after: int, limit: int) -> list[Stored]:
+        """Up to `limit` records of any task of a tenant with a sequence above `after`, in order."""
+        return [_stored(m) for m in await self._bus.after(TASKS, subjects.tasks_of(tenant), after, limit)]
+
     async def spec(self, record: TaskRecord) -> spec_pb2.Spec:
         """The task's graph.
 
