@@ -23,12 +23,21 @@ Serve = Callable[[asyncio.Event], Awaitable[None]]
 
 
 class Life:
-    """One life of a process."""
+    """One life of a process.
+
+    Attributes:
+        name: The process's.
+        alive: Whether it can still do anything.
+        stop: Set when it is asked to end.
+        ended: Set when nothing of it is left.
+        context: What everything in it runs in.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.alive = True
         self.stop = asyncio.Event()
+        self.ended = asyncio.Event()
         self.context: Context = copy_context()
         self.context.run(_CURRENT.set, self)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -59,7 +68,7 @@ class Life:
                 return
             for task in list(self._tasks):
                 task.cancel()
-            await asyncio.sleep(_ROUND_SECONDS)
+            await asyncio.wait(list(self._tasks), timeout=_ROUND_SECONDS)
         raise AssertionError(f"{self.name} does not end: {self._tasks}")
 
 
@@ -106,6 +115,7 @@ class Process:
                 self._failed(self.name, error)
             await life.kill()
             self.life = None
+            life.ended.set()
             await asyncio.sleep(self._wait)
 
     async def kill(self, away: float) -> None:
@@ -128,10 +138,10 @@ class Process:
             if not self._away:
                 self._back.set()
 
-    async def _asked(self, life: Life) -> None:
+    @staticmethod
+    async def _asked(life: Life) -> None:
         life.stop.set()
-        while self.life is life:  # noqa: ASYNC110  # time is virtual: looking again costs nothing
-            await asyncio.sleep(_ROUND_SECONDS)
+        await life.ended.wait()
 
 
 async def _run(serve: Serve, stop: asyncio.Event) -> None:
