@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from comfymesh.bus import subjects
-from comfymesh.bus.port import CaughtUp, Entry
+from comfymesh.bus import records, subjects
+from comfymesh.bus.port import CaughtUp, Entry, Message
 from comfymesh.bus.tasklog import Dropped, Stored, TaskLog, UnreadableRecordError
 from comfymesh.tasks import codec
 from comfymesh.testkit.memory_bus import MemoryBus
@@ -100,9 +100,6 @@ async def test_events_take_what_only_a_later_version_understands(bus: MemoryBus,
 
 
 async def test_a_subject_that_names_no_task_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
-    from comfymesh.bus import records
-    from comfymesh.bus.port import Message
-
     assert records.try_to_read(Message("task.too.many.tokens", b"", 7)) is None
     assert [vars(record)["sequence"] for record in caplog.records] == [7]
 
