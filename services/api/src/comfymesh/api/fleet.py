@@ -38,17 +38,23 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
+    """A report, when it was stored by our own monotonic clock, and when by the server's, in seconds since the epoch."""
+
     report: node_report_pb2.NodeReport
+    at: float
     time: float
 
 
 class FleetView:
     """Follows the reports.
 
+    No clock is compared with another's: a report is as old as the server says when it hands it out, and grows older by
+    our own clock from then on.
+
     Args:
         bus: Where reports come from.
         store: Where catalogs are.
-        clock: Answers seconds since the epoch.
+        clock: Answers seconds of a monotonic clock.
     """
 
     def __init__(self, bus: Bus, store: BlobStore, clock: Callable[[], float]) -> None:
@@ -68,7 +74,7 @@ class FleetView:
     def nodes(self) -> list[node_pb2.Node]:
         """Every node seen within the last hour, by name."""
         now = self._clock()
-        self._nodes = {name: seen for name, seen in self._nodes.items() if now - seen.time < _FORGET_AFTER}
+        self._nodes = {name: seen for name, seen in self._nodes.items() if now - seen.at < _FORGET_AFTER}
         return [_node(self._nodes[name], now) for name in sorted(self._nodes)]
 
     def node(self, name: str) -> node_pb2.Node | None:
@@ -98,7 +104,7 @@ class FleetView:
             return
         if item.subject != subjects.report(node):
             return
-        self._nodes[report.node.name] = _Seen(report, item.time)
+        self._nodes[report.node.name] = _Seen(report, self._clock() - item.age, item.time)
         for offer in report.offers:
             digest = offer.catalog.sha256
             if digest and digest not in self._catalogs and digest not in self._reading:
@@ -120,7 +126,7 @@ class FleetView:
 def _node(seen: _Seen, now: float) -> node_pb2.Node:
     node = node_pb2.Node()
     node.CopyFrom(seen.report.node)
-    lost = now - seen.time >= streams.REPORT_TTL.total_seconds()
+    lost = now - seen.at >= streams.REPORT_TTL.total_seconds()
     node.state = node_pb2.Node.STATE_UNREACHABLE if lost else node_pb2.Node.STATE_ACTIVE
     node.last_report_time.CopyFrom(timestamp(seen.time))
     return node

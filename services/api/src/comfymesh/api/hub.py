@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.watch import Mailbox
 from comfymesh.bus.port import CaughtUp
-from comfymesh.bus.tasklog import Stored
+from comfymesh.bus.tasklog import Dropped, Stored
 from comfymesh.tasks.record import Key
 
 
@@ -19,13 +19,16 @@ class Hub:
     def __init__(self, model: ReadModel) -> None:
         self._model = model
         self._mailboxes: dict[Key, set[Mailbox]] = {}
+        self._draining = False
         self.ready = asyncio.Event()
 
-    async def follow(self, changes: AsyncIterator[Stored | CaughtUp]) -> None:
+    async def follow(self, changes: AsyncIterator[Stored | Dropped | CaughtUp]) -> None:
         """Take in changes for ever; `ready` is set once everything that was stored before has been taken in."""
         async for item in changes:
             if isinstance(item, CaughtUp):
                 self.ready.set()
+            elif isinstance(item, Dropped):
+                self._model.drop(item.key)
             else:
                 self._model.put(item)
                 for mailbox in self._mailboxes.get(item.key, ()):
@@ -33,8 +36,10 @@ class Hub:
 
     @contextmanager
     def mailbox(self, key: Key) -> Iterator[Mailbox]:
-        """A mailbox that receives every change of a task from now on."""
+        """A mailbox that receives every change of a task from now on; a closed one once the hub drains."""
         mailbox = Mailbox()
+        if self._draining:
+            mailbox.close()
         boxes = self._mailboxes.setdefault(key, set())
         boxes.add(mailbox)
         try:
@@ -45,7 +50,8 @@ class Hub:
                 self._mailboxes.pop(key, None)
 
     def drain(self) -> None:
-        """Tell every watcher to go elsewhere."""
+        """Tell every watcher to go elsewhere, those who come later too."""
+        self._draining = True
         for boxes in self._mailboxes.values():
             for mailbox in boxes:
                 mailbox.close()

@@ -100,6 +100,10 @@ class ReadModel:
         place = Place(rows[size - 1][4], rows[size - 1][1]) if len(rows) > size else None
         return found, place
 
+    def drop(self, key: Key) -> None:
+        """Forget a task that has left the log."""
+        self._database.execute("DELETE FROM tasks WHERE tenant = ? AND task_id = ?", (key.tenant, key.task_id))
+
 
 def _conditions(query: Query, after: Place | None) -> tuple[list[str], list[object]]:
     conditions, values = ["tenant = ?"], list[object]([query.tenant])

@@ -83,12 +83,12 @@ def try_to_read(message: Message, level: int = logging.ERROR) -> Stored | Droppe
         return None
 
 
-def is_whole(stored: Stored) -> bool:
-    """Whether the record can be had as a value; where not, that is reported."""
+def is_whole(stored: Stored, level: int = logging.ERROR) -> bool:
+    """Whether the record can be had as a value; where not, that is reported at `level`."""
     try:
         _check_value(stored)
     except UnreadableRecordError as error:
-        _report(error, logging.ERROR)
+        _report(error, level)
         return False
     return True
 

@@ -122,39 +122,42 @@ class TaskLog:
         return [item for message in messages if isinstance(item := records.try_to_read(message, logging.DEBUG), Stored)]
 
     async def drop(self, stored: Stored) -> None:
-        """Remove a task for good: its records and its graph. Its artifacts are not touched.
+        """Remove a task for good: its records and its graphs. Its artifacts are not touched.
 
-        The first step is an append that says so, guarded like any change, so nobody else can have changed the task and
-        everybody who follows the log hears of it. What comes later on the same subjects is left alone.
-
-        Raises:
-            StaleRecordError: it was changed, dropped or created anew meanwhile.
-            BusUnavailableError: not confirmed. `finish_drop`, or calling again, completes what was begun.
-        """
-        try:
-            (mark,) = await self._bus.append([Entry(subjects.task(stored.key), records.GONE, stored.sequence)])
-        except SequenceConflictError:
-            raise StaleRecordError(stored.key, await self.get(stored.key)) from None
-        await self.finish_drop(Dropped(stored.key, mark))
-
-    async def finish_drop(self, dropped: Dropped) -> None:
-        """Remove what is left of a task that was dropped. The mark goes last: until then, it can be found again.
+        The first step is an append that marks the task as gone. It is guarded like any change, so nobody else can have
+        changed the task, and everybody who follows the log hears of it. What comes later on the same subjects is left
+        alone. The mark goes last, together with the records: until then, calling again completes what was begun.
 
         Raises:
+            StaleRecordError: it was changed or created anew meanwhile, or is gone.
             BusUnavailableError: not confirmed. Calling again is safe.
         """
-        await self._bus.purge(TASKS, subjects.specs(dropped.key), dropped.sequence)
-        await self._bus.purge(TASKS, subjects.task(dropped.key), dropped.sequence)
+        mark = await self._mark_as_gone(stored)
+        await self._bus.purge(TASKS, subjects.specs(stored.key), mark)
+        await self._bus.purge(TASKS, subjects.task(stored.key), mark)
 
-    async def page(self, after: int, limit: int) -> tuple[list[Stored | Dropped], int]:
-        """Records of all tasks with a sequence above `after`, in order, and where to go on; nothing follows at the end.
+    async def _mark_as_gone(self, stored: Stored) -> int:
+        """Append the mark, or find the one that an earlier try left behind; answers its sequence."""
+        subject = subjects.task(stored.key)
+        try:
+            (mark,) = await self._bus.append([Entry(subject, records.GONE, stored.sequence)])
+        except SequenceConflictError:
+            last = await self._bus.last(TASKS, subject)
+            if last is None or last.data != records.GONE:
+                raise StaleRecordError(stored.key, records.read(last) if last else None) from None
+            return last.sequence
+        return mark
+
+    async def page(self, after: int, limit: int) -> tuple[list[Stored], int]:
+        """Some records of all tasks with a sequence above `after`, in order, and where to go on: `after` at the end.
 
         Unlike `changes` it also answers records that are not the last of their task. Those that can't be read are
         passed over without a word.
         """
         messages = await self._bus.after(TASKS, subjects.ALL_TASKS, after, limit)
-        read = (records.try_to_read(message, logging.DEBUG) for message in messages)
-        return [item for item in read if item is not None], messages[-1].sequence if messages else after
+        read = [records.try_to_read(message, logging.DEBUG) for message in messages]
+        found = [item for item in read if isinstance(item, Stored) and records.is_whole(item, logging.DEBUG)]
+        return found, messages[-1].sequence if messages else after
 
     async def spec(self, record: TaskRecord) -> spec_pb2.Spec:
         """The task's graph.
