@@ -17,7 +17,7 @@ from comfymesh.tasks.retention import Retention
 logger = logging.getLogger(__name__)
 
 _PAGE = 256
-_AT_ONCE = 16
+_AT_ONCE = 64
 
 
 class Janitor:
