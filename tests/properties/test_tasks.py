@@ -72,6 +72,20 @@ class Log(RuleBasedStateMachine):
             assert (record.end_time is not None) == record.is_final
 
     @invariant()
+    def what_waits_can_be_assigned_and_before_long(self) -> None:
+        last = self.history[-1]
+        if last.state is State.QUEUED:
+            assert machine.apply(last, tasks.assigned(), self.now).attempt == last.attempt + 1
+            assert last.not_before <= self.now + 1.25 * MAX_BACK_OFF.total_seconds() + 1e-3
+
+    @invariant()
+    def it_is_not_handed_back_for_ever(self) -> None:
+        releases = 0
+        for record in self.history:
+            releases = 0 if record.state in {State.RUNNING, State.SUCCEEDED} else record.releases
+        assert self.history[-1].releases == releases <= retry.MAX_RELEASES
+
+    @invariant()
     def failures_are_bounded(self) -> None:
         last = self.history[-1]
         numbers = [failure.attempt for failure in last.failures]

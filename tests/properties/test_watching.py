@@ -80,6 +80,22 @@ def test_progress_never_goes_back_within_an_attempt_and_is_only_told_of_the_atte
                 fraction = item.fraction
 
 
+@given(st.lists(st.booleans(), max_size=12))
+def test_what_is_held_back_for_a_moment_is_told_later_and_states_never_wait(early: list[bool]) -> None:
+    mailbox, coming = Mailbox(), list(HISTORY)
+    for states_only in early:
+        if coming:
+            mailbox.offer(coming.pop(0))
+        attempt, state = mailbox.task.attempt, mailbox.task.state
+        mailbox.offer_progress(task_pb2.TaskProgress(attempt=attempt, fraction=0.5))
+        told = mailbox.take(states_only=states_only)
+        assert all(isinstance(item, Stored) for item in told) or not states_only
+        assert mailbox.position == HISTORY[len(HISTORY) - len(coming) - 1].sequence
+        assert not mailbox.keeps or states_only
+        if states_only and mailbox.task.state == state == task_pb2.Task.STATE_RUNNING:
+            assert mailbox.keeps
+
+
 @given(st.integers(0, 10_000))
 def test_a_watcher_who_does_not_read_costs_no_more_than_the_changes_of_one_task(count: int) -> None:
     mailbox = Mailbox()

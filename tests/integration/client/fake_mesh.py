@@ -121,6 +121,7 @@ class FakeMesh:
         cut_code: With which code it breaks.
         filenames: Names of the artifacts that every task makes.
         lose_chunks: Leave artifact chunks out of RunTask.
+        together: Send them with the final state.
         damage: Spoil the artifacts' bytes.
         unavailable: How many further unary calls are refused with UNAVAILABLE.
         ends_early: How many further streams end with OK before the final state.
@@ -133,6 +134,7 @@ class FakeMesh:
     cut_code: str = "UNAVAILABLE"
     filenames: tuple[str, ...] = ("ComfyUI_00001_.png",)
     lose_chunks: bool = False
+    together: bool = False
     damage: bool = False
     unavailable: int = 0
     ends_early: int = 0
@@ -311,7 +313,9 @@ class Tasks(task_service_pb2_grpc.TaskServiceServicer):
         await self.check_graph(request, context)
         name = self.mesh.create(request).name
         stream = Stream(self.mesh, context)
-        await self.play(name, 0, task_service_pb2.RunTaskResponse, request.include_previews, stream)
+        await self.play(name, 0, self.answer, request.include_previews, stream)
+        if self.mesh.together:
+            return
         if request.include_artifacts and not self.mesh.lose_chunks:
             for artifact in self.mesh.tasks[name].artifacts:
                 data = self.mesh.bytes_of(artifact.name)
@@ -320,6 +324,13 @@ class Tasks(task_service_pb2_grpc.TaskServiceServicer):
                         artifact=artifact.name, offset_bytes=at, data=data[at : at + (1 << 20)]
                     )
                     await stream.send(task_service_pb2.RunTaskResponse(artifact_chunk=chunk))
+
+    def answer(self, **fields: Any) -> Any:
+        """A message of RunTask; a final one brings the artifacts where they are to come together."""
+        message = task_service_pb2.RunTaskResponse(**fields)
+        for artifact in message.task.artifacts if self.mesh.together else ():
+            message.artifact_chunks.add(artifact=artifact.name, data=self.mesh.bytes_of(artifact.name))
+        return message
 
     async def WatchTask(self, request: Any, context: Any) -> None:
         await self.check("WatchTask", request, context)

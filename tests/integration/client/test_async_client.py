@@ -164,6 +164,13 @@ async def test_a_stream_that_falls_silent_is_resumed(
     assert len(mesh.called("WatchTask")) == 2
 
 
+async def test_artifacts_that_come_with_the_final_state_are_not_read_again(client: AsyncClient, mesh: FakeMesh) -> None:
+    mesh.together = True
+    result = await client.run(GRAPH)
+    assert result.artifacts[0].data == mesh.bytes_of(result.artifacts[0].name)
+    assert not mesh.called("ReadArtifact")
+
+
 async def test_lost_chunks_are_read_again(client: AsyncClient, mesh: FakeMesh) -> None:
     mesh.lose_chunks = True
     result = await client.run(GRAPH)

@@ -14,13 +14,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
 from comfymesh.testkit import graphs
-from comfymesh.testkit.meshes import LocalMesh, State, states_of, task_of
+from comfymesh.testkit.meshes import LocalMesh, State, is_course, states_of, task_of
 from comfymesh.testkit.refusals import refused
 from comfymesh.v1 import asset_service_pb2, error_reason_pb2, task_pb2, task_service_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-EVERY_STATE = ["QUEUED", "ASSIGNED", "RUNNING", "SUCCEEDED"]
 HIGHEST_SEED = 2**64 - 1
 ABOVE_DOUBLES = 2**53 + 1
 
@@ -56,8 +55,7 @@ async def upload(mesh: LocalMesh, data: bytes, **header: str) -> Any:
 def chunks_of(messages: list[task_service_pb2.RunTaskResponse]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for message in messages:
-        if message.HasField("artifact_chunk"):
-            chunk = message.artifact_chunk
+        for chunk in [message.artifact_chunk] if message.HasField("artifact_chunk") else message.artifact_chunks:
             assert chunk.offset_bytes == len(found.setdefault(chunk.artifact, b""))
             found[chunk.artifact] += chunk.data
     return found
@@ -72,7 +70,7 @@ def prompt_of(picture: bytes) -> dict[str, Any]:
 
 async def test_a_run_tells_every_state_once_and_in_order_and_brings_its_pictures(mesh: LocalMesh) -> None:
     messages = await run(mesh, graphs.text_to_image(), include_artifacts=True)
-    assert states_of(messages) == EVERY_STATE
+    assert is_course(states_of(messages))
     assert all(message.resume_token for message in messages)
     final = [message.task for message in messages if message.HasField("task")][-1]
     (artifact,) = final.artifacts
@@ -95,11 +93,26 @@ async def test_the_final_record_says_where_and_when_it_ran(mesh: LocalMesh) -> N
     assert not task.HasField("error")
 
 
-async def test_nothing_but_the_artifacts_follows_the_final_state(mesh: LocalMesh) -> None:
-    messages = await run(mesh, graphs.steps(), include_artifacts=True, include_previews=True)
+async def test_small_artifacts_come_with_the_final_state_and_nothing_follows_it(mesh: LocalMesh) -> None:
+    messages = await run(mesh, graphs.every_kind(), include_artifacts=True, include_previews=True)
+    artifacts = messages[-1].task.artifacts
+    assert len(artifacts) >= 5
+    assert [chunk.artifact for chunk in messages[-1].artifact_chunks] == [artifact.name for artifact in artifacts]
+    for artifact, data in zip(artifacts, chunks_of(messages).values(), strict=True):
+        assert hashlib.sha256(data).hexdigest() == artifact.sha256
+
+
+async def test_large_artifacts_follow_the_final_state_in_pieces_and_nothing_else_does(mesh: LocalMesh) -> None:
+    graph = graphs.text_to_image()
+    graph["4"]["inputs"] |= {"width": 1536, "height": 1536}
+    messages = await run(mesh, graph, include_artifacts=True)
     kinds = [message.WhichOneof("event") for message in messages]
     last_state = max(index for index, kind in enumerate(kinds) if kind == "task")
+    assert len(kinds[last_state + 1 :]) > 1
     assert set(kinds[last_state + 1 :]) == {"artifact_chunk"}
+    (data,) = chunks_of(messages).values()
+    assert len(data) > 1024 * 1024
+    assert hashlib.sha256(data).hexdigest() == messages[last_state].task.artifacts[0].sha256
 
 
 async def test_progress_never_goes_back_and_tells_steps_and_graph_nodes(mesh: LocalMesh) -> None:

@@ -10,6 +10,7 @@ from comfymesh.agent.comfyui.errors import GraphRefused
 from comfymesh.agent.comfyui.outcome import Lost, Succeeded
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.own_outputs import with_own_prefix
+from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.tasks.events import AttemptFailed, Event, Released
 from comfymesh.tasks.failures import FailureClass
 
@@ -31,26 +32,21 @@ def test_a_loss_before_the_beginning_counts_against_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("started", "giving_back", "timed_out", "expected"),
+    ("stop", "expected"),
     [
-        (True, "", 3.0, FailureClass.TIMEOUT),
-        (True, "", None, FailureClass.INTERNAL),
-        (True, "stopping", None, FailureClass.PREEMPTED),
-        (True, "stopping", 3.0, FailureClass.PREEMPTED),
+        (TimedOut(3.0), FailureClass.TIMEOUT),
+        (GivenBack("stopping"), FailureClass.PREEMPTED),
+        (None, FailureClass.INTERNAL),
     ],
 )
-def test_an_interrupt_means_what_it_was_for(
-    started: bool,  # noqa: FBT001
-    giving_back: str,
-    timed_out: float | None,
-    expected: FailureClass,
-) -> None:
-    event = verdict.of_interrupt(started=started, giving_back=giving_back, timed_out=timed_out)
-    assert kind(event) is expected
+def test_an_interrupt_means_what_it_was_for(stop: Stop | None, expected: FailureClass) -> None:
+    event = verdict.of_interrupt(stop, started=True)
+    assert isinstance(event, AttemptFailed)
+    assert event.error.failure is expected
 
 
 def test_what_is_given_back_before_it_began_is_released() -> None:
-    event = verdict.of_interrupt(started=False, giving_back="stopping", timed_out=None)
+    event = verdict.of_interrupt(GivenBack("stopping"), started=False)
     assert event == Released("handed back: stopping")
 
 

@@ -55,3 +55,12 @@ def test_without_a_hash_the_size_decides() -> None:
     buffer = ChunkBuffer()
     buffer.add(chunk(0, b"abc"))
     assert buffer.take(Artifact(name=NAME, filename="a", size_bytes=3)) is not None
+
+
+def test_chunks_come_alone_or_beside_a_state() -> None:
+    buffer = ChunkBuffer()
+    buffer.take_from(task_service_pb2.RunTaskResponse(artifact_chunk=chunk(0, b"the ")))
+    buffer.take_from(task_service_pb2.RunTaskResponse(artifact_chunks=[chunk(4, b"bytes")]))
+    taken = buffer.take(artifact(b"the bytes"))
+    assert taken is not None
+    assert taken.data == b"the bytes"

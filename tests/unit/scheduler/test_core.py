@@ -8,11 +8,11 @@ import pytest
 
 from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain.core import Core
-from comfymesh.scheduler.domain.decisions import Change, Decision, ReadCatalog, SendWork, StopWork
-from comfymesh.scheduler.domain.events import CatalogRead, LogRead, NodeReported, TaskChanged, Tick
-from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Report
+from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
+from comfymesh.scheduler.domain.events import CatalogRead, Leading, LogRead, NodeReported, TaskChanged, Tick
+from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report
 from comfymesh.tasks import events
-from comfymesh.tasks.events import Assigned, CancelRequested, Released, Started, Succeeded
+from comfymesh.tasks.events import CancelRequested, Released, Started, Succeeded
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Key, ModelFile, Requirements, State, TaskRecord
 from comfymesh.testkit.clock import ManualClock
@@ -33,8 +33,8 @@ class Play:
         if log_read:
             self.core.handle(LogRead(), self.clock())
 
-    def task(self, record: TaskRecord, sequence: int, settles: int = 0) -> list[Decision]:
-        return self.core.handle(TaskChanged(record, sequence, settles), self.clock())
+    def task(self, record: TaskRecord, sequence: int) -> list[Decision]:
+        return self.core.handle(TaskChanged(record, sequence), self.clock())
 
     def report(self, node: str = "a", *, boot: str = "1", slots: int = 2, **changes: object) -> list[Decision]:
         instance = Instance("x", InstanceState.READY, slots, "c")
@@ -46,51 +46,96 @@ class Play:
         return self.core.handle(Tick(), self.clock())
 
 
-def assignments(decisions: list[Decision]) -> dict[str, str]:
+def offers(decisions: list[Decision]) -> dict[str, str]:
     return {
-        decision.record.key.task_id: decision.event.node
-        for decision in decisions
-        if isinstance(decision, Change) and isinstance(decision.event, Assigned)
+        decision.record.key.task_id: decision.place.node for decision in decisions if isinstance(decision, OfferWork)
     }
 
 
 def test_nothing_is_decided_before_the_log_was_read() -> None:
     play = Play(log_read=False)
-    assert assignments(play.report()) == {}
+    assert offers(play.report()) == {}
     assert play.task(queued(), 1) == []
-    assert assignments(play.core.handle(LogRead(), play.clock())) == {"one": "a"}
+    assert offers(play.core.handle(LogRead(), play.clock())) == {"one": "a"}
 
 
-def test_a_task_is_assigned_on_the_record_that_was_read() -> None:
+def test_a_task_that_waits_is_offered_once() -> None:
     play = Play()
     play.report()
-    assert play.task(queued(), 7) == [Change(queued(), 7, Assigned("a", "x"))]
+    assert play.task(queued(), 7) == [OfferWork(queued(), 7, Place("a", "x"))]
+    assert play.report() == []
+    assert play.task(after(queued(), assigned()), 8) == []
 
 
-def test_work_is_sent_once_the_log_has_it_and_only_once() -> None:
+def test_a_slot_that_was_offered_is_not_offered_again() -> None:
+    play = Play()
+    play.report(slots=1)
+    assert offers(play.task(queued("one"), 1)) == {"one": "a"}
+    assert play.task(queued("two"), 2) == []
+    play.task(after(queued("one"), assigned()), 3)
+    assert offers(play.task(after(queued("one"), assigned(), Started(), Succeeded(())), 4)) == {"two": "a"}
+
+
+def test_an_offer_that_nobody_takes_up_is_made_again() -> None:
+    play = Play()
+    play.report()
+    (offer,) = play.task(queued(), 1)
+    assert play.tick(3.9) == []
+    assert play.tick(0.2) == [offer]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"open": False},
+        {"instances": {}},
+        {"instances": {"x": Instance("x", InstanceState.DOWN, 2, "c")}},
+        {"boot": "2", "instances": {"x": Instance("x", InstanceState.STARTING, 2, "c")}},
+    ],
+)
+def test_an_offer_that_a_node_will_not_take_up_goes_elsewhere_at_once(changes: dict[str, object]) -> None:
+    play = Play()
+    play.report("a")
+    assert offers(play.task(queued(), 1)) == {"one": "a"}
+    play.report("b")
+    assert offers(play.report("a", **changes)) == {"one": "b"}  # type: ignore[arg-type]
+
+
+def test_an_agent_that_was_started_again_is_offered_anew_what_it_has_forgotten() -> None:
+    play = Play()
+    play.report()
+    (offer,) = play.task(queued(), 1)
+    assert play.report(boot="2") == [offer]
+
+
+def test_a_claim_that_comes_after_the_offer_was_withdrawn_is_believed() -> None:
+    play = Play()
+    play.report("a")
+    play.task(queued(), 1)
+    play.report("b")
+    assert offers(play.report("a", open=False)) == {"one": "b"}
+    play.task(after(queued(), assigned("a", "x")), 2)
+    assert offers(play.tick(4.1)) == {}
+
+
+def test_a_standby_follows_everything_and_decides_nothing() -> None:
+    play = Play()
+    play.core.handle(Leading(leading=False), play.clock())
+    play.report()
+    assert play.task(queued(), 1) == []
+    play.task(after(queued("two"), assigned("gone", "x"), Started()), 2)
+    assert play.tick(60.0) == []
+    play.report()
+    assert offers(play.core.handle(Leading(leading=True), play.clock())) == {"one": "a"}
+
+
+def test_who_leads_no_more_withdraws_its_offers() -> None:
     play = Play()
     play.report()
     play.task(queued(), 1)
-    given = after(queued(), assigned())
-    assert play.task(given, 2, settles=1) == [SendWork(given, 2)]
-    assert play.task(given, 2) == []
-
-
-def test_a_slot_that_was_promised_is_not_promised_again() -> None:
-    play = Play()
-    play.report(slots=1)
-    assert assignments(play.task(queued("one"), 1)) == {"one": "a"}
-    assert play.task(queued("two"), 2) == []
-    play.task(after(queued("one"), assigned()), 3)
-    assert assignments(play.task(after(queued("one"), assigned(), Started(), Succeeded(())), 4)) == {"two": "a"}
-
-
-def test_a_decision_that_came_to_nothing_is_made_again() -> None:
-    play = Play()
-    play.report()
-    (decision,) = play.task(queued(), 1)
-    assert play.task(queued(), 1) == []
-    assert play.task(queued(), 1, settles=1) == [decision]
+    assert play.core.handle(Leading(leading=False), play.clock()) == []
+    assert play.tick(5.0) == []
+    assert offers(play.core.handle(Leading(leading=True), play.clock())) == {"one": "a"}
 
 
 def test_what_is_told_late_is_no_news() -> None:
@@ -99,14 +144,14 @@ def test_what_is_told_late_is_no_news() -> None:
     play.task(after(queued(), assigned()), 2)
     play.task(after(queued(), assigned(), Started(), Succeeded(())), 4)
     assert play.task(after(queued(), assigned(), Started()), 3) == []
-    assert assignments(play.task(queued("two"), 5)) == {"two": "a"}
+    assert offers(play.task(queued("two"), 5)) == {"two": "a"}
 
 
 def test_two_tasks_of_the_same_moment_and_priority_both_run() -> None:
     play = Play()
     play.task(queued("one"), 1)
     play.task(queued("two"), 2)
-    assert assignments(play.report()) == {"one": "a", "two": "a"}
+    assert offers(play.report()) == {"one": "a", "two": "a"}
 
 
 def test_the_higher_priority_goes_first_and_then_the_older() -> None:
@@ -114,7 +159,7 @@ def test_the_higher_priority_goes_first_and_then_the_older() -> None:
     tasks = {"old": (0, 1.0), "high": (5, 3.0), "young": (0, 2.0)}
     for number, (name, (priority, created)) in enumerate(tasks.items()):
         play.task(queued(name, priority=priority, create_time=created), number + 1)
-    order = list(assignments(play.report(slots=3)))
+    order = list(offers(play.report(slots=3)))
     assert order == ["high", "old", "young"]
 
 
@@ -122,7 +167,7 @@ def test_the_emptiest_instance_is_chosen() -> None:
     play = Play()
     play.report("a")
     play.report("b")
-    given = [assignments(play.task(queued(f"t{n}"), n + 1)) for n in range(4)]
+    given = [offers(play.task(queued(f"t{n}"), n + 1)) for n in range(4)]
     assert [node for decided in given for node in decided.values()] == ["a", "b", "a", "b"]
 
 
@@ -140,8 +185,8 @@ def test_the_emptiest_instance_is_chosen() -> None:
 def test_an_instance_that_cannot_take_a_task_gets_none(changes: dict[str, object]) -> None:
     play = Play()
     play.report(**changes)
-    assert assignments(play.task(queued(), 1)) == {}
-    assert assignments(play.report()) == {"one": "a"}
+    assert offers(play.task(queued(), 1)) == {}
+    assert offers(play.report()) == {"one": "a"}
 
 
 @pytest.mark.parametrize(
@@ -156,14 +201,14 @@ def test_an_instance_that_cannot_take_a_task_gets_none(changes: dict[str, object
 def test_a_task_goes_where_its_classes_and_models_are(requirements: Requirements, *, fits: bool) -> None:
     play = Play()
     play.report()
-    assert bool(assignments(play.task(queued(requirements=requirements), 1))) is fits
+    assert bool(offers(play.task(queued(requirements=requirements), 1))) is fits
 
 
 def test_a_task_that_fits_nowhere_holds_nobody_up() -> None:
     play = Play()
     play.task(queued("absent", requirements=Requirements(("Absent",)), priority=9), 1)
     play.task(queued("one"), 2)
-    assert assignments(play.report()) == {"one": "a"}
+    assert offers(play.report()) == {"one": "a"}
 
 
 def test_a_catalog_is_read_once() -> None:
@@ -171,8 +216,8 @@ def test_a_catalog_is_read_once() -> None:
     instance = Instance("x", InstanceState.READY, 2, "new")
     assert play.report(instances={"x": instance}) == [ReadCatalog("new")]
     assert play.report(instances={"x": instance}) == []
-    assert assignments(play.task(queued(), 1)) == {}
-    assert assignments(play.core.handle(CatalogRead("new", CATALOG), play.clock())) == {"one": "a"}
+    assert offers(play.task(queued(), 1)) == {}
+    assert offers(play.core.handle(CatalogRead("new", CATALOG), play.clock())) == {"one": "a"}
 
 
 def test_a_task_that_was_put_off_waits_until_its_time() -> None:
@@ -181,7 +226,7 @@ def test_a_task_that_was_put_off_waits_until_its_time() -> None:
     tried = after(queued(), assigned(), failed(FailureClass.INSTANCE_LOST), now=play.clock())
     assert play.task(tried, 3) == []
     play.tick(0.9)
-    assert assignments(play.tick(1.0)) == {"one": "a"}
+    assert offers(play.tick(1.0)) == {"one": "a"}
 
 
 def test_the_next_attempt_avoids_where_the_last_one_was_lost() -> None:
@@ -189,7 +234,7 @@ def test_the_next_attempt_avoids_where_the_last_one_was_lost() -> None:
     play.report("a")
     play.report("b")
     tried = after(queued(), assigned("a", "x"), failed(FailureClass.NODE_LOST), now=play.clock() - 100)
-    assert assignments(play.task(tried, 3)) == {"one": "b"}
+    assert offers(play.task(tried, 3)) == {"one": "b"}
 
 
 class TestNodes:

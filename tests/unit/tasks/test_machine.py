@@ -73,6 +73,33 @@ def test_what_was_handed_back_counts_for_nothing() -> None:
     assert (record.state, record.failures, record.reason) == (State.QUEUED, (), "not begun")
 
 
+def test_what_is_handed_back_again_and_again_waits_longer_and_is_given_up_in_the_end() -> None:
+    record, waits = queued(), list[float]()
+    while record.state is State.QUEUED:
+        record = after(record, assigned(), Released("no upload gets through"))
+        waits.append(record.not_before - NOW)
+    assert len(waits) == retry.MAX_RELEASES
+    assert waits[: retry.FREE_RELEASES] == [-NOW] * retry.FREE_RELEASES
+    growing = waits[retry.FREE_RELEASES : retry.FREE_RELEASES + 6]
+    assert growing == sorted(set(growing))
+    assert max(waits) <= 40.0
+    assert record.state is State.FAILED
+    assert record.error is not None
+    assert "no upload gets through" in record.error.message
+
+
+def test_an_attempt_that_began_is_a_new_start_for_counting_releases() -> None:
+    record = after(queued(), assigned(), Released("x"), assigned(), Started(), failed(FailureClass.PREEMPTED))
+    assert record.releases == 0
+
+
+def test_an_attempt_may_end_before_anybody_was_told_that_it_began() -> None:
+    record = after(queued(), assigned(), Succeeded((), began=NOW - 0.01))
+    assert (record.state, record.start_time) == (State.SUCCEEDED, NOW - 0.01)
+    told = after(queued(), assigned(), Started(NOW - 5), Succeeded((), began=NOW - 1))
+    assert told.start_time == NOW - 5
+
+
 def test_success_clears_the_error_of_an_earlier_attempt() -> None:
     tried = after(queued(), assigned(), failed(FailureClass.NODE_LOST))
     assert tried.error is not None

@@ -26,7 +26,7 @@ from comfymesh.v1 import task_pb2 as comfymesh_dot_v1_dot_task__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63omfymesh/v1/task_service.proto\x12\x0c\x63omfymesh.v1\x1a\x17\x63omfymesh/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"q\n\x11\x43reateTaskRequest\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"6\n\x12\x43reateTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\"\x8c\x01\n\x0eRunTaskRequest\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x18\n\x10include_previews\x18\x04 \x01(\x08\x12\x19\n\x11include_artifacts\x18\x05 \x01(\x08\"\x93\x02\n\x0fRunTaskResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\"\n\x04task\x18\x02 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12.\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.comfymesh.v1.TaskProgressH\x00\x12(\n\x07preview\x18\x04 \x01(\x0b\x32\x15.comfymesh.v1.PreviewH\x00\x12,\n\theartbeat\x18\x05 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x12\x35\n\x0e\x61rtifact_chunk\x18\x06 \x01(\x0b\x32\x1b.comfymesh.v1.ArtifactChunkH\x00\x42\x07\n\x05\x65vent\"E\n\rArtifactChunk\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x1e\n\x0eGetTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x0fGetTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\"\xb5\x02\n\x10ListTasksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12(\n\x06states\x18\x03 \x03(\x0e\x32\x18.comfymesh.v1.Task.State\x12:\n\x06labels\x18\x04 \x03(\x0b\x32*.comfymesh.v1.ListTasksRequest.LabelsEntry\x12\x31\n\rcreated_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x11ListTasksResponse\x12!\n\x05tasks\x18\x01 \x03(\x0b\x32\x12.comfymesh.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x10WatchTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x18\n\x10include_previews\x18\x03 \x01(\x08\"\xde\x01\n\x11WatchTaskResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\"\n\x04task\x18\x02 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12.\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.comfymesh.v1.TaskProgressH\x00\x12(\n\x07preview\x18\x04 \x01(\x0b\x32\x15.comfymesh.v1.PreviewH\x00\x12,\n\theartbeat\x18\x05 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"1\n\x11\x43\x61ncelTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x12\x43\x61ncelTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task2\xf8\x03\n\x0bTaskService\x12T\n\nCreateTask\x12\x1f.comfymesh.v1.CreateTaskRequest\x1a .comfymesh.v1.CreateTaskResponse\"\x03\x90\x02\x02\x12H\n\x07RunTask\x12\x1c.comfymesh.v1.RunTaskRequest\x1a\x1d.comfymesh.v1.RunTaskResponse0\x01\x12K\n\x07GetTask\x12\x1c.comfymesh.v1.GetTaskRequest\x1a\x1d.comfymesh.v1.GetTaskResponse\"\x03\x90\x02\x01\x12Q\n\tListTasks\x12\x1e.comfymesh.v1.ListTasksRequest\x1a\x1f.comfymesh.v1.ListTasksResponse\"\x03\x90\x02\x01\x12S\n\tWatchTask\x12\x1e.comfymesh.v1.WatchTaskRequest\x1a\x1f.comfymesh.v1.WatchTaskResponse\"\x03\x90\x02\x01\x30\x01\x12T\n\nCancelTask\x12\x1f.comfymesh.v1.CancelTaskRequest\x1a .comfymesh.v1.CancelTaskResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63omfymesh/v1/task_service.proto\x12\x0c\x63omfymesh.v1\x1a\x17\x63omfymesh/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"q\n\x11\x43reateTaskRequest\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"6\n\x12\x43reateTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\"\x8c\x01\n\x0eRunTaskRequest\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x18\n\x10include_previews\x18\x04 \x01(\x08\x12\x19\n\x11include_artifacts\x18\x05 \x01(\x08\"\xc9\x02\n\x0fRunTaskResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\"\n\x04task\x18\x02 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12.\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.comfymesh.v1.TaskProgressH\x00\x12(\n\x07preview\x18\x04 \x01(\x0b\x32\x15.comfymesh.v1.PreviewH\x00\x12,\n\theartbeat\x18\x05 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x12\x35\n\x0e\x61rtifact_chunk\x18\x06 \x01(\x0b\x32\x1b.comfymesh.v1.ArtifactChunkH\x00\x12\x34\n\x0f\x61rtifact_chunks\x18\x07 \x03(\x0b\x32\x1b.comfymesh.v1.ArtifactChunkB\x07\n\x05\x65vent\"E\n\rArtifactChunk\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x1e\n\x0eGetTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x0fGetTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\"\xb5\x02\n\x10ListTasksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12(\n\x06states\x18\x03 \x03(\x0e\x32\x18.comfymesh.v1.Task.State\x12:\n\x06labels\x18\x04 \x03(\x0b\x32*.comfymesh.v1.ListTasksRequest.LabelsEntry\x12\x31\n\rcreated_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x11ListTasksResponse\x12!\n\x05tasks\x18\x01 \x03(\x0b\x32\x12.comfymesh.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x10WatchTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x18\n\x10include_previews\x18\x03 \x01(\x08\"\xde\x01\n\x11WatchTaskResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\"\n\x04task\x18\x02 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12.\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.comfymesh.v1.TaskProgressH\x00\x12(\n\x07preview\x18\x04 \x01(\x0b\x32\x15.comfymesh.v1.PreviewH\x00\x12,\n\theartbeat\x18\x05 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"1\n\x11\x43\x61ncelTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x12\x43\x61ncelTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task2\xf8\x03\n\x0bTaskService\x12T\n\nCreateTask\x12\x1f.comfymesh.v1.CreateTaskRequest\x1a .comfymesh.v1.CreateTaskResponse\"\x03\x90\x02\x02\x12H\n\x07RunTask\x12\x1c.comfymesh.v1.RunTaskRequest\x1a\x1d.comfymesh.v1.RunTaskResponse0\x01\x12K\n\x07GetTask\x12\x1c.comfymesh.v1.GetTaskRequest\x1a\x1d.comfymesh.v1.GetTaskResponse\"\x03\x90\x02\x01\x12Q\n\tListTasks\x12\x1e.comfymesh.v1.ListTasksRequest\x1a\x1f.comfymesh.v1.ListTasksResponse\"\x03\x90\x02\x01\x12S\n\tWatchTask\x12\x1e.comfymesh.v1.WatchTaskRequest\x1a\x1f.comfymesh.v1.WatchTaskResponse\"\x03\x90\x02\x01\x30\x01\x12T\n\nCancelTask\x12\x1f.comfymesh.v1.CancelTaskRequest\x1a .comfymesh.v1.CancelTaskResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,27 +52,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNTASKREQUEST']._serialized_start=279
   _globals['_RUNTASKREQUEST']._serialized_end=419
   _globals['_RUNTASKRESPONSE']._serialized_start=422
-  _globals['_RUNTASKRESPONSE']._serialized_end=697
-  _globals['_ARTIFACTCHUNK']._serialized_start=699
-  _globals['_ARTIFACTCHUNK']._serialized_end=768
-  _globals['_GETTASKREQUEST']._serialized_start=770
-  _globals['_GETTASKREQUEST']._serialized_end=800
-  _globals['_GETTASKRESPONSE']._serialized_start=802
-  _globals['_GETTASKRESPONSE']._serialized_end=853
-  _globals['_LISTTASKSREQUEST']._serialized_start=856
-  _globals['_LISTTASKSREQUEST']._serialized_end=1165
-  _globals['_LISTTASKSREQUEST_LABELSENTRY']._serialized_start=1120
-  _globals['_LISTTASKSREQUEST_LABELSENTRY']._serialized_end=1165
-  _globals['_LISTTASKSRESPONSE']._serialized_start=1167
-  _globals['_LISTTASKSRESPONSE']._serialized_end=1246
-  _globals['_WATCHTASKREQUEST']._serialized_start=1248
-  _globals['_WATCHTASKREQUEST']._serialized_end=1328
-  _globals['_WATCHTASKRESPONSE']._serialized_start=1331
-  _globals['_WATCHTASKRESPONSE']._serialized_end=1553
-  _globals['_CANCELTASKREQUEST']._serialized_start=1555
-  _globals['_CANCELTASKREQUEST']._serialized_end=1604
-  _globals['_CANCELTASKRESPONSE']._serialized_start=1606
-  _globals['_CANCELTASKRESPONSE']._serialized_end=1660
-  _globals['_TASKSERVICE']._serialized_start=1663
-  _globals['_TASKSERVICE']._serialized_end=2167
+  _globals['_RUNTASKRESPONSE']._serialized_end=751
+  _globals['_ARTIFACTCHUNK']._serialized_start=753
+  _globals['_ARTIFACTCHUNK']._serialized_end=822
+  _globals['_GETTASKREQUEST']._serialized_start=824
+  _globals['_GETTASKREQUEST']._serialized_end=854
+  _globals['_GETTASKRESPONSE']._serialized_start=856
+  _globals['_GETTASKRESPONSE']._serialized_end=907
+  _globals['_LISTTASKSREQUEST']._serialized_start=910
+  _globals['_LISTTASKSREQUEST']._serialized_end=1219
+  _globals['_LISTTASKSREQUEST_LABELSENTRY']._serialized_start=1174
+  _globals['_LISTTASKSREQUEST_LABELSENTRY']._serialized_end=1219
+  _globals['_LISTTASKSRESPONSE']._serialized_start=1221
+  _globals['_LISTTASKSRESPONSE']._serialized_end=1300
+  _globals['_WATCHTASKREQUEST']._serialized_start=1302
+  _globals['_WATCHTASKREQUEST']._serialized_end=1382
+  _globals['_WATCHTASKRESPONSE']._serialized_start=1385
+  _globals['_WATCHTASKRESPONSE']._serialized_end=1607
+  _globals['_CANCELTASKREQUEST']._serialized_start=1609
+  _globals['_CANCELTASKREQUEST']._serialized_end=1658
+  _globals['_CANCELTASKRESPONSE']._serialized_start=1660
+  _globals['_CANCELTASKRESPONSE']._serialized_end=1714
+  _globals['_TASKSERVICE']._serialized_start=1717
+  _globals['_TASKSERVICE']._serialized_end=2221
 # @@protoc_insertion_point(module_scope)

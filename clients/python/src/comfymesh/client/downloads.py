@@ -27,6 +27,13 @@ class ChunkBuffer:
     def __init__(self) -> None:
         self._parts: dict[str, bytearray] = {}
 
+    def take_from(self, message: task_service_pb2.RunTaskResponse) -> None:
+        """Takes the chunks that a message brings, if any."""
+        if message.HasField("artifact_chunk"):
+            self.add(message.artifact_chunk)
+        for chunk in message.artifact_chunks:
+            self.add(chunk)
+
     def add(self, chunk: task_service_pb2.ArtifactChunk) -> None:
         """Takes a chunk."""
         if chunk.offset_bytes == 0:

@@ -103,9 +103,8 @@ async def run(
                     event, news = position.advance(message)
                     if news:
                         retrier.succeeded()
-                    if message.HasField("artifact_chunk"):
-                        chunks.add(message.artifact_chunk)
-                    elif event is not None:
+                    chunks.take_from(message)
+                    if event is not None:
                         yield event
             broken = _ended_early()
         except Unavailable as error:

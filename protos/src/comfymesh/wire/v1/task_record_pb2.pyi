@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TaskRecord(_message.Message):
-    __slots__ = ("task", "tenant", "task_id", "request_digest", "spec", "requirements", "failures", "not_before", "event", "trace_parent")
+    __slots__ = ("task", "tenant", "task_id", "request_digest", "spec", "requirements", "failures", "not_before", "event", "trace_parent", "releases")
     TASK_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,7 @@ class TaskRecord(_message.Message):
     NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     TRACE_PARENT_FIELD_NUMBER: _ClassVar[int]
+    RELEASES_FIELD_NUMBER: _ClassVar[int]
     task: _task_pb2.Task
     tenant: str
     task_id: str
@@ -30,7 +31,8 @@ class TaskRecord(_message.Message):
     not_before: _timestamp_pb2.Timestamp
     event: str
     trace_parent: str
-    def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., tenant: _Optional[str] = ..., task_id: _Optional[str] = ..., request_digest: _Optional[str] = ..., spec: _Optional[_Union[SpecRef, _Mapping]] = ..., requirements: _Optional[_Union[Requirements, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., not_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[str] = ..., trace_parent: _Optional[str] = ...) -> None: ...
+    releases: int
+    def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., tenant: _Optional[str] = ..., task_id: _Optional[str] = ..., request_digest: _Optional[str] = ..., spec: _Optional[_Union[SpecRef, _Mapping]] = ..., requirements: _Optional[_Union[Requirements, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., not_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[str] = ..., trace_parent: _Optional[str] = ..., releases: _Optional[int] = ...) -> None: ...
 
 class SpecRef(_message.Message):
     __slots__ = ("digest", "size_bytes")

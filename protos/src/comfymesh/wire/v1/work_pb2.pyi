@@ -6,12 +6,14 @@ from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Opti
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Work(_message.Message):
-    __slots__ = ("record", "log_sequence")
+    __slots__ = ("record", "log_sequence", "instance")
     RECORD_FIELD_NUMBER: _ClassVar[int]
     LOG_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
     record: _task_record_pb2.TaskRecord
     log_sequence: int
-    def __init__(self, record: _Optional[_Union[_task_record_pb2.TaskRecord, _Mapping]] = ..., log_sequence: _Optional[int] = ...) -> None: ...
+    instance: str
+    def __init__(self, record: _Optional[_Union[_task_record_pb2.TaskRecord, _Mapping]] = ..., log_sequence: _Optional[int] = ..., instance: _Optional[str] = ...) -> None: ...
 
 class PreviewInterest(_message.Message):
     __slots__ = ("tenant", "task_id")

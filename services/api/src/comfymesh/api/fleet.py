@@ -74,7 +74,7 @@ class FleetView:
     def nodes(self) -> list[node_pb2.Node]:
         """Every node seen within the last hour, by name."""
         now = self._clock()
-        self._nodes = {name: seen for name, seen in self._nodes.items() if now - seen.at < _FORGET_AFTER}
+        self._forget(now)
         return [_node(self._nodes[name], now) for name in sorted(self._nodes)]
 
     def node(self, name: str) -> node_pb2.Node | None:
@@ -84,16 +84,30 @@ class FleetView:
 
     def offers(self) -> list[Offer]:
         """What each instance of each node offers, whether it serves now or not."""
+        now = self._clock()
+        self._forget(now)
+        # Asked for with every new task, so nothing is copied.
+        return [offer for _, seen in sorted(self._nodes.items()) for offer in self._offers(seen, now)]
+
+    def _offers(self, seen: _Seen, now: float) -> list[Offer]:
+        node = seen.report.node
+        digests = {offer.instance: offer.catalog.sha256 for offer in seen.report.offers}
+        unreachable = "its node does not report" if _lost(seen, now) else ""
         return [
-            Offer(node.name, instance.name, _trouble(node, instance), self._catalog(node.name, instance.name))
-            for node in self.nodes()
+            Offer(
+                node.name,
+                instance.name,
+                unreachable or _trouble(node, instance),
+                self._catalogs.get(digests.get(instance.name, "")),
+            )
             for instance in node.instances
         ]
 
-    def _catalog(self, node: str, instance: str) -> Catalog | None:
-        report = self._nodes[node].report
-        digests = (offer.catalog.sha256 for offer in report.offers if offer.instance == instance)
-        return self._catalogs.get(next(digests, ""))
+    def _forget(self, now: float) -> None:
+        """Drop nodes that have been silent for long."""
+        old = [name for name, seen in self._nodes.items() if now - seen.at >= _FORGET_AFTER]
+        for name in old:
+            del self._nodes[name]
 
     def _take(self, item: Message, background: Background) -> None:
         try:
@@ -126,15 +140,16 @@ class FleetView:
 def _node(seen: _Seen, now: float) -> node_pb2.Node:
     node = node_pb2.Node()
     node.CopyFrom(seen.report.node)
-    lost = now - seen.at >= streams.REPORT_TTL.total_seconds()
-    node.state = node_pb2.Node.STATE_UNREACHABLE if lost else node_pb2.Node.STATE_ACTIVE
+    node.state = node_pb2.Node.STATE_UNREACHABLE if _lost(seen, now) else node_pb2.Node.STATE_ACTIVE
     node.last_report_time.CopyFrom(timestamp(seen.time))
     return node
 
 
+def _lost(seen: _Seen, now: float) -> bool:
+    return now - seen.at >= streams.REPORT_TTL.total_seconds()
+
+
 def _trouble(node: node_pb2.Node, instance: node_pb2.Instance) -> str:
-    if node.state != node_pb2.Node.STATE_ACTIVE:
-        return "its node does not report"
     if node.availability != node_pb2.Node.AVAILABILITY_OPEN:
         return "its node takes no new work"
     if instance.state in {node_pb2.Instance.STATE_READY, node_pb2.Instance.STATE_BUSY}:

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from comfymesh.api.line import Line, Turn
 from comfymesh.bus.tasklog import Stored
 from comfymesh.tasks.codec import seconds
 from comfymesh.tasks.record import Key
@@ -18,23 +19,20 @@ from comfymesh.v1 import task_pb2
 _SCHEMA = """
 CREATE TABLE tasks (
     tenant TEXT NOT NULL, task_id TEXT NOT NULL, sequence INTEGER NOT NULL, state INTEGER NOT NULL,
-    priority INTEGER NOT NULL, created REAL NOT NULL, labels TEXT NOT NULL, record BLOB NOT NULL,
+    created REAL NOT NULL, labels TEXT NOT NULL, record BLOB NOT NULL,
     PRIMARY KEY (tenant, task_id)
 ) WITHOUT ROWID;
 CREATE INDEX by_age ON tasks (tenant, created DESC, task_id);
-CREATE INDEX waiting ON tasks (priority DESC, created) WHERE state = 1;
 """
 
 _PUT = """
-INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET sequence = excluded.sequence, state = excluded.state, record = excluded.record
 WHERE excluded.sequence > sequence
 """
 
-_AHEAD = """
-SELECT (SELECT count(*) FROM tasks WHERE state = 1 AND priority > :priority)
-     + (SELECT count(*) FROM tasks WHERE state = 1 AND priority = :priority AND created < :created)
-"""
+_BATCH = 256
+"""Records that may wait to be taken in: a burst of them costs one transaction, and a task that runs through one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +60,9 @@ class ReadModel:
     def __init__(self) -> None:
         self._database = sqlite3.connect(":memory:", isolation_level=None)
         self._database.executescript(_SCHEMA)
+        self._fresh: dict[Key, Stored] = {}
+        self._turns: dict[Key, Turn] = {}
+        self._line = Line()
 
     def close(self) -> None:
         """Drop everything."""
@@ -69,27 +70,38 @@ class ReadModel:
 
     def put(self, stored: Stored) -> None:
         """Take in a record."""
-        task = stored.task
-        values = (
-            stored.key.tenant,
-            stored.key.task_id,
-            stored.sequence,
-            task.state,
-            task.priority,
-            seconds(task.create_time),
-            json.dumps(dict(task.labels)),
-            stored.data,
-        )
-        self._database.execute(_PUT, values)
+        known = self._fresh.get(stored.key)
+        if known is None or known.sequence < stored.sequence:
+            self._fresh[stored.key] = stored
+        if len(self._fresh) >= _BATCH:
+            self._take_in()
 
     def ahead(self, task: task_pb2.Task) -> int:
         """How many waiting tasks come before this one."""
-        values = {"priority": task.priority, "created": seconds(task.create_time)}
-        (count,) = self._database.execute(_AHEAD, values).fetchone()
-        return int(count)
+        self._take_in()
+        return self._line.before(_turn(task))
+
+    def _take_in(self) -> None:
+        """Everything that was put since the last time."""
+        if not self._fresh:
+            return
+        self._database.execute("BEGIN")
+        for stored in self._fresh.values():
+            if self._database.execute(_PUT, _row(stored)).rowcount:
+                self._line_up(stored)
+        self._database.execute("COMMIT")
+        self._fresh.clear()
+
+    def _line_up(self, stored: Stored) -> None:
+        if (known := self._turns.pop(stored.key, None)) is not None:
+            self._line.remove(known)
+        if stored.task.state == task_pb2.Task.STATE_QUEUED:
+            self._turns[stored.key] = turn = _turn(stored.task)
+            self._line.add(turn)
 
     def page(self, query: Query, size: int, after: Place | None) -> tuple[list[Stored], Place | None]:
         """At most `size` tasks behind `after`, and where the page ended; None when nothing follows."""
+        self._take_in()
         conditions, values = _conditions(query, after)
         statement = (
             "SELECT tenant, task_id, sequence, record, created FROM tasks WHERE "  # noqa: S608  # only our own text
@@ -102,7 +114,20 @@ class ReadModel:
 
     def drop(self, key: Key) -> None:
         """Forget a task that has left the log."""
+        self._fresh.pop(key, None)
+        if (turn := self._turns.pop(key, None)) is not None:
+            self._line.remove(turn)
         self._database.execute("DELETE FROM tasks WHERE tenant = ? AND task_id = ?", (key.tenant, key.task_id))
+
+
+def _turn(task: task_pb2.Task) -> Turn:
+    return (-task.priority, seconds(task.create_time))
+
+
+def _row(stored: Stored) -> tuple[object, ...]:
+    task, key = stored.task, stored.key
+    created, labels = seconds(task.create_time), json.dumps(dict(task.labels)) if task.labels else "{}"
+    return key.tenant, key.task_id, stored.sequence, task.state, created, labels, stored.data
 
 
 def _conditions(query: Query, after: Place | None) -> tuple[list[str], list[object]]:

@@ -74,11 +74,17 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             stored = await self._store(new, request)
             mailbox.begin(stored.sequence - 1)
             mailbox.offer(stored)
+            chunks: list[task_service_pb2.ArtifactChunk] = []
             async for position, item in self._watching.follow(mailbox, new.key, previews=request.include_previews):
-                yield task_service_pb2.RunTaskResponse(resume_token=make_token(position), **_event(item))
-        if request.include_artifacts:
-            async for response in self._bytes(mailbox.task, make_token(mailbox.position)):
+                response = task_service_pb2.RunTaskResponse(resume_token=make_token(position), **_event(item))
+                if request.include_artifacts and response.task.artifacts:
+                    chunks = await self._artifacts.together(DEFAULT_TENANT, response.task.artifacts)
+                    response.artifact_chunks.extend(chunks)
                 yield response
+        if request.include_artifacts and not chunks:
+            token = make_token(mailbox.position)
+            async for chunk in self._artifacts.pieces(DEFAULT_TENANT, mailbox.task.artifacts):
+                yield task_service_pb2.RunTaskResponse(resume_token=token, artifact_chunk=chunk)
 
     async def GetTask(
         self, request: task_service_pb2.GetTaskRequest, context: Context
@@ -174,14 +180,6 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             if error.last is None:
                 raise not_found("task", names.task(new.record.key.task_id)) from error
             return _repeated(error.last, new, request)
-
-    async def _bytes(self, task: task_pb2.Task, token: str) -> AsyncIterator[task_service_pb2.RunTaskResponse]:
-        for artifact in task.artifacts:
-            offset = 0
-            async for data in self._artifacts.read(DEFAULT_TENANT, artifact):
-                chunk = task_service_pb2.ArtifactChunk(artifact=artifact.name, offset_bytes=offset, data=data)
-                yield task_service_pb2.RunTaskResponse(resume_token=token, artifact_chunk=chunk)
-                offset += len(data)
 
 
 def _event(item: Item | Heartbeat) -> dict[str, Any]:

@@ -86,14 +86,16 @@ class Mailbox:
         """Whether the server is stopping."""
         return self._closed
 
-    def take(self) -> list[Item]:
-        """Everything that the watcher should be told now, states first."""
+    def take(self, *, states_only: bool = False) -> list[Item]:
+        """Everything that the watcher should be told now, states first; with `states_only` the rest stays for later."""
         self._wake.clear()
         items: list[Item] = list(self._states)
         for stored in self._states:
             self.position = stored.sequence
             self.task = stored.task
         self._states.clear()
+        if states_only:
+            return items
         if self._place is not None and self.waiting:
             items.append(self._place)
         self._place = None
@@ -105,6 +107,12 @@ class Mailbox:
         self._progress = self._early(self._progress)
         self._preview = self._early(self._preview)
         return items
+
+    @property
+    def keeps(self) -> bool:
+        """Whether there is something beside states that the watcher should be told."""
+        due = self._due(self._progress) or self._due(self._preview)
+        return due is not None or (self._place is not None and self.waiting)
 
     @property
     def waiting(self) -> bool:
@@ -122,11 +130,14 @@ class Mailbox:
 
     async def wait(self, timeout: float) -> None:
         """Wait until there is something to take, at most `timeout` seconds."""
-        try:
-            async with asyncio.timeout(timeout):
-                await self._wake.wait()
-        except TimeoutError:
+        if self._wake.is_set():
             return
+        # Dearer means are at hand, but every watcher passes here for everything that it is told.
+        timer = asyncio.get_running_loop().call_later(timeout, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
 
 
 def make_token(sequence: int) -> str:

@@ -28,6 +28,8 @@ from comfymesh.wire.v1 import work_pb2
 _INTEREST_SECONDS = 1.0
 _PLACE_SECONDS = 1.0
 _FIRST_PLACE_SECONDS = 0.2
+_PACE_SECONDS = 0.03
+"""Progress and previews come no closer behind other messages than this: of a short task, only the states are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,12 @@ class Watching:
         told = asked = time.monotonic()
         places = _Places(self._model)
         while mailbox.task.state not in FINAL_STATES:
-            await mailbox.wait(self._patience(mailbox, previews=previews))
+            await mailbox.wait(self._patience(mailbox, told, previews=previews))
             if mailbox.closed:
                 raise draining()
             now = time.monotonic()
             places.look(mailbox, now)
-            for item in mailbox.take():
+            for item in mailbox.take(states_only=now - told < _PACE_SECONDS):
                 told = now
                 # Several states may be taken at once; each goes out with its own position.
                 yield item.sequence if isinstance(item, Stored) else mailbox.position, item
@@ -106,8 +108,10 @@ class Watching:
                 told = now
                 yield mailbox.position, Heartbeat()
 
-    def _patience(self, mailbox: Mailbox, *, previews: bool) -> float:
+    def _patience(self, mailbox: Mailbox, told: float, *, previews: bool) -> float:
         """How long to wait for something to happen before looking at the clock."""
+        if mailbox.keeps:
+            return max(0.0, told + _PACE_SECONDS - time.monotonic())
         if mailbox.waiting:
             return _FIRST_PLACE_SECONDS
         return min(self._heartbeat, _INTEREST_SECONDS) if previews else self._heartbeat

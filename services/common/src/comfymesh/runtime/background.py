@@ -16,11 +16,14 @@ class Background:
 
     One that ends by an exception is a defect, or a fault that the process can't mend: it is logged, and `failed` is set
     so that the process stops and is started again by its supervisor, from a state that it can rebuild.
+
+    Args:
+        failed: Set when one fails; several may share it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failed: asyncio.Event | None = None) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.failed = asyncio.Event()
+        self.failed = failed or asyncio.Event()
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run a coroutine beside the others."""

@@ -74,6 +74,7 @@ def to_message(record: TaskRecord) -> task_record_pb2.TaskRecord:
         failures=[_failure(failure) for failure in record.failures],
         event=record.event,
         trace_parent=definition.trace_parent,
+        releases=record.releases,
     )
     if record.not_before:
         message.not_before.CopyFrom(timestamp(record.not_before))
@@ -96,6 +97,7 @@ def from_message(message: task_record_pb2.TaskRecord) -> TaskRecord:
         artifacts=tuple(_artifact_of(artifact) for artifact in task.artifacts),
         failures=tuple(_failure_of(failure) for failure in message.failures),
         not_before=seconds(message.not_before),
+        releases=message.releases,
         start_time=seconds(task.start_time) if task.HasField("start_time") else None,
         end_time=seconds(task.end_time) if task.HasField("end_time") else None,
     )

@@ -9,7 +9,7 @@ from comfymesh.tasks.machine import TRANSITIONS
 from comfymesh.tasks.record import FINAL
 
 _WRITERS = {
-    "Assigned": "scheduler",
+    "Assigned": "agent",
     "Started": "agent",
     "Succeeded": "agent",
     "AttemptFailed": "agent; scheduler for a lost node",

@@ -9,7 +9,7 @@ from comfymesh.tasks.record import Artifact, TaskError
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The scheduler gave the task to an instance; begins a new attempt."""
+    """A node has taken the task for one of its instances; begins a new attempt."""
 
     node: str
     instance: str
@@ -17,14 +17,20 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The agent submitted the attempt to ComfyUI."""
+    """ComfyUI executes the attempt since `began` (seconds since the epoch; None for the time of the record)."""
+
+    began: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The run ended well and every artifact is stored."""
+    """The run ended well and every artifact is stored.
+
+    `began` as in Started, for attempts that ended before anybody was told that they had begun.
+    """
 
     artifacts: tuple[Artifact, ...]
+    began: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

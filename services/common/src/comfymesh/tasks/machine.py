@@ -19,13 +19,16 @@ from comfymesh.tasks.events import (
     Started,
     Succeeded,
 )
-from comfymesh.tasks.record import FINAL, Definition, Failure, State, TaskRecord
+from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.record import FINAL, Definition, Failure, State, TaskError, TaskRecord
 
 TRANSITIONS: dict[tuple[State, type[Event]], tuple[State, ...]] = {
     (State.QUEUED, Assigned): (State.ASSIGNED,),
     (State.QUEUED, CancelRequested): (State.CANCELLED,),
     (State.ASSIGNED, Started): (State.RUNNING,),
-    (State.ASSIGNED, Released): (State.QUEUED,),
+    # Some attempts are over before it is worth saying that they have begun.
+    (State.ASSIGNED, Succeeded): (State.SUCCEEDED,),
+    (State.ASSIGNED, Released): (State.QUEUED, State.FAILED),
     (State.ASSIGNED, AttemptFailed): (State.QUEUED, State.FAILED),
     (State.ASSIGNED, CancelRequested): (State.CANCELLING,),
     (State.RUNNING, Succeeded): (State.SUCCEEDED,),
@@ -82,13 +85,13 @@ def _change(record: TaskRecord, event: Event, now: float) -> TaskRecord:
         case Assigned():
             return _assigned(record, event)
         case Started():
-            return replace(record, state=State.RUNNING, start_time=now, reason=f"running on {record.node}")
+            return _started(record, event.began or now)
         case Succeeded():
-            return replace(record, state=State.SUCCEEDED, artifacts=event.artifacts, error=None, reason="")
+            return _succeeded(record, event, now)
         case AttemptFailed():
             return _failed(record, event, now)
         case Released():
-            return _released(record, event)
+            return _released(record, event, now)
         case CancelRequested():
             state = State.CANCELLED if record.state is State.QUEUED else State.CANCELLING
             return replace(record, state=state, reason=event.reason or "cancelled by the caller")
@@ -109,10 +112,28 @@ def _assigned(record: TaskRecord, event: Assigned) -> TaskRecord:
     )
 
 
-def _released(record: TaskRecord, event: Released) -> TaskRecord:
+def _started(record: TaskRecord, began: float) -> TaskRecord:
+    reason = f"running on {record.node}"
+    return replace(record, state=State.RUNNING, start_time=began, releases=0, reason=reason)
+
+
+def _succeeded(record: TaskRecord, event: Succeeded, now: float) -> TaskRecord:
+    start = record.start_time or event.began or now
+    return replace(
+        record, state=State.SUCCEEDED, start_time=start, artifacts=event.artifacts, releases=0, error=None, reason=""
+    )
+
+
+def _released(record: TaskRecord, event: Released, now: float) -> TaskRecord:
     if record.state is State.CANCELLING:
         return replace(record, state=State.CANCELLED)
-    return replace(record, state=State.QUEUED, reason=event.reason)
+    record = replace(record, releases=record.releases + 1, reason=event.reason)
+    match retry.after_release(record.key, record.releases, now):
+        case retry.Retry(not_before):
+            return replace(record, state=State.QUEUED, not_before=not_before)
+        case retry.GiveUp(reason):
+            error = TaskError(FailureClass.INTERNAL, f"no node could begin it: {event.reason}")
+            return replace(record, state=State.FAILED, error=error, reason=f"{event.reason} ({reason})")
 
 
 def _failed(record: TaskRecord, event: AttemptFailed, now: float) -> TaskRecord:

@@ -130,7 +130,10 @@ class Definition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRecord:
-    """A task after a change. Times in seconds since the epoch; `event` names what made the change."""
+    """A task after a change. Times in seconds since the epoch; `event` names what made the change.
+
+    `releases` counts how often in a row it was handed back before it had begun.
+    """
 
     definition: Definition
     state: State
@@ -144,6 +147,7 @@ class TaskRecord:
     artifacts: tuple[Artifact, ...] = ()
     failures: tuple[Failure, ...] = ()
     not_before: float = 0.0
+    releases: int = 0
     start_time: float | None = None
     end_time: float | None = None
 

@@ -16,6 +16,15 @@ SUSPECT = frozenset(
 
 MAX_SUSPECT_FAILURES = 3
 
+FREE_RELEASES = 2
+"""So often a task may be handed back without a wait: nodes are stopped and upgraded."""
+
+MAX_RELEASES = 20
+"""A task that is handed back so often in a row is one that no node can begin."""
+
+_RELEASE_BACK_OFF = 0.5
+_MAX_RELEASE_BACK_OFF = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -45,7 +54,16 @@ def decide(key: Key, failures: Sequence[Failure], max_retries: int) -> Retry | G
     return Retry(last.time + _back_off(key, policy.back_off.total_seconds(), same))
 
 
-def _back_off(key: Key, first: float, count: int) -> float:
+def after_release(key: Key, releases: int, now: float) -> Retry | GiveUp:
+    """What follows when a task is handed back for the `releases`th time in a row before it has begun."""
+    if releases >= MAX_RELEASES:
+        return GiveUp(f"handed back {releases} times in a row")
+    if releases <= FREE_RELEASES:
+        return Retry(0.0)
+    return Retry(now + _back_off(key, _RELEASE_BACK_OFF, releases - FREE_RELEASES, _MAX_RELEASE_BACK_OFF))
+
+
+def _back_off(key: Key, first: float, count: int, longest: float = MAX_BACK_OFF.total_seconds()) -> float:
     """Doubles with each failure, is capped, and spreads tasks by up to a quarter without drawing lots."""
-    wait = min(first * 2.0 ** (count - 1), MAX_BACK_OFF.total_seconds())
+    wait = min(first * 2.0 ** (count - 1), longest)
     return wait * (1.0 + crc32(f"{key.task_id}/{count}".encode()) / 2**34)

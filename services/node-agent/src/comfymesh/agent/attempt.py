@@ -1,4 +1,4 @@
-"""Runs one attempt on one instance, from its work message to its end in the log."""
+"""Runs one attempt on one instance, from its claim to its end in the log."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from comfymesh.agent.claim import Claim
 from comfymesh.agent.collecting import OutputsLostError
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable, GraphRefused
@@ -15,12 +16,14 @@ from comfymesh.agent.comfyui.events import Event as ComfyEvent
 from comfymesh.agent.comfyui.events import ExecutionStarted, NodeOutput
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded
 from comfymesh.agent.domain import verdict
+from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.agent.relay import Relay
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus.port import Bus, BusUnavailableError
-from comfymesh.bus.tasklog import SpecMissingError, StaleRecordError, Stored, TaskLog
-from comfymesh.tasks import events, machine
+from comfymesh.bus.tasklog import SpecMissingError
+from comfymesh.runtime.patience import patiently
+from comfymesh.tasks import events
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Artifact, State, TaskRecord, prompt_id
 from comfymesh.telemetry import tracing
@@ -29,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 _RETRY_WAIT = 0.25
 _STOP_TRIES = 20
-_WANTED = frozenset({State.ASSIGNED, State.RUNNING})
 
 
 class Attempt:
@@ -37,54 +39,48 @@ class Attempt:
 
     Args:
         bus: The bus.
-        stored: The record that gave it to this node.
+        claim: This node's claim to it.
         workplace: The instance.
-        may_be_known: Whether an earlier life of this agent may have submitted it already.
         previews: Whether ComfyUI should make previews.
     """
 
-    def __init__(self, bus: Bus, stored: Stored, workplace: Workplace, *, may_be_known: bool, previews: bool) -> None:
-        self._bus = bus
-        self._log = TaskLog(bus)
-        self._stored = stored
+    def __init__(self, bus: Bus, claim: Claim, workplace: Workplace, *, previews: bool) -> None:
+        self._claim = claim
         self._workplace = workplace
-        self._may_be_known = may_be_known
         self._previews = previews
-        self._prompt_id = prompt_id(stored.key, stored.record.attempt)
-        self._relay = Relay(bus, stored.key, stored.record.attempt)
-        self._collecting = workplace.collecting(stored.key.tenant)
-        self._starting: asyncio.Task[None] | None = None
+        # Only a claim that this process did not make itself can have been submitted by an earlier one.
+        self._may_be_known = claim.taken
+        self._prompt_id = prompt_id(claim.key, claim.number)
+        self._relay = Relay(bus, claim.key, claim.number)
+        self._collecting = workplace.collecting(claim.key.tenant)
         self._begun = asyncio.Event()
-        self._timed_out = False
+        self._stop: Stop | None = None
         self._unwanted = False
-        self._giving_back = ""
-        self.instance = stored.record.instance
-        self.number = stored.record.attempt
+        self._staging: asyncio.Task[dict[str, Any]] | None = None
 
     @property
     def started(self) -> bool:
         """Whether ComfyUI has begun to execute it."""
-        return self._starting is not None or self._record.state is not State.ASSIGNED
+        return self._claim.began is not None
 
     @property
     def _record(self) -> TaskRecord:
-        return self._stored.record
+        return self._claim.record
 
     async def run(self) -> None:
-        """Execute it, store what it made, and write its end to the log."""
+        """Claim it, execute it, store what it made, and write its end to the log."""
         context = tracing.parent(self._record.definition.trace_parent)
         with tracing.tracer.start_as_current_span("attempt", context=context) as span:
-            span.set_attributes({"comfymesh.task": self._stored.key.task_id, "comfymesh.attempt": self.number})
+            span.set_attributes({"comfymesh.task": self._claim.key.task_id, "comfymesh.attempt": self._claim.number})
             relaying = asyncio.create_task(self._relay.run())
+            # While the log is being told, the graph is read already.
+            self._staging = None if self._may_be_known else asyncio.create_task(self._stage())
             try:
-                if self._record.state is State.CANCELLING:
-                    await self._finish_cancelling()
-                else:
-                    await self._commit(await self._end())
+                if await self._claim.take():
+                    await self._run_claimed()
             finally:
-                relaying.cancel()
+                await _cancel(relaying, self._staging)
                 await self._collecting.close()
-                await asyncio.gather(relaying, return_exceptions=True)
                 self._workplace.forget(self._prompt_id)
 
     def show_previews(self) -> None:
@@ -93,34 +89,29 @@ class Attempt:
 
     async def reconsider(self) -> None:
         """Somebody says that the attempt is not wanted. Only the log is believed."""
-        last = await self._read()
-        if last is not None and last.record.attempt == self.number and last.record.state in _WANTED:
-            return
-        self._unwanted = True
-        await self.interrupt()
+        if not await self._claim.is_wanted():
+            self._unwanted = True
+            await self._interrupt()
 
     async def give_back(self, reason: str) -> None:
         """Let somebody else run it."""
-        self._giving_back = reason
-        await self.interrupt()
+        self._stop = GivenBack(reason)
+        await self._interrupt()
 
-    async def interrupt(self) -> None:
-        """Stop it in ComfyUI; `run` then finds out what that means."""
-        for _ in range(_STOP_TRIES):
-            try:
-                await self._workplace.session.cancel(self._prompt_id)
-            except (ComfyUnreachable, ComfyError) as error:
-                logger.info("can't stop a prompt now: %s", error, extra=self._fields("stop_failed"))
-                await asyncio.sleep(_RETRY_WAIT)
-            else:
-                return
+    async def _run_claimed(self) -> None:
+        if self._record.state is State.CANCELLING:
+            await self._interrupt()
+            await self._claim.concede()
+            return
+        end = await self._end()
+        await (self._claim.concede() if self._unwanted else self._claim.end(end))
 
     async def _end(self) -> events.Event:
         """Execute it; answers the event that ends it."""
         try:
-            outcome = await self._execute()
-            return await self._judge(outcome)
+            return await self._judge(await self._execute())
         except GraphRefused as error:
+            self._workplace.staging.forget()
             return verdict.of_refusal(error)
         except ComfyUnreachable as error:
             return verdict.of_loss(Lost(str(error)), started=self.started)
@@ -134,17 +125,19 @@ class Attempt:
     async def _execute(self) -> Outcome:
         session = self._workplace.session
         if self._may_be_known and await session.look(self._prompt_id) is not Standing.UNKNOWN:
-            logger.info("adopted a prompt", extra=self._fields("attempt_adopted"))
-            self._begin()
+            logger.info("adopted a prompt", extra=self._claim.fields("attempt_adopted"))
             return await self._in_line(session.resume(self._prompt_id, self._observe))
         if self.started:
             return Lost("the instance no longer knows the prompt that was submitted to it")
-        graph = await self._stage()
-        if self._unwanted or self._giving_back:
+        return await self._in_line(self._submit(await (self._staging or self._stage())))
+
+    async def _submit(self, graph: dict[str, Any]) -> Outcome:
+        # From here on the session knows the prompt, and whoever stops it reaches it there.
+        if self._unwanted or self._stop:
             return Interrupted()
         self._relay.executing(graph)
         extra = {"preview_method": "auto"} if self._previews else None
-        return await self._in_line(session.execute(self._prompt_id, graph, extra_data=extra, observer=self._observe))
+        return await self._workplace.session.execute(self._prompt_id, graph, extra_data=extra, observer=self._observe)
 
     async def _in_line(self, execution: Coroutine[Any, Any, Outcome]) -> Outcome:
         """Follow a prompt. One that was lost keeps its place in the line: those behind it had no part in that."""
@@ -158,67 +151,61 @@ class Attempt:
         return outcome
 
     async def _stage(self) -> dict[str, Any]:
-        while True:
-            try:
-                return await self._workplace.staging.graph(self._record)
-            except (BusUnavailableError, StoreUnavailableError) as error:
-                logger.info("can't stage yet: %s", error, extra=self._fields("staging_waits"))
-                await asyncio.sleep(_RETRY_WAIT)
+        return await patiently(
+            lambda: self._workplace.staging.graph(self._record),
+            BusUnavailableError,
+            StoreUnavailableError,
+            what="stage an attempt",
+        )
 
     async def _within_time(self, execution: Coroutine[Any, Any, Outcome]) -> Outcome:
         """Follow the prompt; once the execution timeout has passed it is interrupted, and still followed to its end."""
-        following: asyncio.Task[Outcome] = asyncio.create_task(execution)
         limit = asyncio.create_task(self._limit_time())
         try:
-            return await following
+            return await execution
         finally:
-            limit.cancel()
-            following.cancel()
-            await asyncio.gather(limit, following, return_exceptions=True)
+            await _cancel(limit)
 
     async def _limit_time(self) -> None:
         await self._begun.wait()
-        began = self._record.start_time or time.time()
-        await asyncio.sleep(max(0.0, began + self._record.definition.execution_timeout - time.time()))
-        self._timed_out = True
-        await self.interrupt()
+        limit = self._record.definition.execution_timeout
+        await asyncio.sleep(max(0.0, (self._claim.began or time.time()) + limit - time.time()))
+        self._stop = TimedOut(limit)
+        await self._interrupt()
+
+    async def _interrupt(self) -> None:
+        """Stop it in ComfyUI; whoever follows it then finds out what that means."""
+        for _ in range(_STOP_TRIES):
+            try:
+                await self._workplace.session.cancel(self._prompt_id)
+            except (ComfyUnreachable, ComfyError) as error:
+                logger.info("can't stop a prompt now: %s", error, extra=self._claim.fields("stop_failed"))
+                await asyncio.sleep(_RETRY_WAIT)
+            else:
+                return
 
     def _observe(self, event: ComfyEvent) -> None:
         match event:
             case ExecutionStarted():
                 self._relay.began()
-                self._begin()
+                self._claim.begin()
+                self._begun.set()
             case NodeOutput(graph_node=graph_node, output=output):
                 self._collecting.hint(graph_node, output)
             case _:
                 self._relay.feed(event)
-
-    def _begin(self) -> None:
-        """ComfyUI executes it: the log should say so. Written beside the execution, which does not wait for it."""
-        if self._starting is None:
-            self._begun.set()
-            self._starting = asyncio.create_task(self._write_start())
-
-    async def _write_start(self) -> None:
-        if self._record.state is not State.ASSIGNED:
-            return
-        record = machine.apply(self._record, events.Started(), time.time())
-        try:
-            self._stored = await self._log.insist(record, self._stored.sequence)
-        except StaleRecordError:
-            await self.reconsider()
 
     async def _judge(self, outcome: Outcome) -> events.Event:
         match outcome:
             case Succeeded() if outcome.node_errors and not self._record.definition.allow_partial_outputs:
                 return verdict.of_partial_outputs(outcome)
             case Succeeded():
-                return events.Succeeded(await self._collect(outcome))
+                artifacts = await self._collect(outcome)
+                return events.Succeeded(artifacts, self._claim.began)
             case Failed():
                 return verdict.of_failure(outcome)
             case Interrupted():
-                limit = self._record.definition.execution_timeout if self._timed_out else None
-                return verdict.of_interrupt(started=self.started, giving_back=self._giving_back, timed_out=limit)
+                return verdict.of_interrupt(self._stop, started=self.started)
             case Lost():
                 # A graph may take ComfyUI down before a word of its beginning gets through.
                 first = self._workplace.line[:1] == [self._prompt_id]
@@ -226,56 +213,13 @@ class Attempt:
 
     async def _collect(self, outcome: Succeeded) -> tuple[Artifact, ...]:
         self._relay.storing()
-        while True:
-            try:
-                return await self._collecting.finish(outcome.outputs)
-            except StoreUnavailableError as error:
-                logger.info("can't store outputs yet: %s", error, extra=self._fields("storing_waits"))
-                await asyncio.sleep(_RETRY_WAIT)
+        return await patiently(
+            lambda: self._collecting.finish(outcome.outputs), StoreUnavailableError, what="store outputs"
+        )
 
-    async def _commit(self, event: events.Event) -> None:
-        """Write the end to the log. Refused where the attempt is not ours any more; then nothing is lost by it."""
-        if isinstance(event, events.Succeeded):
-            self._begin()
-        if self._starting is not None:
-            await self._starting
-        try:
-            if not self._unwanted:
-                await self._append(event)
-        except StaleRecordError:
-            self._unwanted = True
-        if self._unwanted:
-            await self._commit_cancelled()
 
-    async def _finish_cancelling(self) -> None:
-        """An earlier life of this agent was asked to stop it."""
-        await self.interrupt()
-        await self._commit_cancelled()
-
-    async def _commit_cancelled(self) -> None:
-        """What the log says now decides: a task that is being cancelled has been; any other has gone on without us."""
-        last = await self._read()
-        if last is None or last.record.attempt != self.number or last.record.state is not State.CANCELLING:
-            logger.info("an attempt is not ours any more", extra=self._fields("attempt_stale"))
-            return
-        self._stored = last
-        try:
-            await self._append(events.Cancelled())
-        except StaleRecordError:
-            logger.info("somebody else ended the task", extra=self._fields("attempt_stale"))
-
-    async def _append(self, event: events.Event) -> None:
-        record = machine.apply(self._record, event, time.time())
-        self._stored = await self._log.insist(record, self._stored.sequence)
-        logger.info("task %s is %s", self._stored.key.task_id, record.state, extra=self._fields("attempt_ended"))
-
-    async def _read(self) -> Stored | None:
-        while True:
-            try:
-                return await self._log.get(self._stored.key)
-            except BusUnavailableError:
-                await asyncio.sleep(_RETRY_WAIT)
-
-    def _fields(self, action: str) -> dict[str, object]:
-        key = self._stored.key
-        return {"action": action, "tenant": key.tenant, "task": key.task_id, "attempt": self.number}
+async def _cancel(*tasks: asyncio.Task[Any] | None) -> None:
+    running = [task for task in tasks if task is not None]
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)

@@ -13,54 +13,48 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from comfymesh.agent.attempt import Attempt
+from comfymesh.agent.claim import Claim
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.workplace import Workplace
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, BusUnavailableError, Message
+from comfymesh.bus.port import Bus, Message
 from comfymesh.bus.streams import WORK
-from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.runtime.background import Background
-from comfymesh.tasks import events, machine
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import HELD, Key, State
+from comfymesh.tasks.record import Key, State
 from comfymesh.wire.v1 import work_pb2
 
 logger = logging.getLogger(__name__)
 
 _REMEMBERED = 4096
-_CLOCK_SKEW_SECONDS = 5.0
-"""How far the clocks of agent and scheduler may be apart."""
-
 _PATIENCE_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 _GIVE_BACK_SECONDS = 3.0
 _STOPPING = "the agent is stopping"
 
-_LOST = verdict.failure(FailureClass.INSTANCE_LOST, "the instance does not serve")
-
 
 @dataclass(slots=True)
 class _Held:
-    stored: Stored
+    claim: Claim
     attempt: Attempt | None = None
-
-    @property
-    def number(self) -> int:
-        return self.stored.record.attempt
 
 
 class Attempts:
-    """Every attempt that the log gives to this node.
+    """Every attempt that this node has claimed, or is about to claim.
 
     Args:
         bus: The bus.
         node: This node.
         instances: Its instances by name.
+        failed: Set when a defect of ours leaves an attempt without an end.
         previews: Whether ComfyUI should make previews.
     """
 
-    def __init__(self, bus: Bus, node: str, instances: Mapping[str, Instance], *, previews: bool) -> None:
+    def __init__(
+        self, bus: Bus, node: str, instances: Mapping[str, Instance], failed: asyncio.Event, *, previews: bool
+    ) -> None:
         self._bus = bus
         self._log = TaskLog(bus)
         self._node = node
@@ -68,18 +62,17 @@ class Attempts:
         self._previews = previews
         self._held: dict[Key, _Held] = {}
         self._ended: OrderedDict[tuple[Key, int], None] = OrderedDict()
-        self._running = Background()
+        self._running = Background(failed)
         self._leaving = False
-        self._born = time.time()
         self._empty = asyncio.Event()
         self._empty.set()
 
-    def __iter__(self) -> Iterator[Stored]:
-        """What this node holds."""
-        return iter([held.stored for held in self._held.values()])
+    def __iter__(self) -> Iterator[Claim]:
+        """What the log gives to this node."""
+        return iter([held.claim for held in self._held.values() if held.claim.taken])
 
     async def take_work(self) -> None:
-        """Take in what the scheduler gives this node, for ever."""
+        """Take in what the scheduler tells this node, for ever."""
         async for message in self._bus.work(WORK, subjects.work(self._node), self._node):
             self._take(message)
 
@@ -91,7 +84,7 @@ class Attempts:
             logger.warning("an order can't be read: %s", error)
             return
         held = self._held.get(Key(order.tenant, order.task_id))
-        if held is not None and held.number == order.attempt and held.attempt is not None:
+        if held is not None and held.claim.number == order.attempt and held.attempt is not None:
             self._running.spawn(held.attempt.reconsider(), "order")
 
     def take_interest(self, message: Message) -> None:
@@ -138,85 +131,69 @@ class Attempts:
 
     def _take(self, message: Message) -> None:
         try:
-            work = work_pb2.Work.FromString(message.data)
+            claim = self._claim(work_pb2.Work.FromString(message.data))
         except DecodeError as error:
             logger.warning("work can't be read: %s", error)
             return
+        held = self._held.get(claim.key)
+        if (held is not None and held.claim.number >= claim.number) or (claim.key, claim.number) in self._ended:
+            return
+        if self._leaving and not claim.taken:
+            return  # The scheduler has been told, and offers it to somebody else.
+        self._held[claim.key] = _Held(claim)
+        self._empty.clear()
+        self._running.spawn(self._run(self._held[claim.key]), f"attempt {claim.key.task_id}/{claim.number}")
+
+    def _claim(self, work: work_pb2.Work) -> Claim:
         key = Key(work.record.tenant, work.record.task_id)
         stored = Stored(key, work.log_sequence, work.record.SerializeToString())
-        held = self._held.get(key)
-        if (held is not None and held.number >= stored.record.attempt) or (key, stored.record.attempt) in self._ended:
-            return
-        self._held[key] = _Held(stored)
-        self._empty.clear()
-        self._running.spawn(self._run(self._held[key]), f"attempt {key.task_id}/{stored.record.attempt}")
+        if stored.record.state is State.QUEUED:
+            return Claim.offered(self._log, stored, self._node, work.instance)
+        return Claim.held(self._log, stored)
 
     async def _run(self, held: _Held) -> None:
         try:
             await self._run_on_instance(held)
         except Exception as error:  # a defect of ours must cost this attempt, and not all others of this node
-            logger.exception("a defect ended an attempt", extra={"task": held.stored.key.task_id})
-            await self._end(held, verdict.failure(FailureClass.INTERNAL, f"a defect of the agent: {error!r}"))
+            logger.exception("a defect ended an attempt", extra=held.claim.fields("attempt_defect"))
+            defect = verdict.failure(FailureClass.INTERNAL, f"a defect of the agent: {error!r}")
+            await held.claim.give_up(defect)
         finally:
+            await held.claim.close()
             self._let_go(held)
 
     async def _run_on_instance(self, held: _Held) -> None:
-        record = held.stored.record
-        workplace = await self._workplace(record.instance)
+        workplace = await self._workplace(held.claim)
         if workplace is None:
-            await self._hand_back(held)
+            if held.claim.taken:
+                await held.claim.give_up(verdict.of_absence(held.claim.record))
             return
         workplace.enter()
         try:
-            early = record.state is not State.ASSIGNED or record.update_time < self._born + _CLOCK_SKEW_SECONDS
-            held.attempt = Attempt(self._bus, held.stored, workplace, may_be_known=early, previews=self._previews)
+            held.attempt = Attempt(self._bus, held.claim, workplace, previews=self._previews)
             if self._leaving and not held.attempt.started:
                 await held.attempt.give_back(_STOPPING)  # It was on its way when the drain began.
             await held.attempt.run()
         finally:
             workplace.leave()
 
-    async def _workplace(self, name: str) -> Workplace | None:
-        """The instance's workplace; None if there is no such instance, or it does not serve for too long."""
-        instance, since = self._instances.get(name), time.monotonic()
+    async def _workplace(self, claim: Claim) -> Workplace | None:
+        """The instance's workplace. None if there is no such instance, or it does not serve: now, or for too long.
+
+        An offer to an instance that does not serve is left alone; the scheduler learns from the report, and takes it
+        elsewhere. What is held already is worth a wait.
+        """
+        instance, since = self._instances.get(claim.record.instance), time.monotonic()
         while instance is not None and instance.workplace is None:
-            if time.monotonic() - since > _PATIENCE_SECONDS:
+            if not claim.taken or time.monotonic() - since > _PATIENCE_SECONDS:
                 return None
             await asyncio.sleep(_LOOK_SECONDS)
         return instance.workplace if instance else None
 
-    async def _hand_back(self, held: _Held) -> None:
-        reason = f"instance {held.stored.record.instance} does not serve"
-        match held.stored.record.state:
-            case State.ASSIGNED:
-                await self._end(held, events.Released(f"handed back: {reason}"))
-            case State.CANCELLING:
-                await self._end(held, events.Cancelled())
-            case _:
-                await self._end(held, verdict.failure(FailureClass.INSTANCE_LOST, reason))
-
-    async def _end(self, held: _Held, event: events.Event) -> None:
-        """End an attempt that nothing more can be learned of, whatever the log has of it by now."""
-        last = await self._read(held.stored.key)
-        if last is None or last.record.attempt != held.number or last.record.state not in HELD:
-            return
-        if not machine.allows(last.record, type(event)):
-            event = events.Cancelled() if last.record.state is State.CANCELLING else _LOST
-        try:
-            await self._log.insist(machine.apply(last.record, event, time.time()), last.sequence)
-        except StaleRecordError as error:
-            logger.info("an attempt is not ours any more: %s", error)
-
-    async def _read(self, key: Key) -> Stored | None:
-        while True:
-            try:
-                return await self._log.get(key)
-            except BusUnavailableError:
-                await asyncio.sleep(_LOOK_SECONDS)
-
     def _let_go(self, held: _Held) -> None:
-        key = held.stored.key
-        self._ended[key, held.number] = None
+        key = held.claim.key
+        if held.claim.taken:
+            self._ended[key, held.claim.number] = None
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
         if self._held.get(key) is held:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from comfymesh.tasks.record import Artifact, ArtifactKind
 _SHOWN_INPUT = "input"
 _TEXT_TYPE = "text/plain; charset=utf-8"
 _AT_ONCE = 4
+_MOST_EARLY = 256
 
 _Place = tuple[str, str, str]
 
@@ -53,13 +54,19 @@ class Collecting:
         self._tenant = tenant
         self._max_bytes = max_bytes
         self._early: dict[_Place, asyncio.Task[_Kept]] = {}
+        self._rewritten: set[_Place] = set()
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     def hint(self, graph_node: str, output: Mapping[str, Any]) -> None:
         """A graph node says what it has made."""
         for file in read_outputs({graph_node: output}).files:
-            if file.type != _SHOWN_INPUT and _place(file) not in self._early:
-                self._early[_place(file)] = asyncio.create_task(self._in_turn(self._keep_file(file)))
+            place = _place(file)
+            if place in self._early:
+                # A second graph node has written to the same file: what was taken of it may be the first one's.
+                self._early.pop(place).cancel()
+                self._rewritten.add(place)
+            elif file.type != _SHOWN_INPUT and place not in self._rewritten and len(self._early) < _MOST_EARLY:
+                self._early[place] = asyncio.create_task(self._in_turn(self._keep_file(file)))
 
     async def finish(self, outputs: Mapping[str, Any]) -> tuple[Artifact, ...]:
         """Every output that history names; answers once all are stored.
@@ -76,8 +83,8 @@ class Collecting:
         made = [file for file in found.files if file.type != _SHOWN_INPUT]
         if not made and not found.texts:
             raise OutputsLostError("the prompt succeeded without a single output")
-        files = await asyncio.gather(*(self._file(file) for file in made))
-        texts = await asyncio.gather(*(self._keep(Content.of(text.text.encode())) for text in found.texts))
+        files = await _all(self._file(file) for file in made)
+        texts = await _all(self._keep(Content.of(text.text.encode())) for text in found.texts)
         return (
             *(_file_artifact(number, file, kept) for number, (file, kept) in enumerate(zip(made, files, strict=True))),
             *(
@@ -94,7 +101,7 @@ class Collecting:
 
     async def _file(self, file: OutputFile) -> _Kept:
         early = self._early.get(_place(file))
-        if early is not None:
+        if early is not None and not early.cancelled():
             try:
                 return await early
             except (OutputMissing, ComfyUnreachable, ComfyError, StoreUnavailableError):
@@ -119,6 +126,16 @@ class Collecting:
     async def _in_turn(self, keeping: Coroutine[Any, Any, _Kept]) -> _Kept:
         async with self._turns:
             return await keeping
+
+
+async def _all(keepings: Iterable[Coroutine[Any, Any, _Kept]]) -> list[_Kept]:
+    """What all answer. When one fails, the others are not left running."""
+    tasks = [asyncio.ensure_future(keeping) for keeping in keepings]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _place(file: OutputFile) -> _Place:

@@ -33,7 +33,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         )
         store = open_store(settings.artifacts_url, bus)
         instances.update(_instances(settings, bus, store, reporting))
-        attempts = Attempts(bus, settings.agent_node, instances, previews=settings.agent_previews)
+        attempts = Attempts(bus, settings.agent_node, instances, background.failed, previews=settings.agent_previews)
         running = [background.spawn(i.run(), f"instance {i.name}") for i in instances.values()]
         background.spawn(attempts.take_work(), "work queue")
         background.spawn(reporting.run(attempts), "reports")

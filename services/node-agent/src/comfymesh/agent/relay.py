@@ -83,10 +83,16 @@ class Relay:
         """Send what is new, until cancelled."""
         while True:
             await self._changed.wait()
+            await self._settle()
             self._changed.clear()
             with contextlib.suppress(BusUnavailableError, MessageTooLargeError):
                 await self._send()
             await asyncio.sleep(_PROGRESS_SECONDS)
+
+    async def _settle(self) -> None:
+        """Nothing is told of an attempt's first moments: many are over before anybody could look."""
+        if self._began is not None:
+            await asyncio.sleep(self._began + _PROGRESS_SECONDS - time.monotonic())
 
     async def _send(self) -> None:
         await self._bus.publish(subjects.progress(self._key), self._message().SerializeToString())

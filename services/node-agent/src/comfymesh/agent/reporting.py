@@ -12,7 +12,7 @@ from comfymesh import names
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.instance import Instance, InstanceState
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, BusUnavailableError
+from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
 from comfymesh.v1 import node_pb2
 from comfymesh.wire.v1 import node_report_pb2
 
@@ -83,6 +83,8 @@ class Reporting:
             await self._bus.publish(subjects.report(self._node), self._report(attempts).SerializeToString())
         except BusUnavailableError as error:
             logger.debug("a report was lost: %s", error)
+        except MessageTooLargeError as error:
+            logger.warning("a report can't be sent: %s", error, extra={"action": "report_too_large"})
 
     def _report(self, attempts: Attempts) -> node_report_pb2.NodeReport:
         held = list(_held(attempts))
@@ -126,10 +128,10 @@ class Reporting:
 
 
 def _held(attempts: Attempts) -> Iterator[node_report_pb2.HeldAttempt]:
-    for stored in attempts:
+    for claim in attempts:
         yield node_report_pb2.HeldAttempt(
-            tenant=stored.key.tenant,
-            task_id=stored.key.task_id,
-            attempt=stored.record.attempt,
-            instance=stored.record.instance,
+            tenant=claim.key.tenant,
+            task_id=claim.key.task_id,
+            attempt=claim.number,
+            instance=claim.record.instance,
         )

@@ -36,6 +36,10 @@ class Staging:
         self._http = http
         self._staged: dict[tuple[str, str], str] = {}
 
+    def forget(self) -> None:
+        """Bring every file again: somebody may have removed them from the instance."""
+        self._staged.clear()
+
     async def graph(self, record: TaskRecord) -> dict[str, Any]:
         """The graph of a task, ready to be submitted.
 

@@ -13,15 +13,14 @@ from comfymesh import names
 from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus import streams, subjects
-from comfymesh.bus.port import Bus, BusError, BusUnavailableError, CaughtUp, Message
+from comfymesh.bus.port import Bus, BusError, CaughtUp, Message
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
 from comfymesh.runtime.background import Background
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.domain.core import Core
-from comfymesh.scheduler.domain.decisions import Change, Decision, ReadCatalog, SendWork, StopWork
+from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
 from comfymesh.scheduler.domain.events import CatalogRead, Deaf, Event, LogRead, NodeReported, TaskChanged, Tick
 from comfymesh.tasks import codec, machine
-from comfymesh.tasks.record import Key
 from comfymesh.wire.v1 import node_report_pb2, spec_pb2, work_pb2
 
 logger = logging.getLogger(__name__)
@@ -107,6 +106,8 @@ class Scheduler:
         match decision:
             case Change():
                 await self._change(decision)
+            case OfferWork():
+                await self._offer_work(decision)
             case SendWork():
                 await self._send_work(decision)
             case StopWork():
@@ -115,27 +116,22 @@ class Scheduler:
                 await self._read_catalog(decision)
 
     async def _change(self, decision: Change) -> None:
+        """Append a change. Refused or not confirmed, it needs no more care: the log tells how the task stands."""
         record = machine.apply(decision.record, decision.event, self._clock())
         try:
-            stored = await self._log.append(record, decision.sequence)
+            await self._log.append(record, decision.sequence)
         except StaleRecordError as error:
             logger.debug("%s", error)
-            stored = error.last or Stored(record.key, decision.sequence, codec.encode(decision.record))
         except BusError as error:
             logger.warning("%s of task %s is not confirmed: %s", record.event, record.key.task_id, error)
-            stored = await self._read_again(record.key)
         else:
             logger.info("task %s is %s", record.key.task_id, record.state, extra=_log_fields(decision))
-        self._feed(TaskChanged(stored.record, stored.sequence, settles=decision.sequence))
 
-    async def _read_again(self, key: Key) -> Stored:
-        while True:
-            try:
-                if (stored := await self._log.get(key)) is not None:
-                    return stored
-            except BusUnavailableError:
-                logger.debug("task %s can't be read yet", key.task_id)
-            await asyncio.sleep(_RETRY_WAIT)
+    async def _offer_work(self, decision: OfferWork) -> None:
+        work = work_pb2.Work(
+            record=codec.to_message(decision.record), log_sequence=decision.sequence, instance=decision.place.instance
+        )
+        await self._publish(subjects.work(decision.place.node), work.SerializeToString())
 
     async def _send_work(self, decision: SendWork) -> None:
         work = work_pb2.Work(record=codec.to_message(decision.record), log_sequence=decision.sequence)
@@ -152,7 +148,7 @@ class Scheduler:
         try:
             await self._bus.publish(subject, data)
         except BusError as error:
-            logger.debug("%s was not told, and will be after its next report: %s", subject, error)
+            logger.debug("%s was not told, and will be told again: %s", subject, error)
 
     async def _read_catalog(self, decision: ReadCatalog) -> None:
         while True:

@@ -231,3 +231,13 @@ def states_of(messages: Sequence[Any]) -> list[str]:
     """The states that a stream told, in order."""
     told = [message.task.state for message in messages if message.HasField("task")]
     return [State.Name(state).removeprefix("STATE_") for state in told]
+
+
+def is_course(states: Sequence[str]) -> bool:
+    """Whether these are the states of a task that ran well at once, from the first of them on to its end.
+
+    A run of a few milliseconds is not told as RUNNING.
+    """
+    whole = ["QUEUED", "ASSIGNED", "RUNNING", "SUCCEEDED"]
+    short = [state for state in whole if state != "RUNNING"]
+    return any(list(states) == course[-len(states) :] for course in (whole, short)) and len(states) > 0

@@ -21,7 +21,7 @@ from comfymesh.agent.comfyui.errors import (
     ComfyUnreachable,
     GraphRefused,
 )
-from comfymesh.agent.comfyui.events import Event, PromptEnded
+from comfymesh.agent.comfyui.events import Event, ExecutionStarted, PromptEnded
 from comfymesh.agent.comfyui.http import DEFAULT_TIMEOUTS, ComfyHttp, Timeouts
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded, read_history
 from comfymesh.agent.comfyui.routing import EventRouter
@@ -76,6 +76,7 @@ class _Followed:
     node_errors: Mapping[str, Any] = field(default_factory=dict)
     doubt: ComfyUnreachable | ComfyError | None = None
     cancelled: bool = False
+    began: bool = False
     told_end: bool = False
     misses: int = 0
     trouble_since: float | None = None
@@ -303,6 +304,8 @@ class ComfySession:
             return outcome
         if standing in (Standing.PENDING, Standing.RUNNING):
             prompt.misses = 0
+            if standing is Standing.RUNNING and not prompt.began:
+                self._tell(prompt, ExecutionStarted(prompt.prompt_id))
             return None
         prompt.misses += 1
         return self._vanished(prompt) if prompt.misses > 1 else None
@@ -348,8 +351,12 @@ class ComfySession:
         if isinstance(event, PromptEnded):
             prompt.told_end = True
             prompt.wake.set()
+        self._tell(prompt, routed[1])
+
+    def _tell(self, prompt: _Followed, event: Event) -> None:
+        prompt.began = prompt.began or isinstance(event, ExecutionStarted)
         try:
-            prompt.observer(routed[1])
+            prompt.observer(event)
         except Exception:
             # The observer is someone else's code; its fault must not stop the events of all other prompts.
             _log.exception("The observer of a prompt failed.", extra=_context("comfyui_observer_failed", prompt))

@@ -21,5 +21,7 @@ def _node(node: dict[str, Any], folder: str) -> dict[str, Any]:
     prefix = node["inputs"].get(_INPUT)
     if not isinstance(prefix, str):
         return node
-    # Folders of the caller's own are kept; what would lead out of the output folder is for ComfyUI to refuse.
-    return {**node, "inputs": {**node["inputs"], _INPUT: f"{folder}/{prefix.lstrip('/')}"}}
+    # Folders of the caller's own are kept, as far as they do not lead into those of other attempts.
+    parts = [part for part in prefix.replace("\\", "/").split("/") if part not in {"", ".", ".."}]
+    last = "" if not parts or prefix.endswith(("/", "\\")) else parts.pop()
+    return {**node, "inputs": {**node["inputs"], _INPUT: "/".join([folder, *parts, last])}}

@@ -10,9 +10,10 @@ from comfymesh.agent.comfyui.errors import ComfyError, GraphRefused
 from comfymesh.agent.comfyui.events import ExecutionError
 from comfymesh.agent.comfyui.outcome import Failed, Lost, Succeeded
 from comfymesh.agent.comfyui.protocol import clean
+from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.tasks.events import AttemptFailed, Event, Released
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import TaskError
+from comfymesh.tasks.record import State, TaskError, TaskRecord
 
 _MAX_TRACEBACK = 16 * 1024
 _MAX_MESSAGE = 2 * 1024
@@ -31,13 +32,17 @@ def of_failure(failed: Failed) -> Event:
     return failure(classify(error), message, metadata, _traceback(error))
 
 
-def of_interrupt(*, started: bool, giving_back: str, timed_out: float | None) -> Event:
-    """The prompt was stopped: because the node gives it back, because it ran too long, or by somebody else."""
-    if giving_back:
-        return failure(FailureClass.PREEMPTED, giving_back) if started else Released(f"handed back: {giving_back}")
-    if timed_out is not None:
-        return failure(FailureClass.TIMEOUT, f"it was still executing after {timed_out:g} s and was interrupted")
-    return failure(FailureClass.INTERNAL, "somebody interrupted ComfyUI from outside of the mesh")
+def of_interrupt(stop: Stop | None, *, started: bool) -> Event:
+    """The prompt was stopped: by this node, or by somebody else."""
+    match stop:
+        case GivenBack(reason) if started:
+            return failure(FailureClass.PREEMPTED, reason)
+        case GivenBack(reason):
+            return Released(f"handed back: {reason}")
+        case TimedOut(limit):
+            return failure(FailureClass.TIMEOUT, f"it was still executing after {limit:g} s and was interrupted")
+        case None:
+            return failure(FailureClass.INTERNAL, "somebody interrupted ComfyUI from outside of the mesh")
 
 
 def of_loss(lost: Lost, *, started: bool) -> Event:
@@ -54,6 +59,12 @@ def of_refusal(refused: GraphRefused) -> Event:
     lacks = kinds & absent and not kinds - absent - {"prompt_outputs_failed_validation"}
     kind = FailureClass.MISSING_DEPENDENCY if lacks else FailureClass.INVALID_WORKFLOW
     return failure(kind, f"ComfyUI refused the graph: {refused} {_details(refused.node_errors)}".strip())
+
+
+def of_absence(record: TaskRecord) -> Event:
+    """The instance does not serve, and has not for too long."""
+    reason = f"instance {record.instance} does not serve"
+    return Released(f"handed back: {reason}") if record.state is State.ASSIGNED else of_loss(Lost(reason), started=True)
 
 
 def of_error(error: ComfyError) -> Event:

@@ -1,7 +1,7 @@
 """The scheduler's core: told what happened, answers what to do. The same object runs in production and in tests.
 
-It trusts nothing but the log. What it decides it does not believe until the log has it, so a decision that is refused,
-or whose outcome is unknown, costs a repetition and nothing else.
+It trusts nothing but the log. A task that waits is offered to an instance, and has been placed when its node has
+claimed it in the log. An offer that is lost, or refused, or taken up too late, costs a repetition and nothing else.
 """
 
 from __future__ import annotations
@@ -9,12 +9,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from comfymesh.scheduler.domain.decisions import Change, Decision, ReadCatalog, SendWork, StopWork
-from comfymesh.scheduler.domain.events import CatalogRead, Deaf, Event, LogRead, NodeReported, TaskChanged, Tick
+from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
+from comfymesh.scheduler.domain.events import (
+    CatalogRead,
+    Deaf,
+    Event,
+    Leading,
+    LogRead,
+    NodeReported,
+    TaskChanged,
+    Tick,
+)
 from comfymesh.scheduler.domain.fleet import Place, Report
+from comfymesh.scheduler.domain.offers import Offers
 from comfymesh.scheduler.domain.placement import Candidate, Feasibility, choose
 from comfymesh.scheduler.domain.queueing import WaitingTasks
-from comfymesh.tasks.events import Assigned, AttemptFailed, Released
+from comfymesh.tasks.events import AttemptFailed, Released
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord
 
@@ -26,17 +36,18 @@ class Core:
 
     Args:
         report_ttl: A node that has not reported for so long is lost, in seconds.
-        resend_after: Work that a node's report lacks for so long is sent again, in seconds.
+        resend_after: What a node was told, and does not show for so long, is told again, in seconds.
     """
 
     def __init__(self, *, report_ttl: float, resend_after: float) -> None:
         self._report_ttl = report_ttl
         self._resend_after = resend_after
         self._log_read = False
+        self._leading = True
         self._tasks: dict[Key, TaskChanged] = {}
         self._ended: dict[Key, int] = {}
         self._waiting = WaitingTasks()
-        self._deciding: dict[Key, Place] = {}
+        self._offers = Offers()
         self._held: defaultdict[Place, set[Key]] = defaultdict(set)
         self._on_node: defaultdict[str, set[Key]] = defaultdict(set)
         self._told: dict[Key, float] = {}
@@ -53,6 +64,8 @@ class Core:
                 decisions.extend(self._task_changed(event, now))
             case LogRead():
                 self._log_read = True
+            case Leading():
+                self._lead(event.leading, now)
             case NodeReported():
                 decisions.extend(self._node_reported(event.report, now))
             case CatalogRead():
@@ -60,9 +73,19 @@ class Core:
             case Deaf():
                 self._last_seen = dict.fromkeys(self._last_seen, now)
             case Tick():
+                self._put_back(self._offers.made_before(now - self._resend_after), now)
                 decisions.extend(self._lose_silent_nodes(now))
-        decisions.extend(self._assign(now))
+        decisions.extend(self._offer(now))
         return decisions
+
+    @property
+    def _deciding(self) -> bool:
+        return self._log_read and self._leading
+
+    def _lead(self, leading: bool, now: float) -> None:  # noqa: FBT001  # the event's own word
+        self._leading = leading
+        if not leading:
+            self._put_back(list(self._offers), now)
 
     # Tasks
 
@@ -70,10 +93,9 @@ class Core:
         record = change.record
         known = self._tasks.get(record.key)
         newest = known.sequence if known else self._ended.get(record.key, 0)
-        # What is known already is no news, and must not undo a decision that is under way. Its own outcome does.
-        if change.sequence < newest or (change.sequence == newest != change.settles):
+        # What is known already is no news, and must not undo what is under way.
+        if change.sequence <= newest:
             return
-        decided = record.key in self._deciding
         self._forget(record.key)
         if record.is_final:
             self._remember_end(change)
@@ -82,10 +104,8 @@ class Core:
         if record.state in HELD:
             self._hold(record, now)
         else:
-            self._waiting.add(record, round(record.definition.create_time * 1e6), now)
-        if record.state is State.ASSIGNED and decided:
-            yield self._send(change, now)
-        if record.state is State.CANCELLING and self._log_read:
+            self._wait(record, now)
+        if record.state is State.CANCELLING and self._deciding:
             yield StopWork(record.node, record.key, record.attempt, record.reason)
 
     def _remember_end(self, change: TaskChanged) -> None:
@@ -96,13 +116,15 @@ class Core:
 
     def _forget(self, key: Key) -> None:
         self._waiting.discard(key)
+        self._offers.withdraw(key)
         self._told.pop(key, None)
-        if (place := self._deciding.pop(key, None)) is not None:
-            self._held[place].discard(key)
         known = self._tasks.pop(key, None)
         if known is not None:
             self._held[Place(known.record.node, known.record.instance)].discard(key)
             self._on_node[known.record.node].discard(key)
+
+    def _wait(self, record: TaskRecord, now: float) -> None:
+        self._waiting.add(record, round(record.definition.create_time * 1e6), now)
 
     def _hold(self, record: TaskRecord, now: float) -> None:
         self._held[Place(record.node, record.instance)].add(record.key)
@@ -117,8 +139,9 @@ class Core:
         restarted = before is not None and before.boot_id != report.boot_id
         self._reports[report.node] = report
         self._last_seen[report.node] = now
+        self._put_back(self._offers.unwelcome(report, restarted=restarted), now)
         yield from self._read_catalogs(report)
-        if self._log_read:
+        if self._deciding:
             yield from self._send_what_it_lacks(report, now, at_once=restarted)
             yield from self._stop_what_it_should_not_have(report)
 
@@ -133,7 +156,8 @@ class Core:
             task = self._tasks[key]
             waited = now - self._told[key] >= self._resend_after
             if report.held.get(key) != task.record.attempt and (at_once or waited):
-                yield self._send(task, now)
+                self._told[key] = now
+                yield SendWork(task.record, task.sequence)
 
     def _stop_what_it_should_not_have(self, report: Report) -> Iterator[Decision]:
         for key, attempt in report.held.items():
@@ -145,17 +169,14 @@ class Core:
             elif record.state is State.CANCELLING:
                 yield StopWork(report.node, key, attempt, record.reason)
 
-    def _send(self, task: TaskChanged, now: float) -> Decision:
-        self._told[task.record.key] = now
-        return SendWork(task.record, task.sequence)
-
     def _lose_silent_nodes(self, now: float) -> Iterator[Decision]:
-        if not self._log_read:
+        if not self._deciding:
             return
         for node, seen in list(self._last_seen.items()):
             if now - seen < self._report_ttl:
                 continue
             self._reports.pop(node, None)
+            self._put_back(self._offers.of_node(node), now)
             # Should an append fail for want of a connection, the node's attempts are looked at again after another TTL.
             self._last_seen[node] = now
             for key in list(self._on_node[node]):
@@ -165,9 +186,15 @@ class Core:
 
     # Placement
 
-    def _assign(self, now: float) -> Iterator[Decision]:
+    def _put_back(self, keys: list[Key], now: float) -> None:
+        """These tasks were offered in vain and wait again. Should a claim still come, the log has the last word."""
+        for key in keys:
+            self._offers.withdraw(key)
+            self._wait(self._tasks[key].record, now)
+
+    def _offer(self, now: float) -> Iterator[Decision]:
         self._waiting.wake(now)
-        if not self._log_read or not len(self._waiting):
+        if not self._deciding or not len(self._waiting):
             return
         hopeless = set()
         while True:
@@ -180,20 +207,15 @@ class Core:
             if place is None:
                 hopeless.add(head[2])
             else:
-                yield self._decide(task, place)
-
-    def _decide(self, task: TaskChanged, place: Place) -> Decision:
-        key = task.record.key
-        self._waiting.discard(key)
-        self._deciding[key] = place
-        self._held[place].add(key)
-        return Change(task.record, task.sequence, Assigned(place.node, place.instance))
+                self._waiting.discard(task.record.key)
+                self._offers.make(task.record.key, place, now)
+                yield OfferWork(task.record, task.sequence, place)
 
     def _candidates(self) -> Iterator[Candidate]:
         for report in self._reports.values():
             for instance in report.instances.values():
                 place = Place(report.node, instance.name)
-                yield Candidate(place, report, instance, len(self._held[place]))
+                yield Candidate(place, report, instance, len(self._held[place]) + self._offers.count(place))
 
 
 def _take_back(task: TaskChanged, silence: float) -> Decision:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.tasks import events
 from comfymesh.tasks.record import Key, TaskRecord
 
@@ -18,8 +19,17 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferWork:
+    """Offer the task that waits with `record`, which the log has at `sequence`, to an instance."""
+
+    record: TaskRecord
+    sequence: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class SendWork:
-    """Hand the attempt in `record`, which the log has at `sequence`, to its node."""
+    """Tell a node again of the attempt that `record`, which the log has at `sequence`, gives to it."""
 
     record: TaskRecord
     sequence: int
@@ -42,4 +52,4 @@ class ReadCatalog:
     digest: str
 
 
-Decision = Change | SendWork | StopWork | ReadCatalog
+Decision = Change | OfferWork | SendWork | StopWork | ReadCatalog

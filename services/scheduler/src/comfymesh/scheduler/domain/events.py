@@ -11,19 +11,22 @@ from comfymesh.tasks.record import TaskRecord
 
 @dataclass(frozen=True, slots=True)
 class TaskChanged:
-    """The log has a record of a task, at `sequence`.
-
-    `settles` is the sequence on which a Change was built that was carried out, or has failed; 0 for news of others.
-    """
+    """The log has a record of a task, at `sequence`."""
 
     record: TaskRecord
     sequence: int
-    settles: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LogRead:
     """Everything that the log held when we began to read it has been told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leading:
+    """Whether this scheduler is the one that decides. A standby follows everything, to be ready at once."""
+
+    leading: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +54,4 @@ class Deaf:
     """The bus does not answer: nodes that are not heard now may well be talking."""
 
 
-Event = TaskChanged | LogRead | NodeReported | CatalogRead | Tick | Deaf
+Event = TaskChanged | LogRead | Leading | NodeReported | CatalogRead | Tick | Deaf

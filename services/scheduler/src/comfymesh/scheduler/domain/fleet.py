@@ -51,6 +51,11 @@ class Report:
     instances: Mapping[str, Instance] = field(default_factory=dict)
     held: Mapping[Key, int] = field(default_factory=dict)
 
+    def welcomes(self, instance: str) -> bool:
+        """Whether work for an instance would be taken in."""
+        known = self.instances.get(instance)
+        return self.open and known is not None and known.serving
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

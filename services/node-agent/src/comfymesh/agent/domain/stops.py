@@ -1,0 +1,22 @@
+"""Why this node stops an attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """Somebody else should run it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """It has executed for longer than `limit` seconds."""
+
+    limit: float
+
+
+Stop = GivenBack | TimedOut
