@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.jetstream import JetStreamBus, StreamMismatchError
 from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
 from comfymesh.bus.streams import ALL, TASKS
 from comfymesh.testkit.nats import NatsCluster
@@ -60,6 +60,18 @@ async def history(bus: JetStreamBus, subject: str) -> list[int]:
         return None
 
     return await until(look, "a history")
+
+
+async def test_a_service_that_is_set_to_fewer_copies_takes_none_away(
+    cluster: NatsCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with await JetStreamBus.open(cluster.url, "one", replicas=1, plan=ALL[:1]):
+        assert [vars(record)["action"] for record in caplog.records if "REPLICAS" in record.message] == ["bus_replicas"]
+    async with await JetStreamBus.open(cluster.url, "three", replicas=3, plan=ALL[:1]) as bus:
+        assert (await bus.call("STREAM.INFO.TASKS", {}))["config"]["num_replicas"] == 3
+        with pytest.raises(StreamMismatchError, match="it has 3 copies"):
+            await JetStreamBus.open(cluster.url, "forgot", plan=ALL[:1])
+        assert (await bus.call("STREAM.INFO.TASKS", {}))["config"]["num_replicas"] == 3
 
 
 async def test_the_bus_works_on_a_cluster_and_goes_on_without_the_leader_of_its_stream(

@@ -222,6 +222,11 @@ class JetStreamBus:
             "sync": describe_sync(sync),
         }
         logger.info("NATS is ready, syncs: %s", _told(describe_sync(sync)), extra=fields)
+        if server.cluster and self._replicas == 1:
+            logger.warning(
+                "NATS is a cluster, and each stream is kept on one server only: set COMFYMESH_NATS_REPLICAS=3",
+                extra={"action": "bus_replicas", "replicas": self._replicas},
+            )
         if sync and self._replicas == 1:
             logger.warning(
                 "NATS puts on the disk every %g s only what it has acknowledged before, and a power cut loses the rest:"

@@ -11,12 +11,12 @@ from comfymesh.bus.streams import Stream
 
 
 class StreamMismatchError(BusUnusableError):
-    """A stream can't be made, or exists with a configuration that ours can't replace."""
+    """A stream can't be made, or exists with a configuration that ours can't, or must not, replace."""
 
-    def __init__(self, stream: Stream, error: ApiError) -> None:
+    def __init__(self, stream: Stream, problem: str) -> None:
         super().__init__(
             "STREAM_MISMATCH",
-            f"stream {stream.name} can't be made as it is needed: {error}. Compare COMFYMESH_NATS_REPLICAS and the"
+            f"stream {stream.name} can't be made as it is needed: {problem}. Compare COMFYMESH_NATS_REPLICAS and the"
             f" retention settings with the server and with the other services, or see `nats stream info {stream.name}`;"
             " what it holds has not been touched",
         )
@@ -51,11 +51,20 @@ async def _provide_one(api: Api, stream: Stream, replicas: int) -> None:
         if error.code in OFF:
             raise
         if error.code != STREAM_NAME_IN_USE:
-            raise StreamMismatchError(stream, error) from error
-        try:
-            await api.call(f"STREAM.UPDATE.{stream.name}", configuration)
-        except ApiError as update:
-            raise StreamMismatchError(stream, update) from update
+            raise StreamMismatchError(stream, str(error)) from error
+        await _update(api, stream, configuration)
+
+
+async def _update(api: Api, stream: Stream, configuration: dict[str, Any]) -> None:
+    wanted = configuration["num_replicas"]
+    there = (await api.call(f"STREAM.INFO.{stream.name}", {}))["config"]["num_replicas"]
+    if there > wanted:
+        # One service that lacks the setting must not take the copies away from all.
+        raise StreamMismatchError(stream, f"it has {there} copies, and this service is set to {wanted}")
+    try:
+        await api.call(f"STREAM.UPDATE.{stream.name}", configuration)
+    except ApiError as error:
+        raise StreamMismatchError(stream, str(error)) from error
 
 
 def _configuration(stream: Stream, replicas: int) -> dict[str, Any]:
