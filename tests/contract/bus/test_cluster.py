@@ -18,7 +18,10 @@ from comfymesh.testkit.waiting import take, until
 
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nats" / "cluster.conf"
 TASK = "task.default.one"
-OTHER = "task.default.two"
+# When a leader dies, the others need up to ten seconds to agree on a new one.
+ELECTION = 50.0
+
+pytestmark = pytest.mark.timeout(150)
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ async def leader(bus: JetStreamBus) -> str:
             return str((await bus.call("STREAM.INFO.TASKS", {}))["cluster"].get("leader", ""))
         return ""
 
-    return await until(look, "a leader of the stream")
+    return await until(look, "a leader of the stream", ELECTION)
 
 
 async def history(bus: JetStreamBus, subject: str) -> list[int]:
@@ -59,7 +62,7 @@ async def history(bus: JetStreamBus, subject: str) -> list[int]:
             return [message.sequence for message in await bus.after(TASKS, subject, 0, 1000)]
         return None
 
-    return await until(look, "a history")
+    return await until(look, "a history", ELECTION)
 
 
 async def test_a_service_that_is_set_to_fewer_copies_takes_none_away(
@@ -107,7 +110,7 @@ async def test_the_bus_works_on_a_cluster_and_goes_on_without_the_leader_of_its_
         last = await bus.last(TASKS, TASK)
         assert last is not None
         assert (last.sequence, last.data) == (sequences[-1], b"39")
-        seen += [m.sequence for m in await take(tail, 20) if isinstance(m, Message)]
+        seen += [m.sequence for m in await take(tail, 20, ELECTION) if isinstance(m, Message)]
         assert seen == sequences
         await tail.aclose()  # type: ignore[attr-defined]  # a generator
 

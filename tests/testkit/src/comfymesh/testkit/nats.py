@@ -84,6 +84,8 @@ class NatsServer:
         """Let it answer nothing, with its connections open, until it is killed."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # The signal takes a moment to stop every thread.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     async def _listens(self) -> bool:
         try:
