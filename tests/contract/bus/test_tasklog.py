@@ -111,3 +111,12 @@ async def test_pages_lead_through_the_whole_log_once(world: World) -> None:
         items, end = await log.page(place, 2)
         seen += [item.sequence for item in items]
     assert seen == [item.sequence for item in stored]
+
+
+async def test_since_passes_over_what_cannot_be_read_and_stops_at_the_end_only(world: World) -> None:
+    log = TaskLog(world.bus)
+    first = await log.create(queued("first"), SPEC)
+    await world.bus.append([Entry(f"task.default.bad{n}", CORRUPT) for n in range(5)])
+    last = await log.create(queued("last"), SPEC)
+    assert [stored.sequence for stored in await log.since("default", first.sequence, 2)] == [last.sequence]
+    assert await log.since("default", last.sequence, 2) == []

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from comfymesh.api.backlog import Backlog
 from comfymesh.api.hub import Hub
-from comfymesh.api.readmodel import Query, ReadModel
+from comfymesh.api.query import Query
+from comfymesh.api.readmodel import ReadModel
 from comfymesh.bus.port import CaughtUp
 from comfymesh.bus.tasklog import Dropped, Stored
 from comfymesh.tasks import codec
@@ -62,4 +64,15 @@ def test_those_who_watch_when_it_drains_are_told_and_those_who_come_later_too(mo
         hub.drain()
         assert early.closed
     with hub.mailbox(KEY) as late:
+        assert late.closed
+
+
+def test_those_who_follow_many_when_it_drains_are_told_and_those_who_come_later_too(model: ReadModel) -> None:
+    hub = Hub(model)
+    early, late = Backlog(Query("default"), 0), Backlog(Query("default"), 0)
+    with hub.feeding(early):
+        assert not early.closed
+        hub.drain()
+        assert early.closed
+    with hub.feeding(late):
         assert late.closed

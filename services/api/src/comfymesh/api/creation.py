@@ -103,6 +103,7 @@ class Creation:
             max_retries=task.max_retries,
             allow_partial_outputs=task.allow_partial_outputs,
             trace_parent=tracing.current(),
+            group=names.parse_group(task.group) if task.group else "",
         )
         return NewTask(machine.create(definition), await self._spec(text, bindings, tenant))
 

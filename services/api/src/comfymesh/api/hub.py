@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
+from comfymesh.api.backlog import Backlog
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.watch import Mailbox
 from comfymesh.bus.port import CaughtUp
@@ -14,25 +15,56 @@ from comfymesh.tasks.record import Key
 
 
 class Hub:
-    """One per replica. Its source has neither gaps nor repetitions, so nobody downstream has to look for them."""
+    """One per replica. Its source has neither gaps nor repetitions, so nobody downstream has to look for them.
+
+    Attributes:
+        ready: Set once everything that was stored before the start has been taken in.
+        position: Sequence of the last change that was taken in.
+    """
 
     def __init__(self, model: ReadModel) -> None:
         self._model = model
         self._mailboxes: dict[Key, set[Mailbox]] = {}
+        self._backlogs: set[Backlog] = set()
+        self._awaited: list[tuple[int, asyncio.Future[None]]] = []
         self._draining = False
         self.ready = asyncio.Event()
+        self.position = 0
 
     async def follow(self, changes: AsyncIterator[Stored | Dropped | CaughtUp]) -> None:
-        """Take in changes for ever; `ready` is set once everything that was stored before has been taken in."""
+        """Take in changes for ever."""
         async for item in changes:
             if isinstance(item, CaughtUp):
                 self.ready.set()
             elif isinstance(item, Dropped):
+                # No position: the mark is about to be purged, and a replica that starts later would not know it.
                 self._model.drop(item.key)
             else:
-                self._model.put(item)
-                for mailbox in self._mailboxes.get(item.key, ()):
-                    mailbox.offer(item)
+                self._take(item)
+
+    def _take(self, stored: Stored) -> None:
+        self._model.put(stored)
+        self.position = stored.sequence
+        for mailbox in self._mailboxes.get(stored.key, ()):
+            mailbox.offer(stored)
+        for backlog in self._backlogs:
+            backlog.offer(stored)
+        if self._awaited:
+            self._settle()
+
+    async def until(self, sequence: int) -> None:
+        """Wait until the change with this sequence has been taken in."""
+        if self.position >= sequence:
+            return
+        reached = asyncio.get_running_loop().create_future()
+        self._awaited.append((sequence, reached))
+        await reached
+
+    def _settle(self) -> None:
+        for sequence, reached in self._awaited:
+            if sequence <= self.position and not reached.done():
+                reached.set_result(None)
+        self._awaited = [(sequence, reached) for sequence, reached in self._awaited if not reached.done()]
 
     @contextmanager
     def mailbox(self, key: Key) -> Iterator[Mailbox]:
@@ -49,9 +81,22 @@ class Hub:
             if not boxes:
                 self._mailboxes.pop(key, None)
 
+    @contextmanager
+    def feeding(self, backlog: Backlog) -> Iterator[None]:
+        """Offer every change to a backlog from now on; it is closed once the hub drains."""
+        if self._draining:
+            backlog.close()
+        self._backlogs.add(backlog)
+        try:
+            yield
+        finally:
+            self._backlogs.discard(backlog)
+
     def drain(self) -> None:
         """Tell every watcher to go elsewhere, those who come later too."""
         self._draining = True
         for boxes in self._mailboxes.values():
             for mailbox in boxes:
                 mailbox.close()
+        for backlog in self._backlogs:
+            backlog.close()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
-from opentelemetry.trace import SpanKind, format_trace_id, get_current_span
+from opentelemetry.trace import SpanKind
 
-from comfymesh.api.errors import RefusedError, refusal, to_status
+from comfymesh.api.errors import defect, refusal, to_status
 from comfymesh.telemetry import tracing
-
-logger = logging.getLogger(__name__)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
@@ -22,7 +19,10 @@ _TRACE_PARENT = "traceparent"
 
 
 class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
-    """Wraps every handler."""
+    """Wraps every handler, each once."""
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
@@ -30,13 +30,15 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         """See grpc.aio.ServerInterceptor."""
+        known = self._wrapped.get(handler_call_details.method)
+        if known is not None:
+            return known
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
-        method = handler_call_details.method.lstrip("/")
-        if handler.response_streaming:
-            return _streaming(handler, method)
-        return _unary(handler, method)
+        wrap = _streaming if handler.response_streaming else _unary
+        wrapped = self._wrapped[handler_call_details.method] = wrap(handler, handler_call_details.method.lstrip("/"))
+        return wrapped
 
 
 def _unary(handler: Any, method: str) -> Handler:  # noqa: ANN401  # grpc's handlers carry no types
@@ -76,10 +78,6 @@ async def _edge(context: grpc.aio.ServicerContext[Any, Any], method: str) -> Asy
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], method: str, error: Exception) -> NoReturn:
-    refused = refusal(error)
-    if refused is None:
-        trace_id = format_trace_id(get_current_span().get_span_context().trace_id)
-        logger.error("%s ended by a defect", method, exc_info=error, extra={"trace_id": trace_id})
-        refused = RefusedError("INTERNAL", f"a defect of the server, reported as {trace_id}", {"trace_id": trace_id})
+    refused = refusal(error) or defect(method, error)
     status = to_status(refused)
     await context.abort(refused.status_code, refused.message, ((_DETAILS, status.SerializeToString()),))

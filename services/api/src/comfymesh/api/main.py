@@ -13,10 +13,14 @@ from comfymesh.api.assets import Assets
 from comfymesh.api.creation import Creation
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.fleet_service import FleetService
+from comfymesh.api.following import Following
+from comfymesh.api.group_service import GroupService
+from comfymesh.api.groups import Groups
 from comfymesh.api.hub import Hub
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.server import Services, serving
 from comfymesh.api.settings import ApiSettings
+from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.watching import Watching
 from comfymesh.artifacts.store import open_store
@@ -45,8 +49,10 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
         creation = Creation(fleet, assets, store, time.time, limits, settings.api_settle_seconds)
         watching = Watching(hub, log, bus, model, settings.api_heartbeat_seconds)
+        following = Following(hub, log, model, settings.api_heartbeat_seconds)
         services = Services(
-            TaskService(log, creation, hub, watching, model, artifacts, fleet),
+            TaskService(log, Submitting(creation, log), watching, following, artifacts, fleet),
+            GroupService(Groups(following, log, bus), following),
             AssetService(assets, artifacts),
             FleetService(fleet),
         )

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from comfymesh.api.line import Line, Turn
+from comfymesh.api.query import Query
 from comfymesh.bus.tasklog import Stored
 from comfymesh.tasks.codec import seconds
 from comfymesh.tasks.record import Key
@@ -19,31 +20,29 @@ from comfymesh.v1 import task_pb2
 _SCHEMA = """
 CREATE TABLE tasks (
     tenant TEXT NOT NULL, task_id TEXT NOT NULL, sequence INTEGER NOT NULL, state INTEGER NOT NULL,
-    created REAL NOT NULL, labels TEXT NOT NULL, record BLOB NOT NULL,
+    created REAL NOT NULL, updated REAL NOT NULL, task_group TEXT NOT NULL, digest TEXT NOT NULL, labels TEXT NOT NULL,
+    record BLOB NOT NULL,
     PRIMARY KEY (tenant, task_id)
 ) WITHOUT ROWID;
 CREATE INDEX by_age ON tasks (tenant, created DESC, task_id);
+CREATE INDEX by_digest ON tasks (tenant, digest, created DESC, task_id);
+CREATE INDEX by_group ON tasks (tenant, task_group, created DESC, task_id) WHERE task_group != '';
 """
 
 _PUT = """
-INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET sequence = excluded.sequence, state = excluded.state, record = excluded.record
+INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    sequence = excluded.sequence, state = excluded.state, updated = excluded.updated, record = excluded.record
 WHERE excluded.sequence > sequence
+"""
+
+_GROUP = """
+SELECT state, count(*), max(sequence), min(created), max(updated) FROM tasks
+WHERE tenant = ? AND task_group = ? AND task_group != '' GROUP BY state
 """
 
 _BATCH = 256
 """Records that may wait to be taken in: a burst of them costs one transaction, and a task that runs through one row."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What to list: tasks of a tenant, newest first. Times in seconds since the epoch."""
-
-    tenant: str
-    states: Sequence[int] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    created_after: float | None = None
-    created_before: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,23 @@ class Place:
 
     created: float
     task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    """What the tasks of a group have come to.
+
+    Attributes:
+        counts: How many tasks are in each state, by the state's number.
+        sequence: The last change of any of them.
+        created: When the first was created, seconds since the epoch.
+        updated: When the last one changed, seconds since the epoch.
+    """
+
+    counts: Mapping[int, int]
+    sequence: int
+    created: float
+    updated: float
 
 
 class ReadModel:
@@ -99,10 +115,27 @@ class ReadModel:
             self._turns[stored.key] = turn = _turn(stored.task)
             self._line.add(turn)
 
-    def page(self, query: Query, size: int, after: Place | None) -> tuple[list[Stored], Place | None]:
-        """At most `size` tasks behind `after`, and where the page ended; None when nothing follows."""
+    def group(self, tenant: str, name: str) -> GroupSummary | None:
+        """What a group has come to; None where none of its tasks is known."""
+        self._take_in()
+        rows = self._database.execute(_GROUP, (tenant, name)).fetchall()
+        if not rows:
+            return None
+        states, counts, sequences, created, updated = zip(*rows, strict=True)
+        return GroupSummary(dict(zip(states, counts, strict=True)), max(sequences), min(created), max(updated))
+
+    def page(
+        self, query: Query, size: int, after: Place | None, up_to: int | None = None
+    ) -> tuple[list[Stored], Place | None]:
+        """At most `size` tasks behind `after`, and where the page ended; None when nothing follows.
+
+        With `up_to`, only tasks that have not changed since that position of the log.
+        """
         self._take_in()
         conditions, values = _conditions(query, after)
+        if up_to is not None:
+            conditions.append("sequence <= ?")
+            values.append(up_to)
         statement = (
             "SELECT tenant, task_id, sequence, record, created FROM tasks WHERE "  # noqa: S608  # only our own text
             f"{' AND '.join(conditions)} ORDER BY created DESC, task_id LIMIT ?"
@@ -127,7 +160,11 @@ def _turn(task: task_pb2.Task) -> Turn:
 def _row(stored: Stored) -> tuple[object, ...]:
     task, key = stored.task, stored.key
     created, labels = seconds(task.create_time), json.dumps(dict(task.labels)) if task.labels else "{}"
-    return key.tenant, key.task_id, stored.sequence, task.state, created, labels, stored.data
+    updated, digest = seconds(task.update_time), task.graph_digest
+    return (
+        *(key.tenant, key.task_id, stored.sequence, task.state),
+        *(created, updated, task.group, digest, labels, stored.data),
+    )
 
 
 def _conditions(query: Query, after: Place | None) -> tuple[list[str], list[object]]:
@@ -135,6 +172,12 @@ def _conditions(query: Query, after: Place | None) -> tuple[list[str], list[obje
     if query.states:
         conditions.append(f"state IN ({', '.join('?' * len(query.states))})")
         values.extend(query.states)
+    if query.group:
+        conditions.append("task_group = ? AND task_group != ''")
+        values.append(query.group)
+    if query.graph_digest:
+        conditions.append("digest = ?")
+        values.append(query.graph_digest)
     for key, value in query.labels.items():
         conditions.append("EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)")
         values.extend((key, value))

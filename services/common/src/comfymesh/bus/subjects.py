@@ -29,6 +29,11 @@ def task(key: Key) -> str:
     return f"task.{key.tenant}.{key.task_id}"
 
 
+def tasks_of(tenant: str) -> str:
+    """Where the records of all tasks of a tenant are."""
+    return f"task.{tenant}.*"
+
+
 def spec(key: Key, digest: str) -> str:
     """Where a task's graph is. The digest is in the name so that a repeated request can't overwrite another's graph."""
     return f"spec.{key.tenant}.{key.task_id}.{digest}"

@@ -159,6 +159,18 @@ class TaskLog:
         found = [item for item in read if isinstance(item, Stored) and records.is_whole(item, logging.DEBUG)]
         return found, messages[-1].sequence if messages else after
 
+    async def since(self, tenant: str, after: int, limit: int) -> list[Stored]:
+        """Up to `limit` records of any task of a tenant with a sequence above `after`, in order.
+
+        As in `changes`, what can't be read is passed over; none are answered only where none follow.
+        """
+        while messages := await self._bus.after(TASKS, subjects.tasks_of(tenant), after, limit):
+            read = [records.try_to_read(message, logging.DEBUG) for message in messages]
+            if found := [item for item in read if isinstance(item, Stored)]:
+                return found
+            after = messages[-1].sequence
+        return []
+
     async def spec(self, record: TaskRecord) -> spec_pb2.Spec:
         """The task's graph.
 

@@ -123,6 +123,7 @@ def _task(record: TaskRecord) -> task_pb2.Task:
         labels=definition.labels,
         max_retries=definition.max_retries,
         allow_partial_outputs=definition.allow_partial_outputs,
+        group=names.group(definition.group) if definition.group else "",
         state=_STATES[record.state],
         state_reason=record.reason,
         attempt=record.attempt,
@@ -161,6 +162,7 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
         max_retries=task.max_retries,
         allow_partial_outputs=task.allow_partial_outputs,
         trace_parent=message.trace_parent,
+        group=names.parse_group(task.group) if task.group else "",
     )
 
 

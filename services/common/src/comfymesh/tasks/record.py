@@ -111,6 +111,7 @@ class Failure:
 class Definition:
     """The part of a task that never changes. Times in seconds, `create_time` since the epoch.
 
+    `group` is the id of the group that it belongs to, empty for none.
     `trace_parent` is the W3C trace context of the call that created the task, empty where it was not traced.
     """
 
@@ -126,6 +127,7 @@ class Definition:
     max_retries: int = 0
     allow_partial_outputs: bool = False
     trace_parent: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,6 +99,7 @@ definitions = st.builds(
     max_retries=st.integers(0, 10),
     allow_partial_outputs=st.booleans(),
     trace_parent=_texts,
+    group=st.one_of(st.just(""), _names),
 )
 records = st.builds(
     TaskRecord,
