@@ -10,7 +10,7 @@ from comfymesh.api.backlog import Backlog
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.watch import Mailbox
 from comfymesh.bus.port import CaughtUp
-from comfymesh.bus.tasklog import Stored
+from comfymesh.bus.tasklog import Dropped, Stored
 from comfymesh.tasks.record import Key
 
 
@@ -27,14 +27,18 @@ class Hub:
         self._mailboxes: dict[Key, set[Mailbox]] = {}
         self._backlogs: set[Backlog] = set()
         self._awaited: list[tuple[int, asyncio.Future[None]]] = []
+        self._draining = False
         self.ready = asyncio.Event()
         self.position = 0
 
-    async def follow(self, changes: AsyncIterator[Stored | CaughtUp]) -> None:
+    async def follow(self, changes: AsyncIterator[Stored | Dropped | CaughtUp]) -> None:
         """Take in changes for ever."""
         async for item in changes:
             if isinstance(item, CaughtUp):
                 self.ready.set()
+            elif isinstance(item, Dropped):
+                # No position: the mark is about to be purged, and a replica that starts later would not know it.
+                self._model.drop(item.key)
             else:
                 self._take(item)
 
@@ -64,8 +68,10 @@ class Hub:
 
     @contextmanager
     def mailbox(self, key: Key) -> Iterator[Mailbox]:
-        """A mailbox that receives every change of a task from now on."""
+        """A mailbox that receives every change of a task from now on; a closed one once the hub drains."""
         mailbox = Mailbox()
+        if self._draining:
+            mailbox.close()
         boxes = self._mailboxes.setdefault(key, set())
         boxes.add(mailbox)
         try:
@@ -77,7 +83,9 @@ class Hub:
 
     @contextmanager
     def feeding(self, backlog: Backlog) -> Iterator[None]:
-        """Offer every change to a backlog from now on."""
+        """Offer every change to a backlog from now on; it is closed once the hub drains."""
+        if self._draining:
+            backlog.close()
         self._backlogs.add(backlog)
         try:
             yield
@@ -85,7 +93,8 @@ class Hub:
             self._backlogs.discard(backlog)
 
     def drain(self) -> None:
-        """Tell every watcher to go elsewhere."""
+        """Tell every watcher to go elsewhere, those who come later too."""
+        self._draining = True
         for boxes in self._mailboxes.values():
             for mailbox in boxes:
                 mailbox.close()

@@ -145,6 +145,13 @@ class ReadModel:
         place = Place(rows[size - 1][4], rows[size - 1][1]) if len(rows) > size else None
         return found, place
 
+    def drop(self, key: Key) -> None:
+        """Forget a task that has left the log."""
+        self._fresh.pop(key, None)
+        if (turn := self._turns.pop(key, None)) is not None:
+            self._line.remove(turn)
+        self._database.execute("DELETE FROM tasks WHERE tenant = ? AND task_id = ?", (key.tenant, key.task_id))
+
 
 def _turn(task: task_pb2.Task) -> Turn:
     return (-task.priority, seconds(task.create_time))
