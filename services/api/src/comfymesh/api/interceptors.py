@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from opentelemetry.trace import SpanKind
 
-from comfymesh.api.errors import defect, refusal, to_status
+from comfymesh.api.errors import RefusedError, defect, refusal, to_status
 from comfymesh.telemetry import tracing
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
+"""Largest message of a request."""
 
 _DETAILS = "grpc-status-details-bin"
 _TRACE_PARENT = "traceparent"
@@ -36,15 +40,52 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         return _unary(handler, method)
 
 
+@dataclass(frozen=True, slots=True)
+class _TooLarge:
+    """Stands in for a request that was not read."""
+
+    size: int
+
+
+def _reading(read: Callable[[bytes], object]) -> Callable[[bytes], object]:
+    """Reads requests of the size that we take. gRPC's own limit is higher, since it refuses without a reason."""
+
+    def reader(data: bytes) -> object:
+        return read(data) if len(data) <= MAX_REQUEST_BYTES else _TooLarge(len(data))
+
+    return reader
+
+
+def _taken(request: object) -> object:
+    """A request, or a stream of them, that is not too large."""
+    if isinstance(request, AsyncIterator):
+        return _checked(request)
+    _check_size(request)
+    return request
+
+
+def _check_size(request: object) -> None:
+    if isinstance(request, _TooLarge):
+        sizes = {"size_bytes": str(request.size), "limit_bytes": str(MAX_REQUEST_BYTES)}
+        message = f"the request has {request.size} bytes, at most {MAX_REQUEST_BYTES} are taken; upload files as assets"
+        raise RefusedError("MESSAGE_TOO_LARGE", message, sizes)
+
+
+async def _checked(requests: AsyncIterator[object]) -> AsyncIterator[object]:
+    async for request in requests:
+        _check_size(request)
+        yield request
+
+
 def _unary(handler: Any, method: str) -> Handler:  # noqa: ANN401  # grpc's handlers carry no types
     inner = handler.unary_unary or handler.stream_unary
 
     async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
         async with _edge(context, method):
-            return await inner(request, context)
+            return await inner(_taken(request), context)
 
     make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
-    return make(call, handler.request_deserializer, handler.response_serializer)
+    return make(call, _reading(handler.request_deserializer), handler.response_serializer)
 
 
 def _streaming(handler: Any, method: str) -> Handler:  # noqa: ANN401
@@ -52,11 +93,11 @@ def _streaming(handler: Any, method: str) -> Handler:  # noqa: ANN401
 
     async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
         async with _edge(context, method):
-            async for response in inner(request, context):
+            async for response in inner(_taken(request), context):
                 yield response
 
     make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
-    return make(call, handler.request_deserializer, handler.response_serializer)
+    return make(call, _reading(handler.request_deserializer), handler.response_serializer)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 task.<tenant>.<task_id>             the task log: one record a change           stream TASKS
 spec.<tenant>.<task_id>.<digest>    a task's graph                              stream TASKS
+spec.<tenant>.<task_id>.bound       the task that a request ID made instead     stream TASKS
 work.<node>                         attempts handed to a node                   stream WORK
 report.<node>                       a node's reports                            stream REPORTS
 progress.<tenant>.<task_id>         latest progress of an attempt               stream PROGRESS
@@ -36,6 +37,11 @@ def tasks_of(tenant: str) -> str:
 def spec(key: Key, digest: str) -> str:
     """Where a task's graph is. The digest is in the name so that a repeated request can't overwrite another's graph."""
     return f"spec.{key.tenant}.{key.task_id}.{digest}"
+
+
+def binding(key: Key) -> str:
+    """Where it is written which task a request ID has made, where that is not the one that follows from it."""
+    return f"spec.{key.tenant}.{key.task_id}.bound"
 
 
 def progress(key: Key) -> str:
