@@ -97,12 +97,12 @@ class ReadModel:
         known = self._fresh.get(stored.key)
         if known is None or known.sequence < stored.sequence:
             self._fresh[stored.key] = stored
+        self._line_up(stored)
         if len(self._fresh) >= _BATCH:
             self._take_in()
 
     def ahead(self, task: task_pb2.Task) -> int:
         """How many waiting tasks come before this one."""
-        self._take_in()
         return self._line.before(_turn(task))
 
     def _take_in(self) -> None:
@@ -111,8 +111,8 @@ class ReadModel:
             return
         self._database.execute("BEGIN")
         for stored in self._fresh.values():
-            if self._update(stored) or self._insert(stored):
-                self._line_up(stored)
+            if not self._update(stored):
+                self._insert(stored)
         self._database.execute("COMMIT")
         self._fresh.clear()
 
@@ -121,15 +121,12 @@ class ReadModel:
         values = (sequence, task.state, seconds(task.update_time), stored.data, key.tenant, key.task_id, sequence)
         return self._database.execute(_UPDATE, values).rowcount > 0
 
-    def _insert(self, stored: Stored) -> bool:
-        """Whether the task was new. If not, the record is older than what is known."""
+    def _insert(self, stored: Stored) -> None:
         cursor = self._database.execute(_INSERT, _row(stored))
-        if not cursor.rowcount:
-            return False
-        labels = [(stored.key.tenant, key, value, cursor.lastrowid) for key, value in stored.task.labels.items()]
-        if labels:
+        # Without an effect, the record is older than what is known.
+        if cursor.rowcount and stored.task.labels:
+            labels = [(stored.key.tenant, key, value, cursor.lastrowid) for key, value in stored.task.labels.items()]
             self._database.executemany(_LABEL, labels)
-        return True
 
     def _line_up(self, stored: Stored) -> None:
         if (known := self._turns.pop(stored.key, None)) is not None:
