@@ -23,7 +23,10 @@ _TRACE_PARENT = "traceparent"
 
 
 class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
-    """Wraps every handler."""
+    """Wraps every handler, each once."""
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
@@ -31,13 +34,15 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         """See grpc.aio.ServerInterceptor."""
+        known = self._wrapped.get(handler_call_details.method)
+        if known is not None:
+            return known
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
-        method = handler_call_details.method.lstrip("/")
-        if handler.response_streaming:
-            return _streaming(handler, method)
-        return _unary(handler, method)
+        wrap = _streaming if handler.response_streaming else _unary
+        wrapped = self._wrapped[handler_call_details.method] = wrap(handler, handler_call_details.method.lstrip("/"))
+        return wrapped
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         """See the proto."""
         new = await self._submitting.prepare(request, DEFAULT_TENANT)
         # The mailbox is there before the task is, so nothing that happens to it can be missed.
-        async with self._watching.listening(new.key, previews=request.include_previews) as mailbox:
+        with self._watching.listening(new.key) as mailbox:
             stored = await self._submitting.store(new, request)
             mailbox.begin(stored.sequence - 1)
             mailbox.offer(stored)

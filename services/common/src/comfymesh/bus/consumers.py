@@ -191,8 +191,9 @@ class WorkQueue:
             if delivery is None:
                 return
             position = parse_position(delivery.reply)
-            await self._connection.publish(delivery.reply, b"+ACK")
             yield Message(delivery.subject, delivery.data, position.stream, position.time)
+            # After it was handed out, so that this goes out together with what the taker sends first.
+            await self._connection.publish(delivery.reply, b"+ACK")
 
     async def _next_of_pull(self, queue: asyncio.Queue[Delivery | None]) -> Delivery | None:
         while True:
