@@ -61,44 +61,38 @@ def _reading(read: Callable[[bytes], object]) -> Callable[[bytes], object]:
     return reader
 
 
-def _taken(request: object) -> object:
-    """A request, or a stream of them, that is not too large."""
-    if isinstance(request, AsyncIterator):
-        return _checked(request)
-    _check_size(request)
-    return request
-
-
-def _check_size(request: object) -> None:
+def _one(request: object) -> object:
+    """A request that is not too large."""
     if isinstance(request, _TooLarge):
         sizes = {"size_bytes": str(request.size), "limit_bytes": str(MAX_REQUEST_BYTES)}
         message = f"the request has {request.size} bytes, at most {MAX_REQUEST_BYTES} are taken; upload files as assets"
         raise RefusedError("MESSAGE_TOO_LARGE", message, sizes)
+    return request
 
 
-async def _checked(requests: AsyncIterator[object]) -> AsyncIterator[object]:
+async def _each(requests: Any) -> AsyncIterator[object]:  # noqa: ANN401  # as grpc hands them over
+    """A stream of requests that are not too large."""
     async for request in requests:
-        _check_size(request)
-        yield request
+        yield _one(request)
 
 
 def _unary(handler: Any, method: str) -> Handler:  # noqa: ANN401  # grpc's handlers carry no types
-    inner = handler.unary_unary or handler.stream_unary
+    inner, take = handler.unary_unary or handler.stream_unary, _each if handler.request_streaming else _one
 
     async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
         async with _edge(context, method):
-            return await inner(_taken(request), context)
+            return await inner(take(request), context)
 
     make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
     return make(call, _reading(handler.request_deserializer), handler.response_serializer)
 
 
 def _streaming(handler: Any, method: str) -> Handler:  # noqa: ANN401
-    inner = handler.unary_stream or handler.stream_stream
+    inner, take = handler.unary_stream or handler.stream_stream, _each if handler.request_streaming else _one
 
     async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
         async with _edge(context, method):
-            async for response in inner(_taken(request), context):
+            async for response in inner(take(request), context):
                 yield response
 
     make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
