@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import cached_property
 
 from comfymesh.bus import subjects
@@ -16,7 +17,7 @@ from comfymesh.bus.port import Bus, BusUnavailableError, CaughtUp, Entry, Messag
 from comfymesh.bus.streams import HISTORY, TASKS
 from comfymesh.tasks import codec, machine
 from comfymesh.tasks.events import Event
-from comfymesh.tasks.record import Key, TaskRecord
+from comfymesh.tasks.record import SMALL_BYTES, Key, TaskRecord
 from comfymesh.v1 import task_pb2
 from comfymesh.wire.v1 import spec_pb2, task_record_pb2
 
@@ -73,13 +74,16 @@ class TaskLog:
             StaleRecordError: there is a task of that key. Its graph is untouched: the digest is in the subject.
             BusUnavailableError: not confirmed. Calling again with the same key is safe.
         """
-        key, data = record.key, codec.encode(record)
-        graph = Entry(subjects.spec(key, record.definition.spec.digest), spec.SerializeToString())
+        key, graph = record.key, spec.SerializeToString()
+        apart = [Entry(subjects.spec(key, record.definition.spec.digest), graph)]
+        if len(graph) <= SMALL_BYTES:
+            record, apart = _with_spec(record, graph), []
+        data = codec.encode(record)
         try:
-            sequences = await self._bus.append([graph, Entry(subjects.task(key), data, 0)])
+            *_, sequence = await self._bus.append([*apart, Entry(subjects.task(key), data, 0)])
         except SequenceConflictError:
             raise StaleRecordError(key, await self.get(key)) from None
-        return Stored(key, sequences[1], data)
+        return Stored(key, sequence, data)
 
     async def bind(self, key: Key, task_id: str) -> str:
         """Write down, once, that the request ID from which `key` follows makes another task.
@@ -155,6 +159,8 @@ class TaskLog:
         Raises:
             SpecMissingError: it is not there.
         """
+        if small := record.definition.spec.small:
+            return spec_pb2.Spec.FromString(small)
         subject = subjects.spec(record.key, record.definition.spec.digest)
         message = await self._bus.last(TASKS, subject)
         if message is None:
@@ -165,6 +171,11 @@ class TaskLog:
         """Every task as it stands, in the order of the last changes; then every further change. Never ends."""
         async for item in self._bus.tail(TASKS, subjects.ALL_TASKS):
             yield item if isinstance(item, CaughtUp) else _stored(item)
+
+
+def _with_spec(record: TaskRecord, spec: bytes) -> TaskRecord:
+    definition = record.definition
+    return replace(record, definition=replace(definition, spec=replace(definition.spec, small=spec)))
 
 
 def _stored(message: Message) -> Stored:
