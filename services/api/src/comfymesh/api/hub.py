@@ -25,7 +25,7 @@ class Hub:
     def __init__(self, model: ReadModel) -> None:
         self._model = model
         self._mailboxes: dict[Key, set[Mailbox]] = {}
-        self._backlogs: set[Backlog] = set()
+        self._backlogs: dict[str, set[Backlog]] = {}
         self._awaited: list[tuple[int, asyncio.Future[None]]] = []
         self._draining = False
         self.ready = asyncio.Event()
@@ -47,10 +47,16 @@ class Hub:
         self.position = stored.sequence
         for mailbox in self._mailboxes.get(stored.key, ()):
             mailbox.offer(stored)
-        for backlog in self._backlogs:
-            backlog.offer(stored)
+        if self._backlogs:
+            self._feed(stored)
         if self._awaited:
             self._settle()
+
+    def _feed(self, stored: Stored) -> None:
+        """Offer a change to those who want any, and to those who want only its group: there may be many of them."""
+        for group in {"", stored.task.group}:
+            for backlog in self._backlogs.get(group, ()):
+                backlog.offer(stored)
 
     async def until(self, sequence: int) -> None:
         """Wait until the change with this sequence has been taken in."""
@@ -86,11 +92,14 @@ class Hub:
         """Offer every change to a backlog from now on; it is closed once the hub drains."""
         if self._draining:
             backlog.close()
-        self._backlogs.add(backlog)
+        backlogs = self._backlogs.setdefault(backlog.query.group, set())
+        backlogs.add(backlog)
         try:
             yield
         finally:
-            self._backlogs.discard(backlog)
+            backlogs.discard(backlog)
+            if not backlogs:
+                self._backlogs.pop(backlog.query.group, None)
 
     def drain(self) -> None:
         """Tell every watcher to go elsewhere, those who come later too."""
@@ -98,5 +107,6 @@ class Hub:
         for boxes in self._mailboxes.values():
             for mailbox in boxes:
                 mailbox.close()
-        for backlog in self._backlogs:
-            backlog.close()
+        for backlogs in self._backlogs.values():
+            for backlog in backlogs:
+                backlog.close()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from opentelemetry.trace import Span, SpanKind, use_span
 
-from comfymesh.api.errors import defect, refusal, to_status
+from comfymesh.api.errors import RefusedError, defect, refusal, to_status
 from comfymesh.telemetry import tracing
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
+"""Largest message of a request."""
 
 _DETAILS = "grpc-status-details-bin"
 _TRACE_PARENT = "traceparent"
@@ -44,24 +48,57 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         return wrapped
 
 
+@dataclass(frozen=True, slots=True)
+class _TooLarge:
+    """Stands in for a request that was not read."""
+
+    size: int
+
+
+def _reading(read: Callable[[bytes], object]) -> Callable[[bytes], object]:
+    """Reads requests of the size that we take. gRPC's own limit is higher, since it refuses without a reason."""
+
+    def reader(data: bytes) -> object:
+        return read(data) if len(data) <= MAX_REQUEST_BYTES else _TooLarge(len(data))
+
+    return reader
+
+
+def _one(request: object) -> object:
+    """A request that is not too large."""
+    if isinstance(request, _TooLarge):
+        sizes = {"size_bytes": str(request.size), "limit_bytes": str(MAX_REQUEST_BYTES)}
+        message = f"the request has {request.size} bytes, at most {MAX_REQUEST_BYTES} are taken; upload files as assets"
+        raise RefusedError("MESSAGE_TOO_LARGE", message, sizes)
+    return request
+
+
+async def _each(requests: Any) -> AsyncIterator[object]:  # noqa: ANN401  # as grpc hands them over
+    """A stream of requests that are not too large."""
+    async for request in requests:
+        yield _one(request)
+
+
 def _unary(handler: Any, method: str) -> Handler:  # noqa: ANN401  # grpc's handlers carry no types
-    inner = handler.unary_unary or handler.stream_unary
+    inner, take = handler.unary_unary or handler.stream_unary, _each if handler.request_streaming else _one
 
     async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
         with use_span(_span(context, method), end_on_exit=True):
             async with _edge(context, method):
-                return await inner(request, context)
+                return await inner(take(request), context)
 
     make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
-    return make(call, handler.request_deserializer, handler.response_serializer)
+    return make(call, _reading(handler.request_deserializer), handler.response_serializer)
 
 
 def _streaming(handler: Any, method: str) -> Handler:  # noqa: ANN401
-    inner = handler.unary_stream or handler.stream_stream
+    inner, take = handler.unary_stream or handler.stream_stream, _each if handler.request_streaming else _one
 
     async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
         span = _span(context, method)
-        async with aclosing(inner(request, context)) as responses:
+        async with _edge(context, method):
+            taken = take(request)
+        async with aclosing(inner(taken, context)) as responses:
             try:
                 # The span is current while the servicer works, and not while a response is on its way: whoever goes
                 # away then leaves this generator to be closed in another context.
@@ -71,7 +108,7 @@ def _streaming(handler: Any, method: str) -> Handler:  # noqa: ANN401
                 span.end()
 
     make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
-    return make(call, handler.request_deserializer, handler.response_serializer)
+    return make(call, _reading(handler.request_deserializer), handler.response_serializer)
 
 
 async def _next(

@@ -2,6 +2,7 @@
 
 task.<tenant>.<task_id>             the task log: one record a change           stream TASKS
 spec.<tenant>.<task_id>.<digest>    a task's graph                              stream TASKS
+spec.<tenant>.<task_id>.bound       the task that a request ID made instead     stream TASKS
 work.<node>                         attempts handed to a node                   stream WORK
 report.<node>                       a node's reports                            stream REPORTS
 progress.<tenant>.<task_id>         latest progress of an attempt               stream PROGRESS
@@ -47,6 +48,11 @@ def specs(key: Key) -> str:
 def lease(role: str) -> str:
     """Where it is told who acts in a role."""
     return f"lease.{role}"
+
+
+def binding(key: Key) -> str:
+    """Where it is written which task a request ID has made, where that is not the one that follows from it."""
+    return f"spec.{key.tenant}.{key.task_id}.bound"
 
 
 def progress(key: Key) -> str:

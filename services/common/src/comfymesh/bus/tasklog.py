@@ -74,6 +74,27 @@ class TaskLog:
             raise StaleRecordError(key, await self.get(key)) from None
         return Stored(key, sequence, data)
 
+    async def bind(self, key: Key, task_id: str) -> str:
+        """Write down, once, that the request ID from which `key` follows makes another task.
+
+        Args:
+            key: The task that would follow from the request ID.
+            task_id: The task that it is to make.
+
+        Returns:
+            The task that it makes: `task_id`, or the one that was written down first.
+
+        Raises:
+            BusUnavailableError: not confirmed. Calling again is safe.
+        """
+        subject = subjects.binding(key)
+        try:
+            await self._bus.append([Entry(subject, task_id.encode(), 0)])
+        except SequenceConflictError:
+            known = await self._bus.last(TASKS, subject)
+            return known.data.decode() if known else task_id
+        return task_id
+
     async def append(self, record: TaskRecord, after: int) -> Stored:
         """Store a change of the task whose last record has sequence `after`.
 
