@@ -11,13 +11,14 @@ from comfymesh.bus.port import CaughtUp, Entry
 from comfymesh.bus.streams import TASKS
 from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, UnreadableRecordError
 from comfymesh.tasks.events import CancelRequested
+from comfymesh.tasks.record import SMALL_BYTES
 from comfymesh.testkit.tasks import NOW, queued
 from comfymesh.testkit.waiting import take
 from comfymesh.wire.v1 import spec_pb2
 
 from .conftest import World
 
-SPEC = spec_pb2.Spec(graph_zlib=b"graph")
+SPEC = spec_pb2.Spec(graph_zlib=bytes(SMALL_BYTES + 1))  # stored apart
 CORRUPT = b"\xff\xff\xff\xff"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from comfymesh.bus import records, subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, CaughtUp, Entry, SequenceConflictError
@@ -17,7 +18,7 @@ from comfymesh.bus.records import Dropped, Stored, UnreadableRecordError
 from comfymesh.bus.streams import HISTORY, TASKS
 from comfymesh.tasks import codec, machine
 from comfymesh.tasks.events import Event
-from comfymesh.tasks.record import Key, TaskRecord
+from comfymesh.tasks.record import SMALL_BYTES, Key, TaskRecord
 from comfymesh.wire.v1 import spec_pb2
 
 __all__ = ["Dropped", "SpecMissingError", "StaleRecordError", "Stored", "TaskLog", "UnreadableRecordError"]
@@ -51,13 +52,16 @@ class TaskLog:
             StaleRecordError: there is a task of that key. Its graph is untouched: the digest is in the subject.
             BusUnavailableError: not confirmed. Calling again with the same key is safe.
         """
-        key, data = record.key, codec.encode(record)
-        graph = Entry(subjects.spec(key, record.definition.spec.digest), spec.SerializeToString())
+        key, graph = record.key, spec.SerializeToString()
+        apart = [Entry(subjects.spec(key, record.definition.spec.digest), graph)]
+        if len(graph) <= SMALL_BYTES:
+            record, apart = _with_spec(record, graph), []
+        data = codec.encode(record)
         try:
-            sequences = await self._bus.append([graph, Entry(subjects.task(key), data, 0)])
+            *_, sequence = await self._bus.append([*apart, Entry(subjects.task(key), data, 0)])
         except SequenceConflictError:
             return await self._create_after_drop(key, data)
-        return Stored(key, sequences[1], data)
+        return Stored(key, sequence, data)
 
     async def _create_after_drop(self, key: Key, data: bytes) -> Stored:
         """Something is on the task's subject. Behind the mark of a task that was dropped is room for a new one."""
@@ -177,6 +181,8 @@ class TaskLog:
         Raises:
             SpecMissingError: it is not there.
         """
+        if small := record.definition.spec.small:
+            return spec_pb2.Spec.FromString(small)
         subject = subjects.spec(record.key, record.definition.spec.digest)
         message = await self._bus.last(TASKS, subject)
         if message is None:
@@ -198,3 +204,8 @@ class TaskLog:
             event = item if isinstance(item, CaughtUp) else records.try_to_read(item)
             if event is not None:
                 yield event
+
+
+def _with_spec(record: TaskRecord, spec: bytes) -> TaskRecord:
+    definition = record.definition
+    return replace(record, definition=replace(definition, spec=replace(definition.spec, small=spec)))
