@@ -66,6 +66,7 @@ class AsyncClient:
         self._timeout = timeout
         self._server = Server(retries or RetryPolicy())
         self._transport = Transport(target)
+        self._farewells = watching.Farewells()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r})"
@@ -80,6 +81,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Closes the connection. Tasks go on."""
+        await self._farewells.close()
         await self._transport.close()
 
     async def run(
@@ -116,7 +118,9 @@ class AsyncClient:
         request = await requests.run_task(self._transport.upload_asset, self._server, graph, inputs, options)
         request.include_previews = previews
         chunks = downloads.ChunkBuffer()
-        events = watching.run(self._transport.run_task, self._transport.watch_task, self._server, request, chunks)
+        events = watching.run(
+            self._transport.run_task, self._transport.watch_task, self._server, self._farewells, request, chunks
+        )
         task = await _follow(events, on_progress, on_event)
         return await self._result(task, chunks, out)
 
@@ -355,7 +359,7 @@ class AsyncClient:
 
     def _watch(self, task: str | Task, token: str, previews: bool) -> AsyncGenerator[Event]:  # noqa: FBT001
         request = task_service_pb2.WatchTaskRequest(name=task_name(task), resume_token=token, include_previews=previews)
-        return watching.watch(self._transport.watch_task, self._server, request)
+        return watching.watch(self._transport.watch_task, self._server, self._farewells, request)
 
     async def _result(self, task: Task, chunks: downloads.ChunkBuffer, out: str | Path | None) -> Result:
         if task.state is not TaskState.SUCCEEDED:

@@ -84,10 +84,10 @@ def task_to_proto(graph_json: str, inputs: Mapping[str, Scalar], options: TaskOp
         graph_json=graph_json,
         inputs=inputs_to_proto(inputs),
         display_name=options.get("display_name", ""),
-        priority=options.get("priority", 0),
+        priority=_int32("task.priority", options.get("priority", 0)),
         labels=options.get("labels", {}),
         execution_timeout=None if timeout is None else _duration(timeout),
-        max_retries=options.get("max_retries", 0),
+        max_retries=_int32("task.max_retries", options.get("max_retries", 0)),
         allow_partial_outputs=options.get("allow_partial_outputs", False),
         group=group_name(options.get("group", "")),
     )
@@ -96,6 +96,13 @@ def task_to_proto(graph_json: str, inputs: Mapping[str, Scalar], options: TaskOp
 def group_name(name: str) -> str:
     """The resource name of a group, from it or from its last part; empty for none."""
     return f"groups/{name}" if name and "/" not in name else name
+
+
+def _int32(field: str, number: int) -> int:
+    if -(2**31) <= number < 2**31:
+        return number
+    violation = Violation(field, f"{number} does not fit in 32 bits")
+    raise InvalidRequest(f"{field}: {violation.description}.", reason="INPUT_INVALID", violations=[violation])
 
 
 def inputs_to_proto(inputs: Mapping[str, Scalar]) -> dict[str, task_pb2.InputValue]:

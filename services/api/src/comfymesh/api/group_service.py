@@ -75,8 +75,8 @@ class GroupService(group_service_pb2_grpc.GroupServiceServicer):
                     look.changed = True
                     told = time.monotonic()
                     yield group_service_pb2.WatchGroupResponse(resume_token=token, **event)
-                # Until the tasks that were there have been told, nothing was told up to any position.
-                group = await look.after(place.position if place.place is None else 0)
+                # The group is told after the tasks that were there.
+                group = await look.after(place.position) if place.place is None else None
                 if group is None and time.monotonic() - told >= self._following.heartbeat:
                     told = time.monotonic()
                     yield group_service_pb2.WatchGroupResponse(resume_token=token, heartbeat=task_pb2.Heartbeat())

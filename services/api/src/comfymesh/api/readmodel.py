@@ -5,7 +5,6 @@ The only module that knows SQLite.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,22 +18,31 @@ from comfymesh.v1 import task_pb2
 
 _SCHEMA = """
 CREATE TABLE tasks (
-    tenant TEXT NOT NULL, task_id TEXT NOT NULL, sequence INTEGER NOT NULL, state INTEGER NOT NULL,
-    created REAL NOT NULL, updated REAL NOT NULL, task_group TEXT NOT NULL, digest TEXT NOT NULL, labels TEXT NOT NULL,
-    record BLOB NOT NULL,
-    PRIMARY KEY (tenant, task_id)
+    number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, task_id TEXT NOT NULL, sequence INTEGER NOT NULL,
+    state INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, task_group TEXT NOT NULL,
+    digest TEXT NOT NULL, record BLOB NOT NULL, UNIQUE (tenant, task_id)
+);
+CREATE TABLE labels (
+    tenant TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (tenant, key, value, number)
 ) WITHOUT ROWID;
 CREATE INDEX by_age ON tasks (tenant, created DESC, task_id);
+CREATE INDEX by_state ON tasks (tenant, state, created DESC, task_id);
 CREATE INDEX by_digest ON tasks (tenant, digest, created DESC, task_id);
 CREATE INDEX by_group ON tasks (tenant, task_group, created DESC, task_id) WHERE task_group != '';
+CREATE INDEX of_group ON tasks (tenant, task_group, state, sequence, created, updated) WHERE task_group != '';
 """
 
-_PUT = """
-INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET
-    sequence = excluded.sequence, state = excluded.state, updated = excluded.updated, record = excluded.record
-WHERE excluded.sequence > sequence
+_UPDATE = """
+UPDATE tasks SET sequence = ?, state = ?, updated = ?, record = ? WHERE tenant = ? AND task_id = ? AND sequence < ?
 """
+
+_INSERT = """
+INSERT INTO tasks (tenant, task_id, sequence, state, created, updated, task_group, digest, record)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+
+_LABEL = "INSERT INTO labels VALUES (?, ?, ?, ?)"
 
 _GROUP = """
 SELECT state, count(*), max(sequence), min(created), max(updated) FROM tasks
@@ -89,12 +97,12 @@ class ReadModel:
         known = self._fresh.get(stored.key)
         if known is None or known.sequence < stored.sequence:
             self._fresh[stored.key] = stored
+        self._line_up(stored)
         if len(self._fresh) >= _BATCH:
             self._take_in()
 
     def ahead(self, task: task_pb2.Task) -> int:
         """How many waiting tasks come before this one."""
-        self._take_in()
         return self._line.before(_turn(task))
 
     def _take_in(self) -> None:
@@ -103,10 +111,22 @@ class ReadModel:
             return
         self._database.execute("BEGIN")
         for stored in self._fresh.values():
-            if self._database.execute(_PUT, _row(stored)).rowcount:
-                self._line_up(stored)
+            if not self._update(stored):
+                self._insert(stored)
         self._database.execute("COMMIT")
         self._fresh.clear()
+
+    def _update(self, stored: Stored) -> bool:
+        task, key, sequence = stored.task, stored.key, stored.sequence
+        values = (sequence, task.state, seconds(task.update_time), stored.data, key.tenant, key.task_id, sequence)
+        return self._database.execute(_UPDATE, values).rowcount > 0
+
+    def _insert(self, stored: Stored) -> None:
+        cursor = self._database.execute(_INSERT, _row(stored))
+        # Without an effect, the record is older than what is known.
+        if cursor.rowcount and stored.task.labels:
+            labels = [(stored.key.tenant, key, value, cursor.lastrowid) for key, value in stored.task.labels.items()]
+            self._database.executemany(_LABEL, labels)
 
     def _line_up(self, stored: Stored) -> None:
         if (known := self._turns.pop(stored.key, None)) is not None:
@@ -145,6 +165,13 @@ class ReadModel:
         place = Place(rows[size - 1][4], rows[size - 1][1]) if len(rows) > size else None
         return found, place
 
+    def drop(self, key: Key) -> None:
+        """Forget a task that has left the log."""
+        self._fresh.pop(key, None)
+        if (turn := self._turns.pop(key, None)) is not None:
+            self._line.remove(turn)
+        self._database.execute("DELETE FROM tasks WHERE tenant = ? AND task_id = ?", (key.tenant, key.task_id))
+
 
 def _turn(task: task_pb2.Task) -> Turn:
     return (-task.priority, seconds(task.create_time))
@@ -152,11 +179,10 @@ def _turn(task: task_pb2.Task) -> Turn:
 
 def _row(stored: Stored) -> tuple[object, ...]:
     task, key = stored.task, stored.key
-    created, labels = seconds(task.create_time), json.dumps(dict(task.labels)) if task.labels else "{}"
-    updated, digest = seconds(task.update_time), task.graph_digest
+    created, updated = seconds(task.create_time), seconds(task.update_time)
     return (
         *(key.tenant, key.task_id, stored.sequence, task.state),
-        *(created, updated, task.group, digest, labels, stored.data),
+        *(created, updated, task.group, task.graph_digest, stored.data),
     )
 
 
@@ -172,8 +198,8 @@ def _conditions(query: Query, after: Place | None) -> tuple[list[str], list[obje
         conditions.append("digest = ?")
         values.append(query.graph_digest)
     for key, value in query.labels.items():
-        conditions.append("EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)")
-        values.extend((key, value))
+        conditions.append("number IN (SELECT number FROM labels WHERE tenant = ? AND key = ? AND value = ?)")
+        values.extend((query.tenant, key, value))
     if query.created_after is not None:
         conditions.append("created >= ?")
         values.append(query.created_after)

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from comfymesh.api.asset_service import AssetService
 from comfymesh.api.fleet_service import FleetService
 from comfymesh.api.group_service import GroupService
-from comfymesh.api.interceptors import Edge
+from comfymesh.api.interceptors import MAX_REQUEST_BYTES, Edge
 from comfymesh.api.task_service import TaskService
 from comfymesh.runtime.service import ServiceFailedError
 from comfymesh.v1 import (
@@ -29,8 +29,8 @@ from comfymesh.v1 import (
     task_service_pb2_grpc,
 )
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-"""Above every limit of our own, so that what is too large is refused by us, with a reason."""
+MAX_MESSAGE_BYTES = 4 * MAX_REQUEST_BYTES
+"""gRPC refuses what is larger before anybody sees it, without a reason. So what is within this is refused by us."""
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

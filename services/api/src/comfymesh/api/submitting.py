@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from comfymesh import names
-from comfymesh.api.creation import CreateRequest, Creation, NewTask, identity
+from comfymesh.api.creation import CreateRequest, Creation, NewTask, derived_key, identity
 from comfymesh.api.errors import RefusedError, not_found
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
 from comfymesh.tasks import codec
@@ -59,12 +59,23 @@ class Submitting:
         """
         if isinstance(new, Stored):
             return new
+        if request.request_id and request.task_id:
+            await self._bind(new, request)
         try:
             return await self.log.create(new.record, new.spec)
         except StaleRecordError as error:
             if error.last is None:
                 raise not_found("task", names.task(new.key.task_id)) from error
             return _repeated(error.last, new, request)
+
+    async def _bind(self, new: NewTask, request: CreateRequest) -> None:
+        """A request ID makes one task; with an id of the caller's own that does not follow from the name."""
+        derived = derived_key(request.request_id, new.key.tenant)
+        if derived != new.key and await self.log.get(derived) is not None:
+            raise reused(request.request_id, names.task(derived.task_id))
+        bound = await self.log.bind(derived, new.key.task_id)
+        if bound != new.key.task_id:
+            raise reused(request.request_id, names.task(bound))
 
     async def _earlier(self, request: CreateRequest, tenant: str) -> Stored | None:
         key, digest = identity(request, tenant)

@@ -76,13 +76,15 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             chunks: list[task_service_pb2.ArtifactChunk] = []
             async for position, item in self._watching.follow(mailbox, new.key, previews=request.include_previews):
                 response = task_service_pb2.RunTaskResponse(resume_token=make_token(position), **_event(item))
+                if isinstance(item, Stored):
+                    stored = item
                 if request.include_artifacts and response.task.artifacts:
-                    chunks = await self._artifacts.together(DEFAULT_TENANT, response.task.artifacts)
+                    chunks = await self._artifacts.together(stored)
                     response.artifact_chunks.extend(chunks)
                 yield response
         if request.include_artifacts and not chunks:
             token = make_token(mailbox.position)
-            async for chunk in self._artifacts.pieces(DEFAULT_TENANT, mailbox.task.artifacts):
+            async for chunk in self._artifacts.pieces(stored):
                 yield task_service_pb2.RunTaskResponse(resume_token=token, artifact_chunk=chunk)
 
     async def GetTask(

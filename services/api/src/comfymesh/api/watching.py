@@ -28,6 +28,8 @@ from comfymesh.wire.v1 import work_pb2
 _INTEREST_SECONDS = 1.0
 _PLACE_SECONDS = 1.0
 _FIRST_PLACE_SECONDS = 0.2
+_CALM_SECONDS = 0.03
+"""How long a watcher is not bothered with ASSIGNED: telling it competes for the CPU with what the node does then."""
 _PACE_SECONDS = 0.03
 """Progress and previews come no closer behind other messages than this: of a short task, only the states are told."""
 
@@ -87,11 +89,13 @@ class Watching:
         places = _Places(self._model)
         while mailbox.task.state not in FINAL_STATES:
             await mailbox.wait(self._patience(mailbox, told, previews=previews))
+            if mailbox.calm:
+                await mailbox.linger(_CALM_SECONDS)
             if mailbox.closed:
                 raise draining()
             now = time.monotonic()
             places.look(mailbox, now)
-            for item in mailbox.take(states_only=now - told < _PACE_SECONDS):
+            for item in mailbox.take(states_only=now < told + _PACE_SECONDS):
                 told = now
                 # Several states may be taken at once; each goes out with its own position.
                 yield item.sequence if isinstance(item, Stored) else mailbox.position, item
