@@ -105,7 +105,7 @@ def nats_program(directory: Path, listen: str, name: str = "nats") -> Program:
         "NATS_LISTEN": listen,
         "NATS_MONITOR": f"127.0.0.1:{free_port()}",
         "NATS_STORE": str(directory / name),
-        # It shares the machine with the whole mesh; with a thread for each core it spends a fifth more time on its work.
+        # It shares the machine with the whole mesh. With a thread for each core it spends a fifth more time on it.
         "GOMAXPROCS": str(max(1, (os.cpu_count() or 1) // 2)),
     }
     return Program(name, (str(server), "-c", str(configuration)), environment)

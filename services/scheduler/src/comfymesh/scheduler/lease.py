@@ -37,7 +37,7 @@ class Lease:
         bus: Where the lease is.
         holder: Name of this process; no other may have it, not even its own next life.
         terms: Time limits; the same for all who compete.
-        clock: Answers seconds of a monotonic clock.
+        clock: Answers seconds of a monotonic clock; the system's where there is none.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Lease:
         bus: Bus,
         holder: str,
         terms: Terms | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._bus = bus
         self._holder = holder
         self._terms = terms or Terms()
-        self._clock = clock
+        self._clock = clock or time.monotonic
         self._candidacy = Candidacy(holder, self._terms)
         self._subject = subjects.lease(_ROLE)
         self._stirred = asyncio.Event()
