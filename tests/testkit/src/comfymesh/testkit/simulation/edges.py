@@ -12,6 +12,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, Self
 from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
@@ -27,6 +28,8 @@ from comfymesh.api import main as api_main
 from comfymesh.api.server import Services
 from comfymesh.api.watch import Mailbox
 from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.scheduler import main as scheduler_main
+from comfymesh.scheduler.lease import Lease
 from comfymesh.testkit.simulation import lives
 from comfymesh.testkit.simulation.bus import Roughness, SimulatedBus, SimulatedServer
 from comfymesh.testkit.simulation.comfyui import ComfyUI, Socket
@@ -77,6 +80,8 @@ class Edges:
         yield ComfyHttp, "view", self._view_method()
         yield socket, "connect", self._connect
         yield AttachRuntime, "poll", self._poll_method()
+        # Its clock is a default argument, bound before there was a virtual one.
+        yield scheduler_main, "Lease", partial(Lease, clock=lambda: asyncio.get_running_loop().time())
         # Not an edge: the hub keeps these in sets, whose order would otherwise hang on addresses.
         yield Mailbox, "__hash__", _by_number()
 
