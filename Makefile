@@ -10,7 +10,7 @@ BASE ?= main
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check format protos protos-check types bench images constraints clean
+.PHONY: help setup demo dev test simulate chaos check format protos protos-check types bench images constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -33,6 +33,12 @@ dev: setup ## run a mesh until Ctrl-C (COMFYUI_URL or COMFYUI_DIR: with a real C
 
 test: setup ## run the tests (those that need Docker are skipped where there is none)
 	@$(BIN)/pytest $(ARGS)
+
+simulate: setup ## run the mesh on a virtual clock, with faults (SEED=17 runs one seed, SEED=0:5000 a range)
+	@$(BIN)/python -m comfymesh.testkit.simulation --seeds $(or $(SEED),0:1000)
+
+chaos: setup ## kill real processes under load (DURATION in seconds, SEED to run again)
+	@$(BIN)/python -m comfymesh.testkit.chaos --seconds $(or $(DURATION),60) $(if $(SEED),--seed $(SEED))
 
 check: setup ## check format, lint, types and protos
 	@$(BIN)/ruff format --check $(CODE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,7 @@ import pytest
 
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.port import Bus
+from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.nats import NatsServer
 from comfymesh.testkit.waiting import until
@@ -27,18 +29,25 @@ class World(Protocol):
     async def down(self) -> None:
         """Kill the server."""
 
+    def let_pass(self, seconds: float) -> None:
+        """Let time pass."""
+
 
 class MemoryWorld:
     """Both users share one object."""
 
     def __init__(self) -> None:
-        self.bus = self.other = MemoryBus()
+        self._clock = ManualClock()
+        self.bus = self.other = MemoryBus(self._clock)
 
     async def restart(self) -> None:
         self.bus.restart()
 
     async def down(self) -> None:
         self.bus.unreachable = True
+
+    def let_pass(self, seconds: float) -> None:
+        self._clock.advance(seconds)
 
 
 class JetStreamWorld:
@@ -56,6 +65,9 @@ class JetStreamWorld:
     async def down(self) -> None:
         await self.server.kill()
         await until(lambda: not self.bus.connected and not self.other.connected, "the loss of the connections")
+
+    def let_pass(self, seconds: float) -> None:
+        time.sleep(seconds)
 
 
 @pytest.fixture

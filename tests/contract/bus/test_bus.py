@@ -140,6 +140,39 @@ class TestRead:
             assert message.data == expected
 
 
+class TestPurge:
+    async def test_it_drops_one_subject_up_to_a_message_and_nothing_else(self, world: World) -> None:
+        sequences = await store(world, TASK, OTHER, TASK, TASK)
+        await world.other.purge(TASKS, TASK, sequences[2])
+        found = await world.bus.after(TASKS, ">", 0, 10)
+        assert [message.sequence for message in found] == [sequences[1], sequences[3]]
+
+    async def test_it_takes_wildcards(self, world: World) -> None:
+        sequences = await store(world, "spec.default.one.a", "spec.default.one.b", "spec.default.two.a", TASK)
+        await world.bus.purge(TASKS, "spec.default.one.*", sequences[-1])
+        found = await world.bus.after(TASKS, ">", 0, 10)
+        assert [message.sequence for message in found] == sequences[2:]
+
+    async def test_after_it_a_guard_of_zero_holds_again_and_sequences_go_on(self, world: World) -> None:
+        (first,) = await store(world, TASK)
+        await world.bus.purge(TASKS, TASK, first)
+        await world.bus.purge(TASKS, TASK, first)
+        assert await world.bus.last(TASKS, TASK) is None
+        (second,) = await world.bus.append([Entry(TASK, b"", expected=0)])
+        assert second > first
+
+    async def test_a_tail_does_not_stumble_over_it(self, world: World) -> None:
+        before = await store(world, TASK, OTHER)
+        tail = world.bus.tail(TASKS, "task.>")
+        async with closing(tail):
+            await take(tail, 3)
+            await world.other.purge(TASKS, TASK, before[0])
+            (later,) = await store(world, TASK)
+            (found,) = await take(tail, 1)
+            assert isinstance(found, Message)
+            assert found.sequence == later
+
+
 class TestPublish:
     async def test_a_subscriber_hears_what_is_published_from_then_on_in_order(self, world: World) -> None:
         heard: list[Message] = []
@@ -237,6 +270,19 @@ class TestTail:
             assert isinstance(found, Message)
             assert found.data == b"new"
             assert found.sequence < 3
+
+    async def test_messages_tell_how_long_they_had_been_stored(self, world: World) -> None:
+        await store(world, TASK)
+        world.let_pass(1.5)
+        tail = world.bus.tail(TASKS, "task.>")
+        async with closing(tail):
+            first, _ = await take(tail, 2)
+            await store(world, OTHER)
+            (second,) = await take(tail, 1)
+        assert isinstance(first, Message)
+        assert isinstance(second, Message)
+        assert 0 <= second.age < first.age
+        assert first.age >= 1.5
 
     async def test_closing_it_early_is_clean(self, world: World) -> None:
         await store(world, TASK, OTHER)

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from comfymesh.bus import streams
-from comfymesh.bus.connection import Connection
-from comfymesh.bus.jetstream import JetStreamBus, StreamMismatchError
-from comfymesh.bus.port import BusUnavailableError, Entry
+from comfymesh.bus.connection import Connection, Delivery
+from comfymesh.bus.jetstream import ApiError, JetStreamBus, StreamMismatchError
+from comfymesh.bus.port import BusError, BusUnavailableError, Entry
 from comfymesh.bus.streams import TASKS
 from comfymesh.testkit.nats import NatsServer
 from comfymesh.testkit.waiting import until
@@ -88,6 +88,34 @@ async def test_a_stream_that_cannot_be_brought_up_to_date_is_refused_by_name(
 async def test_what_is_acknowledged_is_on_the_disk(nats: NatsServer) -> None:
     async with await JetStreamBus.open(nats.url, "durable") as bus:
         assert (await bus.call("STREAM.INFO.TASKS", {}))["config"]["storage"] == "file"
+
+
+@pytest.mark.parametrize("seen", [0, 1, 3, 5])
+async def test_what_a_copy_lacks_is_read_from_the_leader(
+    jetstream: JetStreamWorld, monkeypatch: pytest.MonkeyPatch, seen: int
+) -> None:
+    sequences = await jetstream.bus.append([Entry(TASK, str(n).encode()) for n in range(5)])
+    await jetstream.bus.append([Entry("task.default.two", b"")])
+    async with JetStreamBus(await Connection.open(jetstream.server.url, "replicated"), replicas=3) as bus:
+        collect = bus._connection.collect
+
+        async def lagging(subject: str, data: bytes, timeout: float) -> list[Delivery]:
+            return (await collect(subject, data, timeout))[:seen]
+
+        monkeypatch.setattr(bus._connection, "collect", lagging)
+        assert await read(bus) == sequences
+        assert [m.sequence for m in await bus.after(TASKS, TASK, sequences[0], 2)] == sequences[1:3]
+        assert await bus.after(TASKS, TASK, sequences[-1], 10) == []
+
+
+async def test_only_a_message_that_is_not_there_is_none(jetstream: JetStreamWorld) -> None:
+    async with JetStreamBus(await Connection.open(jetstream.server.url, "replicated"), replicas=3) as bus:
+        assert await bus.last(TASKS, TASK) is None
+        await bus.call("STREAM.DELETE.TASKS", {})
+        with pytest.raises(ApiError, match="stream not found"):
+            await bus.last(TASKS, TASK)
+        with pytest.raises(BusError):
+            await bus.after(TASKS, TASK, 0, 10)
 
 
 async def read(bus: JetStreamBus) -> list[int]:

@@ -79,6 +79,25 @@ class TestText:
         assert refusal.is_ == ("RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE")
         assert int(refusal.metadata["limit_bytes"]) < int(refusal.metadata["size_bytes"])
 
+    @pytest.mark.parametrize("size", [17, 60])
+    async def test_a_message_that_is_too_large_is_refused_by_us_with_the_limit(
+        self, mesh: LocalMesh, size: int
+    ) -> None:
+        task = task_pb2.Task(graph_json="x" * (size * 1024 * 1024))
+        for call in (
+            mesh.tasks.CreateTask(CreateRequest(task=task)),
+            mesh.tasks.RunTask(task_service_pb2.RunTaskRequest(task=task)).read(),
+        ):
+            refusal = await refused(call)
+            assert refusal.is_ == ("RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE")
+            assert int(refusal.metadata["size_bytes"]) > size * 1024 * 1024
+            assert int(refusal.metadata["limit_bytes"]) == 16 * 1024 * 1024
+
+    async def test_a_message_of_a_stream_that_is_too_large_is_refused_by_us(self, mesh: LocalMesh) -> None:
+        part = asset_service_pb2.UploadAssetRequest(data=b"x" * (17 * 1024 * 1024))
+        refusal = await refused(mesh.assets.UploadAsset(iter([part])))
+        assert refusal.is_ == ("RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE")
+
     async def test_a_graph_with_too_many_graph_nodes_is_refused(self, mesh: LocalMesh) -> None:
         graph = {str(n): graphs.node("A") for n in range(30_000)}
         refusal = await refuse_graph(mesh, graph)

@@ -277,6 +277,38 @@ class TestCreatingOnce:
         assert first.name == again.name == f"tasks/{request.task_id}"
         assert first.create_time == again.create_time
 
+    async def test_a_request_id_makes_no_second_task_under_another_id(self, mesh: LocalMesh) -> None:
+        request_id, graph = str(uuid4()), graphs.picture()
+        ids = [f"mine-{uuid4().hex}" for _ in range(2)]
+        requests = [CreateRequest(task=task_of(graph), task_id=task_id, request_id=request_id) for task_id in ids]
+        first = (await mesh.tasks.CreateTask(requests[0])).task
+        for _ in range(2):
+            refusal = await refused(mesh.tasks.CreateTask(requests[1]))
+            assert refusal.is_ == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
+            assert refusal.metadata == {"task": first.name}
+        assert (await mesh.tasks.CreateTask(requests[0])).task.name == first.name
+        refusal = await refused(mesh.tasks.GetTask(task_service_pb2.GetTaskRequest(name=f"tasks/{ids[1]}")))
+        assert refusal.is_ == ("NOT_FOUND", "TASK_NOT_FOUND")
+
+    async def test_a_request_id_that_has_named_its_task_names_no_other(self, mesh: LocalMesh) -> None:
+        request = CreateRequest(task=task_of(graphs.picture()), request_id=str(uuid4()))
+        first = (await mesh.tasks.CreateTask(request)).task
+        request.task_id = f"mine-{uuid4().hex}"
+        refusal = await refused(mesh.tasks.CreateTask(request))
+        assert refusal.is_ == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
+        assert refusal.metadata == {"task": first.name}
+
+    async def test_of_two_ids_for_one_request_id_at_once_one_wins(self, mesh: LocalMesh) -> None:
+        request_id, graph = str(uuid4()), graphs.picture()
+        calls = [
+            mesh.tasks.CreateTask(
+                CreateRequest(task=task_of(graph), task_id=f"mine-{uuid4().hex}", request_id=request_id)
+            )
+            for _ in range(5)
+        ]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert sum(isinstance(outcome, task_service_pb2.CreateTaskResponse) for outcome in outcomes) == 1
+
     async def test_validating_makes_nothing(self, mesh: LocalMesh) -> None:
         task_id = f"mine-{uuid4().hex}"
         request = CreateRequest(task=task_of(graphs.picture()), task_id=task_id, validate_only=True)

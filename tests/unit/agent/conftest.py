@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from comfymesh.agent import attempt, attempts, claim, instance, relay
+from comfymesh.agent import attempt, attempts, claim, collecting, instance, relay
+from comfymesh.bus import tasklog
 from comfymesh.testkit.bench_nodes import Node
 from comfymesh.testkit.benches import Bench
 from comfymesh.testkit.tasks import NOW
@@ -32,7 +33,10 @@ async def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 @pytest.fixture
-async def bench(clock: SimpleNamespace) -> AsyncIterator[Bench]:
+async def bench(clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    """No graph and no output is so small that it is not stored on its own."""
+    for module in (collecting, tasklog):
+        monkeypatch.setattr(module, "SMALL_BYTES", 0)
     bench = Bench()
     async with bench.workplace:
         yield bench

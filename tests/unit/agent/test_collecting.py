@@ -254,3 +254,15 @@ async def test_what_was_begun_and_is_not_wanted_is_dropped_without_a_trace(
     await asyncio.sleep(1)
     assert http.viewing == 0
     assert caplog.records == []
+
+
+async def test_a_few_small_outputs_need_no_store(
+    bench: Bench, http: ScriptedHttp, collecting: Collecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfymesh.agent.collecting.SMALL_BYTES", 1)
+    http.files["b.png"] = b"larger"
+    with bench.store_bus.away():
+        (artifact,) = await collecting.finish({"9": images("a.png")})
+        assert (artifact.small, artifact.size_bytes) == (b"a", 1)
+        with pytest.raises(StoreUnavailableError):
+            await collecting.finish({"9": images("a.png", "b.png")})

@@ -17,7 +17,7 @@ from comfymesh.agent.runtimes.contract import Absent, Exited, RuntimeFailed, Run
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.catalogs import read_catalog
 from comfymesh.testkit.benches import MAX_BYTES, Bench
-from comfymesh.testkit.scripted import ScriptedRuntime, ScriptedSession, unreachable
+from comfymesh.testkit.scripted import ScriptedRuntime, ScriptedSession, silent, unreachable
 
 STARTING, READY, DOWN = InstanceState.STARTING, InstanceState.READY, InstanceState.DOWN
 
@@ -227,7 +227,7 @@ async def test_a_server_that_is_gone_is_down(host: Host) -> None:
 async def test_one_slow_answer_is_no_death(host: Host) -> None:
     await host.after(1)
     for _ in range(5):
-        host.session.http.stats = unreachable()
+        host.session.http.stats = silent()
         await host.after(8)
         host.session.http.stats = {"system": {}}
         await host.after(2)
@@ -236,7 +236,7 @@ async def test_one_slow_answer_is_no_death(host: Host) -> None:
 
 async def test_a_server_that_stays_silent_is_down(host: Host) -> None:
     await host.after(1)
-    host.session.http.stats = unreachable()
+    host.session.http.stats = silent()
     await host.after(10)
     assert host.state is DOWN
     assert host.instance.condition.reason.startswith("it did not answer 5 times: ")
@@ -259,7 +259,7 @@ async def test_attempts_keep_their_session_until_they_have_left(host: Host, faul
     if fault == "exit":
         host.runtime.status = DIED
     else:
-        session.http.stats = unreachable() if fault == "silence" else ZeroDivisionError("odd")
+        session.http.stats = silent() if fault == "silence" else ZeroDivisionError("odd")
     await host.after(60)
     assert host.state is DOWN
     assert host.instance.workplace is None

@@ -9,7 +9,8 @@ import pytest
 
 from comfymesh.api import paging
 from comfymesh.api.errors import RefusedError
-from comfymesh.api.readmodel import Place, Query, ReadModel
+from comfymesh.api.query import Query
+from comfymesh.api.readmodel import Place, ReadModel
 from comfymesh.bus.tasklog import Stored
 from comfymesh.tasks import codec
 from comfymesh.tasks.events import CancelRequested

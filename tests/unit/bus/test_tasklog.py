@@ -11,7 +11,7 @@ from comfymesh.bus.port import BusUnavailableError, CaughtUp
 from comfymesh.bus.tasklog import SpecMissingError, StaleRecordError, TaskLog
 from comfymesh.tasks.events import CancelRequested, Started
 from comfymesh.tasks.machine import IllegalTransitionError
-from comfymesh.tasks.record import State
+from comfymesh.tasks.record import SMALL_BYTES, State
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import NOW, after, assigned, queued
 from comfymesh.testkit.waiting import take
@@ -30,13 +30,23 @@ def log(bus: MemoryBus) -> TaskLog:
     return TaskLog(bus)
 
 
-async def test_a_task_is_stored_with_its_graph(log: TaskLog) -> None:
-    stored = await log.create(queued(), SPEC)
-    assert stored.record == queued()
+LARGE = spec_pb2.Spec(graph_zlib=bytes(SMALL_BYTES + 1))
+
+
+@pytest.mark.parametrize(("spec", "messages"), [(SPEC, 1), (LARGE, 2)], ids=["small", "large"])
+async def test_a_task_is_stored_with_its_graph(
+    log: TaskLog, bus: MemoryBus, spec: spec_pb2.Spec, messages: int
+) -> None:
+    stored = await log.create(queued(), spec)
     found = await log.get(stored.key)
     assert found is not None
     assert (found.sequence, found.data) == (stored.sequence, stored.data)
-    assert await log.spec(stored.record) == SPEC
+    assert found.record.state is State.QUEUED
+    assert found.sequence == messages
+    assert await log.spec(found.record) == spec
+    # Through every later record the graph can be had.
+    later = await log.change(found, assigned(), NOW)
+    assert await log.spec(later.record) == spec
 
 
 async def test_a_second_task_of_that_id_is_refused_and_leaves_the_first_alone(log: TaskLog) -> None:

@@ -11,7 +11,7 @@ from comfymesh.cli.main import cli
 from comfymesh.cli.session import Session
 from comfymesh.client import NoFeasibleNode
 
-OWN = ["run", "submit", "watch", "list", "get", "cancel", "nodes"]
+OWN = ["run", "submit", "watch", "list", "get", "cancel", "nodes", "batch", "group show", "group watch", "group cancel"]
 
 
 @click.command()
@@ -101,7 +101,7 @@ def test_an_interrupted_command_ends_with_130() -> None:
 
 @pytest.mark.parametrize("command", OWN)
 def test_every_command_has_help_with_examples(command: str) -> None:
-    output = invoke(command, "--help").output
+    output = invoke(*command.split(), "--help").output
     assert "Examples:" in output
     assert f"comfymesh {command}" in output
     assert "--json" in output

@@ -148,3 +148,11 @@ def test_a_node_keeps_its_gpus_and_instances() -> None:
     assert node.state is NodeState.UNREACHABLE
     assert node.gpus[0].memory_bytes == 5
     assert node.instances[0].slots == 2
+
+
+@pytest.mark.parametrize("field", ["priority", "max_retries"])
+@pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 10**30])
+def test_a_number_that_no_message_can_carry_is_refused_as_a_violation(field: str, number: int) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        task_to_proto("{}", {}, {field: number})  # type: ignore[misc]
+    assert error.value.violations[0].field == f"task.{field}"

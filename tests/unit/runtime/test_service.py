@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from comfymesh.runtime.background import Background
-from comfymesh.runtime.service import ServiceFailedError, StoppedError, unless_stopped, until
+from comfymesh.runtime.service import ServiceFailedError, StoppedError, first, unless_stopped, until
 
 
 async def test_a_start_that_succeeds_answers() -> None:
@@ -59,6 +59,31 @@ async def test_a_part_that_fails_stops_the_service() -> None:
         background.spawn(part(), "part")
         with pytest.raises(ServiceFailedError):
             await until(asyncio.Event(), background.failed)
+
+
+async def test_a_start_that_waits_for_a_part_ends_when_it_is_ready() -> None:
+    ready = asyncio.Event()
+    waiting = asyncio.ensure_future(first(ready, asyncio.Event(), asyncio.Event()))
+    await asyncio.sleep(0)
+    ready.set()
+    await waiting
+
+
+async def test_a_start_that_waits_for_a_part_that_fails_fails() -> None:
+    async def part() -> None:
+        raise RuntimeError("a defect")
+
+    async with Background() as background:
+        background.spawn(part(), "part")
+        with pytest.raises(ServiceFailedError, match="while it started"):
+            await first(asyncio.Event(), asyncio.Event(), background.failed)
+
+
+async def test_a_start_that_waits_for_a_part_is_given_up_when_the_stop_is_asked_for() -> None:
+    stop = asyncio.Event()
+    stop.set()
+    with pytest.raises(StoppedError):
+        await first(asyncio.Event(), stop, asyncio.Event())
 
 
 async def test_all_parts_end_together() -> None:

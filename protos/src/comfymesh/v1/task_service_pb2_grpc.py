@@ -43,6 +43,11 @@ class TaskServiceStub(object):
                 request_serializer=comfymesh_dot_v1_dot_task__service__pb2.CreateTaskRequest.SerializeToString,
                 response_deserializer=comfymesh_dot_v1_dot_task__service__pb2.CreateTaskResponse.FromString,
                 _registered_method=True)
+        self.BatchCreateTasks = channel.unary_unary(
+                '/comfymesh.v1.TaskService/BatchCreateTasks',
+                request_serializer=comfymesh_dot_v1_dot_task__service__pb2.BatchCreateTasksRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_task__service__pb2.BatchCreateTasksResponse.FromString,
+                _registered_method=True)
         self.RunTask = channel.unary_stream(
                 '/comfymesh.v1.TaskService/RunTask',
                 request_serializer=comfymesh_dot_v1_dot_task__service__pb2.RunTaskRequest.SerializeToString,
@@ -63,6 +68,11 @@ class TaskServiceStub(object):
                 request_serializer=comfymesh_dot_v1_dot_task__service__pb2.WatchTaskRequest.SerializeToString,
                 response_deserializer=comfymesh_dot_v1_dot_task__service__pb2.WatchTaskResponse.FromString,
                 _registered_method=True)
+        self.WatchTasks = channel.unary_stream(
+                '/comfymesh.v1.TaskService/WatchTasks',
+                request_serializer=comfymesh_dot_v1_dot_task__service__pb2.WatchTasksRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_task__service__pb2.WatchTasksResponse.FromString,
+                _registered_method=True)
         self.CancelTask = channel.unary_unary(
                 '/comfymesh.v1.TaskService/CancelTask',
                 request_serializer=comfymesh_dot_v1_dot_task__service__pb2.CancelTaskRequest.SerializeToString,
@@ -81,6 +91,16 @@ class TaskServiceServicer(object):
         """Accepts a task. Once this has answered, the task is stored and will reach exactly one final state.
 
         Safe to repeat with the same `request_id`: the same content answers the same task.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCreateTasks(self, request, context):
+        """Accepts many tasks. Each is created or refused for itself, as CreateTask would; the call fails as a whole only where
+        nothing of it was tried.
+
+        Safe to repeat with the same request IDs in its items.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +139,17 @@ class TaskServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchTasks(self, request, context):
+        """Follows every task that matches, without end. For dashboards, and for backends that follow thousands of tasks.
+
+        Every state change of a matching task comes once and in the order of the log; there is no gap between the tasks that
+        were there and what comes later. Who reads slowly is served from the log at that pace: nothing is left out, nobody
+        else is slowed down. Any server continues any stream by its token. Progress and previews are WatchTask's business.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelTask(self, request, context):
         """Asks for a task to be stopped. Answers at once; the task is CANCELLING until its attempt has stopped.
 
@@ -135,6 +166,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.CreateTask,
                     request_deserializer=comfymesh_dot_v1_dot_task__service__pb2.CreateTaskRequest.FromString,
                     response_serializer=comfymesh_dot_v1_dot_task__service__pb2.CreateTaskResponse.SerializeToString,
+            ),
+            'BatchCreateTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateTasks,
+                    request_deserializer=comfymesh_dot_v1_dot_task__service__pb2.BatchCreateTasksRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_task__service__pb2.BatchCreateTasksResponse.SerializeToString,
             ),
             'RunTask': grpc.unary_stream_rpc_method_handler(
                     servicer.RunTask,
@@ -155,6 +191,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.WatchTask,
                     request_deserializer=comfymesh_dot_v1_dot_task__service__pb2.WatchTaskRequest.FromString,
                     response_serializer=comfymesh_dot_v1_dot_task__service__pb2.WatchTaskResponse.SerializeToString,
+            ),
+            'WatchTasks': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchTasks,
+                    request_deserializer=comfymesh_dot_v1_dot_task__service__pb2.WatchTasksRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_task__service__pb2.WatchTasksResponse.SerializeToString,
             ),
             'CancelTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelTask,
@@ -193,6 +234,33 @@ class TaskService(object):
             '/comfymesh.v1.TaskService/CreateTask',
             comfymesh_dot_v1_dot_task__service__pb2.CreateTaskRequest.SerializeToString,
             comfymesh_dot_v1_dot_task__service__pb2.CreateTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.TaskService/BatchCreateTasks',
+            comfymesh_dot_v1_dot_task__service__pb2.BatchCreateTasksRequest.SerializeToString,
+            comfymesh_dot_v1_dot_task__service__pb2.BatchCreateTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -301,6 +369,33 @@ class TaskService(object):
             '/comfymesh.v1.TaskService/WatchTask',
             comfymesh_dot_v1_dot_task__service__pb2.WatchTaskRequest.SerializeToString,
             comfymesh_dot_v1_dot_task__service__pb2.WatchTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/comfymesh.v1.TaskService/WatchTasks',
+            comfymesh_dot_v1_dot_task__service__pb2.WatchTasksRequest.SerializeToString,
+            comfymesh_dot_v1_dot_task__service__pb2.WatchTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -12,6 +12,7 @@ _TASK_ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _NODE = re.compile(r"nodes/([a-z0-9][a-z0-9-]{0,62})")
 _NODE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _ARTIFACT = re.compile(r"tasks/([a-z][a-z0-9-]{0,62})/artifacts/([0-9]{1,6})")
+_GROUP = re.compile(r"groups/([a-z][a-z0-9-]{0,62})")
 _ASSET = re.compile(r"assets/([0-9a-f]{64})")
 
 
@@ -34,6 +35,11 @@ def node(node_id: str) -> str:
     return f"nodes/{node_id}"
 
 
+def group(group_id: str) -> str:
+    """The name of a group of tasks."""
+    return f"groups/{group_id}"
+
+
 def artifact(task_id: str, artifact_id: str) -> str:
     """The name of an artifact."""
     return f"tasks/{task_id}/artifacts/{artifact_id}"
@@ -52,6 +58,11 @@ def parse_task(name: str) -> str:
 def parse_node(name: str) -> str:
     """The node id in `name`, or MalformedNameError."""
     return _parse(_NODE, name, "nodes/{node}")[0]
+
+
+def parse_group(name: str) -> str:
+    """The group id in `name`, or MalformedNameError."""
+    return _parse(_GROUP, name, "groups/{group}")[0]
 
 
 def parse_artifact(name: str) -> tuple[str, str]:

@@ -13,10 +13,11 @@ from comfymesh.cli.jsonlines import line, plain
 from comfymesh.cli.options import with_session
 from comfymesh.cli.tables import node_table, task_details, task_table
 from comfymesh.cli.text import one_line, short_name
-from comfymesh.client import TaskState
+from comfymesh.cli.view import state_sentence, title
+from comfymesh.client import TaskChanged, TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from comfymesh.cli.session import Session
     from comfymesh.client import AsyncClient, Node, Task
@@ -30,6 +31,7 @@ Examples:
   comfymesh list
   comfymesh list --state running --state queued
   comfymesh list --label project=lamps --limit 500 --json
+  comfymesh list --group lamps --watch
 """
 
 _GET_HELP = """Show all about a task: state, place, artifacts, and why it failed.
@@ -67,17 +69,33 @@ Examples:
     help=f"Only tasks in this state; can be repeated. One of {', '.join(_STATES)}.",
 )
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only tasks with this label.")
+@click.option("--group", default="", metavar="NAME", help="Only tasks of this group.")
+@click.option("--watch", "follow", is_flag=True, help="Then print a line for each change, until Ctrl-C.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many."
 )
 @with_session
-def list_tasks(session: Session, states: Sequence[str], labels: Sequence[str], limit: int) -> None:  # noqa: D103
+def list_tasks(  # noqa: D103
+    session: Session,
+    /,
+    *,
+    states: Sequence[str],
+    labels: Sequence[str],
+    group: str,
+    follow: bool,
+    limit: int,
+) -> None:
     wanted = [TaskState(state.upper()) for state in states]
     tagged = parse_labels(labels)
+    if follow:
+        session.call(lambda client: _print_changes(session, client, wanted, tagged, group))
+        return
 
     async def fetch(client: AsyncClient) -> list[Task]:
         tasks: list[Task] = []
-        async with aclosing(client.list(states=wanted, labels=tagged, page_size=min(limit, 1000))) as found:
+        async with aclosing(
+            client.list(states=wanted, labels=tagged, group=group, page_size=min(limit, 1000))
+        ) as found:
             async for task in found:
                 tasks.append(task)
                 if len(tasks) == limit:
@@ -129,6 +147,17 @@ def nodes(session: Session) -> None:  # noqa: D103
         session.console.print(node_table(found, datetime.now(UTC)))
     else:
         click.echo("The fleet has no nodes: no agent has reported yet.", err=True)
+
+
+async def _print_changes(
+    session: Session, client: AsyncClient, states: Sequence[TaskState], labels: Mapping[str, str], group: str
+) -> None:
+    events = client.watch_tasks(states=states, labels=labels, group=group, include_existing=True)
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, TaskChanged):
+                task = event.task
+                click.echo(line(plain(task)) if session.as_json else f"{title(task)}: {state_sentence(task)}")
 
 
 def _print_lines(values: Iterable[Task | Node]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from comfymesh.cli import looking, running
+from comfymesh.cli import grouping, looking, running
 from comfymesh.cli.options import TARGET_HELP
 from comfymesh.cli.outcomes import EXIT_CODES_HELP
 from comfymesh.cli.plugins import CommandLine
@@ -16,6 +16,7 @@ _HELP = f"""Run ComfyUI graphs on a fleet of GPU hosts.
 \b
 Examples:
   comfymesh run graph.json --set 6.text="a lighthouse at dawn"
+  comfymesh batch sheet.jsonl --group lamps --watch
   comfymesh list --state running
   comfymesh --target mesh.example:7700 nodes
 
@@ -40,6 +41,8 @@ for command in (
     looking.get,
     looking.cancel,
     looking.nodes,
+    grouping.batch,
+    grouping.group,
 ):
     cli.add_command(command)
 

@@ -70,6 +70,7 @@ def task_options(command: F) -> F:
         click.option("--name", metavar="TEXT", help="Name for people."),
         click.option("--priority", type=int, metavar="N", help="Higher runs first, -100 to 100."),
         click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Write a label on the task."),
+        click.option("--group", metavar="NAME", help="Group that the task belongs to."),
         click.option(
             "--execution-timeout",
             type=click.FloatRange(min=0, min_open=True),
@@ -105,6 +106,8 @@ def read_task(options: dict[str, Any]) -> tuple[str, dict[str, InputValue], Task
         said["labels"] = parse_labels(options["labels"])
     if options["name"]:
         said["display_name"] = options["name"]
+    if options["group"]:
+        said["group"] = options["group"]
     if options["priority"] is not None:
         said["priority"] = options["priority"]
     if options["execution_timeout"] is not None:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from comfymesh.cli.text import age, clean, duration, one_line, short_name, size
+from comfymesh.cli.text import age, clean, duration, one_line, percent, short_name, size
 from comfymesh.client import Availability, InstanceState, NodeState, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from comfymesh.client import Node, Task, TaskError
+    from comfymesh.client import Group, Node, Task, TaskError
 
 _STYLES = {
     TaskState.SUCCEEDED: "green",
@@ -101,6 +101,21 @@ def task_details(task: Task, now: datetime) -> Table:
     return table
 
 
+def group_details(group: Group, now: datetime) -> Table:
+    """All about a group."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_row("group", one_line(group.name))
+    table.add_row("done", f"{percent(group.fraction)} of {group.task_count} tasks")
+    for state, count in group.counts.items():
+        table.add_row("", Text.assemble(f"{count} ", _state(state)))
+    table.add_row("created", age(group.create_time, now))
+    if group.end_time is not None:
+        table.add_row("ended", age(group.end_time, now))
+    return table
+
+
 def _details(task: Task, now: datetime) -> Iterator[tuple[str, Text | str]]:
     yield "task", task.name
     if task.display_name:
@@ -113,6 +128,8 @@ def _details(task: Task, now: datetime) -> Iterator[tuple[str, Text | str]]:
         yield "took", took(task, now)
     if task.node:
         yield "node", f"{short_name(task.node)}/{one_line(task.instance)}, attempt {task.attempt}"
+    if task.group:
+        yield "group", short_name(task.group)
     for key, value in sorted(task.labels.items()):
         yield "label", f"{one_line(key)}={one_line(value)}"
     for artifact in task.artifacts:

@@ -7,6 +7,7 @@ Example:
 """
 
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
+from comfymesh.client.batches import NewTask
 from comfymesh.client.convert import TaskOptions
 from comfymesh.client.errors import (
     AccessDenied,
@@ -25,14 +26,25 @@ from comfymesh.client.errors import (
     Unavailable,
     Violation,
 )
-from comfymesh.client.events import Event, PreviewArrived, Progressed, TaskChanged
+from comfymesh.client.events import (
+    CaughtUp,
+    Event,
+    GroupChanged,
+    GroupEvent,
+    PreviewArrived,
+    Progressed,
+    TaskChanged,
+    TasksEvent,
+)
 from comfymesh.client.graphs import Graph
+from comfymesh.client.groups import AsyncGroupHandle
 from comfymesh.client.models import (
     Artifact,
     ArtifactKind,
     Asset,
     Availability,
     Gpu,
+    Group,
     Instance,
     InstanceState,
     LoadedArtifact,
@@ -47,7 +59,7 @@ from comfymesh.client.models import (
 )
 from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
-from comfymesh.client.sync import Client
+from comfymesh.client.sync import Client, GroupHandle
 from comfymesh.client.uploads import InputValue
 
 __all__ = [
@@ -57,7 +69,9 @@ __all__ = [
     "ArtifactKind",
     "Asset",
     "AsyncClient",
+    "AsyncGroupHandle",
     "Availability",
+    "CaughtUp",
     "Client",
     "ComfyMeshError",
     "Conflict",
@@ -65,6 +79,10 @@ __all__ = [
     "Event",
     "Gpu",
     "Graph",
+    "Group",
+    "GroupChanged",
+    "GroupEvent",
+    "GroupHandle",
     "Incompatible",
     "InputValue",
     "Instance",
@@ -72,6 +90,7 @@ __all__ = [
     "InvalidRequest",
     "LimitExceeded",
     "LoadedArtifact",
+    "NewTask",
     "NoFeasibleNode",
     "Node",
     "NodeState",
@@ -92,6 +111,7 @@ __all__ = [
     "TaskFailed",
     "TaskOptions",
     "TaskState",
+    "TasksEvent",
     "Unavailable",
     "Violation",
 ]

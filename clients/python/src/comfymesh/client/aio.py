@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import uuid
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
-from comfymesh.client import convert, downloads, uploads, watching
+from comfymesh.client import batches, convert, downloads, following, requests, uploads, watching
 from comfymesh.client.errors import TaskCancelled, TaskExpired, TaskFailed
 from comfymesh.client.events import Event, Progressed, TaskChanged
-from comfymesh.client.graphs import graph_text
+from comfymesh.client.groups import AsyncGroupHandle
 from comfymesh.client.models import Artifact, Task, TaskState
 from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy, Server
@@ -19,12 +18,15 @@ from comfymesh.client.transport import Transport
 from comfymesh.v1 import fleet_service_pb2, task_service_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
     from typing import Self
 
+    from comfymesh.client.batches import NewTask
     from comfymesh.client.convert import TaskOptions
+    from comfymesh.client.errors import ComfyMeshError
+    from comfymesh.client.events import TasksEvent
     from comfymesh.client.graphs import Graph
     from comfymesh.client.models import Asset, LoadedArtifact, Node, Progress
     from comfymesh.client.uploads import InputValue
@@ -64,6 +66,7 @@ class AsyncClient:
         self._timeout = timeout
         self._server = Server(retries or RetryPolicy())
         self._transport = Transport(target)
+        self._farewells = watching.Farewells()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r})"
@@ -78,6 +81,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Closes the connection. Tasks go on."""
+        await self._farewells.close()
         await self._transport.close()
 
     async def run(
@@ -111,10 +115,12 @@ class AsyncClient:
             ComfyMeshError: The task could not be created or followed.
             OSError: An artifact can't be saved.
         """
-        request = await self._run_request(graph, inputs, options)
+        request = await requests.run_task(self._transport.upload_asset, self._server, graph, inputs, options)
         request.include_previews = previews
         chunks = downloads.ChunkBuffer()
-        events = watching.run(self._transport.run_task, self._transport.watch_task, self._server, request, chunks)
+        events = watching.run(
+            self._transport.run_task, self._transport.watch_task, self._server, self._farewells, request, chunks
+        )
         task = await _follow(events, on_progress, on_event)
         return await self._result(task, chunks, out)
 
@@ -150,12 +156,40 @@ class AsyncClient:
         Raises:
             ComfyMeshError: The task was not accepted.
         """
-        run = await self._run_request(graph, inputs, options)
+        run = await requests.run_task(self._transport.upload_asset, self._server, graph, inputs, options)
         request = task_service_pb2.CreateTaskRequest(
             task=run.task, task_id=run.task_id, request_id=run.request_id, validate_only=validate_only
         )
         answer = await self._call(self._transport.create_task, request)
         return convert.task_from_proto(answer.task)
+
+    async def create_many(
+        self, tasks: Iterable[NewTask], *, group: str = "", validate_only: bool = False
+    ) -> Sequence[Task | ComfyMeshError]:
+        """Creates many tasks, each for itself, and returns at once.
+
+        Args:
+            tasks: What to create, any number. A path that several of them name is uploaded once.
+            group: The group of every task that names none: ``groups/{group}``, or its last part alone.
+            validate_only: Check everything, create nothing.
+
+        Returns:
+            For each, in their order: the task, or the error why there is none.
+
+        Raises:
+            ComfyMeshError: A graph can't be read, an upload failed, or the server stayed away for too long.
+        """
+        wanted = await requests.create_tasks(self._transport.upload_asset, self._server, tasks, group)
+        send, timeout = self._transport.batch_create_tasks, self._timeout
+        return await batches.create(send, self._server, wanted, validate_only=validate_only, timeout=timeout)
+
+    def group(self, name: str) -> AsyncGroupHandle:
+        """A group of tasks, to look at, follow or cancel.
+
+        Args:
+            name: ``groups/{group}``, or its last part alone.
+        """
+        return AsyncGroupHandle(name, self._transport, self._server, self._timeout)
 
     async def get(self, task: str | Task) -> Task:
         """The task as it stands now.
@@ -176,6 +210,8 @@ class AsyncClient:
         *,
         states: Sequence[TaskState] = (),
         labels: Mapping[str, str] | None = None,
+        group: str = "",
+        graph_digest: str = "",
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         page_size: int = 0,
@@ -185,6 +221,8 @@ class AsyncClient:
         Args:
             states: Only tasks in one of these states.
             labels: Only tasks that carry all these labels.
+            group: Only tasks of this group.
+            graph_digest: Only tasks that run this graph with these inputs (`Task.graph_digest`).
             created_after: Only tasks created at or after this time.
             created_before: Only tasks created before this time.
             page_size: Tasks to fetch at a time; 0 lets the server decide.
@@ -192,13 +230,15 @@ class AsyncClient:
         Raises:
             ComfyMeshError: The call failed.
         """
-        request = task_service_pb2.ListTasksRequest(
-            page_size=page_size, states=[convert.state_to_proto(state) for state in states], labels=labels
+        request = requests.list_tasks(
+            states=states,
+            labels=labels,
+            group=group,
+            graph_digest=graph_digest,
+            created_after=created_after,
+            created_before=created_before,
+            page_size=page_size,
         )
-        if created_after is not None:
-            request.created_after.FromDatetime(created_after)
-        if created_before is not None:
-            request.created_before.FromDatetime(created_before)
         while True:
             answer = await self._call(self._transport.list_tasks, request)
             for message in answer.tasks:
@@ -222,6 +262,38 @@ class AsyncClient:
             ComfyMeshError: The watch was refused, or the server stayed away for too long.
         """
         async with aclosing(self._watch(task, resume_token or "", previews)) as events:
+            async for event in events:
+                yield event
+
+    async def watch_tasks(
+        self,
+        resume_token: str | None = None,
+        *,
+        states: Sequence[TaskState] = (),
+        labels: Mapping[str, str] | None = None,
+        group: str = "",
+        include_existing: bool = False,
+    ) -> AsyncGenerator[TasksEvent]:
+        """Every state change of every task that matches, without end.
+
+        Args:
+            resume_token: The token of the last event seen; goes on behind it.
+            states: Only changes into one of these states.
+            labels: Only tasks that carry all these labels.
+            group: Only tasks of this group.
+            include_existing: Begin with the tasks that are there; then comes `CaughtUp`.
+
+        Raises:
+            ComfyMeshError: The watch was refused, or the server stayed away for too long.
+        """
+        request = task_service_pb2.WatchTasksRequest(
+            states=[convert.state_to_proto(state) for state in states],
+            labels=labels,
+            group=convert.group_name(group),
+            include_existing=include_existing,
+            resume_token=resume_token or "",
+        )
+        async with aclosing(following.tasks(self._transport.watch_tasks, self._server, request)) as events:
             async for event in events:
                 yield event
 
@@ -287,19 +359,7 @@ class AsyncClient:
 
     def _watch(self, task: str | Task, token: str, previews: bool) -> AsyncGenerator[Event]:  # noqa: FBT001
         request = task_service_pb2.WatchTaskRequest(name=task_name(task), resume_token=token, include_previews=previews)
-        return watching.watch(self._transport.watch_task, self._server, request)
-
-    async def _run_request(
-        self, graph: Graph, inputs: Mapping[str, InputValue] | None, options: TaskOptions
-    ) -> task_service_pb2.RunTaskRequest:
-        text = graph_text(graph)
-        ready = await uploads.upload_inputs(self._transport.upload_asset, self._server, inputs or {})
-        return task_service_pb2.RunTaskRequest(
-            task=convert.task_to_proto(text, ready, options),
-            task_id=options.get("task_id", ""),
-            request_id=options.get("request_id") or str(uuid.uuid4()),
-            include_artifacts=True,
-        )
+        return watching.watch(self._transport.watch_task, self._server, self._farewells, request)
 
     async def _result(self, task: Task, chunks: downloads.ChunkBuffer, out: str | Path | None) -> Result:
         if task.state is not TaskState.SUCCEEDED:

@@ -16,6 +16,7 @@ from comfymesh.client.models import (
     Asset,
     Availability,
     Gpu,
+    Group,
     Instance,
     InstanceState,
     Node,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from comfymesh.v1 import asset_pb2, task_service_pb2
+    from comfymesh.v1 import asset_pb2, group_pb2, task_service_pb2
 
     E = TypeVar("E", bound=StrEnum)
 
@@ -56,6 +57,7 @@ class TaskOptions(TypedDict, total=False):
         execution_timeout: How long one attempt may execute.
         max_retries: How often a failure of the graph itself is tried again.
         allow_partial_outputs: Run the valid outputs of a graph of which others are invalid.
+        group: The group that it belongs to: ``groups/{group}``, or its last part alone.
         task_id: Last part of the task's name; default: chosen by the server.
         request_id: A UUID that names this request, to repeat it safely; default: a fresh one for each call.
     """
@@ -66,6 +68,7 @@ class TaskOptions(TypedDict, total=False):
     execution_timeout: timedelta
     max_retries: int
     allow_partial_outputs: bool
+    group: str
     task_id: str
     request_id: str
 
@@ -81,12 +84,25 @@ def task_to_proto(graph_json: str, inputs: Mapping[str, Scalar], options: TaskOp
         graph_json=graph_json,
         inputs=inputs_to_proto(inputs),
         display_name=options.get("display_name", ""),
-        priority=options.get("priority", 0),
+        priority=_int32("task.priority", options.get("priority", 0)),
         labels=options.get("labels", {}),
         execution_timeout=None if timeout is None else _duration(timeout),
-        max_retries=options.get("max_retries", 0),
+        max_retries=_int32("task.max_retries", options.get("max_retries", 0)),
         allow_partial_outputs=options.get("allow_partial_outputs", False),
+        group=group_name(options.get("group", "")),
     )
+
+
+def group_name(name: str) -> str:
+    """The resource name of a group, from it or from its last part; empty for none."""
+    return f"groups/{name}" if name and "/" not in name else name
+
+
+def _int32(field: str, number: int) -> int:
+    if -(2**31) <= number < 2**31:
+        return number
+    violation = Violation(field, f"{number} does not fit in 32 bits")
+    raise InvalidRequest(f"{field}: {violation.description}.", reason="INPUT_INVALID", violations=[violation])
 
 
 def inputs_to_proto(inputs: Mapping[str, Scalar]) -> dict[str, task_pb2.InputValue]:
@@ -159,6 +175,20 @@ def task_from_proto(message: task_pb2.Task) -> Task:
         start_time=_time(message, "start_time"),
         end_time=_time(message, "end_time"),
         graph_digest=message.graph_digest,
+        group=message.group,
+    )
+
+
+def group_from_proto(message: group_pb2.Group) -> Group:
+    """A group."""
+    counts = {state: getattr(message, f"{state.lower()}_count", 0) for state in TaskState}
+    return Group(
+        name=message.name,
+        task_count=message.task_count,
+        counts={state: count for state, count in counts.items() if count},
+        fraction=message.fraction,
+        create_time=_time(message, "create_time"),
+        end_time=_time(message, "end_time"),
     )
 
 

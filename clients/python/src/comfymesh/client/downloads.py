@@ -13,7 +13,7 @@ from comfymesh.client.models import Artifact, LoadedArtifact
 from comfymesh.v1 import asset_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     from comfymesh.client.retries import Server
     from comfymesh.v1 import task_service_pb2
@@ -43,6 +43,10 @@ class ChunkBuffer:
             self._parts.pop(chunk.artifact, None)
             return
         part += chunk.data
+
+    def holds(self, artifacts: Iterable[Artifact]) -> bool:
+        """Whether the bytes of all of these are here."""
+        return all(len(self._parts.get(artifact.name, b"")) == artifact.size_bytes for artifact in artifacts)
 
     def take(self, artifact: Artifact) -> LoadedArtifact | None:
         """Hands out an artifact, or None when its bytes are not all here, or not the right ones."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from comfymesh.client.models import Preview, Progress, Task
+    from comfymesh.client.models import Group, Preview, Progress, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +47,35 @@ class PreviewArrived:
     preview: Preview
     resume_token: str = field(default="", repr=False)
 
+
+@dataclass(frozen=True, slots=True)
+class GroupChanged:
+    """A group as it stands now; earlier views of it may have been left out.
+
+    Attributes:
+        group: The group.
+        resume_token: Position after this event, for `AsyncGroupHandle.watch`. Opaque.
+    """
+
+    group: Group
+    resume_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """Everything that was there when the watch began has been told; what follows happens now.
+
+    Attributes:
+        resume_token: Position after this event. Opaque.
+    """
+
+    resume_token: str = field(default="", repr=False)
+
+
+TasksEvent = TaskChanged | CaughtUp
+"""What a watch of many tasks tells."""
+
+GroupEvent = TaskChanged | GroupChanged | CaughtUp
+"""What a watch of a group tells."""
 
 Event = TaskChanged | Progressed | PreviewArrived

@@ -157,6 +157,7 @@ class Task:
         start_time: When the present or last attempt began to execute.
         end_time: When the final state was reached.
         graph_digest: SHA-256 of the graph that runs, lowercase hex.
+        group: The group that it belongs to, ``groups/{group}``, or empty.
     """
 
     name: str
@@ -175,6 +176,28 @@ class Task:
     start_time: datetime | None = None
     end_time: datetime | None = None
     graph_digest: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What the tasks of a group have come to.
+
+    Attributes:
+        name: Resource name, ``groups/{group}``.
+        task_count: Tasks in it.
+        counts: How many tasks are in each state; states without tasks are left out.
+        fraction: Share of the work that is done, 0 to 1.
+        create_time: When the first task was created.
+        end_time: When the last task ended, or None while some have not.
+    """
+
+    name: str
+    task_count: int
+    counts: Mapping[TaskState, int]
+    fraction: float
+    create_time: datetime | None = None
+    end_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from comfymesh.client.errors import (
     AccessDenied,
@@ -103,6 +103,13 @@ def error_from_status(status: Status) -> ComfyMeshError:
         retry_after=details.retry_after,
         code=status.code,
     )
+
+
+def error_of_refusal(raw: bytes) -> ComfyMeshError:
+    """The exception for a `google.rpc.Status` that came as a message and not as the end of a call."""
+    status = status_pb2.Status.FromString(raw)
+    code = code_pb2.Code.Name(status.code) if status.code in code_pb2.Code.values() else "UNKNOWN"
+    return error_from_status(Status(code, status.message, raw))
 
 
 def _family(code: str, reason: str) -> type[ComfyMeshError]:

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, TypeVar, Unpack
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
     from typing import Any, Self
 
     from comfymesh.client.aio import OnEvent, OnProgress
+    from comfymesh.client.batches import NewTask
     from comfymesh.client.convert import TaskOptions
-    from comfymesh.client.events import Event
+    from comfymesh.client.errors import ComfyMeshError
+    from comfymesh.client.events import Event, GroupEvent, TasksEvent
     from comfymesh.client.graphs import Graph
-    from comfymesh.client.models import Artifact, Asset, LoadedArtifact, Node, Task, TaskState
+    from comfymesh.client.groups import AsyncGroupHandle
+    from comfymesh.client.models import Artifact, Asset, Group, LoadedArtifact, Node, Task, TaskState
     from comfymesh.client.results import Result
     from comfymesh.client.retries import RetryPolicy
     from comfymesh.client.uploads import InputValue
@@ -64,6 +67,30 @@ class LoopThread:
 
 async def _next(items: AsyncGenerator[T]) -> T:
     return await anext(items)
+
+
+class GroupHandle:
+    """Tasks that were created to belong together. Methods are those of `AsyncGroupHandle`, without ``await``."""
+
+    def __init__(self, group: AsyncGroupHandle, thread: LoopThread) -> None:
+        self.name = group.name
+        self._group = group
+        self._thread = thread
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def get(self) -> Group:
+        """The group as it stands. See `AsyncGroupHandle.get`."""
+        return self._thread.call(self._group.get())
+
+    def cancel(self, reason: str = "") -> int:
+        """Asks for every task that has not ended to be stopped. See `AsyncGroupHandle.cancel`."""
+        return self._thread.call(self._group.cancel(reason))
+
+    def watch(self, resume_token: str | None = None, *, task_count: int = 0) -> Iterator[GroupEvent]:
+        """The events of the group and of its tasks. See `AsyncGroupHandle.watch`."""
+        return self._thread.iterate(self._group.watch(resume_token, task_count=task_count))
 
 
 class Client:
@@ -153,6 +180,16 @@ class Client:
         """Creates a task and returns at once. See `AsyncClient.create`."""
         return self._thread.call(self._client.create(graph, inputs, validate_only=validate_only, **options))
 
+    def create_many(
+        self, tasks: Iterable[NewTask], *, group: str = "", validate_only: bool = False
+    ) -> Sequence[Task | ComfyMeshError]:
+        """Creates many tasks, each for itself, and returns at once. See `AsyncClient.create_many`."""
+        return self._thread.call(self._client.create_many(tasks, group=group, validate_only=validate_only))
+
+    def group(self, name: str) -> GroupHandle:
+        """A group of tasks, to look at, follow or cancel. See `AsyncClient.group`."""
+        return GroupHandle(self._client.group(name), self._thread)
+
     def get(self, task: str | Task) -> Task:
         """The task as it stands now. See `AsyncClient.get`."""
         return self._thread.call(self._client.get(task))
@@ -162,6 +199,8 @@ class Client:
         *,
         states: Sequence[TaskState] = (),
         labels: Mapping[str, str] | None = None,
+        group: str = "",
+        graph_digest: str = "",
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         page_size: int = 0,
@@ -171,6 +210,8 @@ class Client:
             self._client.list(
                 states=states,
                 labels=labels,
+                group=group,
+                graph_digest=graph_digest,
                 created_after=created_after,
                 created_before=created_before,
                 page_size=page_size,
@@ -180,6 +221,22 @@ class Client:
     def watch(self, task: str | Task, resume_token: str | None = None, *, previews: bool = False) -> Iterator[Event]:
         """The events of a task, up to and including its final state. See `AsyncClient.watch`."""
         return self._thread.iterate(self._client.watch(task, resume_token, previews=previews))
+
+    def watch_tasks(
+        self,
+        resume_token: str | None = None,
+        *,
+        states: Sequence[TaskState] = (),
+        labels: Mapping[str, str] | None = None,
+        group: str = "",
+        include_existing: bool = False,
+    ) -> Iterator[TasksEvent]:
+        """Every state change of every task that matches, without end. See `AsyncClient.watch_tasks`."""
+        return self._thread.iterate(
+            self._client.watch_tasks(
+                resume_token, states=states, labels=labels, group=group, include_existing=include_existing
+            )
+        )
 
     def cancel(self, task: str | Task, reason: str = "") -> Task:
         """Asks for a task to be stopped; returns at once. See `AsyncClient.cancel`."""

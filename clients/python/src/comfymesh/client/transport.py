@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from grpc import StatusCode, aio
 
 from comfymesh.client.errors import Unavailable
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
-from comfymesh.v1 import asset_service_pb2_grpc, fleet_service_pb2_grpc, task_service_pb2_grpc
+from comfymesh.v1 import asset_service_pb2_grpc, fleet_service_pb2_grpc, group_service_pb2_grpc, task_service_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.v1 import asset_service_pb2 as assets_pb
     from comfymesh.v1 import fleet_service_pb2 as fleet_pb
+    from comfymesh.v1 import group_service_pb2 as groups_pb
     from comfymesh.v1 import task_service_pb2 as tasks_pb
 
 Q = TypeVar("Q")
@@ -39,6 +41,15 @@ _OPTIONS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    channel: aio.Channel
+    tasks: task_service_pb2_grpc.TaskServiceStub
+    assets: asset_service_pb2_grpc.AssetServiceStub
+    fleet: fleet_service_pb2_grpc.FleetServiceStub
+    groups: group_service_pb2_grpc.GroupServiceStub
+
+
 class Transport:
     """One channel to one server.
 
@@ -48,45 +59,69 @@ class Transport:
 
     def __init__(self, target: str) -> None:
         self.target = target
-        self._open_channel: aio.Channel | None = None
+        self._opened: _Opened | None = None
 
     async def close(self) -> None:
         """Closes the channel; calls under way fail."""
-        channel, self._open_channel = self._open_channel, None
-        if channel is not None:
-            await channel.close(None)
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.channel.close(None)
 
     async def create_task(self, request: tasks_pb.CreateTaskRequest, timeout: float) -> tasks_pb.CreateTaskResponse:
         """TaskService.CreateTask."""
-        return await self._unary(self._tasks.CreateTask(request, timeout=timeout))
+        return await self._unary(self._open.tasks.CreateTask(request, timeout=timeout))
+
+    async def batch_create_tasks(
+        self, request: tasks_pb.BatchCreateTasksRequest, timeout: float
+    ) -> tasks_pb.BatchCreateTasksResponse:
+        """TaskService.BatchCreateTasks."""
+        return await self._unary(self._open.tasks.BatchCreateTasks(request, timeout=timeout))
 
     async def get_task(self, request: tasks_pb.GetTaskRequest, timeout: float) -> tasks_pb.GetTaskResponse:
         """TaskService.GetTask."""
-        return await self._unary(self._tasks.GetTask(request, timeout=timeout))
+        return await self._unary(self._open.tasks.GetTask(request, timeout=timeout))
 
     async def list_tasks(self, request: tasks_pb.ListTasksRequest, timeout: float) -> tasks_pb.ListTasksResponse:
         """TaskService.ListTasks."""
-        return await self._unary(self._tasks.ListTasks(request, timeout=timeout))
+        return await self._unary(self._open.tasks.ListTasks(request, timeout=timeout))
 
     async def cancel_task(self, request: tasks_pb.CancelTaskRequest, timeout: float) -> tasks_pb.CancelTaskResponse:
         """TaskService.CancelTask."""
-        return await self._unary(self._tasks.CancelTask(request, timeout=timeout))
+        return await self._unary(self._open.tasks.CancelTask(request, timeout=timeout))
+
+    async def get_group(self, request: groups_pb.GetGroupRequest, timeout: float) -> groups_pb.GetGroupResponse:
+        """GroupService.GetGroup."""
+        return await self._unary(self._open.groups.GetGroup(request, timeout=timeout))
+
+    async def cancel_group(
+        self, request: groups_pb.CancelGroupRequest, timeout: float
+    ) -> groups_pb.CancelGroupResponse:
+        """GroupService.CancelGroup."""
+        return await self._unary(self._open.groups.CancelGroup(request, timeout=timeout))
 
     async def list_nodes(self, request: fleet_pb.ListNodesRequest, timeout: float) -> fleet_pb.ListNodesResponse:
         """FleetService.ListNodes."""
-        return await self._unary(self._fleet.ListNodes(request, timeout=timeout))
+        return await self._unary(self._open.fleet.ListNodes(request, timeout=timeout))
 
     def run_task(self, request: tasks_pb.RunTaskRequest) -> AsyncGenerator[tasks_pb.RunTaskResponse]:
         """TaskService.RunTask."""
-        return self._stream(self._tasks.RunTask(request))
+        return self._stream(self._open.tasks.RunTask(request))
 
     def watch_task(self, request: tasks_pb.WatchTaskRequest) -> AsyncGenerator[tasks_pb.WatchTaskResponse]:
         """TaskService.WatchTask."""
-        return self._stream(self._tasks.WatchTask(request))
+        return self._stream(self._open.tasks.WatchTask(request))
+
+    def watch_tasks(self, request: tasks_pb.WatchTasksRequest) -> AsyncGenerator[tasks_pb.WatchTasksResponse]:
+        """TaskService.WatchTasks."""
+        return self._stream(self._open.tasks.WatchTasks(request))
+
+    def watch_group(self, request: groups_pb.WatchGroupRequest) -> AsyncGenerator[groups_pb.WatchGroupResponse]:
+        """GroupService.WatchGroup."""
+        return self._stream(self._open.groups.WatchGroup(request))
 
     def read_artifact(self, request: assets_pb.ReadArtifactRequest) -> AsyncGenerator[assets_pb.ReadArtifactResponse]:
         """AssetService.ReadArtifact."""
-        return self._stream(self._assets.ReadArtifact(request))
+        return self._stream(self._open.assets.ReadArtifact(request))
 
     async def upload_asset(
         self, requests: AsyncIterator[assets_pb.UploadAssetRequest], pause: float
@@ -100,7 +135,7 @@ class Transport:
             requests: The messages.
             pause: Seconds to listen for an answer after each message.
         """
-        call = self._assets.UploadAsset()
+        call = self._open.assets.UploadAsset()
         try:
             await self._send(call, requests, pause)
             async with asyncio.timeout(SILENCE_LIMIT):
@@ -111,23 +146,18 @@ class Transport:
             call.cancel()
 
     @property
-    def _channel(self) -> aio.Channel:
-        # Opened at the first call and not before, because a channel belongs to the loop that is running then.
-        if self._open_channel is None:
-            self._open_channel = aio.insecure_channel(self.target, options=_OPTIONS)
-        return self._open_channel
-
-    @property
-    def _tasks(self) -> task_service_pb2_grpc.TaskServiceStub:
-        return task_service_pb2_grpc.TaskServiceStub(self._channel)
-
-    @property
-    def _assets(self) -> asset_service_pb2_grpc.AssetServiceStub:
-        return asset_service_pb2_grpc.AssetServiceStub(self._channel)
-
-    @property
-    def _fleet(self) -> fleet_service_pb2_grpc.FleetServiceStub:
-        return fleet_service_pb2_grpc.FleetServiceStub(self._channel)
+    def _open(self) -> _Opened:
+        # At the first call and not before, because a channel belongs to the loop that is running then.
+        if self._opened is None:
+            channel = aio.insecure_channel(self.target, options=_OPTIONS)
+            self._opened = _Opened(
+                channel,
+                task_service_pb2_grpc.TaskServiceStub(channel),
+                asset_service_pb2_grpc.AssetServiceStub(channel),
+                fleet_service_pb2_grpc.FleetServiceStub(channel),
+                group_service_pb2_grpc.GroupServiceStub(channel),
+            )
+        return self._opened
 
     async def _unary(self, call: Awaitable[R]) -> R:
         try:

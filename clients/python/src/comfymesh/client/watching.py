@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from comfymesh.client.convert import event_from_proto
 from comfymesh.client.errors import Unavailable
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     OpenWatch = Callable[[pb.WatchTaskRequest], AsyncGenerator[pb.WatchTaskResponse]]
     OpenRun = Callable[[pb.RunTaskRequest], AsyncGenerator[pb.RunTaskResponse]]
+
+M = TypeVar("M")
 
 _FAREWELL = 2.0
 """Seconds to let the server end a stream after its last event, before it is cancelled."""
@@ -60,24 +62,55 @@ class Position:
         return event, True
 
 
-async def watch(open_stream: OpenWatch, server: Server, request: pb.WatchTaskRequest) -> AsyncGenerator[Event]:
+class Farewells:
+    """Streams that have told all they have to tell, and end by themselves while their readers have gone on.
+
+    A cancelled stream is dearer to a gRPC server than an ended one, and its end takes a moment to arrive.
+    """
+
+    def __init__(self) -> None:
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def bid(self, messages: AsyncGenerator[Any]) -> None:
+        """Takes a stream over."""
+        task = asyncio.create_task(_see_off(messages))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def close(self) -> None:
+        """Cancels what has not ended."""
+        leaving = list(self._leaving)
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)
+
+
+async def watch(
+    open_stream: OpenWatch, server: Server, farewells: Farewells, request: pb.WatchTaskRequest
+) -> AsyncGenerator[Event]:
     """The events of a task up to its final state.
 
     Args:
         open_stream: Begins one WatchTask stream.
         server: How patient to be with it.
+        farewells: Takes the stream over after its final state.
         request: Which task, from which position, and whether with previews.
 
     Raises:
         ComfyMeshError: The watch was refused, or the server stayed away for too long.
     """
     position = Position(request.resume_token)
-    async for event in _resume(open_stream, server.retrier(), request, position):
+    async for event in _resume(open_stream, server.retrier(), farewells, request, position):
         yield event
 
 
 async def run(
-    open_run: OpenRun, open_watch: OpenWatch, server: Server, request: pb.RunTaskRequest, chunks: ChunkBuffer
+    open_run: OpenRun,
+    open_watch: OpenWatch,
+    server: Server,
+    farewells: Farewells,
+    request: pb.RunTaskRequest,
+    chunks: ChunkBuffer,
 ) -> AsyncGenerator[Event]:
     """Creates a task and yields its events up to its final state.
 
@@ -88,6 +121,7 @@ async def run(
         open_run: Begins one RunTask stream.
         open_watch: Begins one WatchTask stream.
         server: How patient to be with it.
+        farewells: Takes the stream over after its final state.
         request: What to run.
         chunks: Receives the artifact chunks that come with the stream; incomplete when it breaks.
 
@@ -98,7 +132,7 @@ async def run(
     retrier = server.retrier()
     while position.task is None:
         try:
-            async with aclosing(open_run(request)) as messages:
+            async with _reading(open_run(request), farewells) as (messages, leave):
                 async for message in messages:
                     event, news = position.advance(message)
                     if news:
@@ -106,6 +140,9 @@ async def run(
                     chunks.take_from(message)
                     if event is not None:
                         yield event
+                    if position.task is not None and position.final and chunks.holds(position.task.artifacts):
+                        leave()
+                        return
             broken = _ended_early()
         except Unavailable as error:
             broken = error
@@ -113,17 +150,21 @@ async def run(
             return
         await retrier.failed(broken)
     watch_request = pb.WatchTaskRequest(name=position.task.name, include_previews=request.include_previews)
-    async for event in _resume(open_watch, retrier, watch_request, position):
+    async for event in _resume(open_watch, retrier, farewells, watch_request, position):
         yield event
 
 
 async def _resume(
-    open_stream: OpenWatch, retrier: Retrier, request: pb.WatchTaskRequest, position: Position
+    open_stream: OpenWatch,
+    retrier: Retrier,
+    farewells: Farewells,
+    request: pb.WatchTaskRequest,
+    position: Position,
 ) -> AsyncGenerator[Event]:
     while True:
         request.resume_token = position.token
         try:
-            async with aclosing(open_stream(request)) as messages:
+            async with _reading(open_stream(request), farewells) as (messages, leave):
                 async for message in messages:
                     event, news = position.advance(message)
                     if news:
@@ -131,7 +172,7 @@ async def _resume(
                     if event is not None:
                         yield event
                     if position.final:
-                        await _say_goodbye(messages)
+                        leave()
                         return
             broken = _ended_early()
         except Unavailable as error:
@@ -139,14 +180,32 @@ async def _resume(
         await retrier.failed(broken)
 
 
-async def _say_goodbye(messages: AsyncGenerator[pb.WatchTaskResponse]) -> None:
-    """Lets the stream end by itself: cancelled ones are dearer to a gRPC server than ended ones."""
+@asynccontextmanager
+async def _reading(
+    messages: AsyncGenerator[M], farewells: Farewells
+) -> AsyncGenerator[tuple[AsyncGenerator[M], Callable[[], None]]]:
+    """A stream and the way to leave it politely; left in any other way it is cancelled."""
+    left = False
+
+    def leave() -> None:
+        nonlocal left
+        left = True
+
     try:
+        yield messages, leave
+    finally:
+        if left:
+            farewells.bid(messages)
+        else:
+            await messages.aclose()
+
+
+async def _see_off(messages: AsyncGenerator[Any]) -> None:
+    with suppress(TimeoutError, Unavailable):
         async with asyncio.timeout(_FAREWELL):
             async for _ in messages:
                 pass
-    except (TimeoutError, Unavailable):
-        return
+    await messages.aclose()
 
 
 def _ended_early() -> Unavailable:

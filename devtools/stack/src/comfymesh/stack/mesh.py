@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 import sysconfig
@@ -64,9 +65,15 @@ async def running(plan: MeshPlan) -> AsyncIterator[Mesh]:
     nats_port = free_port()
     nats_url = f"nats://127.0.0.1:{nats_port}"
     listen = plan.listen if not plan.listen.endswith(":0") else f"127.0.0.1:{free_port()}"
-    settings = {"COMFYMESH_NATS_URL": nats_url, **plan.environment, "COMFYMESH_API_LISTEN": listen}
+    nats = nats_program(plan.directory, f"127.0.0.1:{nats_port}")
+    settings = {
+        "COMFYMESH_NATS_URL": nats_url,
+        "COMFYMESH_NATS_MONITOR_URL": f"http://{nats.environment['NATS_MONITOR']}",
+        **plan.environment,
+        "COMFYMESH_API_LISTEN": listen,
+    }
     programs = [
-        _nats(plan.directory, nats_port),
+        nats,
         Program("scheduler", module("comfymesh.scheduler.main"), settings),
         *(_agent(plan, number, settings) for number in range(plan.agents)),
         Program("api", module("comfymesh.api.main"), settings),
@@ -98,12 +105,10 @@ def nats_program(directory: Path, listen: str, name: str = "nats") -> Program:
         "NATS_LISTEN": listen,
         "NATS_MONITOR": f"127.0.0.1:{free_port()}",
         "NATS_STORE": str(directory / name),
+        # It shares the machine with the whole mesh. With a thread for each core it spends a fifth more time on it.
+        "GOMAXPROCS": str(max(1, (os.cpu_count() or 1) // 2)),
     }
     return Program(name, (str(server), "-c", str(configuration)), environment)
-
-
-def _nats(directory: Path, port: int) -> Program:
-    return nats_program(directory, f"127.0.0.1:{port}")
 
 
 def _agent(plan: MeshPlan, number: int, settings: dict[str, str]) -> Program:

@@ -9,7 +9,14 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TaskRecord(_message.Message):
-    __slots__ = ("task", "tenant", "task_id", "request_digest", "spec", "requirements", "failures", "not_before", "event", "trace_parent", "releases")
+    __slots__ = ("task", "tenant", "task_id", "request_digest", "spec", "requirements", "failures", "not_before", "event", "trace_parent", "releases", "small_artifacts")
+    class SmallArtifactsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bytes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
     TASK_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +28,7 @@ class TaskRecord(_message.Message):
     EVENT_FIELD_NUMBER: _ClassVar[int]
     TRACE_PARENT_FIELD_NUMBER: _ClassVar[int]
     RELEASES_FIELD_NUMBER: _ClassVar[int]
+    SMALL_ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
     task: _task_pb2.Task
     tenant: str
     task_id: str
@@ -32,15 +40,18 @@ class TaskRecord(_message.Message):
     event: str
     trace_parent: str
     releases: int
-    def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., tenant: _Optional[str] = ..., task_id: _Optional[str] = ..., request_digest: _Optional[str] = ..., spec: _Optional[_Union[SpecRef, _Mapping]] = ..., requirements: _Optional[_Union[Requirements, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., not_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[str] = ..., trace_parent: _Optional[str] = ..., releases: _Optional[int] = ...) -> None: ...
+    small_artifacts: _containers.ScalarMap[str, bytes]
+    def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., tenant: _Optional[str] = ..., task_id: _Optional[str] = ..., request_digest: _Optional[str] = ..., spec: _Optional[_Union[SpecRef, _Mapping]] = ..., requirements: _Optional[_Union[Requirements, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., not_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[str] = ..., trace_parent: _Optional[str] = ..., releases: _Optional[int] = ..., small_artifacts: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
 
 class SpecRef(_message.Message):
-    __slots__ = ("digest", "size_bytes")
+    __slots__ = ("digest", "size_bytes", "small")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SMALL_FIELD_NUMBER: _ClassVar[int]
     digest: str
     size_bytes: int
-    def __init__(self, digest: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+    small: bytes
+    def __init__(self, digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., small: _Optional[bytes] = ...) -> None: ...
 
 class Requirements(_message.Message):
     __slots__ = ("node_classes", "models")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from comfymesh import names
 from comfymesh.api.errors import RefusedError, Violation, not_found
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
-from comfymesh.artifacts.store import BlobStore, read_all
-from comfymesh.bus.tasklog import TaskLog
+from comfymesh.artifacts.store import BlobStore
+from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks.record import Key
 from comfymesh.v1 import task_pb2, task_service_pb2
 
@@ -17,14 +18,23 @@ TOGETHER_BYTES = 1024 * 1024
 """Artifacts that have no more bytes than this together travel in one message."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An artifact, with its bytes where the task's record holds them."""
+
+    tenant: str
+    artifact: task_pb2.Artifact
+    small: bytes | None
+
+
 class Artifacts:
-    """Reads artifacts from the store."""
+    """Reads artifacts."""
 
     def __init__(self, log: TaskLog, store: BlobStore) -> None:
         self._log = log
         self._store = store
 
-    async def find(self, tenant: str, name: str) -> task_pb2.Artifact:
+    async def find(self, tenant: str, name: str) -> Found:
         """The artifact of that name.
 
         Raises:
@@ -32,40 +42,54 @@ class Artifacts:
         """
         task_id, _ = names.parse_artifact(name)
         stored = await self._log.get(Key(tenant, task_id))
-        found = next((a for a in stored.task.artifacts if a.name == name), None) if stored else None
+        found = next((f for f in all_of(stored) if f.artifact.name == name), None) if stored else None
         if found is None:
             raise not_found("artifact", name)
         return found
 
-    def read(self, tenant: str, artifact: task_pb2.Artifact, offset_bytes: int = 0) -> AsyncIterator[bytes]:
+    async def read(self, found: Found, offset_bytes: int = 0) -> AsyncIterator[bytes]:
         """Its bytes from `offset_bytes` on."""
+        artifact = found.artifact
         if not 0 <= offset_bytes <= artifact.size_bytes:
             violation = Violation("offset_bytes", f"{offset_bytes} is not between 0 and {artifact.size_bytes}")
             raise RefusedError("INPUT_INVALID", f"offset_bytes: {violation.description}", violations=[violation])
-        return self._store.read(tenant, artifact.sha256, artifact.size_bytes, offset_bytes)
+        if found.small is not None:
+            yield found.small[offset_bytes:]
+            return
+        async for piece in self._store.read(found.tenant, artifact.sha256, artifact.size_bytes, offset_bytes):
+            yield piece
 
-    async def together(
-        self, tenant: str, artifacts: Sequence[task_pb2.Artifact]
-    ) -> list[task_service_pb2.ArtifactChunk]:
-        """Every artifact whole; nothing where they are too large for one message, or can't all be read right now."""
-        if sum(artifact.size_bytes for artifact in artifacts) > TOGETHER_BYTES:
+    async def together(self, stored: Stored) -> list[task_service_pb2.ArtifactChunk]:
+        """Every artifact of a task whole; nothing where they are too large for one message, or can't be read now."""
+        artifacts = all_of(stored)
+        if sum(found.artifact.size_bytes for found in artifacts) > TOGETHER_BYTES:
             return []
-        reads = [read_all(self._store, tenant, artifact.sha256, artifact.size_bytes) for artifact in artifacts]
         try:
-            found = await asyncio.gather(*reads)
+            whole = await asyncio.gather(*(self._whole(found) for found in artifacts))
         except (BlobMissingError, StoreUnavailableError):
             return []  # Whoever reads them one by one is told what is wrong.
         return [
-            task_service_pb2.ArtifactChunk(artifact=artifact.name, data=data)
-            for artifact, data in zip(artifacts, found, strict=True)
+            task_service_pb2.ArtifactChunk(artifact=found.artifact.name, data=data)
+            for found, data in zip(artifacts, whole, strict=True)
         ]
 
-    async def pieces(
-        self, tenant: str, artifacts: Sequence[task_pb2.Artifact]
-    ) -> AsyncIterator[task_service_pb2.ArtifactChunk]:
-        """Every artifact, piece by piece."""
-        for artifact in artifacts:
+    async def pieces(self, stored: Stored) -> AsyncIterator[task_service_pb2.ArtifactChunk]:
+        """Every artifact of a task, piece by piece."""
+        for found in all_of(stored):
             offset = 0
-            async for data in self.read(tenant, artifact):
-                yield task_service_pb2.ArtifactChunk(artifact=artifact.name, offset_bytes=offset, data=data)
+            async for data in self.read(found):
+                chunk = task_service_pb2.ArtifactChunk(artifact=found.artifact.name, offset_bytes=offset, data=data)
+                yield chunk
                 offset += len(data)
+
+    async def _whole(self, found: Found) -> bytes:
+        return b"".join([piece async for piece in self.read(found)])
+
+
+def all_of(stored: Stored) -> list[Found]:
+    """Every artifact of a task."""
+    small = stored.message.small_artifacts
+    return [
+        Found(stored.key.tenant, artifact, small.get(names.parse_artifact(artifact.name)[1]))
+        for artifact in stored.task.artifacts
+    ]

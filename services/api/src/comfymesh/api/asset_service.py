@@ -37,14 +37,14 @@ class AssetService(asset_service_pb2_grpc.AssetServiceServicer):
         self, request: asset_service_pb2.ReadArtifactRequest, context: Context
     ) -> AsyncIterator[asset_service_pb2.ReadArtifactResponse]:
         """See the proto."""
-        artifact = await self._artifacts.find(DEFAULT_TENANT, request.name)
-        pieces = self._artifacts.read(DEFAULT_TENANT, artifact, request.offset_bytes)
-        first: dict[str, Any] = {"artifact": artifact}
+        found = await self._artifacts.find(DEFAULT_TENANT, request.name)
+        pieces = self._artifacts.read(found, request.offset_bytes)
+        first: dict[str, Any] = {"artifact": found.artifact}
         async for data in pieces:
             yield asset_service_pb2.ReadArtifactResponse(data=data, **first)
             first = {}
         if first:
-            yield asset_service_pb2.ReadArtifactResponse(artifact=artifact)
+            yield asset_service_pb2.ReadArtifactResponse(artifact=found.artifact)
 
 
 async def _header(

@@ -103,6 +103,7 @@ class Creation:
             max_retries=task.max_retries,
             allow_partial_outputs=task.allow_partial_outputs,
             trace_parent=tracing.current(),
+            group=names.parse_group(task.group) if task.group else "",
         )
         return NewTask(machine.create(definition), await self._spec(text, bindings, tenant))
 
@@ -166,12 +167,17 @@ def identity(request: CreateRequest, tenant: str) -> tuple[Key, str]:
     return Key(tenant, _task_id(request, tenant)), _request_digest(request)
 
 
+def derived_key(request_id: str, tenant: str) -> Key:
+    """The task that follows from a request ID, the same for all replicas."""
+    return Key(tenant, f"t{uuid5(_REQUEST_NAMESPACE, f'{tenant}/{request_id.lower()}').hex}")
+
+
 def _task_id(request: CreateRequest, tenant: str) -> str:
     """The task's id: given, or derived from the request's so that all replicas find the same one, or new."""
     if request.task_id:
         return request.task_id
     if request.request_id:
-        return f"t{uuid5(_REQUEST_NAMESPACE, f'{tenant}/{request.request_id.lower()}').hex}"
+        return derived_key(request.request_id, tenant).task_id
     return f"t{uuid4().hex}"
 
 

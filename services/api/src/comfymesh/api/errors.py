@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,11 +11,14 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
+from opentelemetry.trace import format_trace_id, get_current_span
 
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
 from comfymesh.names import MalformedNameError
 from comfymesh.v1.error_reason_pb2 import ErrorReason
+
+logger = logging.getLogger(__name__)
 
 DOMAIN = "comfymesh"
 
@@ -30,6 +34,8 @@ _CODES = {
     "ASSET_NOT_FOUND": StatusCode.NOT_FOUND,
     "ARTIFACT_NOT_FOUND": StatusCode.NOT_FOUND,
     "NODE_NOT_FOUND": StatusCode.NOT_FOUND,
+    "GROUP_NOT_FOUND": StatusCode.NOT_FOUND,
+    "RESUME_TOKEN_UNKNOWN": StatusCode.OUT_OF_RANGE,
     "TASK_ALREADY_EXISTS": StatusCode.ALREADY_EXISTS,
     "TASK_ALREADY_FINISHED": StatusCode.FAILED_PRECONDITION,
     "NO_FEASIBLE_NODE": StatusCode.FAILED_PRECONDITION,
@@ -46,6 +52,7 @@ _RESOURCE_TYPES = {
     "assets": "comfymesh.v1.Asset",
     "artifacts": "comfymesh.v1.Artifact",
     "nodes": "comfymesh.v1.Node",
+    "groups": "comfymesh.v1.Group",
 }
 
 
@@ -97,7 +104,7 @@ def invalid(violations: Sequence[Violation]) -> RefusedError:
 
 
 def not_found(kind: str, name: str) -> RefusedError:
-    """A resource that does not exist; `kind` is task, asset, artifact or node."""
+    """A resource that does not exist; `kind` is task, asset, artifact, node or group."""
     message = f"there is no {kind} {name}; check the name, and that the {kind} has not been removed"
     return RefusedError(f"{kind.upper()}_NOT_FOUND", message, {kind: name}, resource=name)
 
@@ -127,6 +134,13 @@ def refusal(error: Exception) -> RefusedError | None:
             return RefusedError("MESSAGE_TOO_LARGE", str(error))
         case _:
             return None
+
+
+def defect(method: str, error: Exception) -> RefusedError:
+    """A defect of ours: the log has it all, the caller is told where to find it there."""
+    trace_id = format_trace_id(get_current_span().get_span_context().trace_id)
+    logger.error("%s ended by a defect", method, exc_info=error, extra={"trace_id": trace_id})
+    return RefusedError("INTERNAL", f"a defect of the server, reported as {trace_id}", {"trace_id": trace_id})
 
 
 def to_status(error: RefusedError) -> status_pb2.Status:

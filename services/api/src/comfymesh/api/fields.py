@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 from comfymesh import names
@@ -19,12 +19,56 @@ _MAX_LABEL_VALUE = 128
 _MAX_DISPLAY_NAME = 128
 _MAX_PRIORITY = 100
 _MAX_RETRIES = 10
+_MAX_REASON = 512
+_MAX_CONDITIONS = 64
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _INPUT = re.compile(r"[^.]{1,128}\..{1,128}", re.DOTALL)
 
 
 def violations(task: task_pb2.Task, task_id: str, request_id: str) -> list[Violation]:
     """Everything that is wrong with a request to create `task`, its graph apart."""
-    return [*_ids(task_id, request_id), *_labels(task), *_numbers(task), *_inputs(task), *_texts(task)]
+    return [
+        *_ids(task_id, request_id),
+        *_labels(task),
+        *_numbers(task),
+        *_inputs(task),
+        *_texts(task),
+        *group_violations("task.group", task.group),
+    ]
+
+
+def group_violations(field: str, name: str) -> Iterator[Violation]:
+    """What is wrong with a field that may name a group."""
+    if name and not _is_a(names.parse_group, name):
+        yield Violation(field, "must be groups/ and 1 to 63 characters out of a-z0-9- that begin with a letter")
+
+
+def name_violations(name: str, parse: Callable[[str], object]) -> Iterator[Violation]:
+    """What is wrong with the required name of a resource, which `parse` reads."""
+    try:
+        parse(name)
+    except names.MalformedNameError as error:
+        yield Violation("name", str(error))
+
+
+def reason_violations(reason: str) -> Iterator[Violation]:
+    """What is wrong with the reason that a caller gives for something."""
+    if len(reason) > _MAX_REASON:
+        yield Violation("reason", f"has {len(reason)} characters, at most {_MAX_REASON} are allowed")
+
+
+def filter_violations(
+    states: Sequence[int], labels: Mapping[str, str], group: str, digest: str = ""
+) -> Iterator[Violation]:
+    """What is wrong with the fields that choose tasks."""
+    if len(labels) + len(states) > _MAX_CONDITIONS:
+        yield Violation("labels", f"at most {_MAX_CONDITIONS} labels and states can be asked for at once")
+    for index, state in enumerate(states):
+        if state not in task_pb2.Task.State.values() or state == task_pb2.Task.STATE_UNSPECIFIED:
+            yield Violation(f"states[{index}]", f"{state} is not a state of tasks")
+    yield from group_violations("group", group)
+    if digest and not _DIGEST.fullmatch(digest):
+        yield Violation("graph_digest", "must be a SHA-256 in lowercase hex: 64 characters out of 0-9a-f")
 
 
 def execution_timeout(task: task_pb2.Task) -> float:
@@ -75,13 +119,13 @@ def _inputs(task: task_pb2.Task) -> Iterator[Violation]:
             yield Violation(field, "the key must be {graph node id}.{input name}, for instance 3.seed")
         if kind is None:
             yield Violation(field, "has no value")
-        elif kind == "asset" and not _is_asset(value.asset):
+        elif kind == "asset" and not _is_a(names.parse_asset, value.asset):
             yield Violation(field, f"{value.asset[:80]!r} is not of the form assets/{{sha256}}")
 
 
-def _is_asset(name: str) -> bool:
+def _is_a(parse: Callable[[str], object], name: str) -> bool:
     try:
-        names.parse_asset(name)
+        parse(name)
     except names.MalformedNameError:
         return False
     return True

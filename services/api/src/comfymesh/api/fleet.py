@@ -38,17 +38,23 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
+    """A report, when it was stored by our own monotonic clock, and when by the server's, in seconds since the epoch."""
+
     report: node_report_pb2.NodeReport
+    at: float
     time: float
 
 
 class FleetView:
     """Follows the reports.
 
+    No clock is compared with another's: a report is as old as the server says when it hands it out, and grows older by
+    our own clock from then on.
+
     Args:
         bus: Where reports come from.
         store: Where catalogs are.
-        clock: Answers seconds since the epoch.
+        clock: Answers seconds of a monotonic clock.
     """
 
     def __init__(self, bus: Bus, store: BlobStore, clock: Callable[[], float]) -> None:
@@ -99,7 +105,7 @@ class FleetView:
 
     def _forget(self, now: float) -> None:
         """Drop nodes that have been silent for long."""
-        old = [name for name, seen in self._nodes.items() if now - seen.time >= _FORGET_AFTER]
+        old = [name for name, seen in self._nodes.items() if now - seen.at >= _FORGET_AFTER]
         for name in old:
             del self._nodes[name]
 
@@ -112,7 +118,7 @@ class FleetView:
             return
         if item.subject != subjects.report(node):
             return
-        self._nodes[report.node.name] = _Seen(report, item.time)
+        self._nodes[report.node.name] = _Seen(report, self._clock() - item.age, item.time)
         for offer in report.offers:
             digest = offer.catalog.sha256
             if digest and digest not in self._catalogs and digest not in self._reading:
@@ -140,7 +146,7 @@ def _node(seen: _Seen, now: float) -> node_pb2.Node:
 
 
 def _lost(seen: _Seen, now: float) -> bool:
-    return now - seen.time >= streams.REPORT_TTL.total_seconds()
+    return now - seen.at >= streams.REPORT_TTL.total_seconds()
 
 
 def _trouble(node: node_pb2.Node, instance: node_pb2.Instance) -> str:

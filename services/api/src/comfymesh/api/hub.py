@@ -6,35 +6,78 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
+from comfymesh.api.backlog import Backlog
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.watch import Mailbox
 from comfymesh.bus.port import CaughtUp
-from comfymesh.bus.tasklog import Stored
+from comfymesh.bus.tasklog import Dropped, Stored
 from comfymesh.tasks.record import Key
 
 
 class Hub:
-    """One per replica. Its source has neither gaps nor repetitions, so nobody downstream has to look for them."""
+    """One per replica. Its source has neither gaps nor repetitions, so nobody downstream has to look for them.
+
+    Attributes:
+        ready: Set once everything that was stored before the start has been taken in.
+        position: Sequence of the last change that was taken in.
+    """
 
     def __init__(self, model: ReadModel) -> None:
         self._model = model
         self._mailboxes: dict[Key, set[Mailbox]] = {}
+        self._backlogs: dict[str, set[Backlog]] = {}
+        self._awaited: list[tuple[int, asyncio.Future[None]]] = []
+        self._draining = False
         self.ready = asyncio.Event()
+        self.position = 0
 
-    async def follow(self, changes: AsyncIterator[Stored | CaughtUp]) -> None:
-        """Take in changes for ever; `ready` is set once everything that was stored before has been taken in."""
+    async def follow(self, changes: AsyncIterator[Stored | Dropped | CaughtUp]) -> None:
+        """Take in changes for ever."""
         async for item in changes:
             if isinstance(item, CaughtUp):
                 self.ready.set()
+            elif isinstance(item, Dropped):
+                # No position: the mark is about to be purged, and a replica that starts later would not know it.
+                self._model.drop(item.key)
             else:
-                self._model.put(item)
-                for mailbox in self._mailboxes.get(item.key, ()):
-                    mailbox.offer(item)
+                self._take(item)
+
+    def _take(self, stored: Stored) -> None:
+        self._model.put(stored)
+        self.position = stored.sequence
+        for mailbox in self._mailboxes.get(stored.key, ()):
+            mailbox.offer(stored)
+        if self._backlogs:
+            self._feed(stored)
+        if self._awaited:
+            self._settle()
+
+    def _feed(self, stored: Stored) -> None:
+        """Offer a change to those who want any, and to those who want only its group: there may be many of them."""
+        for group in {"", stored.task.group}:
+            for backlog in self._backlogs.get(group, ()):
+                backlog.offer(stored)
+
+    async def until(self, sequence: int) -> None:
+        """Wait until the change with this sequence has been taken in."""
+        if self.position >= sequence:
+            return
+        reached = asyncio.get_running_loop().create_future()
+        self._awaited.append((sequence, reached))
+        await reached
+
+    def _settle(self) -> None:
+        for sequence, reached in self._awaited:
+            if sequence <= self.position and not reached.done():
+                reached.set_result(None)
+        self._awaited = [(sequence, reached) for sequence, reached in self._awaited if not reached.done()]
 
     @contextmanager
     def mailbox(self, key: Key) -> Iterator[Mailbox]:
-        """A mailbox that receives every change of a task from now on."""
+        """A mailbox that receives every change of a task from now on; a closed one once the hub drains."""
         mailbox = Mailbox()
+        if self._draining:
+            mailbox.close()
         boxes = self._mailboxes.setdefault(key, set())
         boxes.add(mailbox)
         try:
@@ -44,8 +87,26 @@ class Hub:
             if not boxes:
                 self._mailboxes.pop(key, None)
 
+    @contextmanager
+    def feeding(self, backlog: Backlog) -> Iterator[None]:
+        """Offer every change to a backlog from now on; it is closed once the hub drains."""
+        if self._draining:
+            backlog.close()
+        backlogs = self._backlogs.setdefault(backlog.query.group, set())
+        backlogs.add(backlog)
+        try:
+            yield
+        finally:
+            backlogs.discard(backlog)
+            if not backlogs:
+                self._backlogs.pop(backlog.query.group, None)
+
     def drain(self) -> None:
-        """Tell every watcher to go elsewhere."""
+        """Tell every watcher to go elsewhere, those who come later too."""
+        self._draining = True
         for boxes in self._mailboxes.values():
             for mailbox in boxes:
                 mailbox.close()
+        for backlogs in self._backlogs.values():
+            for backlog in backlogs:
+                backlog.close()

@@ -13,41 +13,46 @@ from comfymesh.api.assets import Assets
 from comfymesh.api.creation import Creation
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.fleet_service import FleetService
+from comfymesh.api.following import Following
+from comfymesh.api.group_service import GroupService
+from comfymesh.api.groups import Groups
 from comfymesh.api.hub import Hub
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.server import Services, serving
 from comfymesh.api.settings import ApiSettings
+from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.watching import Watching
 from comfymesh.artifacts.store import open_store
-from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
 from comfymesh.runtime import service
 from comfymesh.runtime.background import Background
+from comfymesh.runtime.connect import open_bus
 
 logger = logging.getLogger(__name__)
 
 
 async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
-    opening = JetStreamBus.open(settings.nats_url, "api", replicas=settings.nats_replicas)
-    async with await service.unless_stopped(stop, opening) as bus, Background() as background:
+    async with await service.unless_stopped(stop, open_bus(settings, "api")) as bus, Background() as background:
         store = open_store(settings.artifacts_url, bus)
         log, model = TaskLog(bus), ReadModel()
-        hub, fleet = Hub(model), FleetView(bus, store, time.time)
+        hub, fleet = Hub(model), FleetView(bus, store, time.monotonic)
         background.spawn(fleet.follow(background), "fleet view")
-        background.spawn(hub.follow(log.changes()), "task hub")
+        background.spawn(hub.follow(log.events()), "task hub")
         # Nothing is listed or watched from a model that has not read the log.
-        await service.unless_stopped(stop, hub.ready.wait())
+        await service.first(hub.ready, stop, background.failed)
 
         assets = Assets(bus, store, time.time, settings.api_max_asset_bytes)
         artifacts = Artifacts(log, store)
         limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
         creation = Creation(fleet, assets, store, time.time, limits, settings.api_settle_seconds)
         watching = Watching(hub, log, bus, model, settings.api_heartbeat_seconds)
+        following = Following(hub, log, model, settings.api_heartbeat_seconds)
         services = Services(
-            TaskService(log, creation, hub, watching, model, artifacts, fleet),
+            TaskService(log, Submitting(creation, log), watching, following, artifacts, fleet),
+            GroupService(Groups(following, log, bus), following),
             AssetService(assets, artifacts),
             FleetService(fleet),
         )

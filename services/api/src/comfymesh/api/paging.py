@@ -14,10 +14,15 @@ DEFAULT_SIZE = 50
 MAX_SIZE = 1000
 
 
+def violations(asked: int) -> list[Violation]:
+    """What is wrong with a page size."""
+    return [Violation("page_size", f"{asked} is negative; leave it out for {DEFAULT_SIZE}")] if asked < 0 else []
+
+
 def size(asked: int) -> int:
     """The page size to use for what was asked; refuses negative ones."""
-    if asked < 0:
-        raise invalid([Violation("page_size", f"{asked} is negative; leave it out for {DEFAULT_SIZE}")])
+    if wrong := violations(asked):
+        raise invalid(wrong)
     return min(asked or DEFAULT_SIZE, MAX_SIZE)
 
 

@@ -5,12 +5,12 @@ The only module that knows SQLite.
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from comfymesh.api.line import Line, Turn
+from comfymesh.api.query import Query
 from comfymesh.bus.tasklog import Stored
 from comfymesh.tasks.codec import seconds
 from comfymesh.tasks.record import Key
@@ -18,32 +18,39 @@ from comfymesh.v1 import task_pb2
 
 _SCHEMA = """
 CREATE TABLE tasks (
-    tenant TEXT NOT NULL, task_id TEXT NOT NULL, sequence INTEGER NOT NULL, state INTEGER NOT NULL,
-    created REAL NOT NULL, labels TEXT NOT NULL, record BLOB NOT NULL,
-    PRIMARY KEY (tenant, task_id)
+    number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, task_id TEXT NOT NULL, sequence INTEGER NOT NULL,
+    state INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, task_group TEXT NOT NULL,
+    digest TEXT NOT NULL, record BLOB NOT NULL, UNIQUE (tenant, task_id)
+);
+CREATE TABLE labels (
+    tenant TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (tenant, key, value, number)
 ) WITHOUT ROWID;
 CREATE INDEX by_age ON tasks (tenant, created DESC, task_id);
+CREATE INDEX by_state ON tasks (tenant, state, created DESC, task_id);
+CREATE INDEX by_digest ON tasks (tenant, digest, created DESC, task_id);
+CREATE INDEX by_group ON tasks (tenant, task_group, created DESC, task_id) WHERE task_group != '';
+CREATE INDEX of_group ON tasks (tenant, task_group, state, sequence, created, updated) WHERE task_group != '';
 """
 
-_PUT = """
-INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET sequence = excluded.sequence, state = excluded.state, record = excluded.record
-WHERE excluded.sequence > sequence
+_UPDATE = """
+UPDATE tasks SET sequence = ?, state = ?, updated = ?, record = ? WHERE tenant = ? AND task_id = ? AND sequence < ?
+"""
+
+_INSERT = """
+INSERT INTO tasks (tenant, task_id, sequence, state, created, updated, task_group, digest, record)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+
+_LABEL = "INSERT INTO labels VALUES (?, ?, ?, ?)"
+
+_GROUP = """
+SELECT state, count(*), max(sequence), min(created), max(updated) FROM tasks
+WHERE tenant = ? AND task_group = ? AND task_group != '' GROUP BY state
 """
 
 _BATCH = 256
 """Records that may wait to be taken in: a burst of them costs one transaction, and a task that runs through one row."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What to list: tasks of a tenant, newest first. Times in seconds since the epoch."""
-
-    tenant: str
-    states: Sequence[int] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    created_after: float | None = None
-    created_before: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,23 @@ class Place:
 
     created: float
     task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    """What the tasks of a group have come to.
+
+    Attributes:
+        counts: How many tasks are in each state, by the state's number.
+        sequence: The last change of any of them.
+        created: When the first was created, seconds since the epoch.
+        updated: When the last one changed, seconds since the epoch.
+    """
+
+    counts: Mapping[int, int]
+    sequence: int
+    created: float
+    updated: float
 
 
 class ReadModel:
@@ -73,12 +97,12 @@ class ReadModel:
         known = self._fresh.get(stored.key)
         if known is None or known.sequence < stored.sequence:
             self._fresh[stored.key] = stored
+        self._line_up(stored)
         if len(self._fresh) >= _BATCH:
             self._take_in()
 
     def ahead(self, task: task_pb2.Task) -> int:
         """How many waiting tasks come before this one."""
-        self._take_in()
         return self._line.before(_turn(task))
 
     def _take_in(self) -> None:
@@ -87,10 +111,22 @@ class ReadModel:
             return
         self._database.execute("BEGIN")
         for stored in self._fresh.values():
-            if self._database.execute(_PUT, _row(stored)).rowcount:
-                self._line_up(stored)
+            if not self._update(stored):
+                self._insert(stored)
         self._database.execute("COMMIT")
         self._fresh.clear()
+
+    def _update(self, stored: Stored) -> bool:
+        task, key, sequence = stored.task, stored.key, stored.sequence
+        values = (sequence, task.state, seconds(task.update_time), stored.data, key.tenant, key.task_id, sequence)
+        return self._database.execute(_UPDATE, values).rowcount > 0
+
+    def _insert(self, stored: Stored) -> None:
+        cursor = self._database.execute(_INSERT, _row(stored))
+        # Without an effect, the record is older than what is known.
+        if cursor.rowcount and stored.task.labels:
+            labels = [(stored.key.tenant, key, value, cursor.lastrowid) for key, value in stored.task.labels.items()]
+            self._database.executemany(_LABEL, labels)
 
     def _line_up(self, stored: Stored) -> None:
         if (known := self._turns.pop(stored.key, None)) is not None:
@@ -99,10 +135,27 @@ class ReadModel:
             self._turns[stored.key] = turn = _turn(stored.task)
             self._line.add(turn)
 
-    def page(self, query: Query, size: int, after: Place | None) -> tuple[list[Stored], Place | None]:
-        """At most `size` tasks behind `after`, and where the page ended; None when nothing follows."""
+    def group(self, tenant: str, name: str) -> GroupSummary | None:
+        """What a group has come to; None where none of its tasks is known."""
+        self._take_in()
+        rows = self._database.execute(_GROUP, (tenant, name)).fetchall()
+        if not rows:
+            return None
+        states, counts, sequences, created, updated = zip(*rows, strict=True)
+        return GroupSummary(dict(zip(states, counts, strict=True)), max(sequences), min(created), max(updated))
+
+    def page(
+        self, query: Query, size: int, after: Place | None, up_to: int | None = None
+    ) -> tuple[list[Stored], Place | None]:
+        """At most `size` tasks behind `after`, and where the page ended; None when nothing follows.
+
+        With `up_to`, only tasks that have not changed since that position of the log.
+        """
         self._take_in()
         conditions, values = _conditions(query, after)
+        if up_to is not None:
+            conditions.append("sequence <= ?")
+            values.append(up_to)
         statement = (
             "SELECT tenant, task_id, sequence, record, created FROM tasks WHERE "  # noqa: S608  # only our own text
             f"{' AND '.join(conditions)} ORDER BY created DESC, task_id LIMIT ?"
@@ -112,6 +165,13 @@ class ReadModel:
         place = Place(rows[size - 1][4], rows[size - 1][1]) if len(rows) > size else None
         return found, place
 
+    def drop(self, key: Key) -> None:
+        """Forget a task that has left the log."""
+        self._fresh.pop(key, None)
+        if (turn := self._turns.pop(key, None)) is not None:
+            self._line.remove(turn)
+        self._database.execute("DELETE FROM tasks WHERE tenant = ? AND task_id = ?", (key.tenant, key.task_id))
+
 
 def _turn(task: task_pb2.Task) -> Turn:
     return (-task.priority, seconds(task.create_time))
@@ -119,8 +179,11 @@ def _turn(task: task_pb2.Task) -> Turn:
 
 def _row(stored: Stored) -> tuple[object, ...]:
     task, key = stored.task, stored.key
-    created, labels = seconds(task.create_time), json.dumps(dict(task.labels)) if task.labels else "{}"
-    return key.tenant, key.task_id, stored.sequence, task.state, created, labels, stored.data
+    created, updated = seconds(task.create_time), seconds(task.update_time)
+    return (
+        *(key.tenant, key.task_id, stored.sequence, task.state),
+        *(created, updated, task.group, task.graph_digest, stored.data),
+    )
 
 
 def _conditions(query: Query, after: Place | None) -> tuple[list[str], list[object]]:
@@ -128,9 +191,15 @@ def _conditions(query: Query, after: Place | None) -> tuple[list[str], list[obje
     if query.states:
         conditions.append(f"state IN ({', '.join('?' * len(query.states))})")
         values.extend(query.states)
+    if query.group:
+        conditions.append("task_group = ? AND task_group != ''")
+        values.append(query.group)
+    if query.graph_digest:
+        conditions.append("digest = ?")
+        values.append(query.graph_digest)
     for key, value in query.labels.items():
-        conditions.append("EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)")
-        values.extend((key, value))
+        conditions.append("number IN (SELECT number FROM labels WHERE tenant = ? AND key = ? AND value = ?)")
+        values.extend((query.tenant, key, value))
     if query.created_after is not None:
         conditions.append("created >= ?")
         values.append(query.created_after)

@@ -14,7 +14,8 @@ from grpc_reflection.v1alpha import reflection
 
 from comfymesh.api.asset_service import AssetService
 from comfymesh.api.fleet_service import FleetService
-from comfymesh.api.interceptors import Edge
+from comfymesh.api.group_service import GroupService
+from comfymesh.api.interceptors import MAX_REQUEST_BYTES, Edge
 from comfymesh.api.task_service import TaskService
 from comfymesh.runtime.service import ServiceFailedError
 from comfymesh.v1 import (
@@ -22,12 +23,14 @@ from comfymesh.v1 import (
     asset_service_pb2_grpc,
     fleet_service_pb2,
     fleet_service_pb2_grpc,
+    group_service_pb2,
+    group_service_pb2_grpc,
     task_service_pb2,
     task_service_pb2_grpc,
 )
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-"""Above every limit of our own, so that what is too large is refused by us, with a reason."""
+MAX_MESSAGE_BYTES = 4 * MAX_REQUEST_BYTES
+"""gRPC refuses what is larger before anybody sees it, without a reason. So what is within this is refused by us."""
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -42,6 +45,7 @@ _NAMES = tuple(
     descriptor.services_by_name[name].full_name
     for descriptor, name in (
         (task_service_pb2.DESCRIPTOR, "TaskService"),
+        (group_service_pb2.DESCRIPTOR, "GroupService"),
         (asset_service_pb2.DESCRIPTOR, "AssetService"),
         (fleet_service_pb2.DESCRIPTOR, "FleetService"),
     )
@@ -53,6 +57,7 @@ class Services:
     """Everything that the server serves."""
 
     tasks: TaskService
+    groups: GroupService
     assets: AssetService
     fleet: FleetService
 
@@ -80,6 +85,7 @@ async def serving(listen: str, services: Services) -> AsyncIterator[Server]:
     """
     server = grpc.aio.server(interceptors=[Edge()], options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(services.tasks, server)
+    group_service_pb2_grpc.add_GroupServiceServicer_to_server(services.groups, server)
     asset_service_pb2_grpc.add_AssetServiceServicer_to_server(services.assets, server)
     fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(services.fleet, server)
     checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only the synchronous one

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,6 +28,8 @@ from comfymesh.wire.v1 import work_pb2
 _INTEREST_SECONDS = 1.0
 _PLACE_SECONDS = 1.0
 _FIRST_PLACE_SECONDS = 0.2
+_CALM_SECONDS = 0.03
+"""How long a watcher is not bothered with ASSIGNED: telling it competes for the CPU with what the node does then."""
 _PACE_SECONDS = 0.03
 """Progress and previews come no closer behind other messages than this: of a short task, only the states are told."""
 
@@ -61,52 +63,65 @@ class Watching:
         Raises:
             RefusedError: no such task, or the server is stopping.
         """
-        async with self.listening(key, previews=previews) as mailbox:
+        with self.listening(key) as mailbox:
             await self._begin(mailbox, key, after)
-            # Whoever comes late gets the latest progress; what is published from now on comes by the subscription.
-            latest = await self._bus.last(PROGRESS, subjects.progress(key))
-            if latest is not None:
-                _take_progress(mailbox, latest)
             async with contextlib.aclosing(self.follow(mailbox, key, previews=previews)) as items:
                 async for item in items:
                     yield item
 
-    @contextlib.asynccontextmanager
-    async def listening(self, key: Key, *, previews: bool) -> AsyncIterator[Mailbox]:
-        """A mailbox that receives everything that happens to a task from now on."""
-        async with AsyncExitStack() as stack:
-            mailbox = stack.enter_context(self._hub.mailbox(key))
-            progress = await self._bus.subscribe(subjects.progress(key), partial(_take_progress, mailbox))
-            stack.push_async_callback(progress.close)
-            if previews:
-                shown = await self._bus.subscribe(subjects.preview(key), partial(_take_preview, mailbox))
-                stack.push_async_callback(shown.close)
-            yield mailbox
+    def listening(self, key: Key) -> AbstractContextManager[Mailbox]:
+        """A mailbox that receives every change of a task from now on."""
+        return self._hub.mailbox(key)
 
     async def follow(
         self, mailbox: Mailbox, key: Key, *, previews: bool
     ) -> AsyncGenerator[tuple[int, Item | Heartbeat], None]:
         """Everything that comes into `mailbox`, until the task's final state."""
+        async with AsyncExitStack() as hearing:
+            async for item in self._follow(mailbox, key, hearing, previews=previews):
+                yield item
+
+    async def _follow(
+        self, mailbox: Mailbox, key: Key, hearing: AsyncExitStack, *, previews: bool
+    ) -> AsyncGenerator[tuple[int, Item | Heartbeat], None]:
+        heard = False
         told = asked = time.monotonic()
         places = _Places(self._model)
         while mailbox.task.state not in FINAL_STATES:
             await mailbox.wait(self._patience(mailbox, told, previews=previews))
+            if mailbox.calm:
+                await mailbox.linger(_CALM_SECONDS)
             if mailbox.closed:
                 raise draining()
             now = time.monotonic()
             places.look(mailbox, now)
-            for item in mailbox.take(states_only=now - told < _PACE_SECONDS):
+            for item in mailbox.take(states_only=now < told + _PACE_SECONDS):
                 told = now
                 # Several states may be taken at once; each goes out with its own position.
                 yield item.sequence if isinstance(item, Stored) else mailbox.position, item
                 if isinstance(item, Stored):
                     asked = 0.0  # Perhaps an attempt has begun, on a node that nobody has asked yet.
+            if not heard and mailbox.task.state == task_pb2.Task.STATE_RUNNING:
+                heard = True
+                await self._hear(mailbox, key, hearing, previews=previews)
             if previews and now - asked >= _INTEREST_SECONDS:
                 asked = now
                 await self._ask_for_previews(mailbox.task, key)
             if now - told >= self._heartbeat:
                 told = now
                 yield mailbox.position, Heartbeat()
+
+    async def _hear(self, mailbox: Mailbox, key: Key, hearing: AsyncExitStack, *, previews: bool) -> None:
+        """Listen to progress, and previews. Not before an attempt runs: those that are over at once tell none."""
+        progress = await self._bus.subscribe(subjects.progress(key), partial(_take_progress, mailbox))
+        hearing.push_async_callback(progress.close)
+        if previews:
+            shown = await self._bus.subscribe(subjects.preview(key), partial(_take_preview, mailbox))
+            hearing.push_async_callback(shown.close)
+        # What was told before; what is told from now on comes by the subscription.
+        latest = await self._bus.last(PROGRESS, subjects.progress(key))
+        if latest is not None:
+            _take_progress(mailbox, latest)
 
     def _patience(self, mailbox: Mailbox, told: float, *, previews: bool) -> float:
         """How long to wait for something to happen before looking at the clock."""

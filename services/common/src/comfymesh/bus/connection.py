@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
 from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
+from comfymesh.bus.server import Server
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,18 @@ class Connection:
     def connected(self) -> bool:
         """Whether the server can be reached right now."""
         return self._client.is_connected
+
+    @property
+    def server(self) -> Server:
+        """The server at the other end, as it told of itself when the connection was made."""
+        told = self._client._server_info  # noqa: SLF001  # the client tells the version only
+        return Server(
+            server_id=told.get("server_id", ""),
+            name=told.get("server_name", ""),
+            version=told.get("version", ""),
+            cluster=told.get("cluster", ""),
+            jetstream=told.get("jetstream", False),
+        )
 
     def on_reconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after each reconnect; the answer undoes that."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from comfymesh.bus.api import NO_MESSAGE, ApiError
 from comfymesh.bus.connection import Connection, Delivery
-from comfymesh.bus.ordered import Order, parse_position
+from comfymesh.bus.ordered import Order, is_heartbeat, parse_position
 from comfymesh.bus.port import BusError, CaughtUp, Message
 
 logger = logging.getLogger(__name__)
@@ -20,7 +23,9 @@ Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 """Calls a method of the JetStream API."""
 
 _SECOND = 1_000_000_000
-_HEARTBEAT = 5
+_TAIL_HEARTBEAT = 1
+_PULL_HEARTBEAT = 2
+_FORGOTTEN = 30
 _RETRY_WAIT = 0.2
 _PULL_BATCH = 64
 _PULL_EXPIRES = 30
@@ -32,13 +37,23 @@ class Tail:
 
     The server is made to number what it delivers; whenever the numbers do not add up, or it falls silent, or the
     connection was lost, the consumer is made again from the last message taken.
+
+    Args:
+        connection: Where to.
+        stream: Name of the stream.
+        subject: Which messages; wildcards allowed.
+        call: The JetStream API.
+        copies: How many copies of the stream there are. With more than one, the consumer may be fed by one that lags.
     """
 
-    def __init__(self, connection: Connection, stream: str, subject: str, call: Call) -> None:
+    def __init__(self, connection: Connection, stream: str, subject: str, call: Call, copies: int = 1) -> None:
         self._connection = connection
         self._stream = stream
         self._subject = subject
         self._call = call
+        self._lags = copies > 1
+        self._goal = 0
+        self._clock_offset = 0.0
         self._order = Order()
         self._handed_out = 0
         self._created = ""
@@ -63,7 +78,7 @@ class Tail:
         name = uuid4().hex
         try:
             pending = await self._create(name, inbox)
-            if pending == 0 and (caught_up := self._catch_up()):
+            if caught_up := self._catch_up(pending):
                 yield caught_up
             async with aclosing(self._deliveries(queue)) as deliveries:
                 async for message in deliveries:
@@ -74,25 +89,44 @@ class Tail:
             await self._delete(name)
 
     async def _deliveries(self, queue: asyncio.Queue[Delivery | None]) -> AsyncGenerator[Message | CaughtUp, None]:
-        while (delivery := await _next(queue)) is not None:
+        while (delivery := await _next(queue, _TAIL_HEARTBEAT)) is not None:
             if delivery.status:
                 await self._answer_control(delivery)
+                if not self._order.agrees(delivery.headers):
+                    self._say_gap()
+                    return
+                if caught_up := await self._look_again(delivery):
+                    yield caught_up
                 continue
             position = parse_position(delivery.reply)
             if not self._order.take(position):
-                logger.info("gap in the tail of %s after %d", self._subject, self._handed_out)
+                self._say_gap()
                 return
             if position.stream <= self._handed_out:
                 continue
             self._handed_out = position.stream
-            yield Message(delivery.subject, delivery.data, position.stream, position.time)
-            if position.pending == 0 and (caught_up := self._catch_up()):
+            yield Message(delivery.subject, delivery.data, position.stream, position.time, self._age(position.time))
+            if caught_up := self._catch_up(position.pending):
                 yield caught_up
 
-    def _catch_up(self) -> CaughtUp | None:
-        first = not self._caught_up
+    def _say_gap(self) -> None:
+        logger.info("gap in the tail of %s after %d", self._subject, self._handed_out)
+
+    def _age(self, stored: float) -> float:
+        return max(0.0, time.monotonic() + self._clock_offset - stored)
+
+    def _catch_up(self, pending: int) -> CaughtUp | None:
+        if self._caught_up or pending or self._handed_out < self._goal:
+            return None
         self._caught_up = True
-        return CaughtUp() if first else None
+        return CaughtUp()
+
+    async def _look_again(self, delivery: Delivery) -> CaughtUp | None:
+        """When nothing comes for a while, the message that we still wait for may have been dropped."""
+        if self._caught_up or not is_heartbeat(delivery.headers):
+            return None
+        self._goal = await self._last_sequence()
+        return self._catch_up(0)
 
     async def _answer_control(self, delivery: Delivery) -> None:
         """Flow control: the server goes on once we say that we have come this far."""
@@ -103,6 +137,8 @@ class Tail:
     async def _create(self, name: str, inbox: str) -> int:
         """Make the consumer; answers how many messages wait."""
         await self._check_stream()
+        if self._lags and not self._caught_up:
+            self._goal = await self._last_sequence()
         start: dict[str, Any] = {"deliver_policy": "last_per_subject"}
         if self._caught_up:
             start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self._handed_out + 1}
@@ -119,8 +155,8 @@ class Tail:
                     "ack_policy": "none",
                     "max_deliver": 1,
                     "flow_control": True,
-                    "idle_heartbeat": _HEARTBEAT * _SECOND,
-                    "inactive_threshold": 6 * _HEARTBEAT * _SECOND,
+                    "idle_heartbeat": _TAIL_HEARTBEAT * _SECOND,
+                    "inactive_threshold": _FORGOTTEN * _SECOND,
                     "mem_storage": True,
                     "num_replicas": 1,
                 },
@@ -130,11 +166,24 @@ class Tail:
 
     async def _check_stream(self) -> None:
         """A stream that was made anew (one in memory, after a restart of the server) counts from one again."""
-        created = str((await self._call(f"STREAM.INFO.{self._stream}", {}))["created"])
+        asked = time.monotonic()
+        info = await self._call(f"STREAM.INFO.{self._stream}", {})
+        self._clock_offset = datetime.fromisoformat(info["ts"]).timestamp() - asked
+        created = str(info["created"])
         if self._created not in {"", created}:
             logger.warning("stream %s was made anew; its tail begins again", self._stream)
             self._handed_out = 0
         self._created = created
+
+    async def _last_sequence(self) -> int:
+        """Of the last message that the stream's leader has for us; 0 where there is none."""
+        try:
+            answer = await self._call(f"STREAM.MSG.GET.{self._stream}", {"last_by_subj": self._subject})
+        except ApiError as error:
+            if error.code != NO_MESSAGE:
+                raise
+            return 0
+        return int(answer["message"]["seq"])
 
     async def _delete(self, name: str) -> None:
         try:
@@ -191,12 +240,13 @@ class WorkQueue:
             if delivery is None:
                 return
             position = parse_position(delivery.reply)
-            await self._connection.publish(delivery.reply, b"+ACK")
             yield Message(delivery.subject, delivery.data, position.stream, position.time)
+            # After it was handed out, so that this goes out together with what the taker sends first.
+            await self._connection.publish(delivery.reply, b"+ACK")
 
     async def _next_of_pull(self, queue: asyncio.Queue[Delivery | None]) -> Delivery | None:
         while True:
-            delivery = await _next(queue)
+            delivery = await _next(queue, _PULL_HEARTBEAT)
             if delivery is None:
                 raise BusError("the consumer fell silent")
             if delivery.status == 408:
@@ -207,7 +257,11 @@ class WorkQueue:
                 return delivery
 
     async def _pull(self, inbox: str) -> None:
-        request = {"batch": _PULL_BATCH, "expires": _PULL_EXPIRES * _SECOND, "idle_heartbeat": _HEARTBEAT * _SECOND}
+        request = {
+            "batch": _PULL_BATCH,
+            "expires": _PULL_EXPIRES * _SECOND,
+            "idle_heartbeat": _PULL_HEARTBEAT * _SECOND,
+        }
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
         await self._connection.publish(subject, json.dumps(request).encode(), inbox)
 
@@ -228,10 +282,10 @@ class WorkQueue:
         )
 
 
-async def _next(queue: asyncio.Queue[Delivery | None]) -> Delivery | None:
+async def _next(queue: asyncio.Queue[Delivery | None], heartbeat: float) -> Delivery | None:
     """The next delivery; None when the connection was renewed or the server missed two heartbeats."""
     try:
-        async with asyncio.timeout(2.5 * _HEARTBEAT):
+        async with asyncio.timeout(2.5 * heartbeat):
             return await queue.get()
     except TimeoutError:
         return None

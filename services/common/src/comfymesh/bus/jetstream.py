@@ -11,11 +11,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from comfymesh.bus import streams
+from comfymesh.bus import monitor, streams
+from comfymesh.bus.api import NO_MESSAGE, Api, ApiError
 from comfymesh.bus.connection import Connection, Delivery
 from comfymesh.bus.consumers import Tail, WorkQueue
 from comfymesh.bus.port import (
-    BusError,
     BusUnavailableError,
     CaughtUp,
     Entry,
@@ -24,19 +24,17 @@ from comfymesh.bus.port import (
     SequenceConflictError,
     Subscription,
 )
+from comfymesh.bus.provision import StreamMismatchError, provide
+from comfymesh.bus.server import BusUnusableError, check_version, describe_sync
 from comfymesh.bus.streams import Stream
+
+__all__ = ["ApiError", "JetStreamBus", "StreamMismatchError"]
 
 logger = logging.getLogger(__name__)
 
 _WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
-_STREAM_NAME_IN_USE = 10058
-_INVALID_CONFIGURATION = 10052
-_NO_MESSAGE = 404
+_NO_MESSAGE_STATUS = 404
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
-
-
-class StreamMismatchError(BusError):
-    """A stream exists with a configuration that ours can't replace."""
 
 
 class JetStreamBus:
@@ -46,20 +44,51 @@ class JetStreamBus:
         connection: An open connection.
         replicas: Copies of each stream in the cluster. With more than one, reads go to the leader, since copies lag.
         timeout: How long to wait for a confirmation, in seconds.
+        plan: The streams to provide; by default all, as they are in `streams`.
     """
 
-    def __init__(self, connection: Connection, *, replicas: int = 1, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        replicas: int = 1,
+        timeout: float = 5.0,
+        plan: Sequence[Stream] | None = None,
+    ) -> None:
         self._connection = connection
+        self._api = Api(connection, timeout)
         self._replicas = replicas
         self._timeout = timeout
+        self._plan = streams.ALL if plan is None else plan
         self._renewing: asyncio.Task[None] | None = None
         self._forget = connection.on_reconnect(self._renew_streams)
 
     @classmethod
-    async def open(cls, url: str, name: str, *, replicas: int = 1) -> Self:
-        """Connect, waiting as long as it takes, and make sure of the streams."""
-        bus = cls(await Connection.open(url, name), replicas=replicas)
-        await bus._renew_until_done()
+    async def open(
+        cls,
+        url: str,
+        name: str,
+        *,
+        replicas: int = 1,
+        plan: Sequence[Stream] | None = None,
+        monitor_urls: str = "",
+    ) -> Self:
+        """Connect, waiting as long as it takes, look at the server, and make sure of the streams.
+
+        `monitor_urls` are the monitoring ports of the servers, separated by commas; only there can be learned how soon
+        they sync.
+
+        Raises:
+            BusUnusableError: the server is too old, known to lose messages or without JetStream, or its streams are not
+                ours.
+        """
+        bus = cls(await Connection.open(url, name), replicas=replicas, plan=plan)
+        try:
+            await bus._renew_until_done()
+            await bus._tell(monitor_urls)
+        except BaseException:
+            await bus.close()
+            raise
         return bus
 
     async def __aenter__(self) -> Self:
@@ -84,9 +113,14 @@ class JetStreamBus:
         return self._connection.connected
 
     async def ensure_streams(self) -> None:
-        """Make every stream that is missing and bring the others up to date."""
-        for stream in streams.ALL:
-            await self._ensure_stream(stream)
+        """Look at the server, make every stream that is missing, and bring the others up to date.
+
+        Raises:
+            BusUnusableError: the server or a stream can't be used.
+            BusUnavailableError: the server is not ready.
+        """
+        check_version(self._connection.server)
+        await provide(self._api, self._plan, self._replicas, self._connection.server)
 
     async def append(self, entries: Sequence[Entry]) -> list[int]:
         """See Bus.append."""
@@ -115,16 +149,25 @@ class JetStreamBus:
     async def last(self, stream: Stream, subject: str) -> Message | None:
         """See Bus.last."""
         if self._replicas > 1:
-            return await self._last_from_leader(stream, subject)
-        delivery = await self._request(f"$JS.API.DIRECT.GET.{stream.name}.{subject}", b"")
-        return None if delivery.status == _NO_MESSAGE else _direct(delivery)
+            return await self._from_leader(stream, {"last_by_subj": subject})
+        delivery = await self._api.request(f"$JS.API.DIRECT.GET.{stream.name}.{subject}", b"")
+        return None if delivery.status == _NO_MESSAGE_STATUS else _direct(delivery)
 
     async def after(self, stream: Stream, subject: str, sequence: int, limit: int) -> list[Message]:
         """See Bus.after."""
         query = {"seq": sequence + 1, "next_by_subj": subject, "batch": limit}
         method = f"$JS.API.DIRECT.GET.{stream.name}"
-        found = await self._connection.collect(method, json.dumps(query).encode(), self._timeout)
-        return [_direct(delivery) for delivery in found]
+        found = [
+            _direct(delivery)
+            for delivery in await self._connection.collect(method, json.dumps(query).encode(), self._timeout)
+        ]
+        if self._replicas > 1:
+            await self._complete(found, stream, subject, sequence, limit)
+        return found
+
+    async def purge(self, stream: Stream, subject: str, up_to: int) -> None:
+        """See Bus.purge."""
+        await self._api.call(f"STREAM.PURGE.{stream.name}", {"filter": subject, "seq": up_to + 1})
 
     async def subscribe(self, subject: str, handler: Handler) -> Subscription:
         """See Bus.subscribe."""
@@ -135,61 +178,73 @@ class JetStreamBus:
 
     def tail(self, stream: Stream, subject: str) -> AsyncIterator[Message | CaughtUp]:
         """See Bus.tail."""
-        return Tail(self._connection, stream.name, subject, self.call).messages()
+        return Tail(self._connection, stream.name, subject, self.call, copies=self._replicas).messages()
 
     def work(self, stream: Stream, subject: str, name: str) -> AsyncIterator[Message]:
         """See Bus.work."""
         return WorkQueue(self._connection, stream.name, subject, name, self.call).messages()
 
     async def call(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Call a method of the JetStream API, such as `STREAM.CREATE.TASKS`, and answer its response.
+        """Call a method of the JetStream API, as `Api.call` does."""
+        return await self._api.call(method, body)
 
-        Raises:
-            BusUnavailableError: no answer, or the server is not ready.
-            BusError: the server refused.
+    async def _complete(self, found: list[Message], stream: Stream, subject: str, sequence: int, limit: int) -> None:
+        """Add what the leader has and the copy that answered did not.
+
+        Any copy may answer a direct read. Copies apply the same messages in the same order, so what one of them has is
+        the beginning of what the leader has, and only what follows can be missing. That is seldom more than one.
         """
-        delivery = await self._request(f"$JS.API.{method}", json.dumps(body).encode())
-        answer: dict[str, Any] = json.loads(delivery.data)
-        if (error := answer.get("error")) is not None:
-            # The server gives this refusal the code of a failure of its own, but trying again can't help.
-            ours = error.get("code", 500) < 500 or error.get("err_code") == _INVALID_CONFIGURATION
-            kind = ApiError if ours else BusUnavailableError
-            raise kind(f"JetStream refused {method}: {error.get('description')} ({error.get('err_code')})")
-        return answer
+        while len(found) < limit:
+            last = found[-1].sequence if found else sequence
+            further = await self._from_leader(stream, {"seq": last + 1, "next_by_subj": subject})
+            if further is None:
+                return
+            found.append(further)
 
-    async def _request(self, subject: str, data: bytes) -> Delivery:
-        future = await self._connection.send(subject, data)
+    async def _from_leader(self, stream: Stream, which: dict[str, Any]) -> Message | None:
         try:
-            async with asyncio.timeout(self._timeout):
-                delivery = await future
-        except TimeoutError:
-            raise BusUnavailableError(f"NATS did not answer {subject} within {self._timeout:g} s") from None
-        if delivery.status == 503:
-            raise BusUnavailableError(f"nobody answers {subject}: is JetStream on?")
-        return delivery
-
-    async def _last_from_leader(self, stream: Stream, subject: str) -> Message | None:
-        try:
-            answer = await self.call(f"STREAM.MSG.GET.{stream.name}", {"last_by_subj": subject})
-        except ApiError:
+            answer = await self.call(f"STREAM.MSG.GET.{stream.name}", which)
+        except ApiError as error:
+            if error.code != NO_MESSAGE:
+                raise
             return None
         return _from_leader(answer["message"])
 
-    async def _ensure_stream(self, stream: Stream) -> None:
-        configuration = _configuration(stream, self._replicas)
-        try:
-            await self.call(f"STREAM.CREATE.{stream.name}", configuration)
-        except ApiError as error:
-            if str(_STREAM_NAME_IN_USE) not in str(error):
-                raise StreamMismatchError(f"can't make stream {stream.name}: {error}") from error
-            try:
-                await self.call(f"STREAM.UPDATE.{stream.name}", configuration)
-            except ApiError as update:
-                raise StreamMismatchError(f"stream {stream.name} differs from what is needed: {update}") from update
+    async def _tell(self, monitor_urls: str) -> None:
+        server = self._connection.server
+        sync = await monitor.read_sync(monitor_urls, server)
+        fields = {
+            "action": "bus_connected",
+            "server": server.name,
+            "version": server.version,
+            "cluster": server.cluster,
+            "replicas": self._replicas,
+            "sync": describe_sync(sync),
+        }
+        logger.info("NATS is ready, syncs: %s", _told(describe_sync(sync)), extra=fields)
+        if server.cluster and self._replicas == 1:
+            logger.warning(
+                "NATS is a cluster, and each stream is kept on one server only: set COMFYMESH_NATS_REPLICAS=3",
+                extra={"action": "bus_replicas", "replicas": self._replicas},
+            )
+        if sync and self._replicas == 1:
+            logger.warning(
+                "NATS puts on the disk every %g s only what it has acknowledged before, and a power cut loses the rest:"
+                " set `sync_interval: always` in its jetstream block",
+                sync,
+                extra={"action": "bus_sync", "sync": describe_sync(sync)},
+            )
 
     def _renew_streams(self) -> None:
         # Streams in memory do not survive a restart of the server.
-        self._renewing = asyncio.ensure_future(self._renew_until_done())
+        self._renewing = asyncio.ensure_future(self._renew())
+
+    async def _renew(self) -> None:
+        try:
+            await self._renew_until_done()
+        except BusUnusableError as error:
+            # Those who use the bus notice by themselves what they can't do; this says why.
+            logger.critical("%s", error, extra={"action": "bus_unusable", "reason": error.reason})
 
     async def _renew_until_done(self) -> None:
         while True:
@@ -202,8 +257,8 @@ class JetStreamBus:
                 return
 
 
-class ApiError(BusError):
-    """JetStream refused a call."""
+def _told(sync: str) -> str:
+    return sync if sync != "unknown" else "unknown, since clients aren't told; COMFYMESH_NATS_MONITOR_URL names who is"
 
 
 def _append_headers(entry: Entry) -> dict[str, str] | None:
@@ -238,17 +293,3 @@ def _from_leader(message: dict[str, Any]) -> Message:
         sequence=int(message["seq"]),
         time=datetime.fromisoformat(message["time"]).timestamp(),
     )
-
-
-def _configuration(stream: Stream, replicas: int) -> dict[str, Any]:
-    return {
-        "name": stream.name,
-        "subjects": list(stream.subjects),
-        "storage": stream.storage.value,
-        "retention": "workqueue" if stream.work_queue else "limits",
-        "max_msgs_per_subject": stream.per_subject,
-        "max_age": int(stream.max_age.total_seconds() * 1e9) if stream.max_age else 0,
-        "num_replicas": replicas,
-        "discard": "old",
-        "allow_direct": True,
-    }

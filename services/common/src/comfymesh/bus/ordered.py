@@ -6,7 +6,10 @@ that the consumer must be made again from where we are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+_LAST_DELIVERED = "Nats-Last-Consumer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +59,15 @@ class Order:
             return False
         self.delivered = position.consumer
         return True
+
+    def agrees(self, control: Mapping[str, str]) -> bool:
+        """Whether the server, where a control message says so, has delivered no more than we have taken.
+
+        Messages of one connection come in order, so what was delivered before a heartbeat is here before it.
+        """
+        return int(control.get(_LAST_DELIVERED, self.delivered)) == self.delivered
+
+
+def is_heartbeat(control: Mapping[str, str]) -> bool:
+    """Whether a control message says that nothing came for some time."""
+    return _LAST_DELIVERED in control

@@ -18,12 +18,15 @@ class Message:
         data: Its payload.
         sequence: Its position in its stream; 0 for messages that no stream stored.
         time: When the stream stored it, seconds since the epoch; 0.0 for messages that no stream stored.
+        age: For messages of a tail: how long it had been stored when it was handed out, in seconds by the server's own
+            clock, which may differ from ours.
     """
 
     subject: str
     data: bytes
     sequence: int = 0
     time: float = 0.0
+    age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,19 @@ class Bus(Protocol):
         ...
 
     async def after(self, stream: Stream, subject: str, sequence: int, limit: int) -> list[Message]:
-        """Up to `limit` messages of `subject` (wildcards allowed) with a sequence above `sequence`, in order."""
+        """Up to `limit` messages of `subject` (wildcards allowed) with a sequence above `sequence`, in order.
+
+        None is left out: whatever was confirmed before the call is there, up to the last message of the answer. Where
+        messages are large there may be fewer than `limit`, but none only when there is none.
+        """
+        ...
+
+    async def purge(self, stream: Stream, subject: str, up_to: int) -> None:
+        """Drop every message of `subject` (wildcards allowed) with a sequence of at most `up_to`.
+
+        Raises:
+            BusUnavailableError: not confirmed. Calling again with the same arguments is safe.
+        """
         ...
 
     async def subscribe(self, subject: str, handler: Handler) -> Subscription:

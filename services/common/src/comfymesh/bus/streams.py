@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -49,5 +49,18 @@ BLOBS = Stream("BLOBS", ("blob.*.*.*", "asset.*.*"), Storage.FILE, per_subject=1
 WORK = Stream("WORK", ("work.*",), Storage.MEMORY, work_queue=True)
 REPORTS = Stream("REPORTS", ("report.*",), Storage.MEMORY, per_subject=1, max_age=REPORT_TTL)
 PROGRESS = Stream("PROGRESS", ("progress.*.*",), Storage.MEMORY, per_subject=1, max_age=timedelta(hours=1))
+# On disk: a lease that a restart of the server forgets would begin to count anew, and two could hold the same number.
+LEASES = Stream("LEASES", ("lease.*",), Storage.FILE, per_subject=1)
 
-ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS)
+ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES)
+
+
+def plan(progress_retention: timedelta) -> tuple[Stream, ...]:
+    """All streams, with what can be set of them.
+
+    Args:
+        progress_retention: For how long the latest progress of a task is kept.
+
+    Nothing in TASKS expires by age: a task that lives long would lose its records. `scheduler/janitor.py` drops tasks.
+    """
+    return tuple(replace(s, max_age=progress_retention) if s is PROGRESS else s for s in ALL)

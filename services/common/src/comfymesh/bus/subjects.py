@@ -2,11 +2,13 @@
 
 task.<tenant>.<task_id>             the task log: one record a change           stream TASKS
 spec.<tenant>.<task_id>.<digest>    a task's graph                              stream TASKS
+spec.<tenant>.<task_id>.bound       the task that a request ID made instead     stream TASKS
 work.<node>                         attempts handed to a node                   stream WORK
 report.<node>                       a node's reports                            stream REPORTS
 progress.<tenant>.<task_id>         latest progress of an attempt               stream PROGRESS
 blob.<tenant>.<sha256>.<index>      pieces of artifacts, assets and catalogs    stream BLOBS
 asset.<tenant>.<sha256>             what an asset is                            stream BLOBS
+lease.<role>                        who acts in a role of which there is one    stream LEASES
 preview.<tenant>.<task_id>          previews, never stored
 interest.<node>                     somebody watches previews of a task there, never stored
 control.<node>                      orders to a node, repeated until obeyed, never stored
@@ -28,9 +30,29 @@ def task(key: Key) -> str:
     return f"task.{key.tenant}.{key.task_id}"
 
 
+def tasks_of(tenant: str) -> str:
+    """Where the records of all tasks of a tenant are."""
+    return f"task.{tenant}.*"
+
+
 def spec(key: Key, digest: str) -> str:
     """Where a task's graph is. The digest is in the name so that a repeated request can't overwrite another's graph."""
     return f"spec.{key.tenant}.{key.task_id}.{digest}"
+
+
+def specs(key: Key) -> str:
+    """Every graph that was ever stored for a task: a create that lost against another has left its own."""
+    return f"spec.{key.tenant}.{key.task_id}.*"
+
+
+def lease(role: str) -> str:
+    """Where it is told who acts in a role."""
+    return f"lease.{role}"
+
+
+def binding(key: Key) -> str:
+    """Where it is written which task a request ID has made, where that is not the one that follows from it."""
+    return f"spec.{key.tenant}.{key.task_id}.bound"
 
 
 def progress(key: Key) -> str:

@@ -8,43 +8,22 @@ result of a node that was given up on is refused, whatever the reason it comes l
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from functools import cached_property
+from dataclasses import replace
 
-from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
+from comfymesh.bus import records, subjects
+from comfymesh.bus.port import Bus, BusUnavailableError, CaughtUp, Entry, SequenceConflictError
+from comfymesh.bus.records import Dropped, Stored, UnreadableRecordError
 from comfymesh.bus.streams import HISTORY, TASKS
 from comfymesh.tasks import codec, machine
 from comfymesh.tasks.events import Event
-from comfymesh.tasks.record import Key, TaskRecord
-from comfymesh.v1 import task_pb2
-from comfymesh.wire.v1 import spec_pb2, task_record_pb2
+from comfymesh.tasks.record import SMALL_BYTES, Key, TaskRecord
+from comfymesh.wire.v1 import spec_pb2
+
+__all__ = ["Dropped", "SpecMissingError", "StaleRecordError", "Stored", "TaskLog", "UnreadableRecordError"]
 
 _INSIST_WAIT = 0.25
-
-
-class Stored:
-    """A record in the log, read lazily: watchers need no more than its bytes."""
-
-    def __init__(self, key: Key, sequence: int, data: bytes) -> None:
-        self.key = key
-        self.sequence = sequence
-        self.data = data
-
-    @cached_property
-    def message(self) -> task_record_pb2.TaskRecord:
-        """The record as a message."""
-        return task_record_pb2.TaskRecord.FromString(self.data)
-
-    @cached_property
-    def record(self) -> TaskRecord:
-        """The record as a value."""
-        return codec.from_message(self.message)
-
-    @property
-    def task(self) -> task_pb2.Task:
-        """The task as callers see it."""
-        return self.message.task
 
 
 class StaleRecordError(Exception):
@@ -73,13 +52,48 @@ class TaskLog:
             StaleRecordError: there is a task of that key. Its graph is untouched: the digest is in the subject.
             BusUnavailableError: not confirmed. Calling again with the same key is safe.
         """
-        key, data = record.key, codec.encode(record)
-        graph = Entry(subjects.spec(key, record.definition.spec.digest), spec.SerializeToString())
+        key, graph = record.key, spec.SerializeToString()
+        apart = [Entry(subjects.spec(key, record.definition.spec.digest), graph)]
+        if len(graph) <= SMALL_BYTES:
+            record, apart = _with_spec(record, graph), []
+        data = codec.encode(record)
         try:
-            sequences = await self._bus.append([graph, Entry(subjects.task(key), data, 0)])
+            *_, sequence = await self._bus.append([*apart, Entry(subjects.task(key), data, 0)])
+        except SequenceConflictError:
+            return await self._create_after_drop(key, data)
+        return Stored(key, sequence, data)
+
+    async def _create_after_drop(self, key: Key, data: bytes) -> Stored:
+        """Something is on the task's subject. Behind the mark of a task that was dropped is room for a new one."""
+        message = await self._bus.last(TASKS, subjects.task(key))
+        if message is None or message.data != records.GONE:
+            raise StaleRecordError(key, records.read(message) if message else None)
+        try:
+            (sequence,) = await self._bus.append([Entry(subjects.task(key), data, message.sequence)])
         except SequenceConflictError:
             raise StaleRecordError(key, await self.get(key)) from None
-        return Stored(key, sequences[1], data)
+        return Stored(key, sequence, data)
+
+    async def bind(self, key: Key, task_id: str) -> str:
+        """Write down, once, that the request ID from which `key` follows makes another task.
+
+        Args:
+            key: The task that would follow from the request ID.
+            task_id: The task that it is to make.
+
+        Returns:
+            The task that it makes: `task_id`, or the one that was written down first.
+
+        Raises:
+            BusUnavailableError: not confirmed. Calling again is safe.
+        """
+        subject = subjects.binding(key)
+        try:
+            await self._bus.append([Entry(subject, task_id.encode(), 0)])
+        except SequenceConflictError:
+            known = await self._bus.last(TASKS, subject)
+            return known.data.decode() if known else task_id
+        return task_id
 
     async def append(self, record: TaskRecord, after: int) -> Stored:
         """Store a change of the task whose last record has sequence `after`.
@@ -116,13 +130,71 @@ class TaskLog:
         return await self.append(machine.apply(stored.record, event, now), stored.sequence)
 
     async def get(self, key: Key) -> Stored | None:
-        """The task as it stands; never stale."""
+        """The task as it stands; never stale.
+
+        Raises:
+            UnreadableRecordError: its last record can't be read.
+        """
         message = await self._bus.last(TASKS, subjects.task(key))
-        return _stored(message) if message else None
+        return records.read(message) if message and message.data != records.GONE else None
 
     async def history(self, key: Key, after: int) -> list[Stored]:
-        """Every record of the task with a sequence above `after`, oldest first."""
-        return [_stored(m) for m in await self._bus.after(TASKS, subjects.task(key), after, HISTORY)]
+        """Every record of the task with a sequence above `after`, oldest first; none is missing that `get` has seen.
+
+        As in `changes`, records that can't be read are passed over.
+        """
+        messages = await self._bus.after(TASKS, subjects.task(key), after, HISTORY)
+        return [item for message in messages if isinstance(item := records.try_to_read(message, logging.DEBUG), Stored)]
+
+    async def drop(self, stored: Stored) -> None:
+        """Remove a task for good: its records and its graphs. Its artifacts are not touched.
+
+        The first step is an append that marks the task as gone. It is guarded like any change, so nobody else can have
+        changed the task, and everybody who follows the log hears of it. What comes later on the same subjects is left
+        alone. The mark goes last, together with the records: until then, calling again completes what was begun.
+
+        Raises:
+            StaleRecordError: it was changed or created anew meanwhile, or is gone.
+            BusUnavailableError: not confirmed. Calling again is safe.
+        """
+        mark = await self._mark_as_gone(stored)
+        await self._bus.purge(TASKS, subjects.specs(stored.key), mark)
+        await self._bus.purge(TASKS, subjects.task(stored.key), mark)
+
+    async def _mark_as_gone(self, stored: Stored) -> int:
+        """Append the mark, or find the one that an earlier try left behind; answers its sequence."""
+        subject = subjects.task(stored.key)
+        try:
+            (mark,) = await self._bus.append([Entry(subject, records.GONE, stored.sequence)])
+        except SequenceConflictError:
+            last = await self._bus.last(TASKS, subject)
+            if last is None or last.data != records.GONE:
+                raise StaleRecordError(stored.key, records.read(last) if last else None) from None
+            return last.sequence
+        return mark
+
+    async def page(self, after: int, limit: int) -> tuple[list[Stored], int]:
+        """Some records of all tasks with a sequence above `after`, in order, and where to go on: `after` at the end.
+
+        Unlike `changes` it also answers records that are not the last of their task. Those that can't be read are
+        passed over without a word.
+        """
+        messages = await self._bus.after(TASKS, subjects.ALL_TASKS, after, limit)
+        read = [records.try_to_read(message, logging.DEBUG) for message in messages]
+        found = [item for item in read if isinstance(item, Stored) and records.is_whole(item, logging.DEBUG)]
+        return found, messages[-1].sequence if messages else after
+
+    async def since(self, tenant: str, after: int, limit: int) -> list[Stored]:
+        """Up to `limit` records of any task of a tenant with a sequence above `after`, in order.
+
+        As in `changes`, what can't be read is passed over; none are answered only where none follow.
+        """
+        while messages := await self._bus.after(TASKS, subjects.tasks_of(tenant), after, limit):
+            read = [records.try_to_read(message, logging.DEBUG) for message in messages]
+            if found := [item for item in read if isinstance(item, Stored)]:
+                return found
+            after = messages[-1].sequence
+        return []
 
     async def spec(self, record: TaskRecord) -> spec_pb2.Spec:
         """The task's graph.
@@ -130,6 +202,8 @@ class TaskLog:
         Raises:
             SpecMissingError: it is not there.
         """
+        if small := record.definition.spec.small:
+            return spec_pb2.Spec.FromString(small)
         subject = subjects.spec(record.key, record.definition.spec.digest)
         message = await self._bus.last(TASKS, subject)
         if message is None:
@@ -137,10 +211,22 @@ class TaskLog:
         return spec_pb2.Spec.FromString(message.data)
 
     async def changes(self) -> AsyncIterator[Stored | CaughtUp]:
-        """Every task as it stands, in the order of the last changes; then every further change. Never ends."""
+        """Every task as it stands, in the order of the last changes; then every further change. Never ends.
+
+        What can't be read is reported once and passed over: one bad message must not stop the mesh.
+        """
+        async for item in self.events():
+            if not isinstance(item, Dropped) and (isinstance(item, CaughtUp) or records.is_whole(item)):
+                yield item
+
+    async def events(self) -> AsyncIterator[Stored | Dropped | CaughtUp]:
+        """As `changes`, with tasks that leave the log. Of a record only the message is known to be readable."""
         async for item in self._bus.tail(TASKS, subjects.ALL_TASKS):
-            yield item if isinstance(item, CaughtUp) else _stored(item)
+            event = item if isinstance(item, CaughtUp) else records.try_to_read(item)
+            if event is not None:
+                yield event
 
 
-def _stored(message: Message) -> Stored:
-    return Stored(subjects.parse_task(message.subject), message.sequence, message.data)
+def _with_spec(record: TaskRecord, spec: bytes) -> TaskRecord:
+    definition = record.definition
+    return replace(record, definition=replace(definition, spec=replace(definition.spec, small=spec)))

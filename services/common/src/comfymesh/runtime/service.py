@@ -15,23 +15,18 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from comfymesh.runtime import logs
+from comfymesh.runtime.errors import EXIT_CONFIGURATION, ServiceFailedError
 from comfymesh.runtime.settings import ServiceSettings
 from comfymesh.telemetry import setup
 
-logger = logging.getLogger(__name__)
+__all__ = ["ServiceFailedError", "StoppedError", "first", "run", "unless_stopped", "until"]
 
-EXIT_FAILED = 1
-EXIT_CONFIGURATION = 78
-"""EX_CONFIG of sysexits.h: a supervisor should not try again before somebody has changed the settings."""
+logger = logging.getLogger(__name__)
 
 _CANCEL_AGAIN_SECONDS = 0.2
 
 S = TypeVar("S", bound=ServiceSettings)
 T = TypeVar("T")
-
-
-class ServiceFailedError(Exception):
-    """The service can't go on; the message says why and what to do. Its supervisor may start it again."""
 
 
 class StoppedError(Exception):
@@ -54,18 +49,38 @@ async def unless_stopped(stop: asyncio.Event, starting: Coroutine[Any, Any, T]) 
     return await task
 
 
-async def until(stop: asyncio.Event, failed: asyncio.Event) -> None:
+async def until(stop: asyncio.Event, *failed: asyncio.Event) -> None:
     """Wait until the service should stop.
 
     Raises:
         ServiceFailedError: a part of it failed and was logged.
     """
-    waits = [asyncio.ensure_future(event.wait()) for event in (stop, failed)]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
-    if failed.is_set():
+    await _any(stop, *failed)
+    if any(event.is_set() for event in failed):
         raise ServiceFailedError("a part of the service failed, see above; it has to be started again")
+
+
+async def first(ready: asyncio.Event, stop: asyncio.Event, failed: asyncio.Event) -> None:
+    """Wait until a part of the service that is starting is `ready`.
+
+    Raises:
+        ServiceFailedError: it, or another part, failed instead, and was logged.
+        StoppedError: the stop was asked for meanwhile.
+    """
+    await _any(ready, stop, failed)
+    if failed.is_set():
+        raise ServiceFailedError("a part of the service failed while it started, see above; it has to be started again")
+    if not ready.is_set():
+        raise StoppedError
+
+
+async def _any(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 def run(name: str, settings_type: type[S], serve: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
@@ -86,8 +101,8 @@ def run(name: str, settings_type: type[S], serve: Callable[[S, asyncio.Event], A
     try:
         uvloop.run(_serve(name, settings, serve))
     except ServiceFailedError as error:
-        logger.critical("%s", error)
-        sys.exit(EXIT_FAILED)
+        logger.critical("%s", error, extra={"action": "service_failed", "reason": error.reason})
+        sys.exit(error.exit_code)
     finally:
         telemetry.stop()
 

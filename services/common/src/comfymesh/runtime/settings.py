@@ -15,6 +15,17 @@ class ServiceSettings(BaseSettings):
 
     nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas.")
     nats_replicas: int = Field(1, ge=1, le=5, description="Copies of each stream; 3 on a cluster of three servers.")
+    nats_monitor_url: str = Field(
+        "",
+        description="Monitoring ports of the NATS servers, such as http://127.0.0.1:8222, separated by commas. They are"
+        " asked once, at the start, how soon the server syncs, which it tells nowhere else.",
+    )
+    progress_retention_seconds: float = Field(
+        3600.0,
+        gt=0,
+        description="For how long the latest progress of a task is kept for late watchers. The same for all services."
+        " Seconds.",
+    )
     artifacts_url: str = Field(
         "nats:",
         description="Where artifacts are kept: `nats:` for NATS itself, or file:///..., s3://..., gs://..., az://...",

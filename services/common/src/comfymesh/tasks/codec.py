@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -63,7 +64,9 @@ def to_message(record: TaskRecord) -> task_record_pb2.TaskRecord:
         tenant=definition.key.tenant,
         task_id=definition.key.task_id,
         request_digest=definition.request_digest,
-        spec=task_record_pb2.SpecRef(digest=definition.spec.digest, size_bytes=definition.spec.size_bytes),
+        spec=task_record_pb2.SpecRef(
+            digest=definition.spec.digest, size_bytes=definition.spec.size_bytes, small=definition.spec.small
+        ),
         requirements=task_record_pb2.Requirements(
             node_classes=definition.requirements.node_classes,
             models=[
@@ -75,6 +78,7 @@ def to_message(record: TaskRecord) -> task_record_pb2.TaskRecord:
         event=record.event,
         trace_parent=definition.trace_parent,
         releases=record.releases,
+        small_artifacts={artifact.artifact_id: artifact.small for artifact in record.artifacts if artifact.small},
     )
     if record.not_before:
         message.not_before.CopyFrom(timestamp(record.not_before))
@@ -94,7 +98,7 @@ def from_message(message: task_record_pb2.TaskRecord) -> TaskRecord:
         node=names.parse_node(task.node) if task.node else "",
         instance=task.instance,
         error=_error_of(task.error) if task.HasField("error") else None,
-        artifacts=tuple(_artifact_of(artifact) for artifact in task.artifacts),
+        artifacts=tuple(_artifact_of(artifact, message.small_artifacts) for artifact in task.artifacts),
         failures=tuple(_failure_of(failure) for failure in message.failures),
         not_before=seconds(message.not_before),
         releases=message.releases,
@@ -123,6 +127,7 @@ def _task(record: TaskRecord) -> task_pb2.Task:
         labels=definition.labels,
         max_retries=definition.max_retries,
         allow_partial_outputs=definition.allow_partial_outputs,
+        group=names.group(definition.group) if definition.group else "",
         state=_STATES[record.state],
         state_reason=record.reason,
         attempt=record.attempt,
@@ -148,7 +153,7 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
     return Definition(
         key=Key(message.tenant, message.task_id),
         request_digest=message.request_digest,
-        spec=SpecRef(message.spec.digest, message.spec.size_bytes),
+        spec=SpecRef(message.spec.digest, message.spec.size_bytes, message.spec.small),
         requirements=Requirements(
             tuple(message.requirements.node_classes),
             tuple(ModelFile(m.node_class, m.input, m.name) for m in message.requirements.models),
@@ -161,6 +166,7 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
         max_retries=task.max_retries,
         allow_partial_outputs=task.allow_partial_outputs,
         trace_parent=message.trace_parent,
+        group=names.parse_group(task.group) if task.group else "",
     )
 
 
@@ -206,9 +212,10 @@ def _artifact(task_id: str, artifact: Artifact) -> task_pb2.Artifact:
     )
 
 
-def _artifact_of(message: task_pb2.Artifact) -> Artifact:
+def _artifact_of(message: task_pb2.Artifact, small: Mapping[str, bytes]) -> Artifact:
+    artifact_id = names.parse_artifact(message.name)[1]
     return Artifact(
-        artifact_id=names.parse_artifact(message.name)[1],
+        artifact_id=artifact_id,
         filename=message.filename,
         media_type=message.media_type,
         size_bytes=message.size_bytes,
@@ -216,4 +223,5 @@ def _artifact_of(message: task_pb2.Artifact) -> Artifact:
         graph_node=message.graph_node,
         output_key=message.output_key,
         kind=_KIND_OF[message.kind],
+        small=small.get(artifact_id, b""),
     )

@@ -9,6 +9,10 @@ from uuid import UUID, uuid5
 
 from comfymesh.tasks.failures import FailureClass
 
+SMALL_BYTES = 1024
+"""A graph, or an output, that has no more bytes than this travels in the record itself: one message to be synced and
+sent instead of two, and four that ask for it and answer."""
+
 _PROMPT_NAMESPACE = UUID("6f3c1f0e-5d0c-5b8e-9a55-0c8f5e1f7a21")
 
 
@@ -49,10 +53,11 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class SpecRef:
-    """Points to a task's graph: SHA-256 (hex) and size in bytes of its text."""
+    """Points to a task's graph: SHA-256 (hex) and size in bytes of its text, and the spec itself where it is small."""
 
     digest: str
     size_bytes: int
+    small: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,10 @@ class Requirements:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A stored output; `sha256` is the hex digest of its bytes and its address in the artifact store."""
+    """A stored output; `sha256` is the hex digest of its bytes and its address in the artifact store.
+
+    A small one is not there: `small` holds its bytes.
+    """
 
     artifact_id: str
     filename: str
@@ -84,6 +92,7 @@ class Artifact:
     graph_node: str
     output_key: str
     kind: ArtifactKind
+    small: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,7 @@ class Failure:
 class Definition:
     """The part of a task that never changes. Times in seconds, `create_time` since the epoch.
 
+    `group` is the id of the group that it belongs to, empty for none.
     `trace_parent` is the W3C trace context of the call that created the task, empty where it was not traced.
     """
 
@@ -126,6 +136,7 @@ class Definition:
     max_retries: int = 0
     allow_partial_outputs: bool = False
     trace_parent: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

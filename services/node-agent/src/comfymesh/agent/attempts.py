@@ -191,7 +191,9 @@ class Attempts:
             if not claim.taken or time.monotonic() - since > _PATIENCE_SECONDS:
                 return None
             await asyncio.sleep(_LOOK_SECONDS)
-        return instance.workplace if instance else None
+        workplace = instance.workplace if instance else None
+        deaf = workplace is not None and not workplace.session.connected
+        return None if deaf and not claim.taken else workplace
 
     def _let_go(self, held: _Held) -> None:
         key = held.claim.key

@@ -93,33 +93,23 @@ class Claim:
         return last is not None and last.record.attempt == self.number and last.record.state in _WANTED
 
     async def end(self, event: events.Event) -> None:
-        """Write its end. Refused where it is not ours any more; then nothing is lost by it."""
+        """Write its end, or, where the task is being cancelled, that. Where it is not ours any more, nothing."""
         await self._end_of_telling()
-        try:
-            if self._began and self.record.state is State.ASSIGNED and not isinstance(event, events.Succeeded):
-                await self._append(events.Started(self._began))
-            await self._append(event)
-        except StaleRecordError as error:
-            await self._end_cancelled(error.last)
+        if self._began and not isinstance(event, events.Succeeded):
+            await self._tell_started()
+        while not await self._wrote(self._fitting(event)):
+            pass
 
     async def concede(self) -> None:
         """It has stopped, since the log does not want it any more."""
-        await self._end_of_telling()
-        await self._end_cancelled(await self._last())
+        await self.give_up(events.Cancelled())
 
     async def give_up(self, event: events.Event) -> None:
         """Write an end whatever the log has of it by now, for when nothing more can be learned of the attempt."""
         await self._end_of_telling()
-        last = await self._last()
-        if last is None or last.record.attempt != self.number or last.record.state not in HELD:
-            return
-        if not machine.allows(last.record, type(event)):
-            event = events.Cancelled() if last.record.state is State.CANCELLING else _LOST
-        self.record, self._sequence = last.record, last.sequence
-        try:
-            await self._append(event)
-        except StaleRecordError as error:
-            await self._end_cancelled(error.last)
+        if self._is_ours(await self._last()):
+            while not await self._wrote(self._fitting(event)):
+                pass
 
     async def close(self) -> None:
         """Write nothing more."""
@@ -131,27 +121,42 @@ class Claim:
         """Names it in the process's own log."""
         return {"action": action, "tenant": self.key.tenant, "task": self.key.task_id, "attempt": self.number}
 
-    async def _end_cancelled(self, last: Stored | None) -> None:
-        """A task that is being cancelled has been, now that its attempt has ended. Any other goes on without us."""
-        if last is None or last.record.attempt != self.number or last.record.state is not State.CANCELLING:
-            logger.info("an attempt is not ours any more", extra=self.fields("attempt_stale"))
-            return
-        self.record, self._sequence = last.record, last.sequence
-        try:
-            await self._append(events.Cancelled())
-        except StaleRecordError:
-            logger.info("somebody else ended the task", extra=self.fields("attempt_stale"))
-
     async def _tell_beginning(self) -> None:
         try:
             async with asyncio.timeout(_SHORT_SECONDS):
                 await self._ending.wait()
         except TimeoutError:
-            try:
-                await self._append(events.Started(self._began))
-            except StaleRecordError as error:
-                # Cancelled, or given up on. An order to stop is on its way.
-                logger.info("the beginning of an attempt is no news: %s", error, extra=self.fields("attempt_stale"))
+            await self._tell_started()
+
+    async def _tell_started(self) -> None:
+        if self.record.state is State.ASSIGNED:
+            await self._wrote(events.Started(self._began))
+
+    def _fitting(self, event: events.Event) -> events.Event:
+        """The event, or what it comes to as the task now stands."""
+        if machine.allows(self.record, type(event)):
+            return event
+        return events.Cancelled() if self.record.state is State.CANCELLING else _LOST
+
+    async def _wrote(self, event: events.Event) -> bool:
+        """Append an event. False if the record has changed, and the attempt is still ours to end."""
+        try:
+            await self._append(event)
+        except StaleRecordError as error:
+            if self._is_ours(error.last):
+                return False
+            logger.info("an attempt is not ours any more: %s", error, extra=self.fields("attempt_stale"))
+        return True
+
+    def _is_ours(self, last: Stored | None) -> bool:
+        """Whether the log still gives the attempt to us; if so, what is written next builds on what it has.
+
+        Besides a wish to cancel, it may have what an earlier life of this agent has sent, and we do not know of.
+        """
+        if last is None or last.record.attempt != self.number or last.record.state not in HELD:
+            return False
+        self.record, self._sequence = last.record, last.sequence
+        return True
 
     async def _end_of_telling(self) -> None:
         self._ending.set()
@@ -160,7 +165,8 @@ class Claim:
 
     async def _append(self, event: events.Event) -> None:
         await self._write(machine.apply(self.record, event, time.time()))
-        logger.info("task %s is %s", self.key.task_id, self.record.state, extra=self.fields("task_changed"))
+        # The task log tells it all; the process's own log need not repeat it for every task.
+        logger.debug("task %s is %s", self.key.task_id, self.record.state, extra=self.fields("task_changed"))
 
     async def _write(self, record: TaskRecord) -> None:
         stored = await self._log.insist(record, self._sequence)

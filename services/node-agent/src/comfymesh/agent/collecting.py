@@ -13,12 +13,13 @@ from comfymesh.agent.comfyui.outputs import OutputFile, OutputText, read_outputs
 from comfymesh.artifacts.content import Content, ContentTooLargeError
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
-from comfymesh.tasks.record import Artifact, ArtifactKind
+from comfymesh.tasks.record import SMALL_BYTES, Artifact, ArtifactKind
 
 _SHOWN_INPUT = "input"
 _TEXT_TYPE = "text/plain; charset=utf-8"
 _AT_ONCE = 4
 _MOST_EARLY = 256
+_SMALL_TOGETHER = 4 * SMALL_BYTES
 
 _Place = tuple[str, str, str]
 
@@ -29,10 +30,11 @@ class OutputsLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """Bytes that are in the store."""
+    """Bytes that are in the store, or, where they are few, in `small`."""
 
     sha256: str
     size_bytes: int
+    small: bytes = b""
 
 
 class Collecting:
@@ -55,6 +57,7 @@ class Collecting:
         self._max_bytes = max_bytes
         self._early: dict[_Place, asyncio.Task[_Kept]] = {}
         self._rewritten: set[_Place] = set()
+        self._room = _SMALL_TOGETHER
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     def hint(self, graph_node: str, output: Mapping[str, Any]) -> None:
@@ -121,6 +124,10 @@ class Collecting:
 
     async def _keep(self, content: Content) -> _Kept:
         with content:
+            if 0 < content.size_bytes <= min(SMALL_BYTES, self._room):
+                self._room -= content.size_bytes
+                small = b"".join([piece async for piece in content.chunks()])
+                return _Kept(content.sha256, content.size_bytes, small)
             await self._store.put(self._tenant, content)
             return _Kept(content.sha256, content.size_bytes)
 
@@ -150,6 +157,7 @@ def _file_artifact(number: int, file: OutputFile, kept: _Kept) -> Artifact:
         media_type=file.media_type,
         size_bytes=kept.size_bytes,
         sha256=kept.sha256,
+        small=kept.small,
         graph_node=file.graph_node,
         output_key=file.key,
         kind=ArtifactKind.TEMP if file.type == "temp" else ArtifactKind.OUTPUT,
@@ -163,6 +171,7 @@ def _text_artifact(number: int, text: OutputText, kept: _Kept) -> Artifact:
         media_type=_TEXT_TYPE,
         size_bytes=kept.size_bytes,
         sha256=kept.sha256,
+        small=kept.small,
         graph_node=text.graph_node,
         output_key=text.key,
         kind=ArtifactKind.OUTPUT,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
+from comfymesh.agent.comfyui.errors import REASON_REFUSED, ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.http import ComfyHttp
 from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.comfyui.session import ComfySession
@@ -132,7 +132,7 @@ class Instance:
             self._set(Condition(InstanceState.READY, "", version, catalog))
             logger.info("instance %s serves (ComfyUI %s)", self.name, version, extra={"action": "instance_ready"})
             try:
-                await self._watch(http)
+                await self._watch(workplace.session)
             except Exception as error:  # whatever it is, attempts must not lose their session by it
                 self._set_down(error)
                 self.workplace = None
@@ -168,23 +168,24 @@ class Instance:
                 "between the agent and /ws"
             ) from None
 
-    async def _watch(self, http: ComfyHttp) -> None:
-        """Look after the server for as long as it serves."""
+    async def _watch(self, session: ComfySession) -> None:
+        """Look after the server for as long as it serves: now and then, and at once when its events cease."""
         missed, read = 0, time.monotonic()
         while True:
-            await asyncio.sleep(_WATCH_SECONDS)
+            if await session.lost(_WATCH_SECONDS):
+                await asyncio.sleep(_PROBE_SECONDS)
             await self._check_process()
             try:
-                await http.system_stats()
+                await session.http.system_stats()
                 missed = 0
             except (ComfyUnreachable, ComfyError) as error:
                 missed += 1
                 # One slow answer is no death: a native call may hold the server's interpreter for seconds.
-                if missed >= _PROBES_MISSED:
+                if missed >= _PROBES_MISSED or _refused(error):
                     raise InstanceDownError(f"it did not answer {missed} times: {error}") from error
             if not missed and time.monotonic() - read >= _CATALOG_SECONDS:
                 read = time.monotonic()
-                await self._renew_catalog(http)
+                await self._renew_catalog(session.http)
 
     async def _check_process(self) -> None:
         try:
@@ -229,3 +230,8 @@ class Instance:
 
 async def _object_info(http: ComfyHttp) -> bytes:
     return json.dumps(await http.object_info(), sort_keys=True, separators=(",", ":")).encode()
+
+
+def _refused(error: ComfyUnreachable | ComfyError) -> bool:
+    """Whether nothing listens any more."""
+    return isinstance(error, ComfyUnreachable) and error.reason == REASON_REFUSED

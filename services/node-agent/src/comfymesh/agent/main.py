@@ -14,18 +14,18 @@ from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.store import BlobStore, open_store
 from comfymesh.bus import subjects
-from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.port import Bus
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime import service
 from comfymesh.runtime.background import Background
+from comfymesh.runtime.connect import open_bus
 
 _STOP_GRACE = timedelta(seconds=5)
 
 
 async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
     """Own this node's instances until `stop` is set."""
-    opening = JetStreamBus.open(settings.nats_url, f"agent {settings.agent_node}", replicas=settings.nats_replicas)
+    opening = open_bus(settings, f"agent {settings.agent_node}")
     async with await service.unless_stopped(stop, opening) as bus, Background() as background:
         instances: dict[str, Instance] = {}
         slots = 1 + settings.agent_look_ahead

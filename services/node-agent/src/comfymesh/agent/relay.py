@@ -111,7 +111,7 @@ class Relay:
         message = task_pb2.TaskProgress(
             attempt=self._attempt,
             phase=self._phase,
-            fraction=view.fraction,
+            fraction=1.0 if self._phase == task_pb2.TaskProgress.PHASE_STORING else view.fraction,
             graph_nodes_done=view.graph_nodes_done,
             graph_node_count=view.graph_node_count,
             graph_node=view.graph_node,

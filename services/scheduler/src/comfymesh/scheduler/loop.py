@@ -19,7 +19,16 @@ from comfymesh.runtime.background import Background
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
-from comfymesh.scheduler.domain.events import CatalogRead, Deaf, Event, LogRead, NodeReported, TaskChanged, Tick
+from comfymesh.scheduler.domain.events import (
+    CatalogRead,
+    Deaf,
+    Event,
+    Leading,
+    LogRead,
+    NodeReported,
+    TaskChanged,
+    Tick,
+)
 from comfymesh.tasks import codec, machine
 from comfymesh.wire.v1 import node_report_pb2, spec_pb2, work_pb2
 
@@ -61,6 +70,10 @@ class Scheduler:
     async def __aexit__(self, *_: object) -> None:
         """Stop. What was decided and is not in the log yet is decided again by the next one."""
         await self._work.close()
+
+    def lead(self, *, leading: bool) -> None:
+        """Act, or stand by. A scheduler that nobody has told otherwise acts."""
+        self._feed(Leading(leading))
 
     async def _follow_tasks(self) -> None:
         async for item in self._log.changes():

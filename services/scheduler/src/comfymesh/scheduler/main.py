@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
+from datetime import timedelta
+from uuid import uuid4
 
 from comfymesh.artifacts.store import open_store
-from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime import service
+from comfymesh.runtime.background import Background
+from comfymesh.runtime.connect import open_bus
 from comfymesh.scheduler.domain.core import Core
+from comfymesh.scheduler.janitor import Janitor
+from comfymesh.scheduler.lease import Lease
 from comfymesh.scheduler.loop import Scheduler
 from comfymesh.scheduler.settings import SchedulerSettings
+from comfymesh.tasks.retention import Retention
 
 _TICK = 0.25
 
 
 async def serve(settings: SchedulerSettings, stop: asyncio.Event) -> None:
-    """Schedule until `stop` is set."""
-    opening = JetStreamBus.open(settings.nats_url, "scheduler", replicas=settings.nats_replicas)
-    async with await service.unless_stopped(stop, opening) as bus:
+    """Schedule, or stand by, until `stop` is set."""
+    async with await service.unless_stopped(stop, open_bus(settings, "scheduler")) as bus, Background() as background:
         store = open_store(settings.artifacts_url, bus)
         core = Core(report_ttl=settings.scheduler_report_ttl, resend_after=settings.scheduler_resend_after)
-        async with Scheduler(core, bus, store, time.time, _TICK) as scheduler:
-            await service.until(stop, scheduler.failed)
+        retention = Retention(timedelta(days=settings.task_retention_days).total_seconds())
+        janitor = Janitor(TaskLog(bus), retention, time.time)
+        async with Scheduler(core, bus, store, time.time, _TICK) as scheduler, Lease(bus, _holder()) as lease:
+            scheduler.lead(leading=False)
+            background.spawn(_take_turns(scheduler, lease), "turns")
+            background.spawn(janitor.run(), "janitor")
+            await service.until(stop, scheduler.failed, lease.failed, background.failed)
+
+
+async def _take_turns(scheduler: Scheduler, lease: Lease) -> None:
+    while True:
+        scheduler.lead(leading=await lease.changed())
+
+
+def _holder() -> str:
+    """A name that no other process has, not even the next life of this one."""
+    return f"{socket.gethostname()}/{uuid4().hex}"
 
 
 def main() -> None:

@@ -16,6 +16,11 @@ class SchedulerSettings(ServiceSettings):
         gt=0,
         description="A node that has not reported for so long is lost, and its attempts run elsewhere. Seconds.",
     )
+    task_retention_days: float = Field(
+        default=30.0,
+        ge=1,
+        description="A task is kept for so long after its end, and its request id with it: a day at least. Days.",
+    )
     scheduler_resend_after: float = Field(
         default=4.0, gt=0, description="Work that a node's report lacks for so long is sent to it again. Seconds."
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from comfymesh.bus import streams
@@ -139,6 +139,12 @@ class MemoryBus:
         found = [message for message in self._current(stream).of(subject) if message.sequence > sequence]
         return found[:limit]
 
+    async def purge(self, stream: Stream, subject: str, up_to: int) -> None:
+        """See Bus.purge."""
+        await self._round_trip()
+        kept = self._kept[stream.name]
+        kept.messages = [m for m in kept.messages if m.sequence > up_to or not matches(subject, m.subject)]
+
     async def subscribe(self, subject: str, handler: Handler) -> _Listener:
         """See Bus.subscribe."""
         listener = _Listener(subject, handler, self._listeners.remove)
@@ -153,7 +159,7 @@ class MemoryBus:
         self._tails.append(tail)
         try:
             for message in sorted(latest.values(), key=lambda message: message.sequence):
-                yield message
+                yield replace(message, age=self._clock() - message.time)
             yield CaughtUp()
             while True:
                 yield await queue.get()

@@ -23,6 +23,7 @@ from comfymesh.testkit.waiting import until
 from comfymesh.v1 import (
     asset_service_pb2_grpc,
     fleet_service_pb2_grpc,
+    group_service_pb2_grpc,
     task_pb2,
     task_service_pb2,
     task_service_pb2_grpc,
@@ -57,6 +58,7 @@ class LocalMesh:
         self.directory = directory
         self.client = client
         self.tasks = task_service_pb2_grpc.TaskServiceStub(channel)
+        self.groups = group_service_pb2_grpc.GroupServiceStub(channel)
         self.assets = asset_service_pb2_grpc.AssetServiceStub(channel)
         self.fleet = fleet_service_pb2_grpc.FleetServiceStub(channel)
         self._all = (up.processes, *others)

@@ -1,10 +1,13 @@
-"""A NATS server of a test's own, which can be killed, held and started again on the same port and data."""
+"""NATS servers of a test's own, which can be killed, held and started again on the same port and data."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,13 +21,28 @@ class NatsServer:
 
     Args:
         directory: Takes its data and its log.
+        configuration: Another configuration file to use.
+        name: Its name.
+        environment: Further variables that the configuration uses.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        configuration: Path | None = None,
+        name: str = "nats",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
         self._port = free_port()
         self.url = f"nats://127.0.0.1:{self._port}"
-        self._program = nats_program(directory, f"127.0.0.1:{self._port}")
-        self._log = directory / "nats.log"
+        program = nats_program(directory, f"127.0.0.1:{self._port}", name)
+        command = program.command if configuration is None else (*program.command[:-1], str(configuration))
+        self._program = replace(
+            program, command=command, environment={**program.environment, **(environment or {}), "NATS_NAME": name}
+        )
+        self.monitor_url = f"http://{program.environment['NATS_MONITOR']}"
+        self._log = directory / f"{name}.log"
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
@@ -57,10 +75,17 @@ class NatsServer:
         await self.kill()
         await self.start()
 
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None
+
     def freeze(self) -> None:
         """Let it answer nothing, with its connections open, until it is killed."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # The signal takes a moment to stop every thread.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     async def _listens(self) -> bool:
         try:
@@ -69,3 +94,42 @@ class NatsServer:
             return False
         writer.close()
         return True
+
+
+class NatsCluster:
+    """Three servers that replicate to each other, with the configuration that the mesh ships for that.
+
+    Args:
+        directory: Takes their data and logs.
+        configuration: The configuration file.
+    """
+
+    def __init__(self, directory: Path, configuration: Path) -> None:
+        ports = [free_port() for _ in range(3)]
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+        self.servers = [
+            NatsServer(
+                directory,
+                configuration,
+                f"n{number}",
+                {"NATS_CLUSTER": f"127.0.0.1:{port}", "NATS_ROUTES": f"[{routes}]"},
+            )
+            for number, port in enumerate(ports)
+        ]
+        self.url = ",".join(server.url for server in self.servers)
+        self.monitor_urls = ",".join(server.monitor_url for server in self.servers)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for server in self.servers:
+            await self._stack.enter_async_context(server)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def named(self, name: str) -> NatsServer:
+        """The server of that name."""
+        return next(server for server in self.servers if server.name == name)

@@ -69,6 +69,12 @@ def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
     assert raw is not None, f"no details in {error}"
     status = status_pb2.Status.FromString(raw)
     assert (status.code, status.message) == (error.code().value[0], error.details())
+    return of_status(status)
+
+
+def of_status(status: status_pb2.Status) -> Refusal:
+    """Take a google.rpc.Status apart."""
+    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
     details: dict[str, Message] = {}
     for packed in status.details:
         kind = packed.TypeName().removeprefix(_PACKAGE)
@@ -78,4 +84,4 @@ def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
     info = details.pop("ErrorInfo")
     assert isinstance(info, error_details_pb2.ErrorInfo)
     assert info.domain == "comfymesh"
-    return Refusal(error.code(), status.message, info.reason, dict(info.metadata), details)
+    return Refusal(code, status.message, info.reason, dict(info.metadata), details)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from comfymesh.agent.comfyui.control import Standing
-from comfymesh.agent.comfyui.errors import REASON_REFUSED, ComfyUnreachable, OutputMissing
+from comfymesh.agent.comfyui.errors import REASON_REFUSED, REASON_TIMEOUT, ComfyUnreachable, OutputMissing
 from comfymesh.agent.comfyui.events import Event, ExecutionStarted, NodeOutput
 from comfymesh.agent.comfyui.http import ComfyHttp
 from comfymesh.agent.comfyui.outcome import Interrupted, Outcome
@@ -21,6 +21,11 @@ from comfymesh.agent.runtimes.contract import Endpoint, Running, Status
 T = TypeVar("T")
 
 URL = "http://comfyui.invalid"
+
+
+def silent(doing: str = "GET /anything") -> ComfyUnreachable:
+    """What the calls of a server that hangs raise."""
+    return ComfyUnreachable(doing, REASON_TIMEOUT, "as the test wants it")
 
 
 def unreachable(doing: str = "GET /anything") -> ComfyUnreachable:
@@ -168,6 +173,16 @@ class ScriptedSession(ComfySession):
     async def prompt(self) -> Prompt:
         """The next prompt that somebody follows."""
         return await self._arrived.get()
+
+    @property
+    def connected(self) -> bool:
+        """See ComfySession."""
+        return self.hears.is_set()
+
+    async def lost(self, seconds: float) -> bool:
+        """See ComfySession."""
+        await asyncio.sleep(seconds)
+        return not self.connected
 
     async def wait_connected(self) -> None:
         """See ComfySession."""

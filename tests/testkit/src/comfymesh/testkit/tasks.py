@@ -76,6 +76,7 @@ artifacts = st.builds(
     graph_node=_texts,
     output_key=_texts,
     kind=st.sampled_from(ArtifactKind),
+    small=st.binary(max_size=20),
 )
 errors = st.builds(TaskError, st.sampled_from(FailureClass), _texts, _labels, _texts)
 failures = st.builds(
@@ -85,7 +86,7 @@ definitions = st.builds(
     Definition,
     key=st.builds(Key, _names, _names),
     request_digest=_digests,
-    spec=st.builds(SpecRef, _digests, st.integers(0, 2**62)),
+    spec=st.builds(SpecRef, _digests, st.integers(0, 2**62), st.binary(max_size=20)),
     requirements=st.builds(
         Requirements,
         st.lists(_texts, max_size=3).map(tuple),
@@ -99,6 +100,7 @@ definitions = st.builds(
     max_retries=st.integers(0, 10),
     allow_partial_outputs=st.booleans(),
     trace_parent=_texts,
+    group=st.one_of(st.just(""), _names),
 )
 records = st.builds(
     TaskRecord,

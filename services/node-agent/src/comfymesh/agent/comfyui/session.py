@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -113,6 +113,7 @@ class ComfySession:
         self._prompts: dict[str, _Followed] = {}
         self._router = EventRouter(self._prompts)
         self._connected = asyncio.Event()
+        self._lost = asyncio.Event()
         self._control = PromptControl(self.http, stop_waits=timings.stop, history_waits=timings.history)
         self._suspicion: asyncio.TimerHandle | None = None
 
@@ -137,6 +138,10 @@ class ComfySession:
     async def wait_connected(self) -> None:
         """Wait until events arrive."""
         await self._connected.wait()
+
+    async def lost(self, within: float) -> bool:
+        """Whether events have ceased to arrive, or do so within so many seconds."""
+        return await _is_set(self._lost, within)
 
     async def execute(
         self,
@@ -233,7 +238,8 @@ class ComfySession:
         try:
             async with asyncio.timeout(self._timings.connect):
                 while (client_id := self._socket.client_id) is None:
-                    await self._connected.wait()
+                    if not await _is_set(self._connected, self._timings.recheck):
+                        await self.http.system_stats()  # A server that refuses connections has gone: no need to wait.
         except TimeoutError:
             detail = f"no event socket within {self._timings.connect:g} s"
             raise ComfyUnreachable("GET /ws", REASON_NO_SOCKET, detail) from None
@@ -364,7 +370,9 @@ class ComfySession:
     def _on_state(self, client_id: str | None) -> None:
         if client_id is None:
             self._connected.clear()
+            self._lost.set()
         else:
+            self._lost.clear()
             self._control.reset()
             self._router.reset()
             self._connected.set()
@@ -372,6 +380,13 @@ class ComfySession:
             # Those without client id are not yet submitted, or adopted and looked at often anyway.
             if prompt.client_id is not None:
                 prompt.wake.set()
+
+
+async def _is_set(event: asyncio.Event, within: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await event.wait()
+    return event.is_set()
 
 
 def _may_have_queued(error: ComfyUnreachable | ComfyError) -> bool:

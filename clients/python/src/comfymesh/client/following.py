@@ -1,0 +1,89 @@
+"""Follows many tasks, or a group, over streams that may break, without the caller noticing."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypeVar
+
+from comfymesh.client.convert import group_from_proto, task_from_proto
+from comfymesh.client.errors import Unavailable
+from comfymesh.client.events import CaughtUp, GroupChanged, TaskChanged
+from comfymesh.client.statuses import STREAM_BROKEN
+from comfymesh.v1 import group_service_pb2, task_service_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from comfymesh.client.events import GroupEvent, TasksEvent
+    from comfymesh.client.retries import Retrier, Server
+
+    OpenTasks = Callable[[task_service_pb2.WatchTasksRequest], AsyncGenerator[task_service_pb2.WatchTasksResponse]]
+    OpenGroup = Callable[[group_service_pb2.WatchGroupRequest], AsyncGenerator[group_service_pb2.WatchGroupResponse]]
+
+Q = TypeVar("Q", task_service_pb2.WatchTasksRequest, group_service_pb2.WatchGroupRequest)
+R = TypeVar("R", task_service_pb2.WatchTasksResponse, group_service_pb2.WatchGroupResponse)
+
+
+async def tasks(
+    open_stream: OpenTasks, server: Server, request: task_service_pb2.WatchTasksRequest
+) -> AsyncGenerator[TasksEvent]:
+    """The events of all tasks that match, without end.
+
+    Raises:
+        ComfyMeshError: The watch was refused, or the server stayed away for too long.
+    """
+    retrier, caught_up = server.retrier(), False
+    while True:
+        try:
+            async with aclosing(_messages(open_stream, retrier, request)) as messages:
+                async for message in messages:
+                    match message.WhichOneof("event"):
+                        case "task":
+                            yield TaskChanged(task_from_proto(message.task), message.resume_token)
+                        case "caught_up" if not caught_up:
+                            caught_up = True
+                            yield CaughtUp(message.resume_token)
+            broken = _ended_early()
+        except Unavailable as error:
+            broken = error
+        await retrier.failed(broken)
+
+
+async def group(
+    open_stream: OpenGroup, server: Server, request: group_service_pb2.WatchGroupRequest
+) -> AsyncGenerator[GroupEvent]:
+    """The events of a group and its tasks, up to its end.
+
+    Raises:
+        ComfyMeshError: The watch was refused, or the server stayed away for too long.
+    """
+    retrier, caught_up = server.retrier(), False
+    while True:
+        try:
+            async with aclosing(_messages(open_stream, retrier, request)) as messages:
+                async for message in messages:
+                    match message.WhichOneof("event"):
+                        case "task":
+                            yield TaskChanged(task_from_proto(message.task), message.resume_token)
+                        case "group":
+                            yield GroupChanged(group_from_proto(message.group), message.resume_token)
+                        case "caught_up" if not caught_up:
+                            caught_up = True
+                            yield CaughtUp(message.resume_token)
+        except Unavailable as error:
+            await retrier.failed(error)
+        else:
+            return
+
+
+async def _messages(open_stream: Callable[[Q], AsyncGenerator[R]], retrier: Retrier, request: Q) -> AsyncGenerator[R]:
+    """The messages of one stream. The next one begins behind the last of them."""
+    async with aclosing(open_stream(request)) as messages:
+        async for message in messages:
+            retrier.succeeded()
+            request.resume_token = message.resume_token
+            yield message
+
+
+def _ended_early() -> Unavailable:
+    return Unavailable("The server ended a stream that has no end.", reason=STREAM_BROKEN, code="UNAVAILABLE")

@@ -1,0 +1,58 @@
+"""Creates many tasks at once; each for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from comfymesh.api import fields
+from comfymesh.api.errors import Violation, defect, invalid, refusal, to_status
+from comfymesh.api.submitting import Submitting
+from comfymesh.v1 import task_service_pb2
+from comfymesh.v1.task_service_pb2 import BatchCreateTasksResult
+
+MOST_REQUESTS = 1000
+
+_AT_ONCE = 64
+
+
+async def create(
+    submitting: Submitting, batch: task_service_pb2.BatchCreateTasksRequest, tenant: str
+) -> list[BatchCreateTasksResult]:
+    """What becomes of each request of a batch, in their order.
+
+    Raises:
+        RefusedError: the batch itself is not valid; nothing was tried.
+    """
+    if wrong := list(_violations(batch)):
+        raise invalid(wrong)
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(request: task_service_pb2.CreateTaskRequest) -> BatchCreateTasksResult:
+        request.task.group = request.task.group or batch.group
+        async with turns:
+            return await _one(submitting, request, tenant, validate_only=batch.validate_only or request.validate_only)
+
+    return await asyncio.gather(*(one(request) for request in batch.requests))
+
+
+async def _one(
+    submitting: Submitting, request: task_service_pb2.CreateTaskRequest, tenant: str, *, validate_only: bool
+) -> BatchCreateTasksResult:
+    try:
+        task = await submitting.submit(request, tenant, validate_only=validate_only)
+    except Exception as error:  # what is wrong with one item, a defect of ours included, must not spoil the others
+        return BatchCreateTasksResult(refusal=_refusal(error))
+    return BatchCreateTasksResult(task=task)
+
+
+def _refusal(error: Exception) -> task_service_pb2.Refusal:
+    status = to_status(refusal(error) or defect("BatchCreateTasks", error))
+    return task_service_pb2.Refusal(code=status.code, message=status.message, details=status.details)
+
+
+def _violations(batch: task_service_pb2.BatchCreateTasksRequest) -> Iterator[Violation]:
+    count = len(batch.requests)
+    if not 1 <= count <= MOST_REQUESTS:
+        yield Violation("requests", f"has {count} entries; send 1 to {MOST_REQUESTS} at a time")
+    yield from fields.group_violations("group", batch.group)

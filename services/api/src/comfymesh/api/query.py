@@ -1,0 +1,40 @@
+"""Which tasks are meant. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from comfymesh.bus.tasklog import Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Chooses tasks of a tenant.
+
+    Attributes:
+        tenant: Whose tasks.
+        states: Numbers of the states that a task may be in; any, where there are none.
+        labels: What it must carry.
+        group: Resource name of the group that it must belong to; empty for any and none.
+        graph_digest: SHA-256 of the graph that it must run, in hex; empty for any.
+        created_after: Created then or later, seconds since the epoch.
+        created_before: Created earlier, seconds since the epoch.
+    """
+
+    tenant: str
+    states: Collection[int] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+    graph_digest: str = ""
+    created_after: float | None = None
+    created_before: float | None = None
+
+    def matches(self, stored: Stored) -> bool:
+        """Whether a record is of such a task; its graph and the time of its creation do not matter here."""
+        if stored.key.tenant != self.tenant:
+            return False
+        task = stored.task
+        if (self.states and task.state not in self.states) or (self.group and task.group != self.group):
+            return False
+        return all(task.labels.get(key) == value for key, value in self.labels.items())

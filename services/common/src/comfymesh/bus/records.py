@@ -1,0 +1,143 @@
+"""What a message of the task log says: a record, that the task is gone, or nothing that we can read."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+
+from google.protobuf.message import DecodeError
+
+from comfymesh.bus import subjects
+from comfymesh.bus.port import Message
+from comfymesh.bus.streams import TASKS
+from comfymesh.tasks import codec
+from comfymesh.tasks.record import Key, TaskRecord
+from comfymesh.v1 import task_pb2
+from comfymesh.wire.v1 import task_record_pb2
+
+logger = logging.getLogger(__name__)
+
+GONE = b""
+"""In place of a record: the task was dropped, and its messages are about to be."""
+
+
+class Stored:
+    """A record in the log, read lazily: watchers need no more than its bytes."""
+
+    def __init__(self, key: Key, sequence: int, data: bytes) -> None:
+        self.key = key
+        self.sequence = sequence
+        self.data = data
+
+    @cached_property
+    def message(self) -> task_record_pb2.TaskRecord:
+        """The record as a message."""
+        return task_record_pb2.TaskRecord.FromString(self.data)
+
+    @cached_property
+    def record(self) -> TaskRecord:
+        """The record as a value."""
+        return codec.from_message(self.message)
+
+    @property
+    def task(self) -> task_pb2.Task:
+        """The task as callers see it."""
+        return self.message.task
+
+
+class UnreadableRecordError(Exception):
+    """A message in the log is no record of the task that its subject names.
+
+    Attributes:
+        subject: Where it is.
+        sequence: Its position in the stream.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, subject: str, sequence: int, reason: str) -> None:
+        self.subject = subject
+        self.sequence = sequence
+        self.reason = reason
+        super().__init__(
+            f"message {sequence} on {subject} is no task record that this version can read: {reason}. Nothing can be"
+            f" done with the task until the message is removed (`nats stream rmm {TASKS.name} {sequence}`) or a version"
+            " that can read it runs"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A task left the log, some time after its end. `sequence` is after its last record."""
+
+    key: Key
+    sequence: int
+
+
+def try_to_read(message: Message, level: int = logging.ERROR) -> Stored | Dropped | None:
+    """What a message of the log says; None where it can't be read, which is reported at `level`."""
+    try:
+        return Dropped(_key(message), message.sequence) if message.data == GONE else _open(message)
+    except UnreadableRecordError as error:
+        _report(error, level)
+        return None
+
+
+def is_whole(stored: Stored, level: int = logging.ERROR) -> bool:
+    """Whether the record can be had as a value; where not, that is reported at `level`."""
+    try:
+        _check_value(stored)
+    except UnreadableRecordError as error:
+        _report(error, level)
+        return False
+    return True
+
+
+def read(message: Message) -> Stored:
+    """The record in a message, every field of which means something to us.
+
+    Raises:
+        UnreadableRecordError: it is none.
+    """
+    stored = _open(message)
+    _check_value(stored)
+    return stored
+
+
+def _open(message: Message) -> Stored:
+    """The record in a message, which names the task that its subject names."""
+    key = _key(message)
+    stored = Stored(key, message.sequence, message.data)
+    try:
+        named = Key(stored.message.tenant, stored.message.task_id)
+    except DecodeError as error:
+        raise UnreadableRecordError(message.subject, message.sequence, str(error)) from error
+    if named != key:
+        raise UnreadableRecordError(message.subject, message.sequence, f"it is of task {named.task_id!r}")
+    return stored
+
+
+def _key(message: Message) -> Key:
+    try:
+        return subjects.parse_task(message.subject)
+    except ValueError as error:
+        raise UnreadableRecordError(message.subject, message.sequence, "the subject names no task") from error
+
+
+def _check_value(stored: Stored) -> None:
+    """Whether every field means something to us; a later version may write what we don't know."""
+    try:
+        _ = stored.record
+    except (KeyError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UnreadableRecordError(subjects.task(stored.key), stored.sequence, reason) from error
+
+
+def _report(error: UnreadableRecordError, level: int) -> None:
+    fields = {
+        "action": "record_unreadable",
+        "subject": error.subject,
+        "sequence": error.sequence,
+        "reason": error.reason,
+    }
+    logger.log(level, "%s", error, extra=fields)

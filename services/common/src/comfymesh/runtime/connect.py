@@ -1,0 +1,24 @@
+"""Opens the bus as the settings say."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from comfymesh.bus import streams
+from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.runtime.settings import ServiceSettings
+
+
+async def open_bus(settings: ServiceSettings, name: str) -> JetStreamBus:
+    """Connect as `name`, waiting as long as it takes.
+
+    Raises:
+        BusUnusableError: the server or its streams can't be used; ends the service with a message that says why.
+    """
+    return await JetStreamBus.open(
+        settings.nats_url,
+        name,
+        replicas=settings.nats_replicas,
+        plan=streams.plan(timedelta(seconds=settings.progress_retention_seconds)),
+        monitor_urls=settings.nats_monitor_url,
+    )

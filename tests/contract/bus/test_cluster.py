@@ -1,0 +1,121 @@
+"""The bus on three servers that replicate: what it stored stays, and it goes on when one of them dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from comfymesh.bus.jetstream import JetStreamBus, StreamMismatchError
+from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
+from comfymesh.bus.streams import ALL, TASKS
+from comfymesh.testkit.nats import NatsCluster
+from comfymesh.testkit.waiting import take, until
+
+CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nats" / "cluster.conf"
+TASK = "task.default.one"
+# When a leader dies, the others need up to ten seconds to agree on a new one.
+ELECTION = 50.0
+
+pytestmark = pytest.mark.timeout(150)
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[NatsCluster]:
+    async with NatsCluster(tmp_path, CONFIGURATION) as servers:
+        yield servers
+
+
+async def append(bus: JetStreamBus, subject: str, data: bytes, after: int | None = None) -> int:
+    """Append until it is confirmed, as those do who insist."""
+    while True:
+        try:
+            (sequence,) = await bus.append([Entry(subject, data, expected=after)])
+        except BusUnavailableError:
+            await asyncio.sleep(0.05)
+        except SequenceConflictError:
+            # An earlier try was stored after all.
+            last = await bus.last(TASKS, subject)
+            assert last is not None
+            assert last.data == data
+            return last.sequence
+        else:
+            return sequence
+
+
+async def leader(bus: JetStreamBus) -> str:
+    async def look() -> str:
+        with contextlib.suppress(BusUnavailableError):
+            return str((await bus.call("STREAM.INFO.TASKS", {}))["cluster"].get("leader", ""))
+        return ""
+
+    return await until(look, "a leader of the stream", ELECTION)
+
+
+async def history(bus: JetStreamBus, subject: str) -> list[int]:
+    async def look() -> list[int] | None:
+        with contextlib.suppress(BusUnavailableError):
+            return [message.sequence for message in await bus.after(TASKS, subject, 0, 1000)]
+        return None
+
+    return await until(look, "a history", ELECTION)
+
+
+async def test_a_service_that_is_set_to_fewer_copies_takes_none_away(
+    cluster: NatsCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with await JetStreamBus.open(cluster.url, "one", replicas=1, plan=ALL[:1]):
+        assert [vars(record)["action"] for record in caplog.records if "REPLICAS" in record.message] == ["bus_replicas"]
+    async with await JetStreamBus.open(cluster.url, "three", replicas=3, plan=ALL[:1]) as bus:
+        assert (await bus.call("STREAM.INFO.TASKS", {}))["config"]["num_replicas"] == 3
+        with pytest.raises(StreamMismatchError, match="it has 3 copies"):
+            await JetStreamBus.open(cluster.url, "forgot", plan=ALL[:1])
+        assert (await bus.call("STREAM.INFO.TASKS", {}))["config"]["num_replicas"] == 3
+
+
+async def test_the_bus_works_on_a_cluster_and_goes_on_without_the_leader_of_its_stream(
+    cluster: NatsCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    opening = JetStreamBus.open(cluster.url, "one", replicas=3, monitor_urls=cluster.monitor_urls)
+    async with await opening as bus, await JetStreamBus.open(cluster.url, "other", replicas=3) as other:
+        for stream in ALL:
+            info = await bus.call(f"STREAM.INFO.{stream.name}", {})
+            assert (info["config"]["num_replicas"], len(info["cluster"]["replicas"])) == (3, 2)
+        told = [vars(record) for record in caplog.records if vars(record).get("action") == "bus_connected"]
+        assert {(fields["cluster"], fields["replicas"]) for fields in told} == {("comfymesh", 3)}
+        assert told[0]["sync"] == "always"
+
+        sequences = [await append(bus, TASK, b"0", after=0)]
+        tail = other.tail(TASKS, "task.>")
+        first, caught_up = await take(tail, 2)
+        assert isinstance(first, Message)
+        assert caught_up == CaughtUp()
+        for n in range(1, 20):
+            sequences.append(await append(bus, TASK, str(n).encode(), after=sequences[-1]))
+            # Whichever copy answers: what was confirmed is there.
+            assert await history(other, TASK) == sequences
+        seen = [first.sequence, *(m.sequence for m in await take(tail, 19) if isinstance(m, Message))]
+        assert seen == sequences
+
+        await cluster.named(await leader(bus)).kill()
+        for n in range(20, 40):
+            sequences.append(await append(bus, TASK, str(n).encode(), after=sequences[-1]))
+        assert await history(other, TASK) == sequences
+        assert await history(bus, TASK) == sequences
+        last = await bus.last(TASKS, TASK)
+        assert last is not None
+        assert (last.sequence, last.data) == (sequences[-1], b"39")
+        seen += [m.sequence for m in await take(tail, 20, ELECTION) if isinstance(m, Message)]
+        assert seen == sequences
+        await tail.aclose()  # type: ignore[attr-defined]  # a generator
+
+        fresh = other.tail(TASKS, "task.>")
+        newest, caught_up = await take(fresh, 2)
+        assert isinstance(newest, Message)
+        assert (newest.sequence, caught_up) == (sequences[-1], CaughtUp())
+        await fresh.aclose()  # type: ignore[attr-defined]  # a generator

@@ -1,0 +1,216 @@
+"""What the simulation is made of does what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from comfymesh.bus import streams
+from comfymesh.bus.port import BusUnavailableError, Entry, Message, SequenceConflictError
+from comfymesh.testkit.simulation.bus import Roughness, SimulatedBus, SimulatedServer
+from comfymesh.testkit.simulation.lives import Life, Process, adopt, current
+from comfymesh.testkit.simulation.loop import StuckError, VirtualLoop
+
+Main = Callable[[], Coroutine[Any, Any, Any]]
+
+
+def virtually(main: Main) -> Any:
+    """Run something on a virtual clock."""
+    loop = VirtualLoop(adopt)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(main())
+
+
+class TestLoop:
+    def test_waiting_takes_no_time_but_its_own(self) -> None:
+        async def main() -> float:
+            await asyncio.sleep(86_400)
+            return asyncio.get_running_loop().time()
+
+        assert virtually(main) == pytest.approx(86_400, abs=0.01)
+
+    def test_timers_come_in_order(self) -> None:
+        async def main() -> list[int]:
+            came: list[int] = []
+
+            async def come(number: int) -> None:
+                await asyncio.sleep(number)
+                came.append(number)
+
+            await asyncio.gather(*(come(number) for number in (3, 1, 2)))
+            return came
+
+        assert virtually(main) == [1, 2, 3]
+
+    def test_waiting_for_what_never_comes_is_noticed(self) -> None:
+        with pytest.raises(StuckError):
+            virtually(lambda: asyncio.Event().wait())
+
+    def test_what_is_meant_for_a_thread_is_done_at_once(self) -> None:
+        async def main() -> int:
+            return await asyncio.to_thread(sum, [1, 2])
+
+        assert virtually(main) == 3
+
+
+class TestLives:
+    def test_a_life_that_is_killed_does_nothing_more(self) -> None:
+        done: list[str] = []
+
+        async def serve(stop: asyncio.Event) -> None:
+            del stop
+            try:
+                await asyncio.gather(*(asyncio.create_task(asyncio.sleep(100)) for _ in range(3)))
+            finally:
+                life = current()
+                done.append("alive" if life.alive else "dead")
+                life.check()
+                done.append("acts")
+
+        async def main() -> None:
+            process = Process("one", serve, 1.0, lambda *_: done.append("failed"))
+            running = asyncio.ensure_future(process.run())
+            await asyncio.sleep(1)
+            first = process.life
+            await process.kill(5.0)
+            await asyncio.sleep(2)
+            assert process.life is not None
+            assert process.life is not first
+            await process.life.kill()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+        virtually(main)
+        assert set(done) == {"dead"}
+
+    def test_one_that_is_terminated_ends_by_itself(self) -> None:
+        ended: list[bool] = []
+
+        async def serve(stop: asyncio.Event) -> None:
+            await stop.wait()
+            await asyncio.sleep(3)
+            ended.append(current().alive)
+
+        async def main() -> None:
+            process = Process("one", serve, 1.0, lambda *_: None)
+            running = asyncio.ensure_future(process.run())
+            await asyncio.sleep(1)
+            await process.terminate(0.0)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+        virtually(main)
+        assert ended == [True]
+
+    def test_an_end_by_a_defect_is_told(self) -> None:
+        told: list[str] = []
+
+        async def serve(stop: asyncio.Event) -> None:
+            del stop
+            raise KeyError("defect")
+
+        async def main() -> None:
+            process = Process("one", serve, 10.0, lambda name, error: told.append(f"{name}: {error!r}"))
+            running = asyncio.ensure_future(process.run())
+            await asyncio.sleep(1)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+        virtually(main)
+        assert told == ["one: KeyError('defect')"]
+
+
+Act = Callable[[SimulatedBus, SimulatedServer, Life], Coroutine[Any, Any, Any]]
+
+
+def on_a_bus(rough: Roughness, act: Act) -> Any:
+    """Do something over a connection with these faults."""
+
+    async def main() -> Any:
+        server, life = SimulatedServer(asyncio.get_running_loop().time), Life("one")
+        answer = await act(SimulatedBus(server, life, rough, random.Random(1)), server, life)
+        await life.kill()
+        return answer
+
+    return virtually(main)
+
+
+ENTRY = Entry("task.default.one", b"record", 0)
+
+
+class TestBus:
+    def test_what_is_stored_without_an_answer_is_stored(self) -> None:
+        async def act(bus: SimulatedBus, server: SimulatedServer, life: Life) -> int:
+            with pytest.raises(BusUnavailableError):
+                await bus.append([ENTRY])
+            return len(server.stored("task.>"))
+
+        assert on_a_bus(Roughness(lost_confirmation=1.0), act) == 1
+
+    def test_what_was_given_up_is_stored_later(self) -> None:
+        async def act(bus: SimulatedBus, server: SimulatedServer, life: Life) -> int:
+            with pytest.raises(BusUnavailableError):
+                await bus.append([ENTRY])
+            await asyncio.sleep(20)
+            return len(server.stored("task.>"))
+
+        assert on_a_bus(Roughness(late=1.0), act) == 1
+
+    def test_what_is_refused_is_not_stored(self) -> None:
+        async def act(bus: SimulatedBus, server: SimulatedServer, life: Life) -> int:
+            with pytest.raises(BusUnavailableError):
+                await bus.append([ENTRY])
+            await asyncio.sleep(20)
+            return len(server.stored("task.>"))
+
+        assert on_a_bus(Roughness(refused=1.0), act) == 0
+
+    def test_guards_are_kept_and_remembered(self) -> None:
+        async def act(bus: SimulatedBus, server: SimulatedServer, life: Life) -> list[int | None]:
+            (sequence,) = await bus.append([ENTRY])
+            with pytest.raises(SequenceConflictError):
+                await bus.append([ENTRY])
+            await bus.append([Entry(ENTRY.subject, b"next", sequence)])
+            await bus.append([Entry(ENTRY.subject, b"unguarded")])
+            return [expected for _, expected in server.written]
+
+        assert on_a_bus(Roughness(), act) == [0, 1, None]
+
+    def test_a_connection_that_is_cut_says_so(self) -> None:
+        async def act(bus: SimulatedBus, server: SimulatedServer, life: Life) -> bool:
+            bus.cut = True
+            with pytest.raises(BusUnavailableError):
+                await bus.publish("report.one", b"")
+            with pytest.raises(BusUnavailableError):
+                await bus.last(streams.TASKS, ENTRY.subject)
+            return bus.connected
+
+        assert on_a_bus(Roughness(), act) is False
+
+    def test_messages_keep_their_order_however_long_their_way(self) -> None:
+        async def act(bus: SimulatedBus, server: SimulatedServer, life: Life) -> list[bytes]:
+            heard: list[Message] = []
+            await bus.subscribe("progress.*.*", heard.append)
+            for number in range(50):
+                await bus.publish("progress.default.one", bytes([number]))
+            await asyncio.sleep(60)
+            return [message.data for message in heard]
+
+        assert on_a_bus(Roughness(latency=0.05, slow=0.1), act) == [bytes([number]) for number in range(50)]
+
+    def test_a_life_that_is_over_hears_and_says_nothing(self) -> None:
+        async def act(bus: SimulatedBus, server: SimulatedServer, life: Life) -> list[Message]:
+            heard: list[Message] = []
+            await bus.subscribe("report.*", heard.append)
+            await life.kill()
+            with pytest.raises(asyncio.CancelledError):
+                await bus.append([ENTRY])
+            await server.publish("report.one", b"")
+            await asyncio.sleep(5)
+            return heard + server.stored("task.>")
+
+        assert on_a_bus(Roughness(), act) == []

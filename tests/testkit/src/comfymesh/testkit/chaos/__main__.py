@@ -1,0 +1,74 @@
+"""Wreaks chaos and says what it found."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from comfymesh.testkit.chaos.run import Chaos, wreak
+from comfymesh.testkit.checking import Verdict, check
+from comfymesh.testkit.history import Ended, Event, Fault, Logged, save
+
+
+def main() -> int:
+    """Entry point; the exit status is 1 where a promise was broken."""
+    arguments = _arguments()
+    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
+    _say(f"chaos for {arguments.seconds:g} s, seed {seed}")
+    began = time.monotonic()
+    with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        chaos = asyncio.run(wreak(seed, arguments.seconds, Path(directory)))
+    verdict = check(chaos.history)
+    path = arguments.save / f"{seed}.jsonl"
+    save(chaos.history, path)
+    for line in summary(chaos, verdict):
+        _say(line)
+    _say(f"it took {time.monotonic() - began:.0f} s; the history is {path}")
+    return 0 if verdict.good else 1
+
+
+def summary(chaos: Chaos, verdict: Verdict) -> list[str]:
+    """What happened, and the verdict."""
+    history = chaos.history
+    done = Counter(event.what for event in history if isinstance(event, Fault) and event.target)
+    last = {event.task: event.state for event in history if isinstance(event, Logged)}
+    return [
+        f"done to it: {', '.join(f'{count} x {what}' for what, count in done.items() if 'over' not in what)}",
+        f"tasks: {', '.join(f'{count} {state}' for state, count in sorted(Counter(last.values()).items()))}",
+        f"pictures made: {chaos.pictures}; peace after {_peace(history):.1f} s",
+        str(verdict),
+    ]
+
+
+def _peace(history: list[Event]) -> float:
+    """How long after the last mischief the last task ended."""
+    mended = next(
+        (event.at for event in history if isinstance(event, Fault) and event.what.startswith("everything")), 0.0
+    )
+    ended = [event.at for event in history if isinstance(event, Logged)]
+    return max(0.0, max(ended, default=0.0) - mended) if any(isinstance(e, Ended) for e in history) else 0.0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long it lasts")
+    parser.add_argument(
+        "--seed", type=int, help="decides everything that is left to chance; drawn where it is not given"
+    )
+    parser.add_argument("--save", type=Path, default=Path("out/chaos"), help="where the history goes")
+    return parser.parse_args()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The API of a real mesh as the clients of `load` see it: any of its replicas, over gRPC."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from comfymesh.testkit.load import CallFailedError
+from comfymesh.testkit.refusals import read_refusal
+from comfymesh.v1 import asset_service_pb2, asset_service_pb2_grpc, task_pb2, task_service_pb2, task_service_pb2_grpc
+
+_DEADLINE = 10.0
+_STREAM_DEADLINE = 40.0
+"""A frozen server says nothing at all: a stream that is not renewed would wait for it for ever."""
+
+_OPTIONS = (
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 300),
+    ("grpc.enable_retries", 0),
+)
+
+
+class GrpcApi:
+    """Implements load.Api.
+
+    Args:
+        targets: The replicas, host:port.
+        rng: Chooses one for each call.
+    """
+
+    def __init__(self, targets: Sequence[str], rng: random.Random) -> None:
+        self._targets = targets
+        self._rng = rng
+        self._stack = AsyncExitStack()
+        self._channels: list[grpc.aio.Channel] = []
+
+    async def __aenter__(self) -> Self:
+        for target in self._targets:
+            channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+            self._channels.append(await self._stack.enter_async_context(channel))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def create(self, task: task_pb2.Task, request_id: str) -> task_pb2.Task:
+        """See Api.create."""
+        request = task_service_pb2.CreateTaskRequest(task=task, request_id=request_id)
+        return await self._task(self._tasks().CreateTask(request, timeout=_DEADLINE))
+
+    async def get(self, name: str) -> task_pb2.Task:
+        """See Api.get."""
+        return await self._task(self._tasks().GetTask(task_service_pb2.GetTaskRequest(name=name), timeout=_DEADLINE))
+
+    async def cancel(self, name: str) -> task_pb2.Task:
+        """See Api.cancel."""
+        request = task_service_pb2.CancelTaskRequest(name=name)
+        return await self._task(self._tasks().CancelTask(request, timeout=_DEADLINE))
+
+    async def run(self, task: task_pb2.Task, request_id: str) -> AsyncGenerator[task_service_pb2.RunTaskResponse, None]:
+        """See Api.run."""
+        request = task_service_pb2.RunTaskRequest(task=task, request_id=request_id)
+        async with aclosing(_stream(self._tasks().RunTask(request, timeout=_STREAM_DEADLINE))) as messages:
+            async for message in messages:
+                yield message
+
+    async def watch(self, name: str, token: str) -> AsyncGenerator[task_service_pb2.WatchTaskResponse, None]:
+        """See Api.watch."""
+        request = task_service_pb2.WatchTaskRequest(name=name, resume_token=token)
+        async with aclosing(_stream(self._tasks().WatchTask(request, timeout=_STREAM_DEADLINE))) as messages:
+            async for message in messages:
+                yield message
+
+    async def read(self, artifact: str) -> tuple[int, str]:
+        """See Api.read."""
+        stub = asset_service_pb2_grpc.AssetServiceStub(self._rng.choice(self._channels))
+        digest, size = hashlib.sha256(), 0
+        try:
+            request = asset_service_pb2.ReadArtifactRequest(name=artifact)
+            async for message in stub.ReadArtifact(request, timeout=_DEADLINE):
+                digest.update(message.data)
+                size += len(message.data)
+        except grpc.aio.AioRpcError as error:
+            raise _failed(error) from error
+        return size, digest.hexdigest()
+
+    def _tasks(self) -> Any:
+        return task_service_pb2_grpc.TaskServiceStub(self._rng.choice(self._channels))
+
+    async def _task(self, call: Awaitable[Any]) -> task_pb2.Task:
+        try:
+            answer = await call
+        except grpc.aio.AioRpcError as error:
+            raise _failed(error) from error
+        task: task_pb2.Task = answer.task
+        return task
+
+
+async def _stream(call: Any) -> AsyncGenerator[Any, None]:
+    try:
+        async for message in call:
+            yield message
+    except grpc.aio.AioRpcError as error:
+        raise _failed(error) from error
+    finally:
+        call.cancel()
+
+
+def _failed(error: grpc.aio.AioRpcError) -> CallFailedError:
+    """The reason that the mesh gave; where it is gRPC itself that failed, the status code."""
+    try:
+        return CallFailedError(read_refusal(error).reason)
+    except AssertionError:
+        return CallFailedError(error.code().name)

@@ -1,0 +1,124 @@
+"""One run of chaos: load, mischief, peace, and the history of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from comfymesh.tasks.record import FINAL
+from comfymesh.testkit import graphs, logdump
+from comfymesh.testkit.chaos import logreader
+from comfymesh.testkit.chaos.grpcapi import GrpcApi
+from comfymesh.testkit.chaos.mesh import ChaosMesh, chaos_mesh
+from comfymesh.testkit.chaos.mischief import Doer, plan
+from comfymesh.testkit.history import Begun, Defect, Ended, Event, Fault, Logged, Made, Recorder
+from comfymesh.testkit.load import Clients, jobs, read_all
+from comfymesh.v1 import task_pb2
+
+_TASKS_PER_SECOND = 2.0
+_MEAN_PAUSE = 1.0
+_SETTLE_SECONDS = 120.0
+_DEFECT = "Traceback (most recent call last)"
+_TRACE_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Chaos:
+    """What came of a run: its history, and how many pictures ComfyUI made for it."""
+
+    history: list[Event]
+    pictures: int
+
+
+async def wreak(seed: int, seconds: float, directory: Path) -> Chaos:
+    """Run a mesh under load for so many seconds of mischief, then in peace until all is done."""
+    rng = random.Random(seed)
+    async with chaos_mesh(directory) as mesh:
+        recorder = Recorder(time.monotonic)
+        recorder.note(Begun(recorder.now, f"chaos for {seconds:g} s", seed))
+        began = time.time()
+        async with GrpcApi(mesh.targets, random.Random(rng.random())) as api:
+            clients = Clients(api, recorder, random.Random(rng.random()), cache(_maker(rng.random())))
+            work = jobs(random.Random(rng.random()), round(seconds * _TASKS_PER_SECOND), seconds)
+            working = asyncio.create_task(clients.run(work))
+            doer = Doer(mesh, lambda what, target: recorder.note(Fault(recorder.now, what, target)))
+            await doer.run(plan(random.Random(rng.random()), seconds, _MEAN_PAUSE))
+            recorder.note(Fault(recorder.now, "everything is mended"))
+            await asyncio.wait([working], timeout=_SETTLE_SECONDS)
+            settled = working.done() and await _quiet(mesh, began)
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            for event in await _log(mesh, began):
+                recorder.note(event)
+                if isinstance(event, Made):
+                    await read_all(api, recorder, event.task, event.artifact)
+        pictures = len(mesh.outputs())
+    for defect in _defects(directory, recorder.now):
+        recorder.note(defect)
+    recorder.note(Ended(recorder.now, settled))
+    return Chaos(recorder.events, pictures)
+
+
+async def _quiet(mesh: ChaosMesh, began: float) -> bool:
+    """Wait until every task has ended; answers whether they all have."""
+    until = time.monotonic() + _SETTLE_SECONDS
+    while time.monotonic() < until:
+        last = {record.task: record.state for record in await _log(mesh, began) if isinstance(record, Logged)}
+        if all(state in FINAL for state in last.values()):
+            return True
+        await asyncio.sleep(1)
+    return False
+
+
+async def _log(mesh: ChaosMesh, began: float) -> list[Logged | Made]:
+    return [
+        event
+        async for message, expected in logreader.records(mesh.nats_url)
+        for event in logdump.records(message, expected, began)
+    ]
+
+
+def _defects(directory: Path, now: float) -> list[Defect]:
+    """What our processes logged that nobody expected: each kind of error once for each process."""
+    found = dict[tuple[str, str], Defect]()
+    for path in sorted((directory / "logs").glob("*.log")):
+        if path.stem.startswith(("api", "agent", "scheduler")):
+            for line in path.read_text(errors="replace").splitlines():
+                if _DEFECT in line:
+                    what = _read_line(line)
+                    found.setdefault((path.stem, what.rpartition("\n")[2]), Defect(now, path.stem, what))
+    return list(found.values())
+
+
+def _read_line(line: str) -> str:
+    """The message and the traceback in a line of a process's log, the middle of long ones left out."""
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return line
+    trace = str(fields.get("exception", "")).splitlines()
+    return "\n".join([str(fields.get("message", "")), *trace[-_TRACE_LINES:]])
+
+
+def _maker(seed: float) -> Callable[[str], task_pb2.Task]:
+    def make(content: str) -> task_pb2.Task:
+        """The task of a content; made once, since graphs are unlike any before them."""
+        rng = random.Random(f"{seed}/{content}")
+        match rng.choices(("picture", "steps", "raise", "kill"), (10, 10, 2, 0.2))[0]:
+            case "picture":
+                graph = graphs.picture()
+            case "steps":
+                graph = graphs.steps(rng.randint(2, 40), 0.05)
+            case "raise":
+                graph = graphs.raising("runtime")
+            case _:
+                graph = graphs.raising("os_exit")
+        return task_pb2.Task(graph_json=graphs.text(graph), max_retries=rng.choice((0, 2)))
+
+    return make

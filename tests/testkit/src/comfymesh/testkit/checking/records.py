@@ -1,0 +1,81 @@
+"""P1 and P2: what the log must look like, task by task."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+
+from comfymesh.tasks import machine
+from comfymesh.tasks.record import FINAL, State
+from comfymesh.testkit import tasks
+from comfymesh.testkit.checking.views import View
+from comfymesh.testkit.checking.violations import Promise, Violation
+from comfymesh.testkit.history import UNGUARDED, Logged, Prompted
+
+_FIRST = machine.create(tasks.definition())
+_LEGAL = {(state.value, event.__name__): targets for (state, event), targets in machine.TRANSITIONS.items()}
+
+
+def lost(view: View) -> Iterator[Violation]:
+    """P1: nothing that was answered is missing from the log, and everything in it has come to one end."""
+    for call in view.calls.values():
+        answer = call.answer
+        if answer is not None and call.called.method == "create" and answer.task not in view.log:
+            yield Violation(Promise.P1, answer.task, "its creation was answered, and the log does not have it")
+    for task, records in view.log.items():
+        last = records[-1]
+        if last.state not in FINAL:
+            yield Violation(Promise.P1, task, f"it never ended: it is {last.state} (attempt {last.attempt})")
+
+
+def chains(view: View) -> Iterator[Violation]:
+    """P2: every record was stored in the knowledge of the one before, and follows from it."""
+    for task, records in view.log.items():
+        for what in _first(records[0]):
+            yield Violation(Promise.P2, task, what)
+        for before, record in pairwise(records):
+            for what in _successor(before, record):
+                yield Violation(Promise.P2, task, f"record {record.sequence}: {what}")
+        commits = sum(record.state == State.SUCCEEDED for record in records)
+        if commits > 1:
+            yield Violation(Promise.P2, task, f"it was committed {commits} times")
+
+
+def executions(view: View) -> Iterator[Violation]:
+    """P2: no life of a ComfyUI executes a prompt twice, and no other ComfyUI executes it too; an attempt is one prompt.
+
+    Where a ComfyUI died, what it had in memory is gone, and the same attempt may begin there once more.
+    """
+    began: defaultdict[str, list[Prompted]] = defaultdict(list)
+    for prompt in view.prompts:
+        if prompt.what == "began":
+            began[prompt.prompt_id].append(prompt)
+    for prompt_id, prompts in began.items():
+        lives, servers = {prompt.server for prompt in prompts}, {prompt.server.partition("/")[0] for prompt in prompts}
+        if len(lives) < len(prompts) or len(servers) > 1:
+            where = ", ".join(prompt.server for prompt in prompts)
+            yield Violation(Promise.P2, prompts[0].task, f"prompt {prompt_id} was executed by {where}")
+
+
+def _first(record: Logged) -> Iterator[str]:
+    if record.after != 0:
+        yield f"record {record.sequence} is the first and was stored {_guard(record)}"
+    if (record.event, record.state) != (_FIRST.event, _FIRST.state) or record.attempt:
+        yield f"record {record.sequence} is the first and says {record.event}, {record.state}, {record.attempt}"
+
+
+def _successor(before: Logged, record: Logged) -> Iterator[str]:
+    if record.after != before.sequence:
+        yield f"follows record {before.sequence} and was stored {_guard(record)}"
+    if record.state not in _LEGAL.get((before.state, record.event), ()):
+        yield f"{record.event} can't lead from {before.state} to {record.state}"
+    claimed = (before.state, record.state) == (State.QUEUED, State.ASSIGNED)
+    if record.attempt != before.attempt + claimed:
+        yield f"{record.event} leads from attempt {before.attempt} to {record.attempt}"
+    if record.content != before.content:
+        yield f"the task was {before.content} and is {record.content}"
+
+
+def _guard(record: Logged) -> str:
+    return "without a guard" if record.after == UNGUARDED else f"as the successor of {record.after}"

@@ -1,0 +1,307 @@
+"""What happened in a run, as those saw it who took part: the material of the checker.
+
+A history is append-only: one line of JSON for each event, times in seconds since the run began, on a clock that never
+goes back. Whatever can be observed from outside is in it (calls, answers, streams, the log as it was read at the end,
+what ComfyUI executed, which faults were injected), and nothing that the mesh says only of itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+UNGUARDED = -1
+"""`Logged.after` of a record that was stored without a guard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The run began: what was run, and the seed of all its chance."""
+
+    at: float
+    what: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A client made a call.
+
+    Attributes:
+        at: When.
+        call: Number of the call.
+        method: create, get, cancel ...
+        task: The task it is about; empty for one that is to be created.
+        request_id: Of a creation.
+        content: Names the content of a creation; equal for equal contents.
+    """
+
+    at: float
+    call: int
+    method: str
+    task: str = ""
+    request_id: str = ""
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A call was answered with a task as it stood: `time` is its update time in microseconds since the epoch."""
+
+    at: float
+    call: int
+    task: str
+    state: str
+    attempt: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A call failed; `reason` is the machine-readable one, or the status code where nobody gave one."""
+
+    at: float
+    call: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A watcher opened a stream, with its resume token or without one."""
+
+    at: float
+    watcher: str
+    task: str
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A watcher was told a state."""
+
+    at: float
+    watcher: str
+    task: str
+    token: str
+    state: str
+    attempt: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A watcher was told progress; `phase` as in the API, without its prefix."""
+
+    at: float
+    watcher: str
+    task: str
+    token: str
+    attempt: int
+    fraction: float
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A watcher's stream ended: well where `reason` is empty."""
+
+    at: float
+    watcher: str
+    task: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A record of the task log.
+
+    Attributes:
+        at: When it was stored.
+        task: The task.
+        sequence: Of the record, in the stream.
+        after: The sequence that its writer expected to be the last, UNGUARDED where it expected nothing.
+        event: What made the change.
+        state: The state after it.
+        attempt: The attempt.
+        time: Update time, in microseconds since the epoch.
+        node: Where the attempt is.
+        content: Names the content that the task was created with, as in `Called`.
+    """
+
+    at: float
+    task: str
+    sequence: int
+    after: int
+    event: str
+    state: str
+    attempt: int
+    time: int
+    node: str = ""
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The log says that a task made an artifact."""
+
+    at: float
+    task: str
+    artifact: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Somebody read an artifact: what came, or why it did not."""
+
+    at: float
+    task: str
+    artifact: str
+    size_bytes: int = 0
+    sha256: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompted:
+    """A ComfyUI began to execute a prompt, or ended it (`what` is began or ended).
+
+    Attributes:
+        at: When.
+        server: Which life of which ComfyUI, as name/life.
+        prompt_id: The prompt.
+        what: began or ended.
+        task: The task that it is an attempt of; empty where that is not known.
+    """
+
+    at: float
+    server: str
+    prompt_id: str
+    what: str
+    task: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something was broken on purpose, or mended."""
+
+    at: float
+    what: str
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A process of the mesh met a defect of its own: an error that nobody expected."""
+
+    at: float
+    process: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The run is over; `settled` where everything was left in peace until nothing changed any more."""
+
+    at: float
+    settled: bool
+
+
+Event = (
+    Begun
+    | Called
+    | Answered
+    | Refused
+    | Opened
+    | Told
+    | Progressed
+    | Closed
+    | Logged
+    | Made
+    | Read
+    | Prompted
+    | Fault
+    | Defect
+    | Ended
+)
+
+_KINDS: dict[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in (
+        Begun,
+        Called,
+        Answered,
+        Refused,
+        Opened,
+        Told,
+        Progressed,
+        Closed,
+        Logged,
+        Made,
+        Read,
+        Prompted,
+        Fault,
+        Defect,
+        Ended,
+    )
+}
+
+
+class Recorder:
+    """Takes events down as they happen.
+
+    Args:
+        clock: Answers seconds, never goes back.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._calls = 0
+        self.events: list[Event] = []
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return self._clock() - self._began
+
+    def note(self, event: Event) -> None:
+        """Take down an event."""
+        self.events.append(event)
+
+    def next_call(self) -> int:
+        """A number that no call has had."""
+        self._calls += 1
+        return self._calls
+
+
+def dump(events: Sequence[Event]) -> str:
+    """The history as text, a line each."""
+    return "".join(json.dumps({"kind": type(event).__name__, **asdict(event)}) + "\n" for event in events)
+
+
+def load(text: str) -> list[Event]:
+    """The history in a text.
+
+    Raises:
+        ValueError: a line is not an event.
+    """
+    return list(_events(text))
+
+
+def save(events: Sequence[Event], path: Path) -> None:
+    """Write a history to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dump(events))
+
+
+def _events(text: str) -> Iterator[Event]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        fields = json.loads(line)
+        kind = _KINDS.get(fields.pop("kind", ""))
+        if kind is None:
+            raise ValueError(f"line {number} is no event of a history: {line[:80]}")
+        yield kind(**fields)

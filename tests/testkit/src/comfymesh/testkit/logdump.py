@@ -1,0 +1,36 @@
+"""The task log as a history has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from comfymesh.bus import subjects
+from comfymesh.bus.port import Message
+from comfymesh.testkit.history import UNGUARDED, Logged, Made
+from comfymesh.testkit.load import CONTENT_LABEL, seen
+from comfymesh.wire.v1 import task_record_pb2
+
+
+def records(message: Message, expected: int | None, began: float) -> Iterator[Logged | Made]:
+    """What a message of the log says.
+
+    Args:
+        message: The message.
+        expected: The sequence that its writer expected, None where it expected nothing.
+        began: When the run began, seconds since the epoch.
+    """
+    key = subjects.parse_task(message.subject)
+    record = task_record_pb2.TaskRecord.FromString(message.data)
+    task, at = record.task, max(0.0, message.time - began)
+    yield Logged(
+        at,
+        key.task_id,
+        message.sequence,
+        UNGUARDED if expected is None else expected,
+        record.event,
+        *seen(task),
+        node=task.node.rpartition("/")[2],
+        content=task.labels.get(CONTENT_LABEL, ""),
+    )
+    for artifact in task.artifacts:
+        yield Made(at, key.task_id, artifact.name, artifact.size_bytes, artifact.sha256)

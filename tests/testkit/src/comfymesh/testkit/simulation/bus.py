@@ -1,0 +1,248 @@
+"""The bus of the simulation: the memory bus as the server, and a connection to it for each process, with faults."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any, Self
+
+from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Handler, Message, Subscription
+from comfymesh.bus.streams import Stream
+from comfymesh.testkit.memory_bus import MemoryBus
+from comfymesh.testkit.simulation.lives import Life
+
+_TIMEOUT = 5.0
+_LOOK = 0.05
+
+
+@dataclass(slots=True)
+class Roughness:
+    """How often what goes wrong, as probabilities of each message; and how long a way is, in seconds.
+
+    Attributes:
+        latency: Mean of one way.
+        slow: How often a way takes a hundred times as long.
+        lost_confirmation: Stored, and the answer lost.
+        late: Given up by the sender, and stored all the same, later.
+        refused: Not taken.
+        dropped: Messages to those who listen now, and work, lost on their way.
+        doubled: Work and orders delivered twice.
+    """
+
+    latency: float = 0.001
+    slow: float = 0.0
+    lost_confirmation: float = 0.0
+    late: float = 0.0
+    refused: float = 0.0
+    dropped: float = 0.0
+    doubled: float = 0.0
+
+
+class SimulatedServer(MemoryBus):
+    """The server.
+
+    Attributes:
+        written: Every record of the log that was ever stored, with what its writer expected.
+        up: Whether it can be reached.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
+        self.written: list[tuple[Message, int | None]] = []
+        self.up = True
+
+    def _append(self, entry: Entry) -> int:
+        sequence = super()._append(entry)
+        if entry.subject.startswith("task."):
+            self.written.append((Message(entry.subject, entry.data, sequence, self._clock()), entry.expected))
+        return sequence
+
+
+class SimulatedBus:
+    """One life's connection to the server. Implements Bus, and what JetStreamBus has beside it.
+
+    Args:
+        server: The server.
+        life: Whose connection it is.
+        rough: What goes wrong.
+        rng: Decides when.
+    """
+
+    def __init__(self, server: SimulatedServer, life: Life, rough: Roughness, rng: random.Random) -> None:
+        self._server = server
+        self._life = life
+        self._rough = rough
+        self._rng = rng
+        self._clear_at = 0.0
+        self.cut = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
+    @property
+    def connected(self) -> bool:
+        """See Bus.connected."""
+        return self._reachable
+
+    @property
+    def _reachable(self) -> bool:
+        return self._server.up and not self.cut
+
+    async def append(self, entries: Sequence[Entry]) -> list[int]:
+        """See Bus.append."""
+        await self._go()
+        if self._happens(self._rough.late):
+            _begin(self._store_late(entries))
+            raise await self._silence()
+        answer = await self._server.append(entries)
+        if self._happens(self._rough.lost_confirmation):
+            raise await self._silence()
+        await self._return()
+        return answer
+
+    async def publish(self, subject: str, data: bytes) -> None:
+        """See Bus.publish."""
+        self._life.check()
+        if not self._reachable:
+            raise BusUnavailableError("the simulated connection is cut")
+        if self._happens(self._rough.dropped):
+            return
+        await self._in_order(self._server.publish, subject, data)
+        if subject.startswith(("work.", "control.")) and self._happens(self._rough.doubled):
+            await self._in_order(self._server.publish, subject, data)
+
+    async def last(self, stream: Stream, subject: str) -> Message | None:
+        """See Bus.last."""
+        await self._go()
+        answer = await self._server.last(stream, subject)
+        await self._return()
+        return answer
+
+    async def after(self, stream: Stream, subject: str, sequence: int, limit: int) -> list[Message]:
+        """See Bus.after."""
+        await self._go()
+        answer = await self._server.after(stream, subject, sequence, limit)
+        await self._return()
+        return answer
+
+    async def subscribe(self, subject: str, handler: Handler) -> Subscription:
+        """See Bus.subscribe."""
+        self._life.check()
+        way = _Way(self)
+
+        def take(message: Message) -> None:
+            if self._life.alive and self._reachable and not self._happens(self._rough.dropped):
+                way.call(handler, message)
+
+        return await self._server.subscribe(subject, take)
+
+    async def tail(self, stream: Stream, subject: str) -> AsyncGenerator[Message | CaughtUp, None]:
+        """See Bus.tail."""
+        async with aclosing(self._server.tail(stream, subject)) as messages:
+            async for message in messages:
+                await self._arrive()
+                yield message
+
+    async def work(self, stream: Stream, subject: str, name: str) -> AsyncGenerator[Message, None]:
+        """See Bus.work."""
+        async with aclosing(self._server.work(stream, subject, name)) as messages:
+            async for message in messages:
+                if not self._life.alive or not self._happens(self._rough.dropped):
+                    await self._arrive()
+                    yield message
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the bus can do is a call to the server."""
+        method = getattr(self._server, name)
+
+        async def call(*arguments: Any, **options: Any) -> Any:
+            await self._go()
+            answer = await method(*arguments, **options)
+            await self._return()
+            return answer
+
+        return call
+
+    async def _go(self) -> None:
+        """The way to the server."""
+        self._life.check()
+        await asyncio.sleep(self._latency())
+        self._life.check()
+        if not self._reachable or self._happens(self._rough.refused):
+            raise BusUnavailableError("the simulated server did not take it")
+
+    async def _return(self) -> None:
+        """The way back."""
+        await asyncio.sleep(self._latency())
+        self._life.check()
+        if not self._reachable:
+            raise await self._silence()
+
+    async def _arrive(self) -> None:
+        """The way of what the server sends by itself: it waits until there is a connection."""
+        await asyncio.sleep(self._latency())
+        while not self._reachable and self._life.alive:  # noqa: ASYNC110  # time is virtual: looking costs nothing
+            await asyncio.sleep(_LOOK)
+        self._life.check()
+
+    async def _silence(self) -> BusUnavailableError:
+        await asyncio.sleep(self._rng.uniform(0.0, _TIMEOUT))
+        self._life.check()
+        return BusUnavailableError("no confirmation came over the simulated connection")
+
+    async def _store_late(self, entries: Sequence[Entry]) -> None:
+        await asyncio.sleep(self._rng.uniform(0.0, 2 * _TIMEOUT))
+        await asyncio.gather(self._server.append(entries), return_exceptions=True)
+
+    async def _in_order(self, publish: Callable[[str, bytes], Any], subject: str, data: bytes) -> None:
+        """Publish after what was published before over this connection."""
+        loop = asyncio.get_running_loop()
+        self._clear_at = max(self._clear_at + 1e-6, loop.time() + self._latency())
+        wait = self._clear_at - loop.time()
+        _begin(_later(wait, publish, subject, data))
+
+    def _latency(self) -> float:
+        slow = 100.0 if self._happens(self._rough.slow) else 1.0
+        return self._rng.expovariate(1.0) * self._rough.latency * slow
+
+    def _happens(self, probability: float) -> bool:
+        return probability > 0 and self._rng.random() < probability
+
+
+class _Way:
+    """From the server to a handler: messages take time, and keep their order."""
+
+    def __init__(self, bus: SimulatedBus) -> None:
+        self._bus = bus
+        self._clear_at = 0.0
+
+    def call(self, handler: Handler, message: Message) -> None:
+        loop = asyncio.get_running_loop()
+        self._clear_at = max(self._clear_at + 1e-6, loop.time() + self._bus._latency())
+        loop.call_at(self._clear_at, self._hand_over, handler, message, context=self._bus._life.context)
+
+    def _hand_over(self, handler: Handler, message: Message) -> None:
+        if self._bus._life.alive:
+            handler(message)
+
+
+async def _later(wait: float, publish: Callable[[str, bytes], Any], subject: str, data: bytes) -> None:
+    await asyncio.sleep(wait)
+    await publish(subject, data)
+
+
+_on_their_way: set[asyncio.Task[None]] = set()
+
+
+def _begin(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Do something that belongs to no life: what is on its way arrives whoever dies."""
+    task = asyncio.get_running_loop().create_task(coroutine, context=Context())
+    _on_their_way.add(task)
+    task.add_done_callback(_on_their_way.discard)

@@ -1,0 +1,229 @@
+"""Cuts the services off from the world: where they would open a connection they get one of the simulation.
+
+The services are run by their own `serve`; replaced are five things only, each the last of ours before a library: the
+bus, the gRPC server, ComfyUI's HTTP calls, its event socket, and the look at a port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any, Self
+from unittest.mock import patch
+from urllib.parse import parse_qs, urlsplit
+
+from comfymesh.agent.comfyui import socket
+from comfymesh.agent.comfyui.answers import Answer
+from comfymesh.agent.comfyui.errors import REASON_BROKEN, REASON_REFUSED, ComfyUnreachable, OutputMissing
+from comfymesh.agent.comfyui.http import ComfyHttp
+from comfymesh.agent.comfyui.outputs import OutputFile
+from comfymesh.agent.runtimes.attach import AttachRuntime
+from comfymesh.agent.runtimes.contract import Absent, Running, Status
+from comfymesh.api import main as api_main
+from comfymesh.api.server import Services
+from comfymesh.api.watch import Mailbox
+from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.scheduler import main as scheduler_main
+from comfymesh.scheduler.lease import Lease
+from comfymesh.testkit.simulation import lives
+from comfymesh.testkit.simulation.bus import Roughness, SimulatedBus, SimulatedServer
+from comfymesh.testkit.simulation.comfyui import ComfyUI, Socket
+from comfymesh.testkit.simulation.endpoint import Endpoint
+
+_HTTP_SECONDS = 0.002
+
+
+class Edges:
+    """What is on the other side.
+
+    Args:
+        server: The bus server.
+        comfyuis: Every ComfyUI by host name.
+        rough: What goes wrong on the way to the bus.
+        rng: Decides when, and how long things take.
+
+    Attributes:
+        buses: Every connection to the bus, by the name of its process; the last one of each.
+        endpoints: The APIs that serve now.
+    """
+
+    def __init__(
+        self, server: SimulatedServer, comfyuis: Mapping[str, ComfyUI], rough: Roughness, rng: random.Random
+    ) -> None:
+        self._server = server
+        self._comfyuis = comfyuis
+        self._rough = rough
+        self._rng = rng
+        self._open: set[int] = set()
+        self.buses: dict[str, SimulatedBus] = {}
+        self.endpoints: list[Endpoint] = []
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put them between the services and the libraries."""
+        with ExitStack() as stack:
+            for target, name, replacement in self._replacements():
+                stack.enter_context(patch.object(target, name, replacement))
+            yield
+
+    def _replacements(self) -> Iterator[tuple[Any, str, Any]]:
+        yield JetStreamBus, "open", self._open_bus
+        yield api_main, "serving", self._serving
+        yield ComfyHttp, "__aenter__", self._enter_method()
+        yield ComfyHttp, "__aexit__", self._leave_method()
+        yield ComfyHttp, "_call", self._http_method()
+        yield ComfyHttp, "view", self._view_method()
+        yield socket, "connect", self._connect
+        yield AttachRuntime, "poll", self._poll_method()
+        # Its clock is a default argument, bound before there was a virtual one.
+        yield scheduler_main, "Lease", partial(Lease, clock=lambda: asyncio.get_running_loop().time())
+        # Not an edge: the hub keeps these in sets, whose order would otherwise hang on addresses.
+        yield Mailbox, "__hash__", _by_number()
+
+    async def _open_bus(self, *_: object, **__: object) -> SimulatedBus:
+        life = lives.current()
+        bus = self.buses[life.name] = SimulatedBus(self._server, life, self._rough, self._rng)
+        while not self._server.up:  # noqa: ASYNC110  # time is virtual: looking again costs nothing
+            await asyncio.sleep(0.1)
+        return bus
+
+    @asynccontextmanager
+    async def _serving(self, listen: str, services: Services) -> AsyncIterator[Endpoint]:
+        del listen
+        endpoint = Endpoint(services, lives.current())
+        self.endpoints.append(endpoint)
+        try:
+            yield endpoint
+        finally:
+            self.endpoints.remove(endpoint)
+
+    def _comfyui(self, url: str) -> ComfyUI:
+        return self._comfyuis[urlsplit(url).hostname or ""]
+
+    async def _reach(self, comfyui: ComfyUI, doing: str) -> None:
+        lives.current().check()
+        await asyncio.sleep(self._rng.expovariate(1.0) * _HTTP_SECONDS)
+        if not comfyui.up:
+            raise ComfyUnreachable(doing, REASON_REFUSED, "nothing listens in the simulation")
+
+    async def _return(self, comfyui: ComfyUI, lives_of_it: int, doing: str) -> None:
+        await asyncio.sleep(self._rng.expovariate(1.0) * _HTTP_SECONDS * comfyui.pace)
+        lives.current().check()
+        if comfyui.deaths != lives_of_it:
+            raise ComfyUnreachable(doing, REASON_BROKEN, "it died in the simulation")
+
+    def _enter_method(self) -> Callable[..., Any]:
+        async def enter(http: ComfyHttp) -> ComfyHttp:
+            self._open.add(id(http))
+            return http
+
+        return enter
+
+    def _leave_method(self) -> Callable[..., Any]:
+        async def leave(http: ComfyHttp, *_: object) -> None:
+            self._open.discard(id(http))
+
+        return leave
+
+    def _check_open(self, http: ComfyHttp) -> None:
+        if id(http) not in self._open:
+            raise RuntimeError("ComfyHttp is used outside of its context")
+
+    def _http_method(self) -> Callable[..., Any]:
+        async def call(
+            http: ComfyHttp, method: str, path: str, timeout: float, body: Mapping[str, Any] | None = None
+        ) -> Answer:
+            del timeout
+            self._check_open(http)
+            comfyui, doing = self._comfyui(http.base_url), f"{method} {path}"
+            await self._reach(comfyui, doing)
+            deaths = comfyui.deaths
+            status, value = comfyui.answer(method, path, json.loads(json.dumps(body or {})))
+            await self._return(comfyui, deaths, doing)
+            return Answer(doing, status, json.dumps(value).encode())
+
+        return call
+
+    def _view_method(self) -> Callable[..., Any]:
+        async def view(http: ComfyHttp, file: OutputFile) -> AsyncIterator[bytes]:
+            self._check_open(http)
+            comfyui = self._comfyui(http.base_url)
+            await self._reach(comfyui, "GET /view")
+            deaths = comfyui.deaths
+            data = comfyui.file(f"{file.subfolder}/{file.filename}")
+            if data is None:
+                raise OutputMissing("GET /view", 404, f"{file.filename} is not there")
+            await self._return(comfyui, deaths, "GET /view")
+            yield data
+
+        return view
+
+    def _poll_method(self) -> Callable[..., Any]:
+        async def poll(runtime: AttachRuntime) -> Status:
+            endpoint = await runtime.start()
+            comfyui = self._comfyui(endpoint.base_url)
+            lives.current().check()
+            return Running() if comfyui.up else Absent()
+
+        return poll
+
+    def _connect(self, url: str, **_: object) -> _Connection:
+        client_id = parse_qs(urlsplit(url).query)["clientId"][0]
+        return _Connection(self._comfyui(url), client_id)
+
+
+class _Connection:
+    """The client's side of an event socket, as the websockets library has it."""
+
+    def __init__(self, comfyui: ComfyUI, client_id: str) -> None:
+        self._comfyui = comfyui
+        self._client_id = client_id
+        self._socket = Socket()
+        self.transport = self
+
+    async def __aenter__(self) -> Self:
+        lives.current().check()
+        if not self._comfyui.up:
+            raise ConnectionRefusedError("nothing listens in the simulation")
+        self._socket = self._comfyui.open(self._client_id)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._comfyui.drop(self._client_id)
+
+    def abort(self) -> None:
+        """Break the connection."""
+        self._socket.texts.put_nowait(None)
+
+    async def send(self, text: str) -> None:
+        """Say something; the simulated ComfyUI does not listen."""
+
+    async def recv(self) -> str:
+        """The next message."""
+        await asyncio.sleep(0)
+        text = await self._socket.texts.get()
+        lives.current().check()
+        if text is None:
+            raise ConnectionResetError("the simulated connection is broken")
+        return text
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        while True:
+            yield await self.recv()
+
+
+def _by_number() -> Callable[[Any], int]:
+    """A hash for objects that are hashed by their address: the order in which they were first hashed."""
+    numbers = itertools.count(1)
+
+    def by_number(thing: Any) -> int:
+        number: int = thing.__dict__.setdefault("_simulated_number", None) or next(numbers)
+        thing.__dict__["_simulated_number"] = number
+        return number
+
+    return by_number

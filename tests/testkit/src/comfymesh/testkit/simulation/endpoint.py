@@ -1,0 +1,196 @@
+"""The API's gRPC server in the simulation, and what clients reach it by."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from comfymesh.api import errors
+from comfymesh.api.server import Services
+from comfymesh.testkit.load import CallFailedError
+from comfymesh.testkit.simulation.lives import Life
+from comfymesh.v1 import asset_service_pb2, task_pb2, task_service_pb2
+
+_LATENCY = 0.002
+_DEADLINE = 10.0
+
+
+class SimulatedContext:
+    """What a servicer is handed with a call."""
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        """None."""
+        return ()
+
+    def time_remaining(self) -> None:
+        """No deadline of the caller's."""
+        return
+
+
+class Endpoint:
+    """An API that serves.
+
+    Args:
+        services: Its servicers.
+        life: The life of the process that it is part of.
+    """
+
+    def __init__(self, services: Services, life: Life) -> None:
+        self.services = services
+        self.life = life
+        self.port = 1
+        self.open = True
+        self._calls: set[asyncio.Task[Any]] = set()
+
+    def begin(self, coroutine: Any) -> asyncio.Task[Any]:
+        """Let the process work at a call."""
+        task = self.life.spawn(coroutine)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        return task
+
+    async def drain(self, grace: float) -> None:
+        """See Server.drain."""
+        self.open = False
+        if self._calls:
+            await asyncio.wait(list(self._calls), timeout=grace)
+        for task in list(self._calls):
+            task.cancel()
+
+
+class SimulatedApi:
+    """Clients' way to whichever API serves. Implements load.Api.
+
+    Args:
+        endpoints: Those that serve now.
+        rng: Chooses one, and how long the way is.
+        lost: How often an answer is lost on its way.
+        defect: Told of errors that no caller should ever see.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        rng: random.Random,
+        lost: Callable[[], float],
+        defect: Callable[[str, BaseException], None],
+    ) -> None:
+        self._endpoints = endpoints
+        self._rng = rng
+        self._lost = lost
+        self._defect = defect
+
+    async def create(self, task: task_pb2.Task, request_id: str) -> task_pb2.Task:
+        """See Api.create."""
+        request = task_service_pb2.CreateTaskRequest(task=task, request_id=request_id)
+        return await self._task("CreateTask", request)
+
+    async def get(self, name: str) -> task_pb2.Task:
+        """See Api.get."""
+        return await self._task("GetTask", task_service_pb2.GetTaskRequest(name=f"tasks/{_id(name)}"))
+
+    async def cancel(self, name: str) -> task_pb2.Task:
+        """See Api.cancel."""
+        return await self._task("CancelTask", task_service_pb2.CancelTaskRequest(name=f"tasks/{_id(name)}"))
+
+    async def run(self, task: task_pb2.Task, request_id: str) -> AsyncGenerator[task_service_pb2.RunTaskResponse, None]:
+        """See Api.run."""
+        async with aclosing(
+            self._stream("RunTask", task_service_pb2.RunTaskRequest(task=task, request_id=request_id))
+        ) as told:
+            async for message in told:
+                yield message
+
+    async def watch(self, name: str, token: str) -> AsyncGenerator[task_service_pb2.WatchTaskResponse, None]:
+        """See Api.watch."""
+        request = task_service_pb2.WatchTaskRequest(name=f"tasks/{_id(name)}", resume_token=token)
+        async with aclosing(self._stream("WatchTask", request)) as told:
+            async for message in told:
+                yield message
+
+    async def _stream(self, method: str, request: Any) -> AsyncGenerator[Any, None]:
+        endpoint = await self._reach()
+        told: asyncio.Queue[Any] = asyncio.Queue()
+        stream = getattr(endpoint.services.tasks, method)(request, SimulatedContext())
+        pump = endpoint.begin(_pump(stream, told))
+        try:
+            while (message := await told.get()) is not None:
+                if isinstance(message, BaseException):
+                    raise self._failed(endpoint, message)
+                await self._way()
+                if self._rng.random() < self._lost():
+                    raise CallFailedError("UNAVAILABLE")
+                yield message
+        finally:
+            pump.cancel()
+
+    async def read(self, artifact: str) -> tuple[int, str]:
+        """See Api.read."""
+        request = asset_service_pb2.ReadArtifactRequest(name=artifact)
+        endpoint = await self._reach()
+        stream = endpoint.services.assets.ReadArtifact(request, SimulatedContext())  # type: ignore[arg-type]  # as above
+        data = await self._answer(endpoint, _joined(stream))
+        return len(data), hashlib.sha256(data).hexdigest()
+
+    async def _task(self, method: str, request: Any) -> task_pb2.Task:
+        endpoint = await self._reach()
+        answer = await self._answer(endpoint, getattr(endpoint.services.tasks, method)(request, SimulatedContext()))
+        task: task_pb2.Task = answer.task
+        return task
+
+    async def _reach(self) -> Endpoint:
+        await self._way()
+        serving = [endpoint for endpoint in self._endpoints if endpoint.open and endpoint.life.alive]
+        if not serving:
+            raise CallFailedError("UNAVAILABLE")
+        return self._rng.choice(serving)
+
+    async def _answer(self, endpoint: Endpoint, coroutine: Any) -> Any:
+        call = endpoint.begin(coroutine)
+        await asyncio.wait([call], timeout=_DEADLINE)
+        if not call.done():
+            call.cancel()
+            raise CallFailedError("DEADLINE_EXCEEDED")
+        error = asyncio.CancelledError() if call.cancelled() else call.exception()
+        if error is not None:
+            raise self._failed(endpoint, error)
+        await self._way()
+        if self._rng.random() < self._lost():
+            raise CallFailedError("UNAVAILABLE")
+        return call.result()
+
+    def _failed(self, endpoint: Endpoint, error: BaseException) -> CallFailedError:
+        if isinstance(error, asyncio.CancelledError) or not endpoint.life.alive:
+            return CallFailedError("UNAVAILABLE")
+        refused = errors.refusal(error) if isinstance(error, Exception) else None
+        if refused is None:
+            self._defect(endpoint.life.name, error)
+            return CallFailedError("INTERNAL")
+        return CallFailedError(refused.reason)
+
+    async def _way(self) -> None:
+        await asyncio.sleep(self._rng.expovariate(1.0) * _LATENCY)
+
+
+async def _pump(stream: AsyncIterator[Any], told: asyncio.Queue[Any]) -> None:
+    try:
+        async for message in stream:
+            told.put_nowait(message)
+    except (Exception, asyncio.CancelledError) as error:  # whatever it is, it is what the client sees
+        told.put_nowait(error)
+        if isinstance(error, asyncio.CancelledError):
+            raise
+    else:
+        told.put_nowait(None)
+
+
+async def _joined(stream: AsyncIterator[Any]) -> bytes:
+    return b"".join([message.data async for message in stream])
+
+
+def _id(name: str) -> str:
+    return name.rpartition("/")[2]

@@ -1,0 +1,149 @@
+"""Processes within the one process: each life of one has its own tasks and ends with all of them at once.
+
+Whatever a life starts inherits its context, by which it is known. A life that was killed can't do anything any more:
+its connections answer nothing (see `Life.check`) and its tasks are cancelled until none is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context, ContextVar, copy_context
+from typing import Any
+
+from comfymesh.runtime.service import StoppedError
+
+_CURRENT: ContextVar[Life] = ContextVar("life")
+_ROUNDS = 2000
+_ROUND_SECONDS = 0.01
+
+Serve = Callable[[asyncio.Event], Awaitable[None]]
+"""What a process does until the event is set."""
+
+
+class Life:
+    """One life of a process.
+
+    Attributes:
+        name: The process's.
+        alive: Whether it can still do anything.
+        stop: Set when it is asked to end.
+        ended: Set when nothing of it is left.
+        context: What everything in it runs in.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.alive = True
+        self.stop = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.context: Context = copy_context()
+        self.context.run(_CURRENT.set, self)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def take(self, task: asyncio.Task[Any]) -> None:
+        """A task of this life was started."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run something as a part of this life."""
+        return asyncio.get_running_loop().create_task(coroutine, context=self.context)
+
+    def check(self) -> None:
+        """Raises CancelledError in a life that is over: to whoever acts in it, nothing happens any more."""
+        if not self.alive:
+            raise asyncio.CancelledError
+
+    async def kill(self) -> None:
+        """End it, as SIGKILL would: at once, and nothing that it does on its way out has an effect.
+
+        Raises:
+            AssertionError: it goes on in spite of everything.
+        """
+        self.alive = False
+        for _ in range(_ROUNDS):
+            if not self._tasks:
+                return
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.wait(list(self._tasks), timeout=_ROUND_SECONDS)
+        raise AssertionError(f"{self.name} does not end: {self._tasks}")
+
+
+def current() -> Life:
+    """The life that is acting."""
+    return _CURRENT.get()
+
+
+def adopt(task: asyncio.Task[Any], context: Context | None) -> None:
+    """Note a new task with the life that it belongs to, if any."""
+    life = context.get(_CURRENT) if context is not None else _CURRENT.get(None)
+    if life is not None:
+        life.take(task)
+
+
+class Process:
+    """A process that is started again whenever it ends, as by a supervisor.
+
+    Args:
+        name: Its name.
+        serve: What it does.
+        wait: Seconds from an end to the next start.
+        failed: Told of an end that nobody asked for, with its error.
+    """
+
+    def __init__(self, name: str, serve: Serve, wait: float, failed: Callable[[str, BaseException], None]) -> None:
+        self.name = name
+        self._serve = serve
+        self._wait = wait
+        self._failed = failed
+        self._away = 0
+        self._back = asyncio.Event()
+        self._back.set()
+        self.life: Life | None = None
+
+    async def run(self) -> None:
+        """Live, again and again, for ever."""
+        while True:
+            await self._back.wait()
+            life = self.life = Life(self.name)
+            serving = life.spawn(_run(self._serve, life.stop))
+            await asyncio.wait([serving])
+            if not serving.cancelled() and (error := serving.exception()) is not None and life.alive:
+                self._failed(self.name, error)
+            await life.kill()
+            self.life = None
+            life.ended.set()
+            await asyncio.sleep(self._wait)
+
+    async def kill(self, away: float) -> None:
+        """End its life and keep it away for `away` seconds."""
+        await self._leave(away, lambda life: life.kill())
+
+    async def terminate(self, away: float) -> None:
+        """Ask it to end, as SIGTERM would, and keep it away for `away` seconds after that."""
+        await self._leave(away, self._asked)
+
+    async def _leave(self, away: float, end: Callable[[Life], Awaitable[None]]) -> None:
+        self._away += 1
+        self._back.clear()
+        try:
+            if self.life is not None:
+                await end(self.life)
+            await asyncio.sleep(away)
+        finally:
+            self._away -= 1
+            if not self._away:
+                self._back.set()
+
+    @staticmethod
+    async def _asked(life: Life) -> None:
+        life.stop.set()
+        await life.ended.wait()
+
+
+async def _run(serve: Serve, stop: asyncio.Event) -> None:
+    with contextlib.suppress(StoppedError):  # as `service.run` does
+        await serve(stop)

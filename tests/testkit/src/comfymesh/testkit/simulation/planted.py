@@ -1,0 +1,141 @@
+"""Defects put into the code on purpose: a simulation that does not find them proves nothing.
+
+Each is a mistake that somebody could make in one place of the code, and breaks one promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+from uuid import uuid4
+
+from comfymesh.api import creation
+from comfymesh.api.watch import Mailbox
+from comfymesh.artifacts.bus_store import BusStore
+from comfymesh.artifacts.content import Content
+from comfymesh.bus import tasklog
+from comfymesh.bus.port import Entry
+from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.tasks import codec
+from comfymesh.tasks.record import TaskRecord
+from comfymesh.testkit.checking import Promise
+from comfymesh.testkit.simulation.bus import SimulatedServer
+from comfymesh.wire.v1 import spec_pb2
+
+Patch = tuple[Any, str, Any]
+
+_ONE_OF = 7
+
+
+def _every(count: int) -> Callable[[], bool]:
+    """True each time that it was asked so often."""
+    asked = 0
+
+    def due() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked % count == 0
+
+    return due
+
+
+def _no_guard() -> Patch:
+    """Appends go out without a guard."""
+
+    def unguarded(subject: str, data: bytes, expected: int | None = None) -> Entry:
+        del expected
+        return Entry(subject, data)
+
+    return tasklog, "Entry", unguarded
+
+
+def _guard_ignored() -> Patch:
+    """The server takes no notice of guards."""
+    original = SimulatedServer._append
+
+    def append(server: SimulatedServer, entry: Entry) -> int:
+        sequence = original(server, replace(entry, expected=None))
+        if server.written and server.written[-1][0].sequence == sequence:
+            server.written[-1] = (server.written[-1][0], entry.expected)
+        return sequence
+
+    return SimulatedServer, "_append", append
+
+
+def _stale_wins() -> Patch:
+    """Whoever was refused appends once more, after whatever is the last record now."""
+    original = TaskLog.append
+
+    async def append(log: TaskLog, record: TaskRecord, after: int) -> Stored:
+        try:
+            return await original(log, record, after)
+        except StaleRecordError as error:
+            if error.last is None:
+                raise
+            return await original(log, record, error.last.sequence)
+
+    return TaskLog, "append", append
+
+
+def _created_too_early() -> Patch:
+    """A creation is answered now and then that was never stored."""
+    original, due = TaskLog.create, _every(_ONE_OF)
+
+    async def create(log: TaskLog, record: TaskRecord, spec: spec_pb2.Spec) -> Stored:
+        if due():
+            return Stored(record.key, 1, codec.encode(record))
+        return await original(log, record, spec)
+
+    return TaskLog, "create", create
+
+
+def _request_forgotten() -> Patch:
+    """Each repetition of a creation makes a task of its own."""
+    return creation, "_task_id", lambda *_: f"t{uuid4().hex}"
+
+
+def _change_not_told() -> Patch:
+    """A watcher misses a change now and then."""
+    original, due = Mailbox.offer, _every(5 * _ONE_OF)
+
+    def offer(mailbox: Mailbox, stored: Stored) -> None:
+        if not due():
+            original(mailbox, stored)
+
+    return Mailbox, "offer", offer
+
+
+def _artifact_dropped() -> Patch:
+    """The store says that it has what it has not."""
+    original, due = BusStore.put, _every(_ONE_OF)
+
+    async def put(store: BusStore, owner: str, content: Content) -> None:
+        if owner.startswith("_") or not due():
+            await original(store, owner, content)
+
+    return BusStore, "put", put
+
+
+PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
+    "no-guard": (_no_guard, (Promise.P2,)),
+    "guard-ignored": (_guard_ignored, (Promise.P2,)),
+    "stale-wins": (_stale_wins, (Promise.P2,)),
+    "created-too-early": (_created_too_early, (Promise.P1,)),
+    "request-forgotten": (_request_forgotten, (Promise.P3,)),
+    "change-not-told": (_change_not_told, (Promise.P4,)),
+    "artifact-dropped": (_artifact_dropped, (Promise.P5,)),
+}
+"""Every defect by name: how to put it in, and the promises of which one at least is seen broken."""
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """Put a defect in; none for an empty name."""
+    with ExitStack() as stack:
+        if name:
+            target, attribute, replacement = PLANTED[name][0]()
+            stack.enter_context(patch.object(target, attribute, replacement))
+        yield

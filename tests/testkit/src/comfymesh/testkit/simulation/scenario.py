@@ -1,0 +1,88 @@
+"""What a seed stands for: how large the mesh is, what is asked of it, and what goes wrong when."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, fields
+
+from comfymesh.testkit.load import Job, jobs
+from comfymesh.testkit.simulation.bus import Roughness
+
+TROUBLE_SECONDS = 20.0
+"""All trouble is within the first so many seconds; then everything is mended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that is broken at `at` for `lasts` seconds."""
+
+    at: float
+    what: str
+    target: str
+    lasts: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is run. `seed` makes it, and everything else that is left to chance in its run."""
+
+    seed: int
+    apis: int
+    schedulers: int
+    agents: int
+    jobs: tuple[Job, ...]
+    rough: Roughness
+    lost_answers: float
+    troubles: tuple[Trouble, ...]
+
+
+def scenario(seed: int) -> Scenario:
+    """The scenario of a seed.
+
+    Each leaves most kinds of trouble out: together they would hide each other, and rare pairs would never come alone.
+    """
+    rng = random.Random(f"{seed}/scenario")
+    apis, schedulers, agents = rng.choice((1, 1, 2)), rng.choice((1, 1, 2)), rng.choice((1, 2, 3))
+    targets = _targets(apis, schedulers, agents)
+    kinds = [kind for kind in targets if rng.random() < 0.35]
+    count = rng.randint(1, 6) if kinds else 0
+    return Scenario(
+        seed,
+        apis,
+        schedulers,
+        agents,
+        tuple(jobs(rng, rng.randint(2, 8), rng.choice((1.0, 10.0)))),
+        _rough(rng),
+        rng.choice((0.0, 0.0, 0.02, 0.2)),
+        tuple(_trouble(rng, rng.choice(kinds), targets) for _ in range(count)),
+    )
+
+
+def _targets(apis: int, schedulers: int, agents: int) -> dict[str, list[str]]:
+    """Every kind of trouble with what it can happen to."""
+    agent_names = [f"agent-{number}" for number in range(agents)]
+    api_names = [f"api-{number}" for number in range(apis)]
+    everybody = [*agent_names, *api_names, *(f"scheduler-{number}" for number in range(schedulers))]
+    comfyuis = [f"comfyui-{number}" for number in range(agents)]
+    return {
+        "kill": everybody,
+        "terminate": everybody,
+        "cut off": everybody,
+        "stop bus": [""],
+        "empty memory of bus": [""],
+        "kill comfyui": comfyuis,
+        "slow comfyui": comfyuis,
+    }
+
+
+def _trouble(rng: random.Random, kind: str, targets: dict[str, list[str]]) -> Trouble:
+    lasts = rng.choice((0.1, 1.0, 5.0, 12.0)) * rng.uniform(0.5, 1.5)
+    return Trouble(rng.uniform(0.5, TROUBLE_SECONDS - 1), kind, rng.choice(targets[kind]), lasts)
+
+
+def _rough(rng: random.Random) -> Roughness:
+    rough = Roughness(latency=rng.choice((0.0005, 0.002, 0.02)))
+    for field in fields(Roughness):
+        if field.name != "latency" and rng.random() < 0.3:
+            setattr(rough, field.name, rng.choice((0.01, 0.05, 0.2)))
+    return rough

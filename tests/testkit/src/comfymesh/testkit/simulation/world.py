@@ -1,0 +1,216 @@
+"""A mesh in this process: its parts put together, its troubles, and the history of its run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Callable
+from functools import partial
+
+from comfymesh.agent import main as agent_main
+from comfymesh.agent.settings import AgentSettings
+from comfymesh.api import main as api_main
+from comfymesh.api.settings import ApiSettings
+from comfymesh.scheduler import main as scheduler_main
+from comfymesh.scheduler.settings import SchedulerSettings
+from comfymesh.tasks.record import FINAL
+from comfymesh.testkit import logdump
+from comfymesh.testkit.history import Begun, Defect, Ended, Event, Fault, Logged, Made, Recorder
+from comfymesh.testkit.load import Clients, read_all
+from comfymesh.testkit.simulation import comfyui
+from comfymesh.testkit.simulation.bus import Roughness, SimulatedServer
+from comfymesh.testkit.simulation.chance import EPOCH, Chance
+from comfymesh.testkit.simulation.comfyui import ComfyUI
+from comfymesh.testkit.simulation.edges import Edges
+from comfymesh.testkit.simulation.endpoint import SimulatedApi
+from comfymesh.testkit.simulation.lives import Process, Serve
+from comfymesh.testkit.simulation.scenario import TROUBLE_SECONDS, Scenario, Trouble
+from comfymesh.v1 import task_pb2
+
+_SETTLE_SECONDS = 300.0
+_RESTART_SECONDS = 0.5
+_URL = "nats://simulated"
+
+
+class World:
+    """See the module.
+
+    Args:
+        scenario: What to run.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        chance = Chance(scenario.seed)
+        loop = asyncio.get_running_loop()
+        self._scenario = scenario
+        self._recorder = Recorder(loop.time)
+        self._server = SimulatedServer(lambda: EPOCH + loop.time())
+        self._comfyuis = {
+            f"comfyui-{number}": ComfyUI(f"comfyui-{number}", self._recorder, chance.stream(f"comfyui-{number}"))
+            for number in range(scenario.agents)
+        }
+        self.edges = Edges(self._server, self._comfyuis, scenario.rough, chance.stream("edges"))
+        self._api = SimulatedApi(self.edges.endpoints, chance.stream("api"), lambda: self._lost, self._failed)
+        self._clients = Clients(self._api, self._recorder, chance.stream("clients"), partial(_task, chance))
+        self._lost = scenario.lost_answers
+        self._processes = self._plan()
+
+    def _plan(self) -> dict[str, Process]:
+        planned: dict[str, Serve] = {}
+        for number in range(self._scenario.schedulers):
+            planned[f"scheduler-{number}"] = partial(scheduler_main.serve, SchedulerSettings(nats_url=_URL))
+        for number in range(self._scenario.agents):
+            planned[f"agent-{number}"] = partial(agent_main.serve, _agent_settings(number))
+        for number in range(self._scenario.apis):
+            planned[f"api-{number}"] = partial(api_main.serve, ApiSettings(nats_url=_URL))
+        return {name: Process(name, serve, _RESTART_SECONDS, self._failed) for name, serve in planned.items()}
+
+    async def run(self) -> list[Event]:
+        """Live through the scenario; answers its history."""
+        recorder = self._recorder
+        recorder.note(Begun(recorder.now, "simulation", self._scenario.seed))
+        noise = _Noise(self._defect)
+        logging.getLogger().addHandler(noise)
+        everything = [asyncio.ensure_future(server.run()) for server in self._comfyuis.values()]
+        everything += [asyncio.ensure_future(process.run()) for process in self._processes.values()]
+        try:
+            settled = await self._live()
+        finally:
+            for process in self._processes.values():
+                if process.life is not None:
+                    await process.life.kill()
+            for task in everything:
+                task.cancel()
+            await asyncio.gather(*everything, return_exceptions=True)
+            logging.getLogger().removeHandler(noise)
+        recorder.note(Ended(recorder.now, settled))
+        return recorder.events
+
+    async def _live(self) -> bool:
+        working = asyncio.ensure_future(self._clients.run(self._scenario.jobs))
+        troubles = [asyncio.ensure_future(self._trouble(trouble)) for trouble in self._scenario.troubles]
+        await asyncio.sleep(TROUBLE_SECONDS)
+        self._mend()
+        await asyncio.wait([*troubles, working], timeout=_SETTLE_SECONDS)
+        settled = await self._quiet() and working.done()
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        if working.done() and not working.cancelled() and (error := working.exception()) is not None:
+            raise error
+        await self._look_back()
+        return settled
+
+    async def _quiet(self) -> bool:
+        """Wait until every task has ended; answers whether they all have."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _SETTLE_SECONDS
+        while loop.time() < until:
+            last = {record.task: record.state for record in self._records() if isinstance(record, Logged)}
+            if all(state in FINAL for state in last.values()):
+                return True
+            await asyncio.sleep(1.0)
+        return False
+
+    async def _look_back(self) -> None:
+        """Read the log, and everything that it says was made."""
+        for event in self._records():
+            self._recorder.note(event)
+            if isinstance(event, Made):
+                await read_all(self._api, self._recorder, event.task, event.artifact)
+
+    def _records(self) -> list[Logged | Made]:
+        written = self._server.written
+        return [event for message, expected in written for event in logdump.records(message, expected, EPOCH)]
+
+    # Trouble
+
+    async def _trouble(self, trouble: Trouble) -> None:
+        await asyncio.sleep(trouble.at)
+        lasts = min(trouble.lasts, TROUBLE_SECONDS - trouble.at)
+        self._note(trouble.what, f"{trouble.target} for {lasts:.2f} s")
+        match trouble.what:
+            case "kill":
+                await self._processes[trouble.target].kill(lasts)
+            case "terminate":
+                await self._processes[trouble.target].terminate(lasts)
+            case "cut off":
+                await self._cut_off(trouble.target, lasts)
+            case "stop bus":
+                await self._stop_bus(lasts)
+            case "empty memory of bus":
+                self._server.restart()
+            case "kill comfyui":
+                self._comfyuis[trouble.target].die(lasts)
+                await asyncio.sleep(lasts)
+            case "slow comfyui":
+                await self._slow(self._comfyuis[trouble.target], lasts)
+        self._note(f"{trouble.what} is over", trouble.target)
+
+    async def _cut_off(self, name: str, lasts: float) -> None:
+        bus = self.edges.buses.get(name)
+        if bus is not None:
+            bus.cut = True
+            await asyncio.sleep(lasts)
+            bus.cut = False
+
+    async def _stop_bus(self, lasts: float) -> None:
+        self._server.up = False
+        self._server.restart()
+        await asyncio.sleep(lasts)
+        self._server.up = True
+
+    async def _slow(self, server: ComfyUI, lasts: float) -> None:
+        server.pace = 20.0
+        await asyncio.sleep(lasts)
+        server.pace = 1.0
+
+    def _mend(self) -> None:
+        """From now on all goes well, as far as it depends on us."""
+        self._note("everything is mended")
+        calm = Roughness()
+        for name in Roughness.__slots__:
+            setattr(self._scenario.rough, name, getattr(calm, name))
+        self._lost = 0.0
+        self._server.up = True
+        for bus in self.edges.buses.values():
+            bus.cut = False
+        for server in self._comfyuis.values():
+            server.pace = 1.0
+
+    def _note(self, what: str, target: str = "") -> None:
+        self._recorder.note(Fault(self._recorder.now, what, target))
+
+    def _defect(self, process: str, what: str) -> None:
+        self._recorder.note(Defect(self._recorder.now, process, what))
+
+    def _failed(self, process: str, error: BaseException) -> None:
+        self._defect(process, repr(error))
+
+
+class _Noise(logging.Handler):
+    """Errors that a process logs are defects of it."""
+
+    def __init__(self, defect: Callable[[str, str], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._defect = defect
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self._defect(record.name, f"{record.getMessage()} {error!r}" if error else record.getMessage())
+
+
+def _agent_settings(number: int) -> AgentSettings:
+    instance = {"name": f"comfyui-{number}", "runtime": "attach", "url": f"http://comfyui-{number}:8188"}
+    return AgentSettings.model_validate(
+        {"nats_url": _URL, "agent_node": f"agent-{number}", "agent_instances": [instance], "agent_previews": False}
+    )
+
+
+def _task(chance: Chance, content: str) -> task_pb2.Task:
+    """The task of a content: the same each time."""
+    rng: random.Random = chance.stream(content)
+    how = rng.choice(("well",) * 7 + ("badly", "sick", "deadly"))
+    graph = comfyui.graph(content, rng.randint(1, 6), rng.choice((0.02, 0.2, 1.0)), how)
+    return task_pb2.Task(graph_json=json.dumps(graph), max_retries=rng.choice((0, 0, 2)), labels={"more": "labels"})

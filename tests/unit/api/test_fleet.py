@@ -1,0 +1,117 @@
+"""Whether a node reports is judged by our own clock, and by the age that the server tells."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from comfymesh import names
+from comfymesh.api.fleet import FleetView
+from comfymesh.artifacts.bus_store import BusStore
+from comfymesh.bus import subjects
+from comfymesh.bus.streams import REPORT_TTL
+from comfymesh.runtime.background import Background
+from comfymesh.testkit.clock import ManualClock
+from comfymesh.testkit.memory_bus import MemoryBus
+from comfymesh.testkit.waiting import until
+from comfymesh.v1 import node_pb2
+from comfymesh.wire.v1 import node_report_pb2
+
+TTL = REPORT_TTL.total_seconds()
+ACTIVE, UNREACHABLE = node_pb2.Node.STATE_ACTIVE, node_pb2.Node.STATE_UNREACHABLE
+
+
+@pytest.fixture
+def server() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def ours() -> ManualClock:
+    """Our monotonic clock, which has nothing to do with the server's."""
+    return ManualClock(now=50.0)
+
+
+@asynccontextmanager
+async def following(bus: MemoryBus, clock: ManualClock) -> AsyncIterator[FleetView]:
+    view = FleetView(bus, BusStore(bus), clock)
+    async with Background() as background:
+        background.spawn(view.follow(background), "fleet view")
+        await asyncio.sleep(0)
+        yield view
+
+
+async def report(bus: MemoryBus, node: str = "a") -> None:
+    message = node_report_pb2.NodeReport(node=node_pb2.Node(name=names.node(node)))
+    await bus.publish(subjects.report(node), message.SerializeToString())
+
+
+async def seen(view: FleetView, count: int = 1) -> None:
+    await until(lambda: len(view.nodes()) == count, "the reports")
+
+
+def states(view: FleetView) -> list[node_pb2.Node.State]:
+    return [node.state for node in view.nodes()]
+
+
+@pytest.mark.parametrize("skew", [-1e6, -60.0, 0.0, 60.0, 1e6])
+async def test_clocks_that_differ_make_no_node_unreachable(server: ManualClock, ours: ManualClock, skew: float) -> None:
+    server.advance(skew)
+    bus = MemoryBus(server)
+    async with following(bus, ours) as view:
+        await report(bus)
+        await seen(view)
+        assert states(view) == [ACTIVE]
+        ours.advance(TTL - 0.1)
+        assert states(view) == [ACTIVE]
+        ours.advance(0.2)
+        assert states(view) == [UNREACHABLE]
+
+
+async def test_a_new_report_makes_a_node_active_again(server: ManualClock, ours: ManualClock) -> None:
+    bus = MemoryBus(server)
+    async with following(bus, ours) as view:
+        await report(bus)
+        await seen(view)
+        ours.advance(2 * TTL)
+        assert states(view) == [UNREACHABLE]
+        await report(bus)
+        await until(lambda: states(view) == [ACTIVE], "the new report")
+
+
+async def test_reports_from_before_our_start_are_as_old_as_the_server_says(
+    server: ManualClock, ours: ManualClock
+) -> None:
+    bus = MemoryBus(server)
+    await report(bus)
+    server.advance(TTL - 1)
+    async with following(bus, ours) as view:
+        await seen(view)
+        assert states(view) == [ACTIVE]
+        ours.advance(1)
+        assert states(view) == [UNREACHABLE]
+
+
+async def test_the_time_of_a_report_is_told_as_the_server_has_it(server: ManualClock, ours: ManualClock) -> None:
+    bus = MemoryBus(server)
+    async with following(bus, ours) as view:
+        await report(bus)
+        await seen(view)
+        (node,) = view.nodes()
+    assert node.last_report_time.seconds == server()
+
+
+async def test_what_is_no_report_of_that_node_is_left_out(server: ManualClock, ours: ManualClock) -> None:
+    bus = MemoryBus(server)
+    async with following(bus, ours) as view:
+        await bus.publish(subjects.report("b"), b"\xff\xff")
+        await bus.publish(
+            subjects.report("c"),
+            node_report_pb2.NodeReport(node=node_pb2.Node(name=names.node("a"))).SerializeToString(),
+        )
+        await report(bus)
+        await seen(view)
+        assert [node.name for node in view.nodes()] == [names.node("a")]
