@@ -145,7 +145,7 @@ async def test_what_is_given_back_does_not_wait_for_the_store(bench: Bench) -> N
     with bench.store_bus.away():
         attempt, running = await bench.attempt_at(spec=packed(GRAPH, MISSING))
         await asyncio.sleep(60)
-        await attempt.give_back("the agent is stopping")
+        attempt.give_back("the agent is stopping")
         await running
     assert bench.states() == [QUEUED, ASSIGNED, QUEUED]
 

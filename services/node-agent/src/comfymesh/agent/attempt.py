@@ -61,6 +61,8 @@ class Attempt:
         self._stop: Stop | None = None
         self._unwanted = False
         self._staging: asyncio.Task[dict[str, Any]] | None = None
+        self._interrupting: asyncio.Task[None] | None = None
+        self._running = False
 
     @property
     def started(self) -> bool:
@@ -76,6 +78,7 @@ class Attempt:
         context = tracing.parent(self._record.definition.trace_parent)
         with tracing.tracer.start_as_current_span("attempt", context=context) as span:
             span.set_attributes({"comfymesh.task": self._claim.key.task_id, "comfymesh.attempt": self._claim.number})
+            self._running = True
             relaying = asyncio.create_task(self._relay.run())
             # While the log is being told, the graph is read already.
             self._staging = None if self._may_be_known else asyncio.create_task(self._stage())
@@ -85,7 +88,8 @@ class Attempt:
                     # Not before its end is in the log: the next agent would look for it there.
                     self._workplace.forget(self._prompt_id)
             finally:
-                await _cancel(relaying, self._staging)
+                self._running = False
+                await _cancel(relaying, self._staging, self._interrupting)
                 await self._collecting.close()
 
     def show_previews(self) -> None:
@@ -96,12 +100,12 @@ class Attempt:
         """Somebody says that the attempt is not wanted. Only the log is believed."""
         if not await self._claim.is_wanted():
             self._unwanted = True
-            await self._interrupt()
+            self._begin_to_interrupt()
 
-    async def give_back(self, reason: str) -> None:
+    def give_back(self, reason: str) -> None:
         """Let somebody else run it."""
         self._stop = self._stop or GivenBack(reason)
-        await self._interrupt()
+        self._begin_to_interrupt()
 
     async def _run_claimed(self) -> None:
         if self._record.state is State.CANCELLING:
@@ -180,7 +184,12 @@ class Attempt:
         limit = self._record.definition.execution_timeout
         await asyncio.sleep(max(0.0, (self._claim.began or time.time()) + limit - time.time()))
         self._stop = self._stop or TimedOut(limit)
-        await self._interrupt()
+        self._begin_to_interrupt()
+
+    def _begin_to_interrupt(self) -> None:
+        """Stop it in ComfyUI, for as long as it runs here: after that the session may be closed."""
+        if self._running and (self._interrupting is None or self._interrupting.done()):
+            self._interrupting = asyncio.create_task(self._interrupt())
 
     async def _interrupt(self) -> None:
         """Stop it in ComfyUI; whoever follows it then finds out what that means."""
