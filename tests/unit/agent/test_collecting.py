@@ -206,7 +206,7 @@ async def test_it_can_be_finished_again_when_the_store_is_back(
                 await collecting.finish(outputs)
             await asyncio.sleep(1)
     found = await collecting.finish(outputs)
-    assert [await content(bench, artifact) for artifact in found] == [b"a", b"b", b"c", b"hello"]
+    assert [await content(bench, artifact) for artifact in found] == [b"hello", b"a", b"b", b"c"]
 
 
 async def test_a_failure_while_others_are_still_taken_early_does_not_spoil_the_next_try(
