@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 
@@ -93,6 +95,33 @@ def test_labels_match_exactly_and_all_of_them(model: ReadModel) -> None:
     assert names(model, Query("default", labels={"a": "1", "b.c/d-e": '"x"\'); --'})) == ["both"]
     assert sorted(names(model, Query("default", labels={"a": "1"}))) == ["both", "one"]
     assert names(model, Query("default", labels={"a": "%"})) == []
+
+
+def test_labels_leave_with_their_task(model: ReadModel) -> None:
+    labelled = Query("default", labels={"a": "1"})
+    gone = queued("gone", labels={"a": "1"})
+    put(model, gone, 1)
+    assert names(model, labelled) == ["gone"]
+    model.drop(gone.key)
+    put(model, queued("plain"), 2)
+    assert names(model, labelled) == []
+
+
+def test_labels_of_a_task_that_is_gone_can_be_those_of_the_next(model: ReadModel) -> None:
+    labelled = Query("default", labels={"a": "1"})
+    for sequence, task_id in enumerate(["one", "two", "one"], start=1):
+        record = queued(task_id, labels={"a": "1"})
+        put(model, record, sequence)
+        assert names(model, labelled) == [task_id]
+        model.drop(record.key)
+    assert names(model, labelled) == []
+
+
+def test_a_call_that_fails_spoils_no_later_one(model: ReadModel) -> None:
+    fill(model, 2)
+    with patch.object(model, "_insert", side_effect=sqlite3.Error("disk")), pytest.raises(sqlite3.Error):
+        names(model)
+    assert names(model) == ["t1", "t0"]
 
 
 def test_the_place_in_the_queue_counts_who_is_before(model: ReadModel) -> None:

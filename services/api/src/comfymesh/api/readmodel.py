@@ -44,6 +44,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 
 _LABEL = "INSERT INTO labels VALUES (?, ?, ?, ?)"
 
+_UNLABEL = "DELETE FROM labels WHERE tenant = ? AND key = ? AND value = ? AND number = ?"
+
 _GROUP = """
 SELECT state, count(*), max(sequence), min(created), max(updated) FROM tasks
 WHERE tenant = ? AND task_group = ? AND task_group != '' GROUP BY state
@@ -109,11 +111,11 @@ class ReadModel:
         """Everything that was put since the last time."""
         if not self._fresh:
             return
-        self._database.execute("BEGIN")
-        for stored in self._fresh.values():
-            if not self._update(stored):
-                self._insert(stored)
-        self._database.execute("COMMIT")
+        with self._database:  # Commits, or takes back what was begun.
+            self._database.execute("BEGIN")
+            for stored in self._fresh.values():
+                if not self._update(stored):
+                    self._insert(stored)
         self._fresh.clear()
 
     def _update(self, stored: Stored) -> bool:
@@ -124,9 +126,8 @@ class ReadModel:
     def _insert(self, stored: Stored) -> None:
         cursor = self._database.execute(_INSERT, _row(stored))
         # Without an effect, the record is older than what is known.
-        if cursor.rowcount and stored.task.labels:
-            labels = [(stored.key.tenant, key, value, cursor.lastrowid) for key, value in stored.task.labels.items()]
-            self._database.executemany(_LABEL, labels)
+        if cursor.rowcount and cursor.lastrowid is not None:
+            self._database.executemany(_LABEL, _labels(stored, cursor.lastrowid))
 
     def _line_up(self, stored: Stored) -> None:
         if (known := self._turns.pop(stored.key, None)) is not None:
@@ -170,11 +171,23 @@ class ReadModel:
         self._fresh.pop(key, None)
         if (turn := self._turns.pop(key, None)) is not None:
             self._line.remove(turn)
-        self._database.execute("DELETE FROM tasks WHERE tenant = ? AND task_id = ?", (key.tenant, key.task_id))
+        chosen = "SELECT number, sequence, record FROM tasks WHERE tenant = ? AND task_id = ?"
+        row = self._database.execute(chosen, (key.tenant, key.task_id)).fetchone()
+        if row is not None:
+            number, sequence, record = row
+            with self._database:
+                # SQLite gives the number to another task: a label that stayed would become that one's.
+                self._database.execute("BEGIN")
+                self._database.executemany(_UNLABEL, _labels(Stored(key, sequence, record), number))
+                self._database.execute("DELETE FROM tasks WHERE number = ?", (number,))
 
 
 def _turn(task: task_pb2.Task) -> Turn:
     return (-task.priority, seconds(task.create_time))
+
+
+def _labels(stored: Stored, number: int) -> list[tuple[str, str, str, int]]:
+    return [(stored.key.tenant, key, value, number) for key, value in stored.task.labels.items()]
 
 
 def _row(stored: Stored) -> tuple[object, ...]:
