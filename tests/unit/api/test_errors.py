@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from google.rpc import error_details_pb2
+from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
 from comfymesh.api import errors
 from comfymesh.api.assets import sniff
@@ -40,6 +43,19 @@ def test_a_domain_error_has_one_status(error: Exception, code: str, reason: str,
 
 def test_a_defect_has_none() -> None:
     assert errors.refusal(KeyError("ours")) is None
+
+
+def test_each_defect_has_an_id_of_its_own_by_which_the_log_can_be_searched(caplog: pytest.LogCaptureFixture) -> None:
+    told = [errors.defect("GetTask", KeyError("ours")).metadata["trace_id"] for _ in range(2)]
+    assert len(set(told)) == 2
+    assert all(re.fullmatch("[0-9a-f]{32}", trace_id) for trace_id in told)
+    assert [vars(record)["trace_id"] for record in caplog.records] == told
+
+
+def test_the_id_of_a_defect_is_that_of_the_trace() -> None:
+    context = SpanContext(trace_id=0xABC, span_id=1, is_remote=False)
+    with use_span(NonRecordingSpan(context)):
+        assert errors.defect("GetTask", KeyError("ours")).metadata["trace_id"] == f"{0xABC:032x}"
 
 
 def test_every_reason_is_one_of_the_contract() -> None:

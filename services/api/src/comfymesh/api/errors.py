@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
@@ -138,7 +139,9 @@ def refusal(error: Exception) -> RefusedError | None:
 
 def defect(method: str, error: Exception) -> RefusedError:
     """A defect of ours: the log has it all, the caller is told where to find it there."""
-    trace_id = format_trace_id(get_current_span().get_span_context().trace_id)
+    span = get_current_span().get_span_context()
+    # Where nothing is traced, the report still needs a name of its own.
+    trace_id = format_trace_id(span.trace_id) if span.is_valid else uuid4().hex
     logger.error("%s ended by a defect", method, exc_info=error, extra={"trace_id": trace_id})
     return RefusedError("INTERNAL", f"a defect of the server, reported as {trace_id}", {"trace_id": trace_id})
 
