@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from comfymesh.bus import subjects
-from comfymesh.bus.port import BusUnavailableError, CaughtUp
-from comfymesh.bus.tasklog import SpecMissingError, StaleRecordError, TaskLog
+from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
+from comfymesh.bus.streams import TASKS, Stream
+from comfymesh.bus.tasklog import SpecMissingError, StaleRecordError, Stored, TaskLog
 from comfymesh.tasks.events import CancelRequested, Started
 from comfymesh.tasks.machine import IllegalTransitionError
 from comfymesh.tasks.record import SMALL_BYTES, State
@@ -55,6 +57,71 @@ async def test_a_second_task_of_that_id_is_refused_and_leaves_the_first_alone(lo
         await log.create(queued(priority=9), spec_pb2.Spec(graph_zlib=b"other"))
     assert refused.value.last is not None
     assert refused.value.last.sequence == first.sequence
+
+
+class BusyBus(MemoryBus):
+    """Something happens, once, after an append was refused, or after somebody has looked for the last message."""
+
+    after_refusal: Callable[[], Awaitable[object]] | None = None
+    after_look: Callable[[], Awaitable[object]] | None = None
+
+    async def append(self, entries: Sequence[Entry]) -> list[int]:
+        try:
+            return await super().append(entries)
+        except SequenceConflictError:
+            if happening := self.after_refusal:
+                self.after_refusal = None
+                await happening()
+            raise
+
+    async def last(self, stream: Stream, subject: str) -> Message | None:
+        found = await super().last(stream, subject)
+        if happening := self.after_look:
+            self.after_look = None
+            await happening()
+        return found
+
+
+class TestCreatingWhileATaskOfThatIdIsDropped:
+    @pytest.fixture
+    def bus(self) -> BusyBus:
+        return BusyBus()
+
+    @pytest.fixture
+    async def old(self, log: TaskLog) -> Stored:
+        return await log.change(await log.create(queued(), LARGE), CancelRequested(), NOW)
+
+    async def mark(self, bus: BusyBus, old: Stored) -> int:
+        (sequence,) = await bus.append([Entry(subjects.task(old.key), b"", old.sequence)])
+        return sequence
+
+    async def test_it_is_created_where_the_old_one_is_gone_by_then(
+        self, log: TaskLog, bus: BusyBus, old: Stored
+    ) -> None:
+        bus.after_refusal = lambda: log.drop(old)
+        new = await log.create(queued(), LARGE)
+        assert [message.sequence for message in bus.stored(subjects.task(new.key))] == [new.sequence]
+        assert await log.spec(new.record) == LARGE
+
+    async def test_it_is_created_where_the_mark_goes_after_it_was_seen(
+        self, log: TaskLog, bus: BusyBus, old: Stored
+    ) -> None:
+        await self.mark(bus, old)
+        bus.after_look = lambda: log.drop(old)
+        new = await log.create(queued(), LARGE)
+        assert [message.sequence for message in bus.stored(subjects.task(new.key))] == [new.sequence]
+        assert await log.spec(new.record) == LARGE
+
+    async def test_it_keeps_its_graph_where_the_mark_comes_between_graph_and_record(
+        self, log: TaskLog, bus: BusyBus, old: Stored
+    ) -> None:
+        bus.after_refusal = lambda: self.mark(bus, old)
+        new = await log.create(queued(), LARGE)
+        mark = new.sequence - 2
+        await bus.purge(TASKS, subjects.specs(new.key), mark)
+        await bus.purge(TASKS, subjects.task(new.key), mark)
+        assert await log.get(new.key) is not None
+        assert await log.spec(new.record) == LARGE
 
 
 async def test_of_two_changes_on_the_same_record_the_second_is_refused_and_told_of_the_first(log: TaskLog) -> None:

@@ -57,22 +57,28 @@ class TaskLog:
         if len(graph) <= SMALL_BYTES:
             record, apart = _with_spec(record, graph), []
         data = codec.encode(record)
-        try:
-            *_, sequence = await self._bus.append([*apart, Entry(subjects.task(key), data, 0)])
-        except SequenceConflictError:
-            return await self._create_after_drop(key, data)
-        return Stored(key, sequence, data)
+        place = 0
+        while True:
+            try:
+                *_, sequence = await self._bus.append([*apart, Entry(subjects.task(key), data, place)])
+            except SequenceConflictError:
+                # The graph goes again as well: with a task that is dropped goes all that was stored before its mark.
+                place = await self._place_of_new(key)
+            else:
+                return Stored(key, sequence, data)
 
-    async def _create_after_drop(self, key: Key, data: bytes) -> Stored:
-        """Something is on the task's subject. Behind the mark of a task that was dropped is room for a new one."""
+    async def _place_of_new(self, key: Key) -> int:
+        """Behind which message a new task has its place: the mark of one that was dropped, or none where that is gone.
+
+        Raises:
+            StaleRecordError: there is a task of that key.
+        """
         message = await self._bus.last(TASKS, subjects.task(key))
-        if message is None or message.data != records.GONE:
-            raise StaleRecordError(key, records.read(message) if message else None)
-        try:
-            (sequence,) = await self._bus.append([Entry(subjects.task(key), data, message.sequence)])
-        except SequenceConflictError:
-            raise StaleRecordError(key, await self.get(key)) from None
-        return Stored(key, sequence, data)
+        if message is None:
+            return 0
+        if message.data == records.GONE:
+            return message.sequence
+        raise StaleRecordError(key, records.read(message))
 
     async def bind(self, key: Key, task_id: str) -> str:
         """Write down, once, that the request ID from which `key` follows makes another task.
