@@ -114,10 +114,18 @@ async def test_pages_lead_through_the_whole_log_once(world: World) -> None:
     assert seen == [item.sequence for item in stored]
 
 
-async def test_since_passes_over_what_cannot_be_read_and_stops_at_the_end_only(world: World) -> None:
+async def test_since_passes_over_what_cannot_be_read_and_answers_less_than_asked_at_the_end_only(world: World) -> None:
     log = TaskLog(world.bus)
     first = await log.create(queued("first"), SPEC)
-    await world.bus.append([Entry(f"task.default.bad{n}", CORRUPT) for n in range(5)])
+    await world.bus.append([Entry(f"task.default.bad{n}", CORRUPT) for n in range(3)])
+    second = await log.create(queued("second"), SPEC)
+    await world.bus.append([Entry(f"task.default.worse{n}", CORRUPT) for n in range(2)])
     last = await log.create(queued("last"), SPEC)
-    assert [stored.sequence for stored in await log.since("default", first.sequence, 2)] == [last.sequence]
-    assert await log.since("default", last.sequence, 2) == []
+
+    async def since(after: int, limit: int) -> list[int]:
+        return [stored.sequence for stored in await log.since("default", after, limit)]
+
+    assert await since(first.sequence, 1) == [second.sequence]
+    assert await since(first.sequence, 2) == [second.sequence, last.sequence]
+    assert await since(first.sequence, 3) == [second.sequence, last.sequence]
+    assert await since(last.sequence, 2) == []

@@ -48,14 +48,21 @@ class Following:
         Raises:
             BusUnavailableError: that took too long.
         """
-        newest = await self.log.since(tenant, self.hub.position, _PAGE)
-        if newest:
-            try:
-                async with asyncio.timeout(_CURRENT_SECONDS):
-                    await self.hub.until(newest[-1].sequence)
-            except TimeoutError:
-                raise BusUnavailableError("the task log is not told any more") from None
+        try:
+            async with asyncio.timeout(_CURRENT_SECONDS):
+                await self.hub.until(await self._newest(tenant))
+        except TimeoutError:
+            raise BusUnavailableError("the task log is not told any more") from None
         return self.hub.position
+
+    async def _newest(self, tenant: str) -> int:
+        """Sequence of the last record that is stored now; the position of the read model, where it knows it."""
+        newest = self.hub.position
+        while page := await self.log.since(tenant, newest, _PAGE):
+            newest = page[-1].sequence
+            if len(page) < _PAGE:
+                break
+        return newest
 
     async def watch(
         self, query: Query, at: Bookmark | None, *, include_existing: bool, heartbeat: float | None = None

@@ -193,14 +193,17 @@ class TaskLog:
     async def since(self, tenant: str, after: int, limit: int) -> list[Stored]:
         """Up to `limit` records of any task of a tenant with a sequence above `after`, in order.
 
-        As in `changes`, what can't be read is passed over; none are answered only where none follow.
+        As in `changes`, what can't be read is passed over; fewer are answered only where no more follow.
         """
-        while messages := await self._bus.after(TASKS, subjects.tasks_of(tenant), after, limit):
+        found = list[Stored]()
+        while (wanted := limit - len(found)) > 0:
+            messages = await self._bus.after(TASKS, subjects.tasks_of(tenant), after, wanted)
             read = [records.try_to_read(message, logging.DEBUG) for message in messages]
-            if found := [item for item in read if isinstance(item, Stored)]:
-                return found
+            found += [item for item in read if isinstance(item, Stored)]
+            if len(messages) < wanted:
+                break
             after = messages[-1].sequence
-        return []
+        return found
 
     async def spec(self, record: TaskRecord) -> spec_pb2.Spec:
         """The task's graph.

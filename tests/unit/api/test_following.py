@@ -1,0 +1,58 @@
+"""How far the read model must be before it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from comfymesh.api import following
+from comfymesh.api.following import Following
+from comfymesh.api.hub import Hub
+from comfymesh.api.readmodel import ReadModel
+from comfymesh.bus.port import CaughtUp, Entry
+from comfymesh.bus.tasklog import Dropped, Stored, TaskLog
+from comfymesh.testkit.memory_bus import MemoryBus
+from comfymesh.testkit.tasks import queued
+from comfymesh.wire.v1 import spec_pb2
+
+TASKS = 10
+
+
+async def slowly(events: AsyncIterator[Stored | Dropped | CaughtUp]) -> AsyncIterator[Stored | Dropped | CaughtUp]:
+    async for event in events:
+        yield event
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def replica(log: TaskLog) -> AsyncIterator[Following]:
+    """One whose hub lags."""
+    model = ReadModel()
+    hub = Hub(model)
+    taking_in = asyncio.ensure_future(hub.follow(slowly(log.events())))
+    try:
+        yield Following(hub, log, model, 5.0)
+    finally:
+        taking_in.cancel()
+        await asyncio.gather(taking_in, return_exceptions=True)
+        model.close()
+
+
+@pytest.mark.parametrize("bad", [0, 3], ids=["whole log", "log with messages that are none"])
+async def test_it_is_current_when_it_knows_every_task_that_was_stored_before(
+    monkeypatch: pytest.MonkeyPatch, bad: int
+) -> None:
+    monkeypatch.setattr(following, "_PAGE", 4)
+    bus = MemoryBus()
+    log = TaskLog(bus)
+    await log.create(queued("first"), spec_pb2.Spec())
+    await bus.append([Entry(f"task.default.bad{n}", b"\xff\xff") for n in range(bad)])
+    for number in range(TASKS):
+        last = await log.create(queued(f"t{number}"), spec_pb2.Spec())
+    async with replica(log) as follower:
+        assert follower.hub.position < last.sequence
+        assert await follower.current("default") >= last.sequence
