@@ -132,3 +132,13 @@ async def test_it_goes_on_after_an_outage(bus: MemoryBus, log: TaskLog, clock: M
     await until(lambda: left(bus) == set(), "the drop")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_task_that_cannot_be_read_holds_no_other_up(
+    janitor: Janitor, log: TaskLog, bus: MemoryBus, clock: ManualClock
+) -> None:
+    spoilt, ended = await end(log, clock, "spoilt"), await end(log, clock, "ended")
+    await bus.publish(subjects.task(spoilt.key), b"\xff\xfe no record")
+    clock.advance(DAY + 1)
+    await janitor.sweep()
+    assert await log.get(ended.key) is None

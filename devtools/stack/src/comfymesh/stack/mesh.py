@@ -59,14 +59,14 @@ async def running(plan: MeshPlan) -> AsyncIterator[Mesh]:
     Raises:
         MeshNotReadyError: that took too long, or another mesh has its folder or its address.
     """
-    with sole_user(plan.directory):
+    with sole_user(plan.directory) as lock:
         require_free(plan.listen)
-        async with _running(plan) as mesh:
+        async with _running(plan, lock) as mesh:
             yield mesh
 
 
 @asynccontextmanager
-async def _running(plan: MeshPlan) -> AsyncIterator[Mesh]:
+async def _running(plan: MeshPlan, lock: int) -> AsyncIterator[Mesh]:
     nats_port = free_port()
     nats_url = f"nats://127.0.0.1:{nats_port}"
     listen = plan.listen if not plan.listen.endswith(":0") else f"127.0.0.1:{free_port()}"
@@ -83,7 +83,8 @@ async def _running(plan: MeshPlan) -> AsyncIterator[Mesh]:
         *(_agent(plan, number, settings) for number in range(plan.agents)),
         Program("api", module("comfymesh.api.main"), settings),
     ]
-    async with Processes(programs, plan.directory / "logs") as processes:
+    # The programs hold the lock too: what is left of a mesh whose keeper was killed still owns the folder.
+    async with Processes(programs, plan.directory / "logs", keep_open=(lock,)) as processes:
         mesh = Mesh(listen, nats_url, processes)
         await _until_ready(mesh, plan)
         yield mesh

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from comfymesh.bus.port import BusError
-from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
 from comfymesh.tasks.retention import Retention
 
 logger = logging.getLogger(__name__)
@@ -74,4 +74,7 @@ class Janitor:
             await self._log.drop(stored)
         except StaleRecordError:
             return False  # Requeued or dropped meanwhile, or this was not its last record.
+        except UnreadableRecordError as error:
+            logger.debug("a task can't be dropped: %s", error)
+            return False
         return True
