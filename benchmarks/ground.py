@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,7 +27,7 @@ EMULATED_CHECKPOINT = "emulated.safetensors"
 _SYNC = "sync_interval: always"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.02
 
 
 class Sync(StrEnum):
@@ -81,7 +81,7 @@ async def emulator(name: str, *arguments: str) -> AsyncIterator[ComfyUI]:
         program = Program(name, (sys.executable, "-m", "comfymesh.emulator", *options, *arguments))
         async with Processes([program], Path(directory) / "logs") as processes:
             url = f"http://127.0.0.1:{port}"
-            await _until_answering(url)
+            await until(lambda: _answers(url))
             yield ComfyUI(url, "emulator", EMULATED_CHECKPOINT, {name: processes.pid(name)})
 
 
@@ -122,9 +122,7 @@ def agent(nats_url: str, node: str, comfyui_url: str, directory: Path) -> Progra
     """An agent with one instance."""
     instances = json.dumps([{"name": "comfyui-0", "runtime": "attach", "url": comfyui_url}])
     state = str(directory / node)
-    return service(
-        "agent", nats_url, node, agent_node=node, agent_instances=instances, agent_state_directory=state
-    )
+    return service("agent", nats_url, node, agent_node=node, agent_instances=instances, agent_state_directory=state)
 
 
 @asynccontextmanager
@@ -155,15 +153,23 @@ def nats_configuration(directory: Path, sync: Sync) -> Path:
     return path
 
 
-async def _until_answering(url: str) -> None:
-    async with asyncio.timeout(_START_SECONDS):
-        while True:
-            try:
-                await _version(url)
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(_LOOK_SECONDS)
-            else:
-                return
+async def until(look: Callable[[], Awaitable[bool]], seconds: float = _START_SECONDS) -> None:
+    """Look again and again at what tells nobody of its changes.
+
+    Raises:
+        TimeoutError: it did not come.
+    """
+    async with asyncio.timeout(seconds):
+        while not await look():  # noqa: ASYNC110  # other processes have no event to wait for
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _answers(url: str) -> bool:
+    try:
+        await _version(url)
+    except aiohttp.ClientConnectionError:
+        return False
+    return True
 
 
 async def _version(url: str) -> str:

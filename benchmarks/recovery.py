@@ -18,10 +18,11 @@ from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.port import Entry
 from comfymesh.bus.streams import REPORTS
 from comfymesh.stack.mesh import free_port
+from comfymesh.tasks.record import Key
 
 _MEGABYTE = 1e6
 _BATCH = 1000
-_LOOK_SECONDS = 0.02
+_PATIENCE_SECONDS = 600.0
 _NODE = "somewhere"
 
 
@@ -82,7 +83,7 @@ async def measure(live: int, ended: int, starts: int) -> Recovery:
     )
 
 
-async def fill(bus: JetStreamBus, wanted: Iterable[tuple[records.Key, bytes]]) -> None:
+async def fill(bus: JetStreamBus, wanted: Iterable[tuple[Key, bytes]]) -> None:
     """Append records of tasks that are not in the log, many at a time."""
     items = iter(wanted)
     while batch := list(itertools.islice(items, _BATCH)):
@@ -94,7 +95,8 @@ async def _start_scheduler(bus: JetStreamBus, url: str, comfyui: str, directory:
     async with _node(bus, url, comfyui, directory), _first(bus, subjects.work(_NODE)) as offered:
         began = time.perf_counter()
         async with ground.mortal(ground.service("scheduler", url), directory) as scheduler:
-            await offered.wait()
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await offered.wait()
             seconds = time.perf_counter() - began
             return seconds, usage(scheduler.pid).resident_bytes / _MEGABYTE
 
@@ -102,9 +104,12 @@ async def _start_scheduler(bus: JetStreamBus, url: str, comfyui: str, directory:
 @asynccontextmanager
 async def _node(bus: JetStreamBus, url: str, comfyui: str, directory: Path) -> AsyncIterator[None]:
     async with ground.mortal(ground.agent(url, _NODE, comfyui, directory), directory):
-        while not await bus.last(REPORTS, subjects.report(_NODE)):  # noqa: ASYNC110  # another process has no event
-            await asyncio.sleep(_LOOK_SECONDS)
+        await ground.until(lambda: _has_report(bus))
         yield
+
+
+async def _has_report(bus: JetStreamBus) -> bool:
+    return await bus.last(REPORTS, subjects.report(_NODE)) is not None
 
 
 @asynccontextmanager
@@ -124,8 +129,7 @@ async def _start_api(url: str, directory: Path) -> tuple[float, float]:
     began = time.perf_counter()
     async with ground.mortal(ground.service("api", url, api_listen=listen), directory) as api:
         # It listens once it has read the log.
-        while not await _listens(listen):
-            await asyncio.sleep(_LOOK_SECONDS)
+        await ground.until(lambda: _listens(listen), _PATIENCE_SECONDS)
         return time.perf_counter() - began, usage(api.pid).resident_bytes / _MEGABYTE
 
 

@@ -72,7 +72,10 @@ class Sustained:
             cpu = ", ".join(f"{name} {ms:.1f}" for name, ms in course.cpu_ms.items())
             share = course.rate / course.log_alone
             found += [
-                (f"**{what}** ({self.load.tasks} tasks, {self.load.instances} emulators)", f"**{course.rate:.0f} tasks/s**"),
+                (
+                    f"**{what}** ({self.load.tasks} tasks, {self.load.instances} emulators)",
+                    f"**{course.rate:.0f} tasks/s**",
+                ),
                 (
                     f"{what}: log alone, {course.records:.1f} records a task",
                     f"{course.log_alone:.0f} tasks/s; the mesh has {share:.0%} of it",
@@ -145,4 +148,3 @@ async def _await_ends(client: AsyncClient, group: str, tasks: int, room: asyncio
                 if event.task.state is not TaskState.SUCCEEDED:
                     raise RuntimeError(f"{event.task.name} is {event.task.state}: {event.task.state_reason}")
                 room.release()
-
