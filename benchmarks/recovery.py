@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,15 @@ _NODE = "somewhere"
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """What one start took until the process did its work: seconds, CPU seconds of its own, and megabytes then."""
+
+    seconds: float
+    cpu_seconds: float
+    resident_mb: float
+
+
+@dataclass(frozen=True, slots=True)
 class Recovery:
     """What a start costs.
 
@@ -34,28 +43,22 @@ class Recovery:
         live: Tasks in the log that wait for a slot.
         ended: Tasks in the log that have ended; of each task the log has one record.
         fill_seconds: How long it took to write them.
-        decides: Seconds from the start of a scheduler until it offers the first task, by start.
-        scheduler_mb: Resident memory of the scheduler then, in MB.
-        listens: Seconds from the start of an API until it answers, by start.
-        api_mb: Resident memory of the API then, in MB.
+        schedulers: Each start of a scheduler, until it offers the first task.
+        apis: Each start of an API, until it listens.
     """
 
     live: int
     ended: int
     fill_seconds: float
-    decides: list[float]
-    scheduler_mb: list[float]
-    listens: list[float]
-    api_mb: list[float]
+    schedulers: Sequence[Start]
+    apis: Sequence[Start]
 
     def rows(self) -> list[tuple[str, str]]:
         """The figures for a table."""
         log = f"{self.live:,} tasks that wait, {self.ended:,} that have ended"
         return [
-            (f"**scheduler: start until the first offer** ({log})", f"**{_each(self.decides, '.1f')} s**"),
-            ("scheduler: memory then", f"{_each(self.scheduler_mb, '.0f')} MB"),
-            ("API: start until it answers", f"{_each(self.listens, '.1f')} s"),
-            ("API: memory then", f"{_each(self.api_mb, '.0f')} MB"),
+            *_rows(f"scheduler, start until the first offer ({log})", self.schedulers),
+            *_rows("API, start until it listens", self.apis),
         ]
 
 
@@ -72,15 +75,7 @@ async def measure(live: int, ended: int, starts: int) -> Recovery:
         apis = [await _start_api(url, directory) for _ in range(starts)]
         comfy = await stack.enter_async_context(ground.emulator("emulator"))
         schedulers = [await _start_scheduler(bus, url, comfy.url, directory) for _ in range(starts)]
-    return Recovery(
-        live,
-        ended,
-        filled,
-        [seconds for seconds, _ in schedulers],
-        [megabytes for _, megabytes in schedulers],
-        [seconds for seconds, _ in apis],
-        [megabytes for _, megabytes in apis],
-    )
+    return Recovery(live, ended, filled, schedulers, apis)
 
 
 async def fill(bus: JetStreamBus, wanted: Iterable[tuple[Key, bytes]]) -> None:
@@ -90,15 +85,14 @@ async def fill(bus: JetStreamBus, wanted: Iterable[tuple[Key, bytes]]) -> None:
         await bus.append([Entry(subjects.task(key), data, 0) for key, data in batch])
 
 
-async def _start_scheduler(bus: JetStreamBus, url: str, comfyui: str, directory: Path) -> tuple[float, float]:
-    """Seconds until the first offer, and megabytes then. The node is there before: its report is stored."""
+async def _start_scheduler(bus: JetStreamBus, url: str, comfyui: str, directory: Path) -> Start:
+    """Until the first offer. The node is there before: its report is stored."""
     async with _node(bus, url, comfyui, directory), _first(bus, subjects.work(_NODE)) as offered:
         began = time.perf_counter()
         async with ground.mortal(ground.service("scheduler", url), directory) as scheduler:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await offered.wait()
-            seconds = time.perf_counter() - began
-            return seconds, usage(scheduler.pid).resident_bytes / _MEGABYTE
+            return _since(began, scheduler.pid)
 
 
 @asynccontextmanager
@@ -123,14 +117,13 @@ async def _first(bus: JetStreamBus, subject: str) -> AsyncIterator[asyncio.Event
         await subscription.close()
 
 
-async def _start_api(url: str, directory: Path) -> tuple[float, float]:
-    """Seconds until it answers, and megabytes then."""
+async def _start_api(url: str, directory: Path) -> Start:
+    """Until it listens, which it does once it has read the log."""
     listen = f"127.0.0.1:{free_port()}"
     began = time.perf_counter()
     async with ground.mortal(ground.service("api", url, api_listen=listen), directory) as api:
-        # It listens once it has read the log.
         await ground.until(lambda: _listens(listen), _PATIENCE_SECONDS)
-        return time.perf_counter() - began, usage(api.pid).resident_bytes / _MEGABYTE
+        return _since(began, api.pid)
 
 
 async def _listens(address: str) -> bool:
@@ -143,5 +136,14 @@ async def _listens(address: str) -> bool:
     return True
 
 
-def _each(values: Iterable[float], form: str) -> str:
-    return ", ".join(format(value, form) for value in values)
+def _since(began: float, pid: int) -> Start:
+    """What a process took that was started when `time.perf_counter()` answered `began`."""
+    used = usage(pid)
+    return Start(time.perf_counter() - began, used.cpu_seconds, used.resident_bytes / _MEGABYTE)
+
+
+def _rows(what: str, starts: Sequence[Start]) -> list[tuple[str, str]]:
+    seconds = ", ".join(f"{start.seconds:.1f}" for start in starts)
+    cpu = ", ".join(f"{start.cpu_seconds:.1f}" for start in starts)
+    megabytes = ", ".join(f"{start.resident_mb:.0f}" for start in starts)
+    return [(f"**{what}**", f"**{seconds} s**"), ("its own CPU; memory then", f"{cpu} s; {megabytes} MB")]
