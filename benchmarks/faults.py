@@ -38,13 +38,15 @@ class Outcome:
         done: Told to have succeeded, with the picture's bytes in the client's hand.
         failed: Told to have ended otherwise.
         never_told: Nothing was told within a minute.
-        twice: Pictures that ComfyUI made beyond the first of a task.
+        made: Tasks of which ComfyUI has made a picture.
+        twice: Pictures that it made beyond the first of a task.
         settled: Seconds from the part being up again until the last end was told.
     """
 
     done: int
     failed: int
     never_told: int
+    made: int
     twice: int
     settled: float
 
@@ -93,7 +95,7 @@ async def _run(part: str) -> Outcome:
             told.done,
             told.failed,
             _TASKS - told.done - told.failed,
-            repeated(await asyncio.to_thread(_pictures, directory)),
+            *made(await asyncio.to_thread(_pictures, directory)),
             max(0.0, told.last - up),
         )
 
@@ -141,7 +143,7 @@ def _pictures(directory: Path) -> list[str]:
     return [path.name for path in directory.rglob("task-*.png")]
 
 
-def repeated(pictures: Iterable[str]) -> int:
-    """How many of the pictures, by their file names, were made beyond the first of each task. Pure."""
-    made = Counter(name.split("_")[0] for name in pictures)
-    return sum(count - 1 for count in made.values())
+def made(pictures: Iterable[str]) -> tuple[int, int]:
+    """Of how many tasks there are pictures, by their file names, and how many beyond the first of each. Pure."""
+    counts = Counter(name.split("_")[0] for name in pictures)
+    return len(counts), sum(counts.values()) - len(counts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks.faults import repeated
+from benchmarks.faults import made
 from benchmarks.graphs import lasting
 from benchmarks.ground import Sync, nats_configuration
 from benchmarks.logalone import chains
@@ -20,15 +20,17 @@ def test_what_is_numbered_alike_is_summed_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "count"),
+    ("pictures", "counts"),
     [
-        ([], 0),
-        (["task-1-of_00001_.png", "task-2-of_00001_.png"], 0),
-        (["task-1-of_00001_.png", "task-1-of_00001_.png", "task-1-of_00002_.png", "task-2-of_00001_.png"], 2),
+        ([], (0, 0)),
+        (["task-1-of_00001_.png", "task-2-of_00001_.png"], (2, 0)),
+        (["task-1-of_00001_.png", "task-1-of_00001_.png", "task-1-of_00002_.png", "task-2-of_00001_.png"], (2, 2)),
     ],
 )
-def test_pictures_beyond_the_first_of_a_task_are_counted(pictures: list[str], count: int) -> None:
-    assert repeated(pictures) == count
+def test_tasks_with_pictures_and_pictures_beyond_the_first_of_each_are_counted(
+    pictures: list[str], counts: tuple[int, int]
+) -> None:
+    assert made(pictures) == counts
 
 
 def test_records_are_gathered_by_task_in_their_order() -> None:
