@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from comfymesh.agent.attempts import Attempts
+from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
@@ -52,7 +53,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
 
 def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting) -> dict[str, Instance]:
     def open_workplace(url: str) -> Workplace:
-        return Workplace(url, TaskLog(bus), store, settings.agent_max_artifact_bytes)
+        return Workplace(ComfySession(url), TaskLog(bus), store, settings.agent_max_artifact_bytes)
 
     return {
         spec.name: Instance(
