@@ -34,6 +34,7 @@ class MeshPlan:
         listen: Where the API listens, host:port.
         environment: Further settings of the services.
         agents: Number of agents, each with the same instances. More than one only where they can share them.
+        nats_configuration: In place of the NATS server's own; it is given the same variables.
     """
 
     directory: Path
@@ -41,6 +42,7 @@ class MeshPlan:
     listen: str = "127.0.0.1:7700"
     environment: dict[str, str] = field(default_factory=dict)
     agents: int = 1
+    nats_configuration: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ async def _running(plan: MeshPlan, lock: int) -> AsyncIterator[Mesh]:
     nats_port = free_port()
     nats_url = f"nats://127.0.0.1:{nats_port}"
     listen = plan.listen if not plan.listen.endswith(":0") else f"127.0.0.1:{free_port()}"
-    nats = nats_program(plan.directory, f"127.0.0.1:{nats_port}")
+    nats = nats_program(plan.directory, f"127.0.0.1:{nats_port}", configuration=plan.nats_configuration)
     settings = {
         "COMFYMESH_NATS_URL": nats_url,
         "COMFYMESH_NATS_MONITOR_URL": f"http://{nats.environment['NATS_MONITOR']}",
@@ -103,10 +105,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def nats_program(directory: Path, listen: str, name: str = "nats") -> Program:
+def nats_program(directory: Path, listen: str, name: str = "nats", configuration: Path | None = None) -> Program:
     """A NATS server that keeps its streams below `directory`."""
     server = Path(sysconfig.get_path("scripts")) / "nats-server"
-    configuration = files("comfymesh.stack") / "nats.conf"
+    configured = configuration or files("comfymesh.stack") / "nats.conf"
     environment = {
         "NATS_LISTEN": listen,
         "NATS_MONITOR": f"127.0.0.1:{free_port()}",
@@ -114,7 +116,7 @@ def nats_program(directory: Path, listen: str, name: str = "nats") -> Program:
         # It shares the machine with the whole mesh. With a thread for each core it spends a fifth more time on it.
         "GOMAXPROCS": str(max(1, (os.cpu_count() or 1) // 2)),
     }
-    return Program(name, (str(server), "-c", str(configuration)), environment)
+    return Program(name, (str(server), "-c", str(configured)), environment)
 
 
 def _agent(plan: MeshPlan, number: int, settings: dict[str, str]) -> Program:

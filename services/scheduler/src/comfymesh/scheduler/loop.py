@@ -27,6 +27,7 @@ from comfymesh.scheduler.domain.events import (
     LogRead,
     NodeReported,
     TaskChanged,
+    TaskEnded,
     Tick,
 )
 from comfymesh.tasks import codec, machine
@@ -177,7 +178,9 @@ class Scheduler:
                 return
 
 
-def _changed(stored: Stored) -> TaskChanged:
+def _changed(stored: Stored) -> TaskChanged | TaskEnded:
+    if stored.is_final:
+        return TaskEnded(stored.key, stored.sequence)
     return TaskChanged(stored.record, stored.sequence)
 
 
