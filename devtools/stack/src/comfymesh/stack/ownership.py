@@ -28,7 +28,7 @@ def sole_user(directory: Path) -> Iterator[int]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise MeshNotReadyError(
-                f"another mesh, or the rest of a killed one, runs in {directory}; stop it, or choose another folder (--data)"
+                f"another mesh, or the rest of a killed one, runs in {directory}; stop it, or choose another (--data)"
             ) from None
         yield lock.fileno()
 
