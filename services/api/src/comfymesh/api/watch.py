@@ -128,16 +128,6 @@ class Mailbox:
         """What belongs to an attempt that the watcher will hear of in a moment waits for that."""
         return item if item is not None and item.attempt > self.task.attempt else None
 
-    @property
-    def calm(self) -> bool:
-        """Whether all there is to tell is that a node has taken the task. It may be over in a moment."""
-        return [stored.task.state for stored in self._states] == [task_pb2.Task.STATE_ASSIGNED]
-
-    async def linger(self, seconds: float) -> None:
-        """Wait for more to tell, at most `seconds`."""
-        self._wake.clear()
-        await self.wait(seconds)
-
     async def wait(self, timeout: float) -> None:
         """Wait until there is something to take, at most `timeout` seconds."""
         if self._wake.is_set():
