@@ -59,10 +59,12 @@ class Mesh(RuleBasedStateMachine):
         self.log.append(record)
         self.last[record.key] = len(self.log)
 
-    @rule(priority=st.integers(-1, 1))
-    def create(self, priority: int) -> None:
+    @rule(priority=st.integers(-1, 1), patience=st.sampled_from([None, 1.0, 10.0]))
+    def create(self, priority: int, patience: float | None) -> None:
         number = len(self.last)
-        self.append(tasks.queued(f"t{number}", priority=priority, create_time=self.now))
+        self.append(
+            tasks.queued(f"t{number}", priority=priority, create_time=self.now, start_timeout=patience),
+        )
 
     @rule(count=st.integers(1, 5))
     def read_on(self, count: int) -> None:
@@ -171,6 +173,13 @@ class Mesh(RuleBasedStateMachine):
         assert over <= self.late_claims  # what was offered elsewhere meanwhile may still be claimed, once each
 
     @invariant()
+    def nothing_expires_early_or_after_it_has_begun(self) -> None:
+        for record in self.current():
+            if record.state is State.EXPIRED:
+                assert record.update_time >= (record.definition.start_by or self.now)
+                assert not record.has_begun
+
+    @invariant()
     def orders_are_about_attempts_that_were_given(self) -> None:
         for order in self.orders:
             if isinstance(order, SendWork):
@@ -187,10 +196,12 @@ class Mesh(RuleBasedStateMachine):
         waiting = [record.key for record in current if record.state is State.QUEUED]
         free = sum(max(0, slots - held[place]) for place, slots in SLOTS.items())
         assert not waiting or not free, f"{len(waiting)} tasks wait though {free} slots are free"
+        assert not [r for r in current if machine.can_expire(r) and (r.definition.start_by or self.now) < self.now]
         # What the core believes is what the log says, and nothing of what has ended is left in it.
         assert set(self.core._tasks) == {record.key for record in current if not record.is_final}
         assert {p: len(keys) for p, keys in self.core._held.items() if keys} == dict(held)
         assert not list(self.core._offers)
+        assert not len(self.core._deadlines)
 
 
 TestMesh = Mesh.TestCase

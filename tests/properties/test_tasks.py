@@ -23,7 +23,7 @@ class Log(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = tasks.NOW
-        self.history = [tasks.queued(max_retries=2)]
+        self.history = [tasks.queued(max_retries=2, start_timeout=1.0)]
         self.seen = dict.fromkeys(WRITERS, 1)
         self.sent: list[tuple[TaskRecord, int]] = []
 
@@ -84,6 +84,11 @@ class Log(RuleBasedStateMachine):
         for record in self.history:
             releases = 0 if record.state in {State.RUNNING, State.SUCCEEDED} else record.releases
         assert self.history[-1].releases == releases <= retry.MAX_RELEASES
+
+    @invariant()
+    def what_has_begun_once_never_expires(self) -> None:
+        if self.history[-1].state is State.EXPIRED:
+            assert not any(record.state is State.RUNNING or record.failures for record in self.history)
 
     @invariant()
     def failures_are_bounded(self) -> None:

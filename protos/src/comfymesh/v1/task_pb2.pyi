@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Task(_message.Message):
-    __slots__ = ("name", "graph_json", "inputs", "display_name", "priority", "labels", "execution_timeout", "max_retries", "allow_partial_outputs", "group", "state", "state_reason", "error", "attempt", "node", "instance", "artifacts", "create_time", "update_time", "start_time", "end_time", "graph_digest")
+    __slots__ = ("name", "graph_json", "inputs", "display_name", "priority", "labels", "execution_timeout", "max_retries", "allow_partial_outputs", "group", "start_timeout", "state", "state_reason", "error", "attempt", "node", "instance", "artifacts", "create_time", "update_time", "start_time", "end_time", "graph_digest")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Task.State]
@@ -55,6 +55,7 @@ class Task(_message.Message):
     MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
     ALLOW_PARTIAL_OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
+    START_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     STATE_REASON_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +78,7 @@ class Task(_message.Message):
     max_retries: int
     allow_partial_outputs: bool
     group: str
+    start_timeout: _duration_pb2.Duration
     state: Task.State
     state_reason: str
     error: TaskError
@@ -89,7 +91,7 @@ class Task(_message.Message):
     start_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
     graph_digest: str
-    def __init__(self, name: _Optional[str] = ..., graph_json: _Optional[str] = ..., inputs: _Optional[_Mapping[str, InputValue]] = ..., display_name: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., execution_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_retries: _Optional[int] = ..., allow_partial_outputs: bool = ..., group: _Optional[str] = ..., state: _Optional[_Union[Task.State, str]] = ..., state_reason: _Optional[str] = ..., error: _Optional[_Union[TaskError, _Mapping]] = ..., attempt: _Optional[int] = ..., node: _Optional[str] = ..., instance: _Optional[str] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., graph_digest: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., graph_json: _Optional[str] = ..., inputs: _Optional[_Mapping[str, InputValue]] = ..., display_name: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., execution_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_retries: _Optional[int] = ..., allow_partial_outputs: bool = ..., group: _Optional[str] = ..., start_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., state: _Optional[_Union[Task.State, str]] = ..., state_reason: _Optional[str] = ..., error: _Optional[_Union[TaskError, _Mapping]] = ..., attempt: _Optional[int] = ..., node: _Optional[str] = ..., instance: _Optional[str] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., graph_digest: _Optional[str] = ...) -> None: ...
 
 class InputValue(_message.Message):
     __slots__ = ("int64_value", "uint64_value", "double_value", "string_value", "bool_value", "asset")

@@ -55,6 +55,7 @@ class TaskOptions(TypedDict, total=False):
         priority: Higher runs first, -100 to 100.
         labels: What to write on it.
         execution_timeout: How long one attempt may execute.
+        start_timeout: How long it may wait for its first attempt to begin; default: for ever.
         max_retries: How often a failure of the graph itself is tried again.
         allow_partial_outputs: Run the valid outputs of a graph of which others are invalid.
         group: The group that it belongs to: ``groups/{group}``, or its last part alone.
@@ -66,6 +67,7 @@ class TaskOptions(TypedDict, total=False):
     priority: int
     labels: Mapping[str, str]
     execution_timeout: timedelta
+    start_timeout: timedelta
     max_retries: int
     allow_partial_outputs: bool
     group: str
@@ -79,7 +81,7 @@ def task_to_proto(graph_json: str, inputs: Mapping[str, Scalar], options: TaskOp
     Raises:
         InvalidRequest: Inputs that no message can carry, all of them at once.
     """
-    timeout = options.get("execution_timeout")
+    timeout, wait = options.get("execution_timeout"), options.get("start_timeout")
     return task_pb2.Task(
         graph_json=graph_json,
         inputs=inputs_to_proto(inputs),
@@ -87,6 +89,7 @@ def task_to_proto(graph_json: str, inputs: Mapping[str, Scalar], options: TaskOp
         priority=_int32("task.priority", options.get("priority", 0)),
         labels=options.get("labels", {}),
         execution_timeout=None if timeout is None else _duration(timeout),
+        start_timeout=None if wait is None else _duration(wait),
         max_retries=_int32("task.max_retries", options.get("max_retries", 0)),
         allow_partial_outputs=options.get("allow_partial_outputs", False),
         group=group_name(options.get("group", "")),

@@ -13,6 +13,7 @@ from comfymesh.v1 import task_pb2
 DEFAULT_TIMEOUT = 3600.0
 
 _MAX_TIMEOUT = 24 * 3600.0
+_MAX_START_TIMEOUT = 30 * 24 * 3600.0
 _MAX_LABELS = 32
 _LABEL_KEY = re.compile(r"[a-z0-9][a-z0-9_./-]{0,62}")
 _MAX_LABEL_VALUE = 128
@@ -76,6 +77,11 @@ def execution_timeout(task: task_pb2.Task) -> float:
     return task.execution_timeout.ToMilliseconds() / 1000 if task.HasField("execution_timeout") else DEFAULT_TIMEOUT
 
 
+def start_timeout(task: task_pb2.Task) -> float | None:
+    """How long the first attempt may take to begin, in seconds; None for ever."""
+    return task.start_timeout.ToMilliseconds() / 1000 if task.HasField("start_timeout") else None
+
+
 def _ids(task_id: str, request_id: str) -> Iterator[Violation]:
     if task_id and not names.is_task_id(task_id):
         yield Violation("task_id", "must be 1 to 63 characters out of a-z0-9- and begin with a letter")
@@ -109,6 +115,9 @@ def _numbers(task: task_pb2.Task) -> Iterator[Violation]:
         yield Violation("task.max_retries", f"{task.max_retries} is not between 0 and {_MAX_RETRIES}")
     if task.HasField("execution_timeout") and not 0 < execution_timeout(task) <= _MAX_TIMEOUT:
         yield Violation("task.execution_timeout", "must be above 0 and at most 24 hours")
+    wait = start_timeout(task)
+    if wait is not None and not 0 < wait <= _MAX_START_TIMEOUT:
+        yield Violation("task.start_timeout", "must be above 0 and at most 30 days; leave it out to wait for ever")
 
 
 def _inputs(task: task_pb2.Task) -> Iterator[Violation]:

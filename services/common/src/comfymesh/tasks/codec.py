@@ -139,6 +139,8 @@ def _task(record: TaskRecord) -> task_pb2.Task:
         graph_digest=definition.spec.digest,
     )
     task.execution_timeout.FromMilliseconds(round(definition.execution_timeout * 1000))
+    if definition.start_timeout is not None:
+        task.start_timeout.FromMilliseconds(round(definition.start_timeout * 1000))
     if record.error is not None:
         task.error.CopyFrom(_error(record.error))
     if record.start_time is not None:
@@ -163,6 +165,7 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
         priority=task.priority,
         labels=dict(task.labels),
         execution_timeout=task.execution_timeout.ToMilliseconds() / 1000,
+        start_timeout=task.start_timeout.ToMilliseconds() / 1000 if task.HasField("start_timeout") else None,
         max_retries=task.max_retries,
         allow_partial_outputs=task.allow_partial_outputs,
         trace_parent=message.trace_parent,

@@ -16,6 +16,7 @@ _WRITERS = {
     "Released": "agent; scheduler for a lost node",
     "CancelRequested": "api",
     "Cancelled": "agent",
+    "Expired": "scheduler",
 }
 
 _INTRODUCTION = """\

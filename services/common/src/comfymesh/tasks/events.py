@@ -59,4 +59,9 @@ class Cancelled:
     """The attempt of a task that is being cancelled has stopped."""
 
 
-Event = Assigned | Started | Succeeded | AttemptFailed | Released | CancelRequested | Cancelled
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """The time by which the first attempt should have begun has passed."""
+
+
+Event = Assigned | Started | Succeeded | AttemptFailed | Released | CancelRequested | Cancelled | Expired

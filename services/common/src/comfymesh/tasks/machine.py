@@ -1,6 +1,6 @@
 """The one place that knows how a task changes: the table of transitions, and the function that applies them.
 
-QUEUED -> ASSIGNED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED, with CANCELLING between, and the ways back to
+QUEUED -> ASSIGNED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED | EXPIRED, with CANCELLING between, and the ways back to
 QUEUED. Who appends which event is written in docs/states.md; nothing here knows of processes, clocks or the bus.
 """
 
@@ -15,6 +15,7 @@ from comfymesh.tasks.events import (
     Cancelled,
     CancelRequested,
     Event,
+    Expired,
     Released,
     Started,
     Succeeded,
@@ -25,6 +26,7 @@ from comfymesh.tasks.record import FINAL, Definition, Failure, State, TaskError,
 TRANSITIONS: dict[tuple[State, type[Event]], tuple[State, ...]] = {
     (State.QUEUED, Assigned): (State.ASSIGNED,),
     (State.QUEUED, CancelRequested): (State.CANCELLED,),
+    (State.QUEUED, Expired): (State.EXPIRED,),
     (State.ASSIGNED, Started): (State.RUNNING,),
     # Some attempts are over before it is worth saying that they have begun.
     (State.ASSIGNED, Succeeded): (State.SUCCEEDED,),
@@ -64,7 +66,13 @@ def create(definition: Definition) -> TaskRecord:
 
 def allows(record: TaskRecord, event: type[Event]) -> bool:
     """Whether `event` may happen to the task as it stands."""
-    return (record.state, event) in TRANSITIONS
+    return (record.state, event) in TRANSITIONS and (event is not Expired or can_expire(record))
+
+
+def can_expire(record: TaskRecord) -> bool:
+    """Whether the task ends where it still waits at its `start_by`."""
+    waits = record.state is State.QUEUED and not record.has_begun
+    return waits and record.definition.start_by is not None
 
 
 def apply(record: TaskRecord, event: Event, now: float) -> TaskRecord:
@@ -97,6 +105,15 @@ def _change(record: TaskRecord, event: Event, now: float) -> TaskRecord:
             return replace(record, state=state, reason=event.reason or "cancelled by the caller")
         case Cancelled():
             return replace(record, state=State.CANCELLED)
+        case Expired():
+            return _expired(record)
+
+
+def _expired(record: TaskRecord) -> TaskRecord:
+    reason = f"no attempt had begun {record.definition.start_timeout:g} s after its creation"
+    advice = "create it again with a longer start_timeout or a higher priority, or add instances"
+    error = TaskError(FailureClass.EXPIRED, f"{reason}; {advice}")
+    return replace(record, state=State.EXPIRED, error=error, reason=reason)
 
 
 def _assigned(record: TaskRecord, event: Assigned) -> TaskRecord:

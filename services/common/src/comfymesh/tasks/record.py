@@ -121,6 +121,7 @@ class Definition:
     """The part of a task that never changes. Times in seconds, `create_time` since the epoch.
 
     `group` is the id of the group that it belongs to, empty for none.
+    `start_timeout` says how long it may wait for its first attempt to begin, None for ever.
     `trace_parent` is the W3C trace context of the call that created the task, empty where it was not traced.
     """
 
@@ -133,10 +134,16 @@ class Definition:
     priority: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     execution_timeout: float = 3600.0
+    start_timeout: float | None = None
     max_retries: int = 0
     allow_partial_outputs: bool = False
     trace_parent: str = ""
     group: str = ""
+
+    @property
+    def start_by(self) -> float | None:
+        """When its first attempt must have begun, seconds since the epoch; None where that does not matter."""
+        return None if self.start_timeout is None else self.create_time + self.start_timeout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +178,11 @@ class TaskRecord:
     def is_final(self) -> bool:
         """Whether nothing can change the task any more."""
         return self.state in FINAL
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any attempt came so far that it ended by itself, or executes. What was handed back did not."""
+        return self.start_time is not None or bool(self.failures)
 
 
 def prompt_id(key: Key, attempt: int) -> str:

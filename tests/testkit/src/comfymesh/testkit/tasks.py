@@ -97,6 +97,7 @@ definitions = st.builds(
     priority=st.integers(-100, 100),
     labels=_labels,
     execution_timeout=st.integers(1, 86_400_000).map(lambda millis: millis / 1000),
+    start_timeout=st.one_of(st.none(), st.integers(1, 86_400_000).map(lambda millis: millis / 1000)),
     max_retries=st.integers(0, 10),
     allow_partial_outputs=st.booleans(),
     trace_parent=_texts,
@@ -127,4 +128,5 @@ happenings: st.SearchStrategy[events.Event] = st.one_of(
     st.builds(events.Released, _texts),
     st.builds(events.CancelRequested, _texts),
     st.just(events.Cancelled()),
+    st.just(events.Expired()),
 )
