@@ -15,7 +15,7 @@ from comfymesh.scheduler.domain.events import CatalogRead, Event, Leading, LogRe
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report
 from comfymesh.tasks import events, machine
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import HELD, Key, State, TaskRecord
+from comfymesh.tasks.record import HELD, Key, Resolution, State, TaskRecord
 from comfymesh.testkit import tasks
 
 SLOTS = {Place("a", "x"): 2, Place("a", "y"): 1, Place("b", "x"): 1}
@@ -99,7 +99,10 @@ class Mesh(RuleBasedStateMachine):
         self.feed(TaskChanged(self.log[sequence - 1], sequence))
 
     @precondition(lambda self: self.log)
-    @rule(number=st.integers(0, 1000), what=st.sampled_from(["start", "succeed", "fail", "release", "cancel", "stop"]))
+    @rule(
+        number=st.integers(0, 1000),
+        what=st.sampled_from(["start", "succeed", "fail", "release", "cancel", "stop", "resolve"]),
+    )
     def somebody_writes(self, number: int, what: str) -> None:
         record = self.log[list(self.last.values())[number % len(self.last)] - 1]
         event: events.Event = {
@@ -109,6 +112,7 @@ class Mesh(RuleBasedStateMachine):
             "release": events.Released("given back"),
             "cancel": events.CancelRequested(),
             "stop": events.Cancelled(),
+            "resolve": events.Resolved(Resolution.DROPPED),
         }[what]
         if machine.allows(record, type(event)):
             self.append(machine.apply(record, event, self.now))

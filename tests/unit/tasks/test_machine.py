@@ -13,11 +13,12 @@ from comfymesh.tasks.events import (
     Event,
     Expired,
     Released,
+    Resolved,
     Started,
     Succeeded,
 )
 from comfymesh.tasks.failures import POLICIES, FailureClass
-from comfymesh.tasks.record import FINAL, HELD, State, TaskError, TaskRecord
+from comfymesh.tasks.record import FINAL, HELD, Resolution, State, TaskError, TaskRecord
 from comfymesh.testkit.tasks import NOW, after, assigned, failed, queued
 
 EVENTS: dict[type[Event], Event] = {
@@ -29,6 +30,7 @@ EVENTS: dict[type[Event], Event] = {
     CancelRequested: CancelRequested(),
     Cancelled: Cancelled(),
     Expired: Expired(),
+    Resolved: Resolved(Resolution.DROPPED),
 }
 REACHED = {
     State.QUEUED: queued(start_timeout=60.0),
@@ -58,7 +60,7 @@ def test_what_the_table_has_happens_and_nothing_else(state: State, event: Event)
 
 def test_every_state_is_reached_and_nothing_leaves_a_final_one() -> None:
     assert set(REACHED) == set(State)
-    assert not {state for state, _ in machine.TRANSITIONS} & FINAL
+    assert all(ends == (state,) for (state, _), ends in machine.TRANSITIONS.items() if state in FINAL)
 
 
 def test_states_that_a_node_holds_are_those_with_a_node() -> None:
@@ -177,6 +179,17 @@ def test_a_task_does_not_expire_that(record: TaskRecord) -> None:
 def test_what_was_only_handed_back_has_not_begun() -> None:
     record = after(queued(start_timeout=1.0), assigned(), Released("not begun"), Expired())
     assert record.state is State.EXPIRED
+
+
+def test_a_dead_letter_is_resolved_once_and_keeps_its_end() -> None:
+    dead = after(queued(), assigned(), failed())
+    assert dead.is_dead_letter
+    resolved = after(dead, Resolved(Resolution.REQUEUED, "two"), now=NOW + 60)
+    assert (resolved.state, resolved.resolution, resolved.requeued_as) == (State.FAILED, Resolution.REQUEUED, "two")
+    assert (resolved.end_time, resolved.update_time, resolved.error) == (NOW, NOW + 60, dead.error)
+    assert not resolved.is_dead_letter
+    with pytest.raises(machine.IllegalTransitionError):
+        machine.apply(resolved, Resolved(Resolution.DROPPED), NOW + 61)
 
 
 def test_every_failure_class_has_a_policy() -> None:

@@ -17,6 +17,7 @@ from comfymesh.tasks.events import (
     Event,
     Expired,
     Released,
+    Resolved,
     Started,
     Succeeded,
 )
@@ -40,6 +41,8 @@ TRANSITIONS: dict[tuple[State, type[Event]], tuple[State, ...]] = {
     # Whatever ended the attempt, it has ended, and nobody wants another one.
     (State.CANCELLING, AttemptFailed): (State.CANCELLED,),
     (State.CANCELLING, Released): (State.CANCELLED,),
+    # A note behind the end, once. Nothing leaves a final state.
+    (State.FAILED, Resolved): (State.FAILED,),
 }
 """Which event may happen in which state, and the states that can follow. What is not here is illegal."""
 
@@ -66,7 +69,11 @@ def create(definition: Definition) -> TaskRecord:
 
 def allows(record: TaskRecord, event: type[Event]) -> bool:
     """Whether `event` may happen to the task as it stands."""
-    return (record.state, event) in TRANSITIONS and (event is not Expired or can_expire(record))
+    if event is Expired:
+        return can_expire(record)
+    if event is Resolved:
+        return record.is_dead_letter
+    return (record.state, event) in TRANSITIONS
 
 
 def can_expire(record: TaskRecord) -> bool:
@@ -84,7 +91,7 @@ def apply(record: TaskRecord, event: Event, now: float) -> TaskRecord:
     if not allows(record, type(event)):
         raise IllegalTransitionError(record, event)
     changed = _change(record, event, now)
-    ended = now if changed.state in FINAL else None
+    ended = (record.end_time or now) if changed.state in FINAL else None
     return replace(changed, event=type(event).__name__, update_time=now, end_time=ended)
 
 
@@ -107,6 +114,8 @@ def _change(record: TaskRecord, event: Event, now: float) -> TaskRecord:
             return replace(record, state=State.CANCELLED)
         case Expired():
             return _expired(record)
+        case Resolved():
+            return replace(record, resolution=event.resolution, requeued_as=event.requeued_as)
 
 
 def _expired(record: TaskRecord) -> TaskRecord:
