@@ -16,7 +16,7 @@ from comfymesh.agent.comfyui.http import ComfyHttp
 from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.runtimes.contract import Absent, Exited, Runtime, RuntimeFailed
-from comfymesh.agent.workplace import Workplace
+from comfymesh.agent.workplace import LogTail, Workplace
 from comfymesh.artifacts.catalogs import write_catalog
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
@@ -68,7 +68,7 @@ class Instance:
         kind: The runtime's kind, for people.
         runtime: Owns the server.
         store: Takes its catalog.
-        open_workplace: Makes a workplace for the server at a URL.
+        open_workplace: Makes a workplace for the server at a URL, whose last words can be had by a function.
         changed: Called whenever its condition has changed.
     """
 
@@ -78,7 +78,7 @@ class Instance:
         kind: str,
         runtime: Runtime,
         store: BlobStore,
-        open_workplace: Callable[[str], Workplace],
+        open_workplace: Callable[[str, LogTail], Workplace],
         changed: Callable[[], None],
     ) -> None:
         self.name = name
@@ -121,7 +121,7 @@ class Instance:
         if self.condition.state is not InstanceState.DOWN:
             self._set(replace(self.condition, state=InstanceState.STARTING, reason="starting"))
         endpoint = await self._runtime.start()
-        async with self._open_workplace(endpoint.base_url) as workplace:
+        async with self._open_workplace(endpoint.base_url, self._runtime.log_tail) as workplace:
             http = workplace.session.http
             version = await self._answering(http)
             catalog = await self._catalog(http)

@@ -10,7 +10,7 @@ from comfymesh.agent.instance import Instance
 from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.settings import AgentSettings
-from comfymesh.agent.workplace import Workplace
+from comfymesh.agent.workplace import LogTail, Workplace
 from comfymesh.artifacts.store import BlobStore, open_store
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus
@@ -51,8 +51,8 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
 
 
 def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting) -> dict[str, Instance]:
-    def open_workplace(url: str) -> Workplace:
-        return Workplace(url, TaskLog(bus), store, settings.agent_max_artifact_bytes)
+    def open_workplace(url: str, log_tail: LogTail) -> Workplace:
+        return Workplace(url, TaskLog(bus), store, settings.agent_max_artifact_bytes, log_tail)
 
     return {
         spec.name: Instance(
