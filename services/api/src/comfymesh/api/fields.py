@@ -8,7 +8,8 @@ from uuid import UUID
 
 from comfymesh import names
 from comfymesh.api.errors import Violation
-from comfymesh.v1 import task_pb2
+from comfymesh.tasks.failures import FailureClass
+from comfymesh.v1 import error_reason_pb2, task_pb2
 
 DEFAULT_TIMEOUT = 3600.0
 
@@ -22,6 +23,7 @@ _MAX_PRIORITY = 100
 _MAX_RETRIES = 10
 _MAX_REASON = 512
 _MAX_CONDITIONS = 64
+_FAILURES = frozenset(error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{failure}") for failure in FailureClass)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _INPUT = re.compile(r"[^.]{1,128}\..{1,128}", re.DOTALL)
 
@@ -70,6 +72,15 @@ def filter_violations(
     yield from group_violations("group", group)
     if digest and not _DIGEST.fullmatch(digest):
         yield Violation("graph_digest", "must be a SHA-256 in lowercase hex: 64 characters out of 0-9a-f")
+
+
+def reasons_violations(field: str, reasons: Sequence[int]) -> Iterator[Violation]:
+    """What is wrong with a field that chooses by the reason of a failure."""
+    if len(reasons) > _MAX_CONDITIONS:
+        yield Violation(field, f"has {len(reasons)} entries, at most {_MAX_CONDITIONS} are allowed")
+    for index, reason in enumerate(reasons[:_MAX_CONDITIONS]):
+        if reason not in _FAILURES:
+            yield Violation(f"{field}[{index}]", f"{reason} is not a reason for which tasks fail")
 
 
 def execution_timeout(task: task_pb2.Task) -> float:
