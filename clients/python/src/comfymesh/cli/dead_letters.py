@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
+_TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+_TIME = "2026-03-01T14:00, your own time unless it ends with a zone such as +02:00"
+
 _GROUP_HELP = """See to tasks that have failed. Each is a dead letter until somebody requeues or drops it.
 
 \b
@@ -90,17 +93,16 @@ def choice(command: F) -> F:
     @click.option("--reason", "reasons", multiple=True, metavar="REASON", help="Only for this reason; can be repeated.")
     @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only with this label.")
     @click.option("--group", default="", metavar="NAME", help="Only of this group.")
-    @click.option("--failed-after", type=click.DateTime(_TIMES), metavar="TIME", help="Only failed then or later.")
-    @click.option("--failed-before", type=click.DateTime(_TIMES), metavar="TIME", help="Only failed earlier.")
+    @click.option(
+        "--failed-after", type=click.DateTime(_TIMES), metavar="TIME", help=f"Only failed then or later: {_TIME}."
+    )
+    @click.option("--failed-before", type=click.DateTime(_TIMES), metavar="TIME", help=f"Only failed earlier: {_TIME}.")
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # as click hands them over
         names = ("reasons", "labels", "group", "failed_after", "failed_before")
         return command(*args, options=_options({name: kwargs.pop(name) for name in names}), **kwargs)
 
     return wrapped  # type: ignore[return-value]  # click calls it by keywords
-
-
-_TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
 
 @click.group("dead-letters", help=_GROUP_HELP, short_help="See to tasks that have failed.")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from comfymesh.client import batches, convert, dead_letters, downloads, following, requests, uploads, watching
+from comfymesh.client import batches, convert, downloads, following, requests, uploads, watching
+from comfymesh.client.calls import task_name
+from comfymesh.client.dead_letters import DeadLetterCalls
 from comfymesh.client.errors import TaskCancelled, TaskExpired, TaskFailed
 from comfymesh.client.events import Event, Progressed, TaskChanged
 from comfymesh.client.groups import AsyncGroupHandle
 from comfymesh.client.models import Artifact, Task, TaskState
 from comfymesh.client.results import Result
-from comfymesh.client.retries import RetryPolicy, Server
-from comfymesh.client.transport import Transport
-from comfymesh.v1 import dead_letter_service_pb2, fleet_service_pb2, task_service_pb2
+from comfymesh.client.retries import RetryPolicy
+from comfymesh.v1 import fleet_service_pb2, task_service_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -26,27 +26,21 @@ if TYPE_CHECKING:
 
     from comfymesh.client.batches import NewTask
     from comfymesh.client.convert import TaskOptions
-    from comfymesh.client.dead_letters import DeadLetterOptions
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.client.events import TasksEvent
     from comfymesh.client.graphs import Graph
-    from comfymesh.client.models import Asset, DeadLetter, LoadedArtifact, Node, Progress
+    from comfymesh.client.models import Asset, LoadedArtifact, Node, Progress
     from comfymesh.client.uploads import InputValue
-    from comfymesh.v1.dead_letter_pb2 import DeadLetterFilter
-    from comfymesh.v1.dead_letter_service_pb2 import DropDeadLettersResponse, RequeueDeadLettersResponse
 
     OnProgress = Callable[[Progress], Awaitable[None] | None]
     OnEvent = Callable[[Event], Awaitable[None] | None]
-
-Q = TypeVar("Q")
-A = TypeVar("A")
 
 DEFAULT_TARGET = "127.0.0.1:7700"
 
 _ENDINGS = {TaskState.CANCELLED: TaskCancelled, TaskState.EXPIRED: TaskExpired}
 
 
-class AsyncClient:
+class AsyncClient(DeadLetterCalls):
     """A client of one ComfyMesh server, for asyncio.
 
     Opens its connection at the first call. Calls that were not answered because the server is UNAVAILABLE are made
@@ -66,10 +60,7 @@ class AsyncClient:
     def __init__(
         self, target: str = DEFAULT_TARGET, *, timeout: float = 30.0, retries: RetryPolicy | None = None
     ) -> None:
-        self.target = target
-        self._timeout = timeout
-        self._server = Server(retries or RetryPolicy())
-        self._transport = Transport(target)
+        super().__init__(target, timeout, retries or RetryPolicy())
         self._farewells = watching.Farewells()
 
     def __repr__(self) -> str:
@@ -320,75 +311,6 @@ class AsyncClient:
         answer = await self._call(self._transport.cancel_task, request)
         return convert.task_from_proto(answer.task)
 
-    async def dead_letters(
-        self, *, include_resolved: bool = False, page_size: int = 0, **which: Unpack[DeadLetterOptions]
-    ) -> AsyncGenerator[DeadLetter]:
-        """Tasks that have failed and that nobody has seen to, the one that was created last first.
-
-        Args:
-            include_resolved: Those that were requeued or dropped as well.
-            page_size: How many to fetch at a time; 0 lets the server decide.
-            **which: Which ones; default: all.
-
-        Raises:
-            ComfyMeshError: The call failed.
-        """
-        request = dead_letter_service_pb2.ListDeadLettersRequest(
-            filter=dead_letters.filter_to_proto(which), include_resolved=include_resolved, page_size=page_size
-        )
-        fetch = functools.partial(self._call, self._transport.list_dead_letters)
-        async with aclosing(dead_letters.every(fetch, request)) as found:
-            async for letter in found:
-                yield letter
-
-    async def dead_letter(self, task: str | Task) -> DeadLetter:
-        """A task that has failed, with all the evidence: every failed attempt, traceback, log tail.
-
-        Raises:
-            NotFound: There is no task of that name.
-            Conflict: It has not failed.
-            ComfyMeshError: The call failed.
-        """
-        request = dead_letter_service_pb2.GetDeadLetterRequest(name=task_name(task))
-        answer = await self._call(self._transport.get_dead_letter, request)
-        return convert.dead_letter_from_proto(answer.dead_letter)
-
-    async def requeue(
-        self, *tasks: str | Task, **which: Unpack[DeadLetterOptions]
-    ) -> Mapping[str, Task | ComfyMeshError]:
-        """Makes a new task of each dead letter. Safe to repeat: one dead letter makes one task.
-
-        Args:
-            *tasks: Dead letters: ``tasks/{task}``, its last part alone, or a task.
-            **which: Which ones, where none are named.
-
-        Returns:
-            For each, by its name: the new task, or the error why there is none.
-
-        Raises:
-            InvalidRequest: Neither was given, or both.
-            ComfyMeshError: A call failed as a whole.
-        """
-
-        async def ask(names: Sequence[str], chosen: DeadLetterFilter | None) -> RequeueDeadLettersResponse:
-            request = dead_letter_service_pb2.RequeueDeadLettersRequest(names=names, filter=chosen)
-            return await self._call(self._transport.requeue_dead_letters, request)
-
-        return await dead_letters.resolve(ask, [task_name(task) for task in tasks], which)
-
-    async def drop(self, *tasks: str | Task, **which: Unpack[DeadLetterOptions]) -> Mapping[str, Task | ComfyMeshError]:
-        """Notes of each dead letter that nothing more is to be done about it. Arguments and errors as of `requeue`.
-
-        Returns:
-            For each, by its name: the failed task, or the error why it was not dropped.
-        """
-
-        async def ask(names: Sequence[str], chosen: DeadLetterFilter | None) -> DropDeadLettersResponse:
-            request = dead_letter_service_pb2.DropDeadLettersRequest(names=names, filter=chosen)
-            return await self._call(self._transport.drop_dead_letters, request)
-
-        return await dead_letters.resolve(ask, [task_name(task) for task in tasks], which)
-
     async def upload(self, source: str | Path | bytes, *, filename: str | None = None) -> Asset:
         """Stores a file or bytes, to be used as an input by any number of tasks.
 
@@ -440,15 +362,6 @@ class AsyncClient:
         artifacts = [chunks.take(artifact) or await self.read_artifact(artifact) for artifact in task.artifacts]
         result = Result(task, tuple(artifacts))
         return result if out is None else result.saved(out)
-
-    async def _call(self, method: Callable[[Q, float], Awaitable[A]], request: Q) -> A:
-        return await self._server.retry(lambda seconds: method(request, seconds), timeout=self._timeout)
-
-
-def task_name(task: str | Task) -> str:
-    """The resource name of a task, from itself, its name, or the last part of its name."""
-    name = task.name if isinstance(task, Task) else task
-    return name if "/" in name else f"tasks/{name}"
 
 
 async def _follow(events: AsyncGenerator[Event], on_progress: OnProgress | None, on_event: OnEvent | None) -> Task:

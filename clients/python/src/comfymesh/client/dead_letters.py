@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+import functools
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from comfymesh.client.calls import Calls, task_name
 from comfymesh.client.convert import dead_letter_from_proto, group_name, task_from_proto
 from comfymesh.client.errors import ComfyMeshError, InvalidRequest, Violation
 from comfymesh.client.statuses import error_of_refusal
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
 
     Answer = pb.RequeueDeadLettersResponse | pb.DropDeadLettersResponse
     Result = pb.RequeueDeadLettersResult | pb.DropDeadLettersResult
-    Ask = Callable[[Sequence[str], dead_letter_pb2.DeadLetterFilter | None], Awaitable[Answer]]
+    Chosen = dead_letter_pb2.DeadLetterFilter | None
+    Ask = Callable[[Sequence[str], Chosen], Awaitable[Answer]]
     Fetch = Callable[[pb.ListDeadLettersRequest], Awaitable[pb.ListDeadLettersResponse]]
 
 MOST_NAMES = 1000
@@ -43,6 +47,83 @@ class DeadLetterOptions(TypedDict, total=False):
     failed_before: datetime
 
 
+class DeadLetterCalls(Calls):
+    """The part of a client that sees to tasks that have failed."""
+
+    async def dead_letters(
+        self, *, include_resolved: bool = False, page_size: int = 0, **which: Unpack[DeadLetterOptions]
+    ) -> AsyncGenerator[DeadLetter]:
+        """Tasks that have failed and that nobody has seen to, the one that was created last first.
+
+        Args:
+            include_resolved: Those that were requeued or dropped as well.
+            page_size: How many to fetch at a time; 0 lets the server decide.
+            **which: Which ones; default: all.
+
+        Raises:
+            ComfyMeshError: The call failed.
+        """
+        request = pb.ListDeadLettersRequest(
+            filter=filter_to_proto(which), include_resolved=include_resolved, page_size=page_size
+        )
+        fetch = functools.partial(self._call, self._transport.list_dead_letters)
+        async with aclosing(_every(fetch, request)) as found:
+            async for letter in found:
+                yield letter
+
+    async def dead_letter(self, task: str | Task) -> DeadLetter:
+        """A task that has failed, with all the evidence: every failed attempt, traceback, log tail.
+
+        Raises:
+            NotFound: There is no task of that name.
+            Conflict: It has not failed.
+            ComfyMeshError: The call failed.
+        """
+        request = pb.GetDeadLetterRequest(name=task_name(task))
+        answer = await self._call(self._transport.get_dead_letter, request)
+        return dead_letter_from_proto(answer.dead_letter)
+
+    async def requeue(
+        self, *tasks: str | Task, **which: Unpack[DeadLetterOptions]
+    ) -> Mapping[str, Task | ComfyMeshError]:
+        """Makes a new task of each dead letter. Safe to repeat: one dead letter makes one task.
+
+        Args:
+            *tasks: Dead letters: ``tasks/{task}``, its last part alone, or a task.
+            **which: Which ones, where none are named.
+
+        Returns:
+            For each, by its name: the new task, or the error why there is none.
+
+        Raises:
+            InvalidRequest: Neither was given, or both.
+            ComfyMeshError: A call failed as a whole.
+        """
+
+        async def ask(
+            names: Sequence[str], chosen: dead_letter_pb2.DeadLetterFilter | None
+        ) -> pb.RequeueDeadLettersResponse:
+            request = pb.RequeueDeadLettersRequest(names=names, filter=chosen)
+            return await self._call(self._transport.requeue_dead_letters, request)
+
+        return await _resolve(ask, [task_name(task) for task in tasks], which)
+
+    async def drop(self, *tasks: str | Task, **which: Unpack[DeadLetterOptions]) -> Mapping[str, Task | ComfyMeshError]:
+        """Notes of each dead letter that nothing more is to be done about it. Arguments and errors as of `requeue`.
+
+        Returns:
+            For each, by its name: the failed task, or the error why it was not dropped.
+        """
+
+        async def ask(
+            names: Sequence[str], chosen: dead_letter_pb2.DeadLetterFilter | None
+        ) -> pb.DropDeadLettersResponse:
+            request = pb.DropDeadLettersRequest(names=names, filter=chosen)
+            return await self._call(self._transport.drop_dead_letters, request)
+
+        return await _resolve(ask, [task_name(task) for task in tasks], which)
+
+
 def filter_to_proto(options: DeadLetterOptions) -> dead_letter_pb2.DeadLetterFilter:
     """The message for a choice.
 
@@ -61,7 +142,7 @@ def filter_to_proto(options: DeadLetterOptions) -> dead_letter_pb2.DeadLetterFil
     return chosen
 
 
-async def every(fetch: Fetch, request: pb.ListDeadLettersRequest) -> AsyncGenerator[DeadLetter]:
+async def _every(fetch: Fetch, request: pb.ListDeadLettersRequest) -> AsyncGenerator[DeadLetter]:
     """All that a request asks for; pages are fetched as they are needed."""
     while True:
         answer = await fetch(request)
@@ -72,7 +153,7 @@ async def every(fetch: Fetch, request: pb.ListDeadLettersRequest) -> AsyncGenera
         request.page_token = answer.next_page_token
 
 
-async def resolve(ask: Ask, names: Sequence[str], options: DeadLetterOptions) -> dict[str, Task | ComfyMeshError]:
+async def _resolve(ask: Ask, names: Sequence[str], options: DeadLetterOptions) -> dict[str, Task | ComfyMeshError]:
     """What becomes of each dead letter, by its name.
 
     Args:
