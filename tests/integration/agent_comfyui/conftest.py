@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from comfymesh.agent.comfyui.session import ComfySession, SessionTimings
+from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.comfyui.socket import SocketTimings
+from comfymesh.agent.comfyui.timings import SessionTimings
 
 from .fake_comfyui import FakeComfy
 

@@ -45,6 +45,7 @@ class FakeComfy:
         self.late_history = 0
         self.lost_interrupts = 0
         self.silent = False
+        self.has_socket = True
         self.pending: list[str] = []
         self.running: list[str] = []
         self.histories: dict[str, dict[str, Any]] = {}
@@ -155,6 +156,8 @@ class FakeComfy:
             self._changed.notify_all()
 
     async def _ws(self, request: web.Request) -> web.WebSocketResponse:
+        if not self.has_socket:
+            raise web.HTTPForbidden
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         client_id = request.query["clientId"]

@@ -19,7 +19,8 @@ from comfymesh.agent.comfyui.events import Event, NodeStarted, Preview, StepProg
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded
 from comfymesh.agent.comfyui.outputs import OutputFile, OutputKind, read_outputs
 from comfymesh.agent.comfyui.progress import PromptProgress
-from comfymesh.agent.comfyui.session import ComfySession, SessionTimings
+from comfymesh.agent.comfyui.session import ComfySession
+from comfymesh.agent.comfyui.timings import SessionTimings
 from comfymesh.emulator import Fault, Settings, serving
 
 if TYPE_CHECKING:

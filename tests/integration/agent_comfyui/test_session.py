@@ -13,6 +13,7 @@ import pytest
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import (
     REASON_NO_SOCKET,
+    REASON_REFUSED,
     ComfyError,
     ComfyUnreachable,
     GraphRefused,
@@ -224,11 +225,19 @@ async def test_a_server_error_that_queued_nothing_is_an_error(fake: FakeComfy, s
 
 
 async def test_without_a_socket_nothing_is_sent() -> None:
-    async with ComfySession("http://127.0.0.1:9", timings=SLOW, socket_timings=SOCKET) as session:
+    fake = FakeComfy()
+    fake.has_socket = False
+    async with fake, ComfySession(fake.url, timings=SLOW, socket_timings=SOCKET) as session:
         with pytest.raises(ComfyUnreachable) as error:
             await session.execute(P, GRAPH, observer=ignore)
-    assert error.value.reason == REASON_NO_SOCKET
-    assert not error.value.sent
+    assert (error.value.reason, error.value.sent, fake.bodies) == (REASON_NO_SOCKET, False, [])
+
+
+async def test_a_server_that_is_gone_is_not_waited_for() -> None:
+    async with ComfySession("http://127.0.0.1:9", timings=replace(SLOW, connect=600), socket_timings=SOCKET) as session:
+        with pytest.raises(ComfyUnreachable) as error:
+            await session.execute(P, GRAPH, observer=ignore)
+    assert (error.value.reason, error.value.sent) == (REASON_REFUSED, False)
 
 
 @pytest.mark.parametrize("routes", ["jobs", "queue"])

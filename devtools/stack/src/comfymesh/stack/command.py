@@ -13,6 +13,7 @@ import click
 
 from comfymesh.client import DEFAULT_TARGET
 from comfymesh.stack import mesh, sources
+from comfymesh.stack.ownership import MeshNotReadyError
 
 _EPILOG = """\b
 Environment:
@@ -40,7 +41,7 @@ def dev(listen: str, data: Path) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         asyncio.run(_dev(listen, data))
-    except mesh.MeshNotReadyError as error:
+    except MeshNotReadyError as error:
         raise click.ClickException(str(error)) from error
 
 

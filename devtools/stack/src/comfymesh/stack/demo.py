@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from comfymesh.stack import mesh, sources
+from comfymesh.stack.ownership import MeshNotReadyError
 
 _STEP_SECONDS = "0.15"
 _LOAD_SECONDS = "0.5"
@@ -30,7 +31,7 @@ def demo(examples: Path, out: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="comfymesh-demo-") as directory:
         try:
             code = asyncio.run(_demo(Path(directory), examples, out))
-        except mesh.MeshNotReadyError as error:
+        except MeshNotReadyError as error:
             _print_logs(Path(directory) / "logs")
             raise click.ClickException(str(error)) from error
     sys.exit(code)

@@ -15,16 +15,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from comfymesh.client import AsyncClient, ComfyMeshError, InstanceState
+from comfymesh.client import AsyncClient, ComfyMeshError, Instance, InstanceState
+from comfymesh.stack.ownership import MeshNotReadyError, require_free, sole_user
 from comfymesh.stack.processes import Processes, Program
 
 _READY_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
 _SERVING = frozenset({InstanceState.READY, InstanceState.BUSY})
-
-
-class MeshNotReadyError(Exception):
-    """The mesh did not come up; the message says where to look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +57,16 @@ async def running(plan: MeshPlan) -> AsyncIterator[Mesh]:
     """Run a mesh; entered once a node with an instance that serves is there.
 
     Raises:
-        MeshNotReadyError: that took too long.
+        MeshNotReadyError: that took too long, or another mesh has its folder or its address.
     """
+    with sole_user(plan.directory):
+        require_free(plan.listen)
+        async with _running(plan) as mesh:
+            yield mesh
+
+
+@asynccontextmanager
+async def _running(plan: MeshPlan) -> AsyncIterator[Mesh]:
     nats_port = free_port()
     nats_url = f"nats://127.0.0.1:{nats_port}"
     listen = plan.listen if not plan.listen.endswith(":0") else f"127.0.0.1:{free_port()}"
@@ -134,13 +139,25 @@ async def _until_ready(mesh: Mesh, plan: MeshPlan) -> None:
             while not await _serves(client):  # noqa: ASYNC110  # another process has no event to wait for
                 await asyncio.sleep(_LOOK_SECONDS)
     except TimeoutError:
-        logs = plan.directory / "logs"
-        raise MeshNotReadyError(f"no instance serves after {_READY_SECONDS:g} s; see the logs in {logs}") from None
+        told, logs = await _troubles(mesh), plan.directory / "logs"
+        raise MeshNotReadyError(
+            f"no instance serves after {_READY_SECONDS:g} s{told}; see the logs in {logs}"
+        ) from None
 
 
 async def _serves(client: AsyncClient) -> bool:
+    return any(instance.state in _SERVING for instance in await _instances(client))
+
+
+async def _troubles(mesh: Mesh) -> str:
+    """What the instances say of themselves."""
+    async with AsyncClient(mesh.target) as client:
+        found = await _instances(client)
+    return "".join(f"; {instance.name} is {instance.state}: {instance.state_reason}" for instance in found)
+
+
+async def _instances(client: AsyncClient) -> list[Instance]:
     try:
-        nodes = await client.nodes()
+        return [instance for node in await client.nodes() for instance in node.instances]
     except ComfyMeshError:
-        return False
-    return any(instance.state in _SERVING for node in nodes for instance in node.instances)
+        return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -28,3 +29,11 @@ async def patiently(ask: Callable[[], Awaitable[T]], *absences: type[Exception],
         except absences as error:
             logger.info("waiting to %s: %s", what, error, extra={"action": "waiting"})
             await asyncio.sleep(_WAIT_SECONDS)
+
+
+async def is_set(event: asyncio.Event, within: float) -> bool:
+    """Whether an event is set, or is within so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await event.wait()
+    return event.is_set()

@@ -34,6 +34,10 @@ _RETRY_WAIT = 0.25
 _STOP_TRIES = 20
 
 
+class _StoppedError(Exception):
+    """It is not to go on, and there is nothing in ComfyUI that would say so."""
+
+
 class Attempt:
     """One attempt, until its end is in the log or the log says that it is somebody else's.
 
@@ -57,6 +61,8 @@ class Attempt:
         self._stop: Stop | None = None
         self._unwanted = False
         self._staging: asyncio.Task[dict[str, Any]] | None = None
+        self._interrupting: asyncio.Task[None] | None = None
+        self._running = False
 
     @property
     def started(self) -> bool:
@@ -72,16 +78,19 @@ class Attempt:
         context = tracing.parent(self._record.definition.trace_parent)
         with tracing.tracer.start_as_current_span("attempt", context=context) as span:
             span.set_attributes({"comfymesh.task": self._claim.key.task_id, "comfymesh.attempt": self._claim.number})
+            self._running = True
             relaying = asyncio.create_task(self._relay.run())
             # While the log is being told, the graph is read already.
             self._staging = None if self._may_be_known else asyncio.create_task(self._stage())
             try:
                 if await self._claim.take():
                     await self._run_claimed()
+                    # Not before its end is in the log: the next agent would look for it there.
+                    self._workplace.forget(self._prompt_id)
             finally:
-                await _cancel(relaying, self._staging)
+                self._running = False
+                await _cancel(relaying, self._staging, self._interrupting)
                 await self._collecting.close()
-                self._workplace.forget(self._prompt_id)
 
     def show_previews(self) -> None:
         """Somebody watches."""
@@ -91,12 +100,12 @@ class Attempt:
         """Somebody says that the attempt is not wanted. Only the log is believed."""
         if not await self._claim.is_wanted():
             self._unwanted = True
-            await self._interrupt()
+            self._begin_to_interrupt()
 
-    async def give_back(self, reason: str) -> None:
+    def give_back(self, reason: str) -> None:
         """Let somebody else run it."""
-        self._stop = GivenBack(reason)
-        await self._interrupt()
+        self._stop = self._stop or GivenBack(reason)
+        self._begin_to_interrupt()
 
     async def _run_claimed(self) -> None:
         if self._record.state is State.CANCELLING:
@@ -110,6 +119,8 @@ class Attempt:
         """Execute it; answers the event that ends it."""
         try:
             return await self._judge(await self._execute())
+        except _StoppedError:
+            return verdict.of_interrupt(self._stop, started=self.started)
         except GraphRefused as error:
             self._workplace.staging.forget()
             return verdict.of_refusal(error)
@@ -133,30 +144,32 @@ class Attempt:
 
     async def _submit(self, graph: dict[str, Any]) -> Outcome:
         # From here on the session knows the prompt, and whoever stops it reaches it there.
-        if self._unwanted or self._stop:
-            return Interrupted()
+        self._check_stop()
         self._relay.executing(graph)
         extra = {"preview_method": "auto"} if self._previews else None
         return await self._workplace.session.execute(self._prompt_id, graph, extra_data=extra, observer=self._observe)
 
     async def _in_line(self, execution: Coroutine[Any, Any, Outcome]) -> Outcome:
-        """Follow a prompt. One that was lost keeps its place in the line: those behind it had no part in that."""
+        """Follow a prompt in its place in the line. One that is lost keeps it until it is judged."""
         outcome: Outcome | None = None
-        self._workplace.line.append(self._prompt_id)
+        self._workplace.line.enter(self._prompt_id)
         try:
             outcome = await self._within_time(execution)
         finally:
             if not isinstance(outcome, Lost):
-                self._workplace.line.remove(self._prompt_id)
+                self._workplace.line.leave(self._prompt_id)
         return outcome
 
     async def _stage(self) -> dict[str, Any]:
-        return await patiently(
-            lambda: self._workplace.staging.graph(self._record),
-            BusUnavailableError,
-            StoreUnavailableError,
-            what="stage an attempt",
-        )
+        async def stage() -> dict[str, Any]:
+            self._check_stop()
+            return await self._workplace.staging.graph(self._record)
+
+        return await patiently(stage, BusUnavailableError, StoreUnavailableError, what="stage an attempt")
+
+    def _check_stop(self) -> None:
+        if self._unwanted or self._stop:
+            raise _StoppedError
 
     async def _within_time(self, execution: Coroutine[Any, Any, Outcome]) -> Outcome:
         """Follow the prompt; once the execution timeout has passed it is interrupted, and still followed to its end."""
@@ -170,8 +183,13 @@ class Attempt:
         await self._begun.wait()
         limit = self._record.definition.execution_timeout
         await asyncio.sleep(max(0.0, (self._claim.began or time.time()) + limit - time.time()))
-        self._stop = TimedOut(limit)
-        await self._interrupt()
+        self._stop = self._stop or TimedOut(limit)
+        self._begin_to_interrupt()
+
+    def _begin_to_interrupt(self) -> None:
+        """Stop it in ComfyUI, for as long as it runs here: after that the session may be closed."""
+        if self._running and (self._interrupting is None or self._interrupting.done()):
+            self._interrupting = asyncio.create_task(self._interrupt())
 
     async def _interrupt(self) -> None:
         """Stop it in ComfyUI; whoever follows it then finds out what that means."""
@@ -208,14 +226,17 @@ class Attempt:
                 return verdict.of_interrupt(self._stop, started=self.started)
             case Lost():
                 # A graph may take ComfyUI down before a word of its beginning gets through.
-                first = self._workplace.line[:1] == [self._prompt_id]
+                first = self._workplace.line.lose(self._prompt_id)
                 return verdict.of_loss(outcome, started=self.started or first)
 
     async def _collect(self, outcome: Succeeded) -> tuple[Artifact, ...]:
+        async def finish() -> tuple[Artifact, ...]:
+            if self._unwanted:
+                raise _StoppedError
+            return await self._collecting.finish(outcome.outputs)
+
         self._relay.storing()
-        return await patiently(
-            lambda: self._collecting.finish(outcome.outputs), StoreUnavailableError, what="store outputs"
-        )
+        return await patiently(finish, StoreUnavailableError, what="store outputs")
 
 
 async def _cancel(*tasks: asyncio.Task[Any] | None) -> None:

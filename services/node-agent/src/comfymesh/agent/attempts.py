@@ -104,7 +104,7 @@ class Attempts:
         self._leaving = True
         try:
             async with asyncio.timeout(seconds):
-                await self._give_back(lambda attempt: not attempt.started)
+                self._give_back(lambda attempt: not attempt.started)
                 await self._empty.wait()
         except TimeoutError:
             logger.info("%d attempts are still running", len(self._held), extra={"action": "drain_over"})
@@ -118,28 +118,31 @@ class Attempts:
     async def _give_back_all(self) -> None:
         try:
             async with asyncio.timeout(_GIVE_BACK_SECONDS):
-                await self._give_back(lambda _: True)
+                self._give_back(lambda _: True)
                 await self._empty.wait()
         except TimeoutError:
             # Without the bus nobody can be told. The log still has them here, and the next agent looks after them.
             logger.warning("%d attempts could not be given back", len(self._held), extra={"action": "give_back_failed"})
 
-    async def _give_back(self, chosen: Callable[[Attempt], bool]) -> None:
-        attempts = [held.attempt for held in self._held.values() if held.attempt is not None]
-        back = (attempt.give_back(_STOPPING) for attempt in attempts if chosen(attempt))
-        await asyncio.gather(*back)
+    def _give_back(self, chosen: Callable[[Attempt], bool]) -> None:
+        for held in self._held.values():
+            if held.attempt is not None and chosen(held.attempt):
+                held.attempt.give_back(_STOPPING)
 
     def _take(self, message: Message) -> None:
         try:
             claim = self._claim(work_pb2.Work.FromString(message.data))
-        except DecodeError as error:
-            logger.warning("work can't be read: %s", error)
+        except (DecodeError, KeyError, ValueError) as error:  # no message, or not of a task as we know them
+            logger.warning("work can't be read: %r", error, extra={"action": "work_unreadable"})
             return
         held = self._held.get(claim.key)
         if (held is not None and held.claim.number >= claim.number) or (claim.key, claim.number) in self._ended:
             return
         if self._leaving and not claim.taken:
             return  # The scheduler has been told, and offers it to somebody else.
+        if held is not None and held.attempt is not None:
+            # Reports name the newer attempt from now on, so no order would reach the older one.
+            self._running.spawn(held.attempt.reconsider(), "older attempt")
         self._held[claim.key] = _Held(claim)
         self._empty.clear()
         self._running.spawn(self._run(self._held[claim.key]), f"attempt {claim.key.task_id}/{claim.number}")
@@ -172,7 +175,7 @@ class Attempts:
         try:
             held.attempt = Attempt(self._bus, held.claim, workplace, previews=self._previews)
             if self._leaving and not held.attempt.started:
-                await held.attempt.give_back(_STOPPING)  # It was on its way when the drain began.
+                held.attempt.give_back(_STOPPING)  # It was on its way when the drain began.
             await held.attempt.run()
         finally:
             workplace.leave()

@@ -9,7 +9,7 @@ from typing import Any
 
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable, OutputMissing
 from comfymesh.agent.comfyui.http import ComfyHttp
-from comfymesh.agent.comfyui.outputs import OutputFile, OutputText, read_outputs
+from comfymesh.agent.comfyui.outputs import OutputFile, OutputText, natural_order, read_outputs
 from comfymesh.artifacts.content import Content, ContentTooLargeError
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
@@ -66,10 +66,10 @@ class Collecting:
             place = _place(file)
             if place in self._early:
                 # A second graph node has written to the same file: what was taken of it may be the first one's.
-                self._early.pop(place).cancel()
+                self._early[place].cancel()
                 self._rewritten.add(place)
-            elif file.type != _SHOWN_INPUT and place not in self._rewritten and len(self._early) < _MOST_EARLY:
-                self._early[place] = asyncio.create_task(self._in_turn(self._keep_file(file)))
+            elif file.type != _SHOWN_INPUT and len(self._early) < _MOST_EARLY:
+                self._early[place] = asyncio.create_task(self._in_turn(file))
 
     async def finish(self, outputs: Mapping[str, Any]) -> tuple[Artifact, ...]:
         """Every output that history names; answers once all are stored.
@@ -83,18 +83,14 @@ class Collecting:
         if found.rejected:
             first = found.rejected[0]
             raise OutputsLostError(f"graph node {first.graph_node} names a file that can't be taken: {first.reason}")
-        made = [file for file in found.files if file.type != _SHOWN_INPUT]
-        if not made and not found.texts:
-            raise OutputsLostError("the prompt succeeded without a single output")
-        files = await _all(self._file(file) for file in made)
-        texts = await _all(self._keep(Content.of(text.text.encode())) for text in found.texts)
-        return (
-            *(_file_artifact(number, file, kept) for number, (file, kept) in enumerate(zip(made, files, strict=True))),
-            *(
-                _text_artifact(len(made) + number, text, kept)
-                for number, (text, kept) in enumerate(zip(found.texts, texts, strict=True))
-            ),
+        files = [file for file in found.files if file.type != _SHOWN_INPUT]
+        made: list[OutputFile | OutputText] = sorted(
+            [*files, *found.texts], key=lambda output: natural_order(output.graph_node)
         )
+        if not made:
+            raise OutputsLostError("the prompt succeeded without a single output")
+        kept = await _all(map(self._output, made))
+        return tuple(_artifact(str(number), *both) for number, both in enumerate(zip(made, kept, strict=True)))
 
     async def close(self) -> None:
         """Drop what was begun early and is not wanted."""
@@ -102,15 +98,21 @@ class Collecting:
             task.cancel()
         await asyncio.gather(*self._early.values(), return_exceptions=True)
 
+    async def _output(self, output: OutputFile | OutputText) -> _Kept:
+        if isinstance(output, OutputFile):
+            return await self._file(output)
+        return await self._keep(Content.of(output.text.encode()))
+
     async def _file(self, file: OutputFile) -> _Kept:
-        early = self._early.get(_place(file))
+        place = _place(file)
+        early = None if place in self._rewritten else self._early.get(place)
         if early is not None and not early.cancelled():
             try:
                 return await early
             except (OutputMissing, ComfyUnreachable, ComfyError, StoreUnavailableError):
-                del self._early[_place(file)]  # It was too early, perhaps. Now is the time.
+                del self._early[place]  # It was too early, perhaps. Now is the time.
         try:
-            return await self._in_turn(self._keep_file(file))
+            return await self._in_turn(file)
         except OutputMissing as error:
             raise OutputsLostError(f"{file.filename} of graph node {file.graph_node} is gone: {error}") from error
 
@@ -130,9 +132,9 @@ class Collecting:
             await self._store.put(self._tenant, content)
             return _Kept(content.sha256, content.size_bytes)
 
-    async def _in_turn(self, keeping: Coroutine[Any, Any, _Kept]) -> _Kept:
+    async def _in_turn(self, file: OutputFile) -> _Kept:
         async with self._turns:
-            return await keeping
+            return await self._keep_file(file)
 
 
 async def _all(keepings: Iterable[Coroutine[Any, Any, _Kept]]) -> list[_Kept]:
@@ -149,29 +151,22 @@ def _place(file: OutputFile) -> _Place:
     return file.type, file.subfolder, file.filename
 
 
-def _file_artifact(number: int, file: OutputFile, kept: _Kept) -> Artifact:
+def _artifact(artifact_id: str, output: OutputFile | OutputText, kept: _Kept) -> Artifact:
+    filename, media_type, kind = _what_it_is(output)
     return Artifact(
-        artifact_id=str(number),
-        filename=file.filename,
-        media_type=file.media_type,
+        artifact_id=artifact_id,
+        filename=filename,
+        media_type=media_type,
         size_bytes=kept.size_bytes,
         sha256=kept.sha256,
         small=kept.small,
-        graph_node=file.graph_node,
-        output_key=file.key,
-        kind=ArtifactKind.TEMP if file.type == "temp" else ArtifactKind.OUTPUT,
+        graph_node=output.graph_node,
+        output_key=output.key,
+        kind=kind,
     )
 
 
-def _text_artifact(number: int, text: OutputText, kept: _Kept) -> Artifact:
-    return Artifact(
-        artifact_id=str(number),
-        filename=f"{text.graph_node.replace('/', '_')}-{text.index}.txt",
-        media_type=_TEXT_TYPE,
-        size_bytes=kept.size_bytes,
-        sha256=kept.sha256,
-        small=kept.small,
-        graph_node=text.graph_node,
-        output_key=text.key,
-        kind=ArtifactKind.OUTPUT,
-    )
+def _what_it_is(output: OutputFile | OutputText) -> tuple[str, str, ArtifactKind]:
+    if isinstance(output, OutputText):
+        return f"{output.graph_node.replace('/', '_')}-{output.index}.txt", _TEXT_TYPE, ArtifactKind.OUTPUT
+    return output.filename, output.media_type, ArtifactKind.TEMP if output.type == "temp" else ArtifactKind.OUTPUT

@@ -16,10 +16,11 @@ from comfymesh.agent.comfyui.http import ComfyHttp
 from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.runtimes.contract import Absent, Exited, Runtime, RuntimeFailed
-from comfymesh.agent.workplace import LogTail, Workplace
+from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.catalogs import write_catalog
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
+from comfymesh.runtime.patience import patiently
 from comfymesh.wire.v1 import spec_pb2
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 _PROBE_SECONDS = 0.25
 _WATCH_SECONDS = 2.0
 _PROBES_MISSED = 5
+_CONNECT_SECONDS = 30.0
 _CATALOG_SECONDS = 300.0
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
@@ -68,7 +70,7 @@ class Instance:
         kind: The runtime's kind, for people.
         runtime: Owns the server.
         store: Takes its catalog.
-        open_workplace: Makes a workplace for the server at a URL, whose last words can be had by a function.
+        open_workplace: Makes a workplace for the server at a URL.
         changed: Called whenever its condition has changed.
     """
 
@@ -78,7 +80,7 @@ class Instance:
         kind: str,
         runtime: Runtime,
         store: BlobStore,
-        open_workplace: Callable[[str, LogTail], Workplace],
+        open_workplace: Callable[[str], Workplace],
         changed: Callable[[], None],
     ) -> None:
         self.name = name
@@ -121,17 +123,17 @@ class Instance:
         if self.condition.state is not InstanceState.DOWN:
             self._set(replace(self.condition, state=InstanceState.STARTING, reason="starting"))
         endpoint = await self._runtime.start()
-        async with self._open_workplace(endpoint.base_url, self._runtime.log_tail) as workplace:
+        async with self._open_workplace(endpoint.base_url) as workplace:
             http = workplace.session.http
             version = await self._answering(http)
             catalog = await self._catalog(http)
-            await workplace.session.wait_connected()
+            await self._hearing(workplace.session)
             self.workplace = workplace
             self._set(Condition(InstanceState.READY, "", version, catalog))
             logger.info("instance %s serves (ComfyUI %s)", self.name, version, extra={"action": "instance_ready"})
             try:
                 await self._watch(workplace.session)
-            except InstanceDownError as error:
+            except Exception as error:  # whatever it is, attempts must not lose their session by it
                 self._set_down(error)
                 self.workplace = None
                 # Attempts find out by themselves what has become of their prompts.
@@ -152,9 +154,19 @@ class Instance:
                 await asyncio.sleep(_PROBE_SECONDS)
             else:
                 system = stats.get("system")
-                return (
-                    clean(str(system.get("comfyui_version")), _MAX_VERSION) if isinstance(system, dict) else "unknown"
-                )
+                version = system.get("comfyui_version") if isinstance(system, dict) else None
+                return clean(str(version or "unknown"), _MAX_VERSION)
+
+    async def _hearing(self, session: ComfySession) -> None:
+        """Wait until events arrive."""
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await session.wait_connected()
+        except TimeoutError:
+            raise InstanceDownError(
+                f"it answers, but its event socket did not open within {_CONNECT_SECONDS:g} s; check whatever stands "
+                "between the agent and /ws"
+            ) from None
 
     async def _watch(self, session: ComfySession) -> None:
         """Look after the server for as long as it serves: now and then, and at once when its events cease."""
@@ -176,7 +188,13 @@ class Instance:
                 await self._renew_catalog(session.http)
 
     async def _check_process(self) -> None:
-        match await self._runtime.poll():
+        try:
+            status = await self._runtime.poll()
+        except RuntimeFailed as error:
+            # That says nothing about the server. Whether it answers is asked as well.
+            logger.info("can't find out whether instance %s runs: %s", self.name, error)
+            return
+        match status:
             case Exited(code, reason):
                 tail = await self._runtime.log_tail(5)
                 raise InstanceDownError(f"it exited with {code} ({reason}); its last words: {tail[-500:]!r}")
@@ -187,29 +205,31 @@ class Instance:
 
     async def _renew_catalog(self, http: ComfyHttp) -> None:
         try:
-            catalog = await self._catalog(http)
-        except (ComfyUnreachable, ComfyError) as error:
-            logger.info("the catalog of %s can't be read now: %s", self.name, error)
+            catalog = await write_catalog(self._store, await _object_info(http))
+        except (ComfyUnreachable, ComfyError, StoreUnavailableError) as error:
+            logger.info("the catalog of %s can't be renewed now: %s", self.name, error)
             return
         if catalog != self.condition.catalog:
             self._set(Condition(InstanceState.READY, "", self.condition.version, catalog))
 
     async def _catalog(self, http: ComfyHttp) -> spec_pb2.BlobRef:
-        info = json.dumps(await http.object_info(), sort_keys=True, separators=(",", ":")).encode()
-        while True:
-            try:
-                return await write_catalog(self._store, info)
-            except StoreUnavailableError as error:
-                logger.info("the catalog of %s can't be stored yet: %s", self.name, error)
-                await asyncio.sleep(_FIRST_WAIT)
+        info = await _object_info(http)
+        return await patiently(
+            lambda: write_catalog(self._store, info), StoreUnavailableError, what=f"store the catalog of {self.name}"
+        )
 
     def _set_down(self, error: Exception) -> None:
         # What it offered it will most likely offer again: tasks for it may be taken, and wait.
         self._set(replace(self.condition, state=InstanceState.DOWN, reason=clean(str(error), _MAX_REASON)))
 
     def _set(self, condition: Condition) -> None:
-        self.condition = condition
-        self._changed()
+        if condition != self.condition:
+            self.condition = condition
+            self._changed()
+
+
+async def _object_info(http: ComfyHttp) -> bytes:
+    return json.dumps(await http.object_info(), sort_keys=True, separators=(",", ":")).encode()
 
 
 def _refused(error: ComfyUnreachable | ComfyError) -> bool:

@@ -34,7 +34,7 @@ class Staging:
         self._log = log
         self._store = store
         self._http = http
-        self._staged: dict[tuple[str, str], str] = {}
+        self._staged: dict[tuple[str, str, str], str] = {}
 
     def forget(self) -> None:
         """Bring every file again: somebody may have removed them from the instance."""
@@ -65,9 +65,9 @@ class Staging:
         # The digest in the name keeps files of one name, and of different tenants, apart.
         plain = _UNSAFE.sub("_", binding.filename)[-_MAX_NAME:].lstrip(".") or "file"
         name = f"{binding.blob.sha256[:_DIGEST_DIGITS]}-{plain}"
-        known = self._staged.get((binding.blob.sha256, name))
+        place = (tenant, binding.blob.sha256, name)
+        known = self._staged.get(place)
         if known is None:
             data = await read_all(self._store, tenant, binding.blob.sha256, binding.blob.size_bytes)
-            known = await self._http.upload_image(data, name, f"{_SUBFOLDER}/{tenant}")
-            self._staged[binding.blob.sha256, name] = known
+            known = self._staged[place] = await self._http.upload_image(data, name, f"{_SUBFOLDER}/{tenant}")
         return known

@@ -13,6 +13,7 @@ from comfymesh.agent.collecting import Collecting
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.domain import verdict
+from comfymesh.agent.domain.line import Line
 from comfymesh.agent.runtimes.contract import RuntimeFailed
 from comfymesh.agent.staging import Staging
 from comfymesh.artifacts.store import BlobStore
@@ -29,21 +30,38 @@ LogTail = Callable[[int], Awaitable[str]]
 """Answers the last lines that an instance wrote, as many as asked for at most."""
 
 
+async def _no_words(_: int) -> str:
+    return ""
+
+
 class Workplace:
     """A session with an instance, and the ways in and out of it. Stays open until the last attempt has left.
 
+    Args:
+        session: The session, opened and closed with the workplace.
+        log: Where graphs are.
+        store: Where files are, and outputs go.
+        max_artifact_bytes: Largest output that is taken.
+        log_tail: Where the last words of the instance are.
+
     Attributes:
-        line: Prompts that were submitted, in order, and have not ended as far as anybody knows. ComfyUI works at the
-            first.
+        line: Prompts that were submitted and have not ended.
     """
 
-    def __init__(self, url: str, log: TaskLog, store: BlobStore, max_artifact_bytes: int, log_tail: LogTail) -> None:
-        self.session = ComfySession(url)
+    def __init__(
+        self,
+        session: ComfySession,
+        log: TaskLog,
+        store: BlobStore,
+        max_artifact_bytes: int,
+        log_tail: LogTail = _no_words,
+    ) -> None:
+        self.session = session
         self.staging = Staging(log, store, self.session.http)
         self._store = store
         self._max_artifact_bytes = max_artifact_bytes
         self._log_tail = log_tail
-        self.line: list[str] = []
+        self.line = Line()
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,44 +26,14 @@ from comfymesh.agent.comfyui.http import DEFAULT_TIMEOUTS, ComfyHttp, Timeouts
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded, read_history
 from comfymesh.agent.comfyui.routing import EventRouter
 from comfymesh.agent.comfyui.socket import DEFAULT_SOCKET_TIMINGS, EventSocket, SocketTimings
+from comfymesh.agent.comfyui.timings import DEFAULT_TIMINGS, SessionTimings
+from comfymesh.runtime.patience import is_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionTimings:
-    """Waiting times of the session, in seconds.
-
-    Attributes:
-        connect: How long a new prompt waits for the socket.
-        poll: Between two looks at a prompt whose events we hear.
-        poll_unheard: The same for one whose events we do not hear: adopted, or submitted under the client id of a
-            lost connection.
-        recheck: Before another look when one found nothing or no answer, and while a prompt is being stopped.
-        refused: How long connections are refused until the server counts as dead, and its prompts, which it holds in
-            memory, as lost.
-        unanswered: How long a server may give no useful answer until its prompts count as lost.
-        deaf: A socket that is still silent so long after the poll found an end is replaced.
-        history: Waits between reads of a history entry that should be there and is not.
-        stop: Waits between looks when a prompt is stopped without the jobs routes.
-    """
-
-    connect: float = 10.0
-    poll: float = 5.0
-    poll_unheard: float = 1.0
-    recheck: float = 0.25
-    refused: float = 1.0
-    unanswered: float = 60.0
-    deaf: float = 1.0
-    history: tuple[float, ...] = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5)
-    stop: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-
-
-DEFAULT_TIMINGS = SessionTimings()
 
 
 @dataclass(slots=True, eq=False)
@@ -141,7 +111,7 @@ class ComfySession:
 
     async def lost(self, within: float) -> bool:
         """Whether events have ceased to arrive, or do so within so many seconds."""
-        return await _is_set(self._lost, within)
+        return await is_set(self._lost, within)
 
     async def execute(
         self,
@@ -238,7 +208,7 @@ class ComfySession:
         try:
             async with asyncio.timeout(self._timings.connect):
                 while (client_id := self._socket.client_id) is None:
-                    if not await _is_set(self._connected, self._timings.recheck):
+                    if not await is_set(self._connected, self._timings.recheck):
                         await self.http.system_stats()  # A server that refuses connections has gone: no need to wait.
         except TimeoutError:
             detail = f"no event socket within {self._timings.connect:g} s"
@@ -380,13 +350,6 @@ class ComfySession:
             # Those without client id are not yet submitted, or adopted and looked at often anyway.
             if prompt.client_id is not None:
                 prompt.wake.set()
-
-
-async def _is_set(event: asyncio.Event, within: float) -> bool:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within):
-            await event.wait()
-    return event.is_set()
 
 
 def _may_have_queued(error: ComfyUnreachable | ComfyError) -> bool:

@@ -31,7 +31,8 @@ class Offers:
         return self._count[place]
 
     def make(self, key: Key, place: Place, now: float) -> None:
-        """Offer a task to an instance."""
+        """Offer a task to an instance, and to no other any more."""
+        self.withdraw(key)
         self._offers[key] = _Offer(place, now)
         self._count[place] += 1
 

@@ -273,5 +273,6 @@ class ComfyUI:
 
 
 def _picture(prompt_id: str) -> bytes:
-    """Bytes that are another for each prompt."""
-    return b"\x89PNG" + hashlib.sha256(prompt_id.encode()).digest() * 4
+    """Bytes that are another for each prompt, and often more than a record holds."""
+    digest = hashlib.sha256(prompt_id.encode()).digest()
+    return b"\x89PNG" + digest * (4 if digest[0] % 2 else 40)

@@ -1,0 +1,53 @@
+"""What a mesh has to itself: its folder and its address."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class MeshNotReadyError(Exception):
+    """The mesh did not come up; the message says why and what to do."""
+
+
+@contextmanager
+def sole_user(directory: Path) -> Iterator[None]:
+    """Have a folder to oneself; the system lets go of it even when this process is killed.
+
+    Raises:
+        MeshNotReadyError: another mesh uses it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MeshNotReadyError(
+                f"another mesh runs in {directory}; stop it, or choose another folder (--data)"
+            ) from None
+        yield
+
+
+def require_free(address: str) -> None:
+    """Make sure that nobody listens at `host:port`: what answers there would pass for ours.
+
+    Raises:
+        MeshNotReadyError: somebody does, or nobody can.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.socket(_family(host)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host.strip("[]"), int(port)))
+            probe.listen()
+    except (OSError, ValueError, OverflowError) as error:
+        raise MeshNotReadyError(
+            f"can't listen on {address}: {error}; stop what listens there, or choose another address (--listen)"
+        ) from None
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
