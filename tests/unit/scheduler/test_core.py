@@ -9,7 +9,7 @@ import pytest
 from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
-from comfymesh.scheduler.domain.events import CatalogRead, Leading, LogRead, NodeReported, TaskChanged, Tick
+from comfymesh.scheduler.domain.events import CatalogRead, Leading, LogRead, NodeReported, TaskChanged, TaskEnded, Tick
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report
 from comfymesh.scheduler.domain.queueing import StartDeadlines
 from comfymesh.tasks import events
@@ -146,6 +146,23 @@ def test_what_is_told_late_is_no_news() -> None:
     play.task(after(queued(), assigned(), Started(), Succeeded(())), 4)
     assert play.task(after(queued(), assigned(), Started()), 3) == []
     assert offers(play.task(queued("two"), 5)) == {"two": "a"}
+
+
+def test_that_a_task_has_ended_is_all_that_must_be_known_of_its_end() -> None:
+    play = Play()
+    play.report(slots=1)
+    play.task(after(queued(), assigned()), 2)
+    assert play.task(queued("two"), 3) == []
+    assert offers(play.core.handle(TaskEnded(queued().key, 4), play.clock())) == {"two": "a"}
+    assert play.task(after(queued(), assigned(), Started()), 3) == []
+
+
+def test_an_end_that_is_told_late_is_no_news() -> None:
+    play = Play()
+    play.report(slots=1)
+    play.task(after(queued(), assigned()), 5)
+    play.core.handle(TaskEnded(queued().key, 4), play.clock())
+    assert play.task(queued("two"), 6) == []
 
 
 def test_two_tasks_of_the_same_moment_and_priority_both_run() -> None:

@@ -151,3 +151,13 @@ async def test_a_dead_letter_goes_with_its_resolution_as_long_after_its_end_as_a
     assert await janitor.sweep() == 1
     assert "letter" not in left(bus)
     assert len(left(bus)) == between
+
+
+async def test_a_task_that_cannot_be_read_holds_no_other_up(
+    janitor: Janitor, log: TaskLog, bus: MemoryBus, clock: ManualClock
+) -> None:
+    spoilt, ended = await end(log, clock, "spoilt"), await end(log, clock, "ended")
+    await bus.publish(subjects.task(spoilt.key), b"\xff\xfe no record")
+    clock.advance(DAY + 1)
+    await janitor.sweep()
+    assert await log.get(ended.key) is None

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from comfymesh.bus.port import BusError
-from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
 from comfymesh.tasks.retention import Retention
 
 logger = logging.getLogger(__name__)
@@ -78,6 +78,9 @@ class Janitor:
             # Behind the end there may be the resolution of a dead letter, which does not keep it any longer.
             last = error.last
             return last is not None and self._is_over(last) and await self._drop_one(last)
+        except UnreadableRecordError as error:
+            logger.debug("a task can't be dropped: %s", error)
+            return False
         return True
 
     def _is_over(self, stored: Stored) -> bool:

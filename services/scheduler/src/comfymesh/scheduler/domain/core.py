@@ -18,6 +18,7 @@ from comfymesh.scheduler.domain.events import (
     LogRead,
     NodeReported,
     TaskChanged,
+    TaskEnded,
     Tick,
 )
 from comfymesh.scheduler.domain.fleet import Place, Report
@@ -63,6 +64,8 @@ class Core:
         match event:
             case TaskChanged():
                 decisions.extend(self._task_changed(event, now))
+            case TaskEnded():
+                self._task_ended(event.key, event.sequence)
             case LogRead():
                 self._log_read = True
             case Leading():
@@ -93,15 +96,12 @@ class Core:
 
     def _task_changed(self, change: TaskChanged, now: float) -> Iterator[Decision]:
         record = change.record
-        known = self._tasks.get(record.key)
-        newest = known.sequence if known else self._ended.get(record.key, 0)
-        # What is known already is no news, and must not undo what is under way.
-        if change.sequence <= newest:
+        if record.is_final:
+            self._task_ended(record.key, change.sequence)
+            return
+        if not self._is_news(record.key, change.sequence):
             return
         self._forget(record.key)
-        if record.is_final:
-            self._remember_end(change)
-            return
         self._tasks[record.key] = change
         if record.state in HELD:
             self._hold(record, now)
@@ -111,9 +111,17 @@ class Core:
         if record.state is State.CANCELLING and self._deciding:
             yield StopWork(record.node, record.key, record.attempt, record.reason)
 
-    def _remember_end(self, change: TaskChanged) -> None:
+    def _is_news(self, key: Key, sequence: int) -> bool:
+        """What is known already must not undo what is under way."""
+        known = self._tasks.get(key)
+        return sequence > (known.sequence if known else self._ended.get(key, 0))
+
+    def _task_ended(self, key: Key, sequence: int) -> None:
         """What was read before the end may be told after it; for some time it must not pass for news."""
-        self._ended[change.record.key] = change.sequence
+        if not self._is_news(key, sequence):
+            return
+        self._forget(key)
+        self._ended[key] = sequence
         if len(self._ended) > _ENDS_REMEMBERED:
             del self._ended[next(iter(self._ended))]
 
