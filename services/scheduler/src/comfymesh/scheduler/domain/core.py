@@ -24,8 +24,8 @@ from comfymesh.scheduler.domain.events import (
 from comfymesh.scheduler.domain.fleet import Place, Report
 from comfymesh.scheduler.domain.offers import Offers
 from comfymesh.scheduler.domain.placement import Candidate, Feasibility, choose
-from comfymesh.scheduler.domain.queueing import WaitingTasks
-from comfymesh.tasks.events import AttemptFailed, Released
+from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks
+from comfymesh.tasks.events import AttemptFailed, Expired, Released
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord
 
@@ -48,6 +48,7 @@ class Core:
         self._tasks: dict[Key, TaskChanged] = {}
         self._ended: dict[Key, int] = {}
         self._waiting = WaitingTasks()
+        self._deadlines = StartDeadlines()
         self._offers = Offers()
         self._held: defaultdict[Place, set[Key]] = defaultdict(set)
         self._on_node: defaultdict[str, set[Key]] = defaultdict(set)
@@ -78,6 +79,7 @@ class Core:
             case Tick():
                 self._put_back(self._offers.made_before(now - self._resend_after), now)
                 decisions.extend(self._lose_silent_nodes(now))
+        decisions.extend(self._expire(now))
         decisions.extend(self._offer(now))
         return decisions
 
@@ -105,6 +107,7 @@ class Core:
             self._hold(record, now)
         else:
             self._wait(record, now)
+            self._deadlines.add(record)
         if record.state is State.CANCELLING and self._deciding:
             yield StopWork(record.node, record.key, record.attempt, record.reason)
 
@@ -124,6 +127,7 @@ class Core:
 
     def _forget(self, key: Key) -> None:
         self._waiting.discard(key)
+        self._deadlines.discard(key)
         self._offers.withdraw(key)
         self._told.pop(key, None)
         known = self._tasks.pop(key, None)
@@ -139,6 +143,18 @@ class Core:
         self._on_node[record.node].add(record.key)
         self._told[record.key] = now
         self._last_seen.setdefault(record.node, now)
+
+    def _expire(self, now: float) -> Iterator[Decision]:
+        """Tasks that should have begun by now end. An offer of one is withdrawn; a claim that is quicker wins."""
+        if not self._deciding:
+            return
+        for key in list(self._deadlines.pop(now)):
+            self._waiting.discard(key)
+            self._offers.withdraw(key)
+            # Until the log tells how it ended: the append may fail for want of a connection.
+            self._deadlines.set(key, now + self._resend_after)
+            task = self._tasks[key]
+            yield Change(task.record, task.sequence, Expired())
 
     # Nodes
 
