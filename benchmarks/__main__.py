@@ -9,23 +9,43 @@ import signal
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import click
 
-from benchmarks import ground, machine, overhead, progress, throughput
+from benchmarks import faults, ground, machine, overhead, progress, recovery, sustained, takeover, throughput, watchers
 
 SUITES = ("overhead", "burst", "relayed", "progress")
+ON_REQUEST = ("sustained", "watchers", "recovery", "takeover", "faults")
+"""Suites that take minutes each and run on emulators only."""
 
-Result = overhead.Overhead | throughput.Burst | throughput.Relayed | progress.ProgressLatency
+
+class Result(Protocol):
+    """What a suite has found; a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The figures for a table."""
+        ...
+
+
+_SUITE = f"Only this one; may be repeated. Only on request: {', '.join(ON_REQUEST)}."
 
 
 @click.command()
-@click.option("--suite", "suites", type=click.Choice(SUITES), multiple=True, help="Only this one; may be repeated.")
+@click.option("--suite", "suites", type=click.Choice(SUITES + ON_REQUEST), multiple=True, help=_SUITE)
 @click.option("--rounds", default=150, show_default=True, help="Single tasks each way.")
 @click.option("--burst", "tasks", default=300, show_default=True, help="Tasks of a burst.")
 @click.option("--bursts", default=3, show_default=True, help="Bursts each way.")
 @click.option("--cached", default=1000, show_default=True, help="Cached tasks.")
+@click.option("--tasks", "sustained", default=3000, show_default=True, help="Tasks of a sustained course.")
+@click.option("--instances", default=8, show_default=True, help="Emulators of a sustained course.")
+@click.option("--watchers", default=1000, show_default=True, help="Watchers at once.")
+@click.option("--rate", "rates", default=(2.5, 5.0, 10.0), multiple=True, help="Events/s of each; may be repeated.")
+@click.option("--live", default=100_000, show_default=True, help="Tasks that wait in the log of a recovery.")
+@click.option("--ended", default=1_000_000, show_default=True, help="Tasks that have ended in it.")
+@click.option("--trials", default=3, show_default=True, help="How often each part is killed for a take-over.")
 @click.option("--size", default=512, show_default=True, help="Pixels of the pictures whose progress is watched.")
 @click.option("--step-seconds", default="0.1", show_default=True, help="Time of a step of the emulator.")
 @click.option(
@@ -79,8 +99,18 @@ async def _run(suite: str, comfy: ground.ComfyUI, options: dict[str, Any]) -> Re
             return await throughput.burst(comfy, options["tasks"], options["bursts"])
         case "relayed":
             return await throughput.relayed(options["cached"], instances=4, in_flight=64)
-        case _:
+        case "progress":
             return await progress.measure(comfy, tasks=5, size=options["size"])
+        case "sustained":
+            return await sustained.measure(sustained.Load(options["sustained"], options["instances"]))
+        case "watchers":
+            return await watchers.measure(options["watchers"], options["rates"])
+        case "recovery":
+            return await recovery.measure(options["live"], options["ended"], starts=2)
+        case "takeover":
+            return await takeover.measure(options["trials"])
+        case _:
+            return await faults.measure()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ Graph = dict[str, Any]
 # Begins elsewhere in each run, so that a server which outlives a run has nothing of the next one in its cache.
 _numbers = itertools.count(time.time_ns() // 1000)
 _COLORS = 0x1000000
+_LASTING_STEP = 0.1
 
 
 def picture() -> Graph:
@@ -54,6 +55,17 @@ def steps(checkpoint: str, count: int, size: int) -> Graph:
         ),
         "5": _graph_node("VAEDecode", samples=["4", 0], vae=["1", 2]),
         "6": _graph_node("SaveImage", images=["5", 0], filename_prefix="benchmark"),
+    }
+
+
+def lasting(seconds: float, name: str) -> Graph:
+    """A picture that the emulator needs `seconds` for, saved under a name. No real ComfyUI has such a graph node."""
+    steps = max(1, round(seconds / _LASTING_STEP))
+    probe = {"steps": steps, "seconds_per_step": seconds / steps, "preview": False, "nonce": uuid4().hex}
+    return {
+        "1": _graph_node("EmptyImage", width=64, height=64, batch_size=1, color=next(_numbers) % _COLORS),
+        "2": _graph_node("ProbeSleepSteps", image=["1", 0], **probe),
+        "3": _graph_node("SaveImage", images=["2", 0], filename_prefix=name),
     }
 
 

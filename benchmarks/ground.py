@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib.resources import files
 from pathlib import Path
 
 import aiohttp
 
 from comfymesh.stack import sources
-from comfymesh.stack.mesh import Mesh, MeshPlan, free_port, running
+from comfymesh.stack.mesh import Mesh, MeshPlan, free_port, module, nats_program, running
 from comfymesh.stack.processes import Processes, Program
 
 EMULATED_CHECKPOINT = "emulated.safetensors"
 
+_SYNC = "sync_interval: always"
 _START_SECONDS = 60.0
-_LOOK_SECONDS = 0.05
+_STOP_SECONDS = 10.0
+_LOOK_SECONDS = 0.02
+
+
+class Sync(StrEnum):
+    """When NATS puts on the disk what it has acknowledged."""
+
+    ALWAYS = "always"
+    """Before it acknowledges, as every shipped configuration has it."""
+    SELDOM = "every 2 min"
+    """As the server does where nothing is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +81,95 @@ async def emulator(name: str, *arguments: str) -> AsyncIterator[ComfyUI]:
         program = Program(name, (sys.executable, "-m", "comfymesh.emulator", *options, *arguments))
         async with Processes([program], Path(directory) / "logs") as processes:
             url = f"http://127.0.0.1:{port}"
-            await _until_answering(url)
+            await until(lambda: _answers(url))
             yield ComfyUI(url, "emulator", EMULATED_CHECKPOINT, {name: processes.pid(name)})
 
 
 @asynccontextmanager
-async def mesh(urls: Sequence[str]) -> AsyncIterator[Mesh]:
-    """A mesh of one node, with an instance for each ComfyUI."""
+async def mesh(
+    urls: Sequence[str], *, sync: Sync = Sync.ALWAYS, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Mesh]:
+    """A mesh of one node, with an instance for each ComfyUI. `environment` has further settings of the services."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="comfymesh-benchmark-")))
         instances = [{"name": f"comfyui-{i}", "runtime": "attach", "url": url} for i, url in enumerate(urls)]
-        yield await stack.enter_async_context(running(MeshPlan(directory, instances, "127.0.0.1:0")))
+        plan = MeshPlan(
+            directory,
+            instances,
+            "127.0.0.1:0",
+            dict(environment or {}),
+            nats_configuration=nats_configuration(directory, sync),
+        )
+        yield await stack.enter_async_context(running(plan))
 
 
-async def _until_answering(url: str) -> None:
-    async with asyncio.timeout(_START_SECONDS):
-        while True:
-            try:
-                await _version(url)
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(_LOOK_SECONDS)
-            else:
-                return
+@asynccontextmanager
+async def nats(sync: Sync, directory: Path) -> AsyncIterator[str]:
+    """A NATS server alone, by its URL. It keeps its streams below `directory`."""
+    listen = f"127.0.0.1:{free_port()}"
+    program = nats_program(directory, listen, configuration=nats_configuration(directory, sync))
+    async with Processes([program], directory / "logs"):
+        yield f"nats://{listen}"
+
+
+def service(kind: str, nats_url: str, name: str = "", **settings: str) -> Program:
+    """A service (api, scheduler, agent) as a program of its own. `settings` are its own, without COMFYMESH_."""
+    own = {f"COMFYMESH_{setting.upper()}": value for setting, value in settings.items()}
+    return Program(name or kind, module(f"comfymesh.{kind}.main"), {"COMFYMESH_NATS_URL": nats_url, **own})
+
+
+def agent(nats_url: str, node: str, comfyui_url: str, directory: Path) -> Program:
+    """An agent with one instance."""
+    instances = json.dumps([{"name": "comfyui-0", "runtime": "attach", "url": comfyui_url}])
+    state = str(directory / node)
+    return service("agent", nats_url, node, agent_node=node, agent_instances=instances, agent_state_directory=state)
+
+
+@asynccontextmanager
+async def mortal(program: Program, directory: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process that nobody starts again once it has ended. Its output goes to a file in `directory`."""
+    with (directory / f"{program.name}.log").open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            *program.command, stdout=output, stderr=output, env={**os.environ, **program.environment}
+        )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def nats_configuration(directory: Path, sync: Sync) -> Path:
+    """The configuration that is shipped, written below `directory` with another setting of its sync."""
+    shipped = (files("comfymesh.stack") / "nats.conf").read_text()
+    path = directory / f"nats-{sync.name.lower()}.conf"
+    path.write_text(shipped if sync is Sync.ALWAYS else shipped.replace(_SYNC, ""))
+    return path
+
+
+async def until(look: Callable[[], Awaitable[bool]], seconds: float = _START_SECONDS) -> None:
+    """Look again and again at what tells nobody of its changes.
+
+    Raises:
+        TimeoutError: it did not come.
+    """
+    async with asyncio.timeout(seconds):
+        while not await look():  # noqa: ASYNC110  # other processes have no event to wait for
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _answers(url: str) -> bool:
+    try:
+        await _version(url)
+    except aiohttp.ClientConnectionError:
+        return False
+    return True
 
 
 async def _version(url: str) -> str:

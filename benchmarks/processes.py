@@ -26,6 +26,11 @@ def usage(pid: int) -> Usage:
     return Usage((int(stat[11]) + int(stat[12])) / _TICK, pages * _PAGE)
 
 
+def usages(pids: Mapping[str, int]) -> dict[str, Usage]:
+    """What several processes have used, by name."""
+    return {name: usage(pid) for name, pid in pids.items()}
+
+
 def cpu_ms_each(before: Mapping[str, Usage], after: Mapping[str, Usage], tasks: int) -> dict[str, float]:
     """CPU time per task between two readings, in milliseconds, by process."""
     return {name: (after[name].cpu_seconds - before[name].cpu_seconds) * 1000 / tasks for name in before}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from benchmarks import graphs, ground
 from benchmarks.direct import DirectClient
 from benchmarks.figures import Spread, rotated
-from benchmarks.processes import Usage, cpu_ms_each, usage
+from benchmarks.processes import cpu_ms_each, usage, usages
 from comfymesh.client import AsyncClient
 from comfymesh.stack.mesh import Mesh
 
@@ -95,14 +95,14 @@ async def burst(comfy: ground.ComfyUI, tasks: int, rounds: int) -> Burst:
         await direct.burst([graphs.picture() for _ in range(_WARM_UP)])
         for number in range(rounds):
             for way in rotated(list(rates), number):
-                before, began = _usages(pids), time.perf_counter()
+                before, began = usages(pids), time.perf_counter()
                 if way == "mesh":
                     await _through(client, tasks)
                 else:
                     await direct.burst([graphs.picture() for _ in range(tasks)])
                 rates[way].append(tasks / (time.perf_counter() - began))
                 if way == "mesh":
-                    each = cpu_ms_each(before, _usages(pids), tasks * rounds)
+                    each = cpu_ms_each(before, usages(pids), tasks * rounds)
                     spent = {name: spent[name] + ms for name, ms in each.items()}
         resident = {name: usage(pid).resident_bytes / _MEGABYTE for name, pid in _pids(mesh).items()}
     shares = [through / alone for through, alone in zip(rates["mesh"], rates["direct"], strict=True)]
@@ -119,10 +119,10 @@ async def relayed(tasks: int, instances: int, in_flight: int) -> Relayed:
         client = await stack.enter_async_context(AsyncClient(mesh.target))
         pids = {"client": os.getpid(), **_pids(mesh)}
         await asyncio.gather(*(client.run(graphs.nothing()) for _ in range(4 * instances)))
-        before, began = _usages(pids), time.perf_counter()
+        before, began = usages(pids), time.perf_counter()
         await _keep_busy(client, tasks, in_flight)
         seconds = time.perf_counter() - began
-        cpu = cpu_ms_each(before, _usages(pids), tasks)
+        cpu = cpu_ms_each(before, usages(pids), tasks)
     return Relayed(tasks, instances, in_flight, tasks / seconds, cpu)
 
 
@@ -142,10 +142,6 @@ async def _keep_busy(client: AsyncClient, tasks: int, in_flight: int) -> None:
 
 def _pids(mesh: Mesh) -> dict[str, int]:
     return {name: mesh.processes.pid(name) for name in _PARTS}
-
-
-def _usages(pids: Mapping[str, int]) -> dict[str, Usage]:
-    return {name: usage(pid) for name, pid in pids.items()}
 
 
 def _rate(spread: Spread) -> str:

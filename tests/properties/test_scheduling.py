@@ -15,7 +15,7 @@ from comfymesh.scheduler.domain.events import CatalogRead, Event, Leading, LogRe
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report
 from comfymesh.tasks import events, machine
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import HELD, Key, State, TaskRecord
+from comfymesh.tasks.record import HELD, Key, Resolution, State, TaskRecord
 from comfymesh.testkit import tasks
 
 SLOTS = {Place("a", "x"): 2, Place("a", "y"): 1, Place("b", "x"): 1}
@@ -59,10 +59,12 @@ class Mesh(RuleBasedStateMachine):
         self.log.append(record)
         self.last[record.key] = len(self.log)
 
-    @rule(priority=st.integers(-1, 1))
-    def create(self, priority: int) -> None:
+    @rule(priority=st.integers(-1, 1), patience=st.sampled_from([None, 1.0, 10.0]))
+    def create(self, priority: int, patience: float | None) -> None:
         number = len(self.last)
-        self.append(tasks.queued(f"t{number}", priority=priority, create_time=self.now))
+        self.append(
+            tasks.queued(f"t{number}", priority=priority, create_time=self.now, start_timeout=patience),
+        )
 
     @rule(count=st.integers(1, 5))
     def read_on(self, count: int) -> None:
@@ -97,7 +99,10 @@ class Mesh(RuleBasedStateMachine):
         self.feed(TaskChanged(self.log[sequence - 1], sequence))
 
     @precondition(lambda self: self.log)
-    @rule(number=st.integers(0, 1000), what=st.sampled_from(["start", "succeed", "fail", "release", "cancel", "stop"]))
+    @rule(
+        number=st.integers(0, 1000),
+        what=st.sampled_from(["start", "succeed", "fail", "release", "cancel", "stop", "resolve"]),
+    )
     def somebody_writes(self, number: int, what: str) -> None:
         record = self.log[list(self.last.values())[number % len(self.last)] - 1]
         event: events.Event = {
@@ -107,6 +112,7 @@ class Mesh(RuleBasedStateMachine):
             "release": events.Released("given back"),
             "cancel": events.CancelRequested(),
             "stop": events.Cancelled(),
+            "resolve": events.Resolved(Resolution.DROPPED),
         }[what]
         if machine.allows(record, type(event)):
             self.append(machine.apply(record, event, self.now))
@@ -171,6 +177,13 @@ class Mesh(RuleBasedStateMachine):
         assert over <= self.late_claims  # what was offered elsewhere meanwhile may still be claimed, once each
 
     @invariant()
+    def nothing_expires_early_or_after_it_has_begun(self) -> None:
+        for record in self.current():
+            if record.state is State.EXPIRED:
+                assert record.update_time >= (record.definition.start_by or self.now)
+                assert not record.has_begun
+
+    @invariant()
     def orders_are_about_attempts_that_were_given(self) -> None:
         for order in self.orders:
             if isinstance(order, SendWork):
@@ -187,10 +200,12 @@ class Mesh(RuleBasedStateMachine):
         waiting = [record.key for record in current if record.state is State.QUEUED]
         free = sum(max(0, slots - held[place]) for place, slots in SLOTS.items())
         assert not waiting or not free, f"{len(waiting)} tasks wait though {free} slots are free"
+        assert not [r for r in current if machine.can_expire(r) and (r.definition.start_by or self.now) < self.now]
         # What the core believes is what the log says, and nothing of what has ended is left in it.
         assert set(self.core._tasks) == {record.key for record in current if not record.is_final}
         assert {p: len(keys) for p, keys in self.core._held.items() if keys} == dict(held)
         assert not list(self.core._offers)
+        assert not len(self.core._deadlines)
 
 
 TestMesh = Mesh.TestCase

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from comfymesh.tasks import codec, machine, retry
+from comfymesh.tasks import codec, events, machine, retry
 from comfymesh.tasks.events import Assigned, AttemptFailed, Event
 from comfymesh.tasks.failures import MAX_BACK_OFF, POLICIES
 from comfymesh.tasks.record import FINAL, Failure, Key, State, TaskRecord, prompt_id
@@ -23,7 +23,7 @@ class Log(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = tasks.NOW
-        self.history = [tasks.queued(max_retries=2)]
+        self.history = [tasks.queued(max_retries=2, start_timeout=1.0)]
         self.seen = dict.fromkeys(WRITERS, 1)
         self.sent: list[tuple[TaskRecord, int]] = []
 
@@ -58,8 +58,12 @@ class Log(RuleBasedStateMachine):
             self.history.append(record)
 
     @invariant()
-    def a_final_state_is_the_last(self) -> None:
-        assert [record.is_final for record in self.history[:-1]] == [False] * (len(self.history) - 1)
+    def nothing_leaves_a_final_state_and_only_a_resolution_comes_behind_it_once(self) -> None:
+        behind = [later for earlier, later in pairwise(self.history) if earlier.is_final]
+        assert len(behind) <= 1
+        for record in behind:
+            assert (record.state, record.event) == (State.FAILED, events.Resolved.__name__)
+            assert record.end_time == self.history[-2].end_time
 
     @invariant()
     def attempts_never_go_back_and_begin_by_assignment(self) -> None:
@@ -84,6 +88,11 @@ class Log(RuleBasedStateMachine):
         for record in self.history:
             releases = 0 if record.state in {State.RUNNING, State.SUCCEEDED} else record.releases
         assert self.history[-1].releases == releases <= retry.MAX_RELEASES
+
+    @invariant()
+    def what_has_begun_once_never_expires(self) -> None:
+        if self.history[-1].state is State.EXPIRED:
+            assert not any(record.state is State.RUNNING or record.failures for record in self.history)
 
     @invariant()
     def failures_are_bounded(self) -> None:
@@ -113,8 +122,8 @@ TestLog.settings = settings(max_examples=60, stateful_step_count=40, deadline=No
 @settings(max_examples=40, deadline=None)
 @given(tasks.records, tasks.happenings)
 def test_nothing_leaves_a_final_state(record: TaskRecord, event: Event) -> None:
-    if record.state in FINAL:
-        assert not machine.allows(record, type(event))
+    if record.state in FINAL and machine.allows(record, type(event)):
+        assert machine.apply(record, event, tasks.NOW).state is record.state
 
 
 @settings(max_examples=40, deadline=None)

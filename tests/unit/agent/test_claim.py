@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from comfymesh.agent.claim import Claim
+from comfymesh.bus import subjects
 from comfymesh.bus.tasklog import Stored
 from comfymesh.tasks.events import (
     Assigned,
@@ -358,3 +359,25 @@ async def test_a_cancel_that_comes_while_it_is_given_up_wins(bench: Bench, monke
     monkeypatch.setattr(bench.log, "insist", insist_too_late)
     await claim.give_up(INTERNAL)
     assert bench.states() == [QUEUED, ASSIGNED, CANCELLING, CANCELLED]
+
+
+async def test_what_an_earlier_life_sent_late_does_not_cost_the_attempt(bench: Bench) -> None:
+    claim = bench.held(await bench.task(assigned()))
+    await bench.happen(Started())
+    await claim.end(DONE)
+    assert bench.states() == [QUEUED, ASSIGNED, RUNNING, SUCCEEDED]
+
+
+async def test_an_attempt_whose_task_cannot_be_read_is_let_go(bench: Bench) -> None:
+    claim = await begun(bench)
+    await bench.bus.publish(subjects.task(claim.key), b"\xff\xfe no record")
+    assert not await claim.is_wanted()
+    for ending in (claim.end(DONE), claim.concede(), claim.give_up(INTERNAL)):
+        await ending
+    assert bench.bus.stored(subjects.task(claim.key))[-1].data == b"\xff\xfe no record"
+
+
+async def test_an_offer_of_a_task_that_cannot_be_read_is_left_alone(bench: Bench) -> None:
+    claim = bench.offered(await bench.task())
+    await bench.bus.publish(subjects.task(claim.key), b"\xff\xfe no record")
+    assert not await claim.take()

@@ -11,6 +11,7 @@ from comfymesh.agent.comfyui.outcome import Lost, Succeeded
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.own_outputs import with_own_prefix
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
+from comfymesh.tasks import events
 from comfymesh.tasks.events import AttemptFailed, Event, Released
 from comfymesh.tasks.failures import FailureClass
 
@@ -89,3 +90,42 @@ def test_each_attempt_saves_into_a_folder_of_its_own() -> None:
     assert changed["3"]["inputs"]["filename_prefix"] == "comfymesh/one-2/etc/passwd"
     assert changed["4"] == graph["4"]
     assert graph["2"]["inputs"]["filename_prefix"] == "mine/pictures"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [FailureClass.INSTANCE_LOST, FailureClass.DEVICE_FAULT, FailureClass.INTERNAL, FailureClass.NODE_EXCEPTION],
+)
+def test_the_last_words_are_asked_for_where_the_instance_may_be_to_blame(kind: FailureClass) -> None:
+    assert verdict.wants_log_tail(verdict.failure(kind, "it broke"))
+
+
+@pytest.mark.parametrize(
+    "end", [verdict.failure(FailureClass.TIMEOUT, "too long"), Released("x"), events.Succeeded(())], ids=str
+)
+def test_the_last_words_are_of_no_interest_otherwise(end: Event) -> None:
+    assert not verdict.wants_log_tail(end)
+    if not isinstance(end, AttemptFailed):
+        assert verdict.with_log_tail(end, "words") is end
+
+
+@pytest.mark.parametrize(
+    ("output", "shown"),
+    [
+        ("one\ntwo\n", "one\ntwo\n"),
+        (" 10%|#\r 20%|##\rdone\r\nnext", "done\nnext"),
+        ("\x1b[31mred\x1b[0m \x1b]0;title\x07end\x00\x08\x9b", "red end"),
+        ("lone \ud800 surrogate", "lone ? surrogate"),
+    ],
+)
+def test_the_last_words_are_shown_as_a_terminal_would_without_what_moves_it(output: str, shown: str) -> None:
+    end = verdict.with_log_tail(verdict.failure(FailureClass.INTERNAL, "it broke"), output)
+    assert isinstance(end, AttemptFailed)
+    assert end.error.log_tail == shown
+
+
+def test_of_many_last_words_the_very_last_are_kept() -> None:
+    end = verdict.with_log_tail(verdict.failure(FailureClass.INTERNAL, "it broke"), "é" * 10_000 + "end")
+    assert isinstance(end, AttemptFailed)
+    assert len(end.error.log_tail.encode()) in {8191, 8192}
+    assert end.error.log_tail.endswith("éend")

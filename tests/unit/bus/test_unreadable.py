@@ -99,6 +99,15 @@ async def test_events_take_what_only_a_later_version_understands(bus: MemoryBus,
     assert item.sequence == sequence
 
 
+async def test_changes_take_the_end_of_a_task_whatever_a_later_version_says_of_it(bus: MemoryBus, log: TaskLog) -> None:
+    ended = codec.to_message(after(queued("bad"), assigned(), failed()))
+    ended.failures[0].reason = 9999  # type: ignore[assignment]  # what a later version may write
+    sequence = await put(bus, ended.SerializeToString())
+    item, _ = await take(log.changes(), 2)
+    assert isinstance(item, Stored)
+    assert (item.sequence, item.is_final) == (sequence, True)
+
+
 async def test_a_subject_that_names_no_task_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
     assert records.try_to_read(Message("task.too.many.tokens", b"", 7)) is None
     assert [vars(record)["sequence"] for record in caplog.records] == [7]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfymesh.tasks.record import FINAL
+from comfymesh.tasks.record import FINAL, State
 from comfymesh.testkit.checking import Promise, check, specimens
 from comfymesh.testkit.history import (
     UNGUARDED,
@@ -53,6 +53,17 @@ def found(history: list[Event], promise: Promise) -> list[str]:
 HISTORY = specimens.history_of(specimens.RETRIED)
 LOG = [event for event in HISTORY if isinstance(event, Logged)]
 TOLD = [event for event in HISTORY if isinstance(event, Told)]
+
+
+def test_a_resolution_behind_the_end_is_fine_and_need_not_be_told() -> None:
+    history = specimens.history_of(specimens.RESOLVED)
+    assert [event.state for event in history if isinstance(event, Told)][-2:] == [State.ASSIGNED, State.FAILED]
+    assert check(history).good
+
+
+def test_a_dead_letter_that_is_resolved_twice_is_found() -> None:
+    history = specimens.history_of([*specimens.RESOLVED, specimens.RESOLVED[-1]])
+    assert found(history, Promise.P2) == ["its dead letter was resolved 2 times"]
 
 
 def without(*events: Event) -> list[Event]:

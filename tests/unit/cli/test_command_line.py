@@ -11,7 +11,19 @@ from comfymesh.cli.main import cli
 from comfymesh.cli.session import Session
 from comfymesh.client import NoFeasibleNode
 
-OWN = ["run", "submit", "watch", "list", "get", "cancel", "nodes", "batch", "group show", "group watch", "group cancel"]
+OWN = [
+    "run",
+    "submit",
+    "watch",
+    "list",
+    "get",
+    "cancel",
+    "nodes",
+    "batch",
+    "group show",
+    "group watch",
+    "group cancel",
+] + [f"dead-letters {name}" for name in ("list", "show", "requeue", "drop")]
 
 
 @click.command()

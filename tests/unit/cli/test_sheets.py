@@ -67,6 +67,7 @@ def test_lines_without_a_graph_take_the_common_one_and_empty_lines_nothing(tmp_p
         ('{"graph": {}, "execution_timeout": 1e999}', "line 2: execution_timeout must be a number of seconds"),
         ('{"graph": {}, "execution_timeout": NaN}', "line 2: execution_timeout must be a number of seconds"),
         ('{"graph": {}, "execution_timeout": 0}', "line 2: execution_timeout must be a number of seconds"),
+        ('{"graph": {}, "start_timeout": -1}', "line 2: start_timeout must be a number of seconds"),
     ],
 )
 def test_a_wrong_line_is_told_with_its_number(line: str, told: str) -> None:

@@ -71,16 +71,24 @@ def test_options_that_were_not_given_are_not_set() -> None:
     message = task_to_proto("{}", {}, {})
     assert message == task_pb2.Task(graph_json="{}")
     assert not message.HasField("execution_timeout")
+    assert not message.HasField("start_timeout")
 
 
 def test_options_reach_the_message() -> None:
     message = task_to_proto(
         "{}",
         {"3.seed": 1},
-        {"priority": 5, "labels": {"a": "b"}, "execution_timeout": timedelta(seconds=1.5), "max_retries": 2},
+        {
+            "priority": 5,
+            "labels": {"a": "b"},
+            "execution_timeout": timedelta(seconds=1.5),
+            "start_timeout": timedelta(minutes=2),
+            "max_retries": 2,
+        },
     )
     assert (message.priority, dict(message.labels), message.max_retries) == (5, {"a": "b"}, 2)
     assert message.execution_timeout.ToTimedelta() == timedelta(seconds=1.5)
+    assert message.start_timeout.ToTimedelta() == timedelta(minutes=2)
 
 
 def test_a_task_keeps_all_it_has() -> None:

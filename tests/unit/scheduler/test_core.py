@@ -9,10 +9,11 @@ import pytest
 from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
-from comfymesh.scheduler.domain.events import CatalogRead, Leading, LogRead, NodeReported, TaskChanged, Tick
+from comfymesh.scheduler.domain.events import CatalogRead, Leading, LogRead, NodeReported, TaskChanged, TaskEnded, Tick
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report
+from comfymesh.scheduler.domain.queueing import StartDeadlines
 from comfymesh.tasks import events
-from comfymesh.tasks.events import CancelRequested, Released, Started, Succeeded
+from comfymesh.tasks.events import CancelRequested, Expired, Released, Started, Succeeded
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Key, ModelFile, Requirements, State, TaskRecord
 from comfymesh.testkit.clock import ManualClock
@@ -145,6 +146,23 @@ def test_what_is_told_late_is_no_news() -> None:
     play.task(after(queued(), assigned(), Started(), Succeeded(())), 4)
     assert play.task(after(queued(), assigned(), Started()), 3) == []
     assert offers(play.task(queued("two"), 5)) == {"two": "a"}
+
+
+def test_that_a_task_has_ended_is_all_that_must_be_known_of_its_end() -> None:
+    play = Play()
+    play.report(slots=1)
+    play.task(after(queued(), assigned()), 2)
+    assert play.task(queued("two"), 3) == []
+    assert offers(play.core.handle(TaskEnded(queued().key, 4), play.clock())) == {"two": "a"}
+    assert play.task(after(queued(), assigned(), Started()), 3) == []
+
+
+def test_an_end_that_is_told_late_is_no_news() -> None:
+    play = Play()
+    play.report(slots=1)
+    play.task(after(queued(), assigned()), 5)
+    play.core.handle(TaskEnded(queued().key, 4), play.clock())
+    assert play.task(queued("two"), 6) == []
 
 
 def test_two_tasks_of_the_same_moment_and_priority_both_run() -> None:
@@ -315,3 +333,79 @@ class TestNodes:
 def test_a_core_knows_nothing_that_it_was_not_told() -> None:
     record = replace(queued(), state=State.EXPIRED)
     assert Play().task(record, 1) == []
+
+
+class TestStartDeadlines:
+    def test_a_task_that_still_waits_when_its_time_has_passed_expires_once(self) -> None:
+        play, record = Play(), queued(start_timeout=30.0)
+        assert play.task(record, 1) == []
+        assert play.tick(29.9) == []
+        assert play.tick(0.2) == [Change(record, 1, Expired())]
+        assert play.tick(3.9) == []
+        play.task(after(record, Expired()), 2)
+        assert play.tick(60.0) == []
+
+    def test_it_is_tried_again_where_the_log_does_not_tell_of_it(self) -> None:
+        play, record = Play(), queued(start_timeout=30.0)
+        play.task(record, 1)
+        assert play.tick(30.0) == [Change(record, 1, Expired())]
+        assert play.tick(4.0) == [Change(record, 1, Expired())]
+
+    def test_what_is_too_late_is_offered_to_nobody(self) -> None:
+        play = Play()
+        play.task(queued(start_timeout=30.0), 1)
+        play.tick(30.0)
+        assert offers(play.report()) == {}
+        assert offers(play.tick(5.0)) == {}
+
+    def test_an_offer_of_it_is_withdrawn_and_its_slot_is_free(self) -> None:
+        play, record = Play(), queued(start_timeout=2.0)
+        play.report(slots=1)
+        assert offers(play.task(record, 1)) == {"one": "a"}
+        assert play.task(queued("two"), 2) == []
+        decisions = play.tick(2.0)
+        assert decisions[0] == Change(record, 1, Expired())
+        assert offers(decisions) == {"two": "a"}
+
+    def test_a_claim_that_is_quicker_wins(self) -> None:
+        play, record = Play(), queued(start_timeout=2.0)
+        play.report()
+        play.task(record, 1)
+        play.tick(2.0)
+        play.task(after(record, assigned()), 2)
+        assert not [decision for decision in play.tick(4.0) if isinstance(decision, Change)]
+
+    def test_what_a_node_has_taken_is_left_alone(self) -> None:
+        play = Play()
+        play.task(after(queued(start_timeout=2.0), assigned()), 1)
+        assert play.tick(3.0) == []
+
+    def test_what_a_node_hands_back_too_late_expires_at_once(self) -> None:
+        play = Play()
+        back = after(queued(start_timeout=2.0), assigned(), Released("stopping"))
+        play.tick(3.0)
+        assert play.task(back, 2) == [Change(back, 2, Expired())]
+
+    def test_one_attempt_that_began_satisfies_it(self) -> None:
+        play = Play()
+        again = after(queued(start_timeout=2.0), assigned(), Started(), failed(FailureClass.PREEMPTED))
+        play.tick(3.0)
+        assert play.task(again, 2) == []
+        assert play.tick(60.0) == []
+
+    def test_only_who_leads_and_has_read_the_log_lets_tasks_expire(self) -> None:
+        play, record = Play(log_read=False), queued(start_timeout=2.0)
+        play.task(record, 1)
+        assert play.tick(3.0) == []
+        play.core.handle(Leading(leading=False), play.clock())
+        assert play.core.handle(LogRead(), play.clock()) == []
+        assert play.core.handle(Leading(leading=True), play.clock()) == [Change(record, 1, Expired())]
+
+    def test_tasks_that_ended_long_before_their_deadline_are_forgotten(self) -> None:
+        deadlines = StartDeadlines()
+        for number in range(10_000):
+            record = queued(f"t{number}", start_timeout=3600.0)
+            deadlines.add(record)
+            deadlines.discard(record.key)
+        assert len(deadlines) == 0
+        assert len(deadlines._heap) < 2000

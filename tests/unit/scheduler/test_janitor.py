@@ -10,11 +10,12 @@ from comfymesh.bus import subjects
 from comfymesh.bus.port import BusUnavailableError, Entry
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.scheduler.janitor import Janitor
-from comfymesh.tasks.events import CancelRequested
+from comfymesh.tasks.events import CancelRequested, Resolved
+from comfymesh.tasks.record import Resolution
 from comfymesh.tasks.retention import Retention
 from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
-from comfymesh.testkit.tasks import assigned, queued
+from comfymesh.testkit.tasks import assigned, failed, queued
 from comfymesh.testkit.waiting import until
 from comfymesh.wire.v1 import spec_pb2
 
@@ -132,3 +133,31 @@ async def test_it_goes_on_after_an_outage(bus: MemoryBus, log: TaskLog, clock: M
     await until(lambda: left(bus) == set(), "the drop")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("between", [0, 400])
+async def test_a_dead_letter_goes_with_its_resolution_as_long_after_its_end_as_any_other_task(
+    bus: MemoryBus, log: TaskLog, clock: ManualClock, janitor: Janitor, between: int
+) -> None:
+    letter = await create(log, clock, "letter")
+    for event in (assigned(), failed()):
+        letter = await log.change(letter, event, clock())
+    for number in range(between):
+        await create(log, clock, f"t{number}")
+    clock.advance(DAY / 2)
+    await log.change(letter, Resolved(Resolution.DROPPED), clock())
+    assert await janitor.sweep() == 0
+    clock.advance(DAY / 2)
+    assert await janitor.sweep() == 1
+    assert "letter" not in left(bus)
+    assert len(left(bus)) == between
+
+
+async def test_a_task_that_cannot_be_read_holds_no_other_up(
+    janitor: Janitor, log: TaskLog, bus: MemoryBus, clock: ManualClock
+) -> None:
+    spoilt, ended = await end(log, clock, "spoilt"), await end(log, clock, "ended")
+    await bus.publish(subjects.task(spoilt.key), b"\xff\xfe no record")
+    clock.advance(DAY + 1)
+    await janitor.sweep()
+    assert await log.get(ended.key) is None

@@ -11,12 +11,14 @@ from comfymesh.tasks.events import (
     Cancelled,
     CancelRequested,
     Event,
+    Expired,
     Released,
+    Resolved,
     Started,
     Succeeded,
 )
 from comfymesh.tasks.failures import POLICIES, FailureClass
-from comfymesh.tasks.record import FINAL, HELD, State, TaskError
+from comfymesh.tasks.record import FINAL, HELD, Resolution, State, TaskError, TaskRecord
 from comfymesh.testkit.tasks import NOW, after, assigned, failed, queued
 
 EVENTS: dict[type[Event], Event] = {
@@ -27,15 +29,18 @@ EVENTS: dict[type[Event], Event] = {
     Released: Released("given back"),
     CancelRequested: CancelRequested(),
     Cancelled: Cancelled(),
+    Expired: Expired(),
+    Resolved: Resolved(Resolution.DROPPED),
 }
 REACHED = {
-    State.QUEUED: queued(),
+    State.QUEUED: queued(start_timeout=60.0),
     State.ASSIGNED: after(queued(), assigned()),
     State.RUNNING: after(queued(), assigned(), Started()),
     State.CANCELLING: after(queued(), assigned(), CancelRequested()),
     State.SUCCEEDED: after(queued(), assigned(), Started(), Succeeded(())),
     State.FAILED: after(queued(), assigned(), failed()),
     State.CANCELLED: after(queued(), CancelRequested()),
+    State.EXPIRED: after(queued(start_timeout=60.0), Expired()),
 }
 
 
@@ -53,9 +58,9 @@ def test_what_the_table_has_happens_and_nothing_else(state: State, event: Event)
     assert type(event).__name__ in str(refused.value)
 
 
-def test_every_state_is_reached_or_not_yet_in_use() -> None:
-    assert set(State) - set(REACHED) == {State.EXPIRED}
-    assert not {state for state, _ in machine.TRANSITIONS} & FINAL
+def test_every_state_is_reached_and_nothing_leaves_a_final_one() -> None:
+    assert set(REACHED) == set(State)
+    assert all(ends == (state,) for (state, _), ends in machine.TRANSITIONS.items() if state in FINAL)
 
 
 def test_states_that_a_node_holds_are_those_with_a_node() -> None:
@@ -145,6 +150,46 @@ def test_giving_way_is_never_held_against_a_task() -> None:
     for _ in range(50):
         record = after(record, assigned(), Started(), failed(FailureClass.PREEMPTED))
     assert record.state is State.QUEUED
+
+
+def test_what_expires_says_how_long_it_waited_and_what_to_do() -> None:
+    record = after(queued(start_timeout=90.0), Expired(), now=NOW + 91)
+    assert record.reason == "no attempt had begun 90 s after its creation"
+    assert record.error is not None
+    assert record.error.failure is FailureClass.EXPIRED
+    assert "longer start_timeout" in record.error.message
+    assert record.end_time == NOW + 91
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        queued(),
+        after(queued(start_timeout=1.0), assigned(), Started(), failed(FailureClass.PREEMPTED)),
+        after(queued(start_timeout=1.0), assigned(), failed(FailureClass.NODE_LOST)),
+    ],
+    ids=["has no such limit", "has run", "was tried"],
+)
+def test_a_task_does_not_expire_that(record: TaskRecord) -> None:
+    assert record.state is State.QUEUED
+    with pytest.raises(machine.IllegalTransitionError):
+        machine.apply(record, Expired(), NOW + 3600)
+
+
+def test_what_was_only_handed_back_has_not_begun() -> None:
+    record = after(queued(start_timeout=1.0), assigned(), Released("not begun"), Expired())
+    assert record.state is State.EXPIRED
+
+
+def test_a_dead_letter_is_resolved_once_and_keeps_its_end() -> None:
+    dead = after(queued(), assigned(), failed())
+    assert dead.is_dead_letter
+    resolved = after(dead, Resolved(Resolution.REQUEUED, "two"), now=NOW + 60)
+    assert (resolved.state, resolved.resolution, resolved.requeued_as) == (State.FAILED, Resolution.REQUEUED, "two")
+    assert (resolved.end_time, resolved.update_time, resolved.error) == (NOW, NOW + 60, dead.error)
+    assert not resolved.is_dead_letter
+    with pytest.raises(machine.IllegalTransitionError):
+        machine.apply(resolved, Resolved(Resolution.DROPPED), NOW + 61)
 
 
 def test_every_failure_class_has_a_policy() -> None:

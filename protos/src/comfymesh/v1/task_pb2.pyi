@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Task(_message.Message):
-    __slots__ = ("name", "graph_json", "inputs", "display_name", "priority", "labels", "execution_timeout", "max_retries", "allow_partial_outputs", "group", "state", "state_reason", "error", "attempt", "node", "instance", "artifacts", "create_time", "update_time", "start_time", "end_time", "graph_digest")
+    __slots__ = ("name", "graph_json", "inputs", "display_name", "priority", "labels", "execution_timeout", "max_retries", "allow_partial_outputs", "group", "start_timeout", "state", "state_reason", "error", "attempt", "node", "instance", "artifacts", "create_time", "update_time", "start_time", "end_time", "graph_digest", "requeued_from", "dead_letter_resolution", "requeued_as")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Task.State]
@@ -31,6 +31,14 @@ class Task(_message.Message):
     STATE_FAILED: Task.State
     STATE_CANCELLED: Task.State
     STATE_EXPIRED: Task.State
+    class DeadLetterResolution(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        DEAD_LETTER_RESOLUTION_UNSPECIFIED: _ClassVar[Task.DeadLetterResolution]
+        DEAD_LETTER_RESOLUTION_REQUEUED: _ClassVar[Task.DeadLetterResolution]
+        DEAD_LETTER_RESOLUTION_DROPPED: _ClassVar[Task.DeadLetterResolution]
+    DEAD_LETTER_RESOLUTION_UNSPECIFIED: Task.DeadLetterResolution
+    DEAD_LETTER_RESOLUTION_REQUEUED: Task.DeadLetterResolution
+    DEAD_LETTER_RESOLUTION_DROPPED: Task.DeadLetterResolution
     class InputsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +63,7 @@ class Task(_message.Message):
     MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
     ALLOW_PARTIAL_OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
+    START_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     STATE_REASON_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +76,9 @@ class Task(_message.Message):
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     GRAPH_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REQUEUED_FROM_FIELD_NUMBER: _ClassVar[int]
+    DEAD_LETTER_RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    REQUEUED_AS_FIELD_NUMBER: _ClassVar[int]
     name: str
     graph_json: str
     inputs: _containers.MessageMap[str, InputValue]
@@ -77,6 +89,7 @@ class Task(_message.Message):
     max_retries: int
     allow_partial_outputs: bool
     group: str
+    start_timeout: _duration_pb2.Duration
     state: Task.State
     state_reason: str
     error: TaskError
@@ -89,7 +102,10 @@ class Task(_message.Message):
     start_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
     graph_digest: str
-    def __init__(self, name: _Optional[str] = ..., graph_json: _Optional[str] = ..., inputs: _Optional[_Mapping[str, InputValue]] = ..., display_name: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., execution_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_retries: _Optional[int] = ..., allow_partial_outputs: bool = ..., group: _Optional[str] = ..., state: _Optional[_Union[Task.State, str]] = ..., state_reason: _Optional[str] = ..., error: _Optional[_Union[TaskError, _Mapping]] = ..., attempt: _Optional[int] = ..., node: _Optional[str] = ..., instance: _Optional[str] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., graph_digest: _Optional[str] = ...) -> None: ...
+    requeued_from: str
+    dead_letter_resolution: Task.DeadLetterResolution
+    requeued_as: str
+    def __init__(self, name: _Optional[str] = ..., graph_json: _Optional[str] = ..., inputs: _Optional[_Mapping[str, InputValue]] = ..., display_name: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., execution_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_retries: _Optional[int] = ..., allow_partial_outputs: bool = ..., group: _Optional[str] = ..., start_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., state: _Optional[_Union[Task.State, str]] = ..., state_reason: _Optional[str] = ..., error: _Optional[_Union[TaskError, _Mapping]] = ..., attempt: _Optional[int] = ..., node: _Optional[str] = ..., instance: _Optional[str] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., graph_digest: _Optional[str] = ..., requeued_from: _Optional[str] = ..., dead_letter_resolution: _Optional[_Union[Task.DeadLetterResolution, str]] = ..., requeued_as: _Optional[str] = ...) -> None: ...
 
 class InputValue(_message.Message):
     __slots__ = ("int64_value", "uint64_value", "double_value", "string_value", "bool_value", "asset")
@@ -108,7 +124,7 @@ class InputValue(_message.Message):
     def __init__(self, int64_value: _Optional[int] = ..., uint64_value: _Optional[int] = ..., double_value: _Optional[float] = ..., string_value: _Optional[str] = ..., bool_value: bool = ..., asset: _Optional[str] = ...) -> None: ...
 
 class TaskError(_message.Message):
-    __slots__ = ("reason", "message", "metadata", "traceback", "retryable")
+    __slots__ = ("reason", "message", "metadata", "traceback", "retryable", "log_tail")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -121,12 +137,14 @@ class TaskError(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     TRACEBACK_FIELD_NUMBER: _ClassVar[int]
     RETRYABLE_FIELD_NUMBER: _ClassVar[int]
+    LOG_TAIL_FIELD_NUMBER: _ClassVar[int]
     reason: _error_reason_pb2.ErrorReason
     message: str
     metadata: _containers.ScalarMap[str, str]
     traceback: str
     retryable: bool
-    def __init__(self, reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., traceback: _Optional[str] = ..., retryable: bool = ...) -> None: ...
+    log_tail: str
+    def __init__(self, reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., traceback: _Optional[str] = ..., retryable: bool = ..., log_tail: _Optional[str] = ...) -> None: ...
 
 class Artifact(_message.Message):
     __slots__ = ("name", "filename", "media_type", "size_bytes", "sha256", "graph_node", "output_key", "kind")

@@ -142,7 +142,8 @@ class TaskServiceServicer(object):
     def WatchTasks(self, request, context):
         """Follows every task that matches, without end. For dashboards, and for backends that follow thousands of tasks.
 
-        Every state change of a matching task comes once and in the order of the log; there is no gap between the tasks that
+        Every state change of a matching task comes once and in the order of the log, as does the resolution of a dead letter,
+        which WatchTask leaves out since it comes after the end; there is no gap between the tasks that
         were there and what comes later. Who reads slowly is served from the log at that pace: nothing is left out, nobody
         else is slowed down. Any server continues any stream by its token. Progress and previews are WatchTask's business.
         """

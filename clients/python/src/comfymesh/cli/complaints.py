@@ -24,6 +24,7 @@ _ADVICE = {
     "INPUT_INVALID": "correct these values; `comfymesh run --help` shows how inputs are written.",
     "PARTIAL_OUTPUTS": "correct the graph, or run its valid outputs alone with --allow-partial-outputs.",
     "TASK_NOT_FOUND": "`comfymesh list` shows the tasks there are.",
+    "TASK_NOT_FAILED": "`comfymesh dead-letters list` shows the tasks that have failed.",
     "GROUP_NOT_FOUND": "a group is there once its first task is; `comfymesh list --group NAME` shows its tasks.",
     "NO_FEASIBLE_NODE": "`comfymesh nodes` shows the fleet; install what is missing on one of its nodes.",
     "REQUEST_ID_REUSED": "leave the request ID out to create another task.",

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 _BATCH_HELP = """Create many tasks and return at once. Prints their names.
 
 SHEET.jsonl has one JSON object a line (- reads standard input), with any of: graph (a file's name, or the graph),
-inputs (by NODE.INPUT; "@FILE" uploads a file), display_name, priority, labels, group, execution_timeout (seconds),
-max_retries, allow_partial_outputs, task_id, request_id. Each task is created or refused for itself.
+inputs (by NODE.INPUT; "@FILE" uploads a file), display_name, priority, labels, group, execution_timeout and
+start_timeout (seconds), max_retries, allow_partial_outputs, task_id, request_id. Each task is created or refused for
+itself.
 
 \b
 Examples:

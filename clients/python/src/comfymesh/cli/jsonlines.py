@@ -34,7 +34,7 @@ def plain(value: object) -> Json:
     return _leaf(value)
 
 
-def error_json(error: ComfyMeshError) -> Json:
+def error_json(error: ComfyMeshError) -> dict[str, Json]:
     """An error."""
     found: dict[str, Json] = {
         "reason": error.reason,

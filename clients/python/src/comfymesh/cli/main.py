@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from comfymesh.cli import grouping, looking, running
+from comfymesh.cli import dead_letters, grouping, looking, running
 from comfymesh.cli.options import TARGET_HELP
 from comfymesh.cli.outcomes import EXIT_CODES_HELP
 from comfymesh.cli.plugins import CommandLine
@@ -43,6 +43,7 @@ for command in (
     looking.nodes,
     grouping.batch,
     grouping.group,
+    dead_letters.dead_letters,
 ):
     cli.add_command(command)
 

@@ -77,6 +77,12 @@ def task_options(command: F) -> F:
             metavar="SECONDS",
             help="How long one attempt may execute.",
         ),
+        click.option(
+            "--start-timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="How long it may wait for its first attempt to begin; default: for ever.",
+        ),
         click.option("--max-retries", type=int, metavar="N", help="Tries again after failures of the graph itself."),
         click.option(
             "--allow-partial-outputs",
@@ -112,6 +118,8 @@ def read_task(options: dict[str, Any]) -> tuple[str, dict[str, InputValue], Task
         said["priority"] = options["priority"]
     if options["execution_timeout"] is not None:
         said["execution_timeout"] = timedelta(seconds=options["execution_timeout"])
+    if options["start_timeout"] is not None:
+        said["start_timeout"] = timedelta(seconds=options["start_timeout"])
     if options["max_retries"] is not None:
         said["max_retries"] = options["max_retries"]
     if options["task_id"]:

@@ -27,7 +27,9 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "task_id": (str,),
     "request_id": (str,),
     "execution_timeout": (int, float),
+    "start_timeout": (int, float),
 }
+_DURATIONS = ("execution_timeout", "start_timeout")
 _LONGEST = 1e9
 """Seconds that a duration holds with certainty; what is allowed is for the server to say."""
 
@@ -110,15 +112,16 @@ def _options(said: Mapping[str, Any]) -> TaskOptions:
         _check_kind(key, value, _KINDS[key])
     if not all(isinstance(text, str) for text in options.get("labels", {}).values()):
         raise WrongLineError("labels must have texts as values.")
-    if "execution_timeout" in options:
-        options["execution_timeout"] = _seconds(options["execution_timeout"])
+    for key in _DURATIONS:
+        if key in options:
+            options[key] = _seconds(key, options[key])
     found: TaskOptions = options  # type: ignore[assignment]  # every key and kind was checked
     return found
 
 
-def _seconds(value: float) -> timedelta:
+def _seconds(key: str, value: float) -> timedelta:
     if not 0 < value < _LONGEST:
-        raise WrongLineError("execution_timeout must be a number of seconds above 0.")
+        raise WrongLineError(f"{key} must be a number of seconds above 0.")
     return timedelta(seconds=value)
 
 

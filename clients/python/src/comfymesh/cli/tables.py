@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from comfymesh.client import Group, Node, Task, TaskError
+    from comfymesh.client import DeadLetter, Group, Node, Task, TaskError
 
 _STYLES = {
     TaskState.SUCCEEDED: "green",
@@ -48,6 +48,40 @@ def task_table(tasks: Sequence[Task], now: datetime) -> Table:
             one_line(task.display_name),
         )
     return table
+
+
+def dead_letter_table(letters: Sequence[DeadLetter], now: datetime) -> Table:
+    """Dead letters, a line for each."""
+    table = _table("TASK", "FAILED", "REASON", "ATTEMPTS", "NODE", "RESOLVED", "MESSAGE")
+    for letter in letters:
+        task, error = letter.task, letter.task.error
+        table.add_row(
+            short_name(task.name),
+            age(task.end_time, now),
+            one_line(error.reason) if error else "-",
+            str(task.attempt),
+            short_name(task.node) or "-",
+            _resolution(task),
+            one_line(error.message if error else task.state_reason),
+        )
+    return table
+
+
+def dead_letter_details(letter: DeadLetter, now: datetime) -> Table:
+    """All about one dead letter, with the evidence."""
+    table = task_details(letter.task, now)
+    for failure in letter.failures:
+        where = f"{short_name(failure.node)}/{one_line(failure.instance)}"
+        table.add_row(f"attempt {failure.attempt}", f"{failure.reason} on {where}, {age(failure.time, now)}")
+    return table
+
+
+def _resolution(task: Task) -> str:
+    if task.dead_letter_resolution is None:
+        return "-"
+    if task.requeued_as:
+        return f"requeued as {short_name(task.requeued_as)}"
+    return task.dead_letter_resolution.lower()
 
 
 def node_table(nodes: Sequence[Node], now: datetime) -> Table:
@@ -128,6 +162,7 @@ def _details(task: Task, now: datetime) -> Iterator[tuple[str, Text | str]]:
         yield "took", took(task, now)
     if task.node:
         yield "node", f"{short_name(task.node)}/{one_line(task.instance)}, attempt {task.attempt}"
+    yield from _requeueing(task)
     if task.group:
         yield "group", short_name(task.group)
     for key, value in sorted(task.labels.items()):
@@ -141,12 +176,21 @@ def _details(task: Task, now: datetime) -> Iterator[tuple[str, Text | str]]:
         yield from _error(task.error)
 
 
+def _requeueing(task: Task) -> Iterator[tuple[str, Text | str]]:
+    if task.requeued_from:
+        yield "made of", short_name(task.requeued_from)
+    if task.dead_letter_resolution is not None:
+        yield "resolved", _resolution(task)
+
+
 def _error(error: TaskError) -> Iterator[tuple[str, Text | str]]:
     yield "error", Text(f"{clean(error.message)} ({error.reason})", style="red")
     for key, value in sorted(error.metadata.items()):
         yield "", f"{one_line(key)}: {one_line(value)}"
     if error.traceback:
         yield "traceback", Text(clean(error.traceback), style="dim")
+    if error.log_tail:
+        yield "log tail", Text(clean(error.log_tail), style="dim")
 
 
 def _table(*headings: str) -> Table:

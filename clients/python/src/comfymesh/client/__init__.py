@@ -9,6 +9,7 @@ Example:
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
 from comfymesh.client.batches import NewTask
 from comfymesh.client.convert import TaskOptions
+from comfymesh.client.dead_letters import DeadLetterOptions
 from comfymesh.client.errors import (
     AccessDenied,
     ComfyMeshError,
@@ -42,7 +43,10 @@ from comfymesh.client.models import (
     Artifact,
     ArtifactKind,
     Asset,
+    AttemptFailure,
     Availability,
+    DeadLetter,
+    DeadLetterResolution,
     Gpu,
     Group,
     Instance,
@@ -70,11 +74,15 @@ __all__ = [
     "Asset",
     "AsyncClient",
     "AsyncGroupHandle",
+    "AttemptFailure",
     "Availability",
     "CaughtUp",
     "Client",
     "ComfyMeshError",
     "Conflict",
+    "DeadLetter",
+    "DeadLetterOptions",
+    "DeadLetterResolution",
     "DeadlineExceeded",
     "Event",
     "Gpu",

@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from comfymesh.client import batches, convert, downloads, following, requests, uploads, watching
+from comfymesh.client.calls import task_name
+from comfymesh.client.dead_letters import DeadLetterCalls
 from comfymesh.client.errors import TaskCancelled, TaskExpired, TaskFailed
 from comfymesh.client.events import Event, Progressed, TaskChanged
 from comfymesh.client.groups import AsyncGroupHandle
 from comfymesh.client.models import Artifact, Task, TaskState
 from comfymesh.client.results import Result
-from comfymesh.client.retries import RetryPolicy, Server
-from comfymesh.client.transport import Transport
+from comfymesh.client.retries import RetryPolicy
 from comfymesh.v1 import fleet_service_pb2, task_service_pb2
 
 if TYPE_CHECKING:
@@ -34,15 +35,12 @@ if TYPE_CHECKING:
     OnProgress = Callable[[Progress], Awaitable[None] | None]
     OnEvent = Callable[[Event], Awaitable[None] | None]
 
-Q = TypeVar("Q")
-A = TypeVar("A")
-
 DEFAULT_TARGET = "127.0.0.1:7700"
 
 _ENDINGS = {TaskState.CANCELLED: TaskCancelled, TaskState.EXPIRED: TaskExpired}
 
 
-class AsyncClient:
+class AsyncClient(DeadLetterCalls):
     """A client of one ComfyMesh server, for asyncio.
 
     Opens its connection at the first call. Calls that were not answered because the server is UNAVAILABLE are made
@@ -62,10 +60,7 @@ class AsyncClient:
     def __init__(
         self, target: str = DEFAULT_TARGET, *, timeout: float = 30.0, retries: RetryPolicy | None = None
     ) -> None:
-        self.target = target
-        self._timeout = timeout
-        self._server = Server(retries or RetryPolicy())
-        self._transport = Transport(target)
+        super().__init__(target, timeout, retries or RetryPolicy())
         self._farewells = watching.Farewells()
 
     def __repr__(self) -> str:
@@ -367,15 +362,6 @@ class AsyncClient:
         artifacts = [chunks.take(artifact) or await self.read_artifact(artifact) for artifact in task.artifacts]
         result = Result(task, tuple(artifacts))
         return result if out is None else result.saved(out)
-
-    async def _call(self, method: Callable[[Q, float], Awaitable[A]], request: Q) -> A:
-        return await self._server.retry(lambda seconds: method(request, seconds), timeout=self._timeout)
-
-
-def task_name(task: str | Task) -> str:
-    """The resource name of a task, from itself, its name, or the last part of its name."""
-    name = task.name if isinstance(task, Task) else task
-    return name if "/" in name else f"tasks/{name}"
 
 
 async def _follow(events: AsyncGenerator[Event], on_progress: OnProgress | None, on_event: OnEvent | None) -> Task:

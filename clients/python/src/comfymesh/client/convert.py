@@ -14,7 +14,10 @@ from comfymesh.client.models import (
     Artifact,
     ArtifactKind,
     Asset,
+    AttemptFailure,
     Availability,
+    DeadLetter,
+    DeadLetterResolution,
     Gpu,
     Group,
     Instance,
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from comfymesh.v1 import asset_pb2, group_pb2, task_service_pb2
+    from comfymesh.v1 import asset_pb2, dead_letter_pb2, group_pb2, task_service_pb2
 
     E = TypeVar("E", bound=StrEnum)
 
@@ -55,6 +58,7 @@ class TaskOptions(TypedDict, total=False):
         priority: Higher runs first, -100 to 100.
         labels: What to write on it.
         execution_timeout: How long one attempt may execute.
+        start_timeout: How long it may wait for its first attempt to begin; default: for ever.
         max_retries: How often a failure of the graph itself is tried again.
         allow_partial_outputs: Run the valid outputs of a graph of which others are invalid.
         group: The group that it belongs to: ``groups/{group}``, or its last part alone.
@@ -66,6 +70,7 @@ class TaskOptions(TypedDict, total=False):
     priority: int
     labels: Mapping[str, str]
     execution_timeout: timedelta
+    start_timeout: timedelta
     max_retries: int
     allow_partial_outputs: bool
     group: str
@@ -79,7 +84,7 @@ def task_to_proto(graph_json: str, inputs: Mapping[str, Scalar], options: TaskOp
     Raises:
         InvalidRequest: Inputs that no message can carry, all of them at once.
     """
-    timeout = options.get("execution_timeout")
+    timeout, wait = options.get("execution_timeout"), options.get("start_timeout")
     return task_pb2.Task(
         graph_json=graph_json,
         inputs=inputs_to_proto(inputs),
@@ -87,6 +92,7 @@ def task_to_proto(graph_json: str, inputs: Mapping[str, Scalar], options: TaskOp
         priority=_int32("task.priority", options.get("priority", 0)),
         labels=options.get("labels", {}),
         execution_timeout=None if timeout is None else _duration(timeout),
+        start_timeout=None if wait is None else _duration(wait),
         max_retries=_int32("task.max_retries", options.get("max_retries", 0)),
         allow_partial_outputs=options.get("allow_partial_outputs", False),
         group=group_name(options.get("group", "")),
@@ -176,6 +182,20 @@ def task_from_proto(message: task_pb2.Task) -> Task:
         end_time=_time(message, "end_time"),
         graph_digest=message.graph_digest,
         group=message.group,
+        requeued_from=message.requeued_from,
+        dead_letter_resolution=_resolution(message.dead_letter_resolution),
+        requeued_as=message.requeued_as,
+    )
+
+
+def dead_letter_from_proto(message: dead_letter_pb2.DeadLetter) -> DeadLetter:
+    """A dead letter."""
+    return DeadLetter(
+        task=task_from_proto(message.task),
+        failures=tuple(
+            AttemptFailure(each.attempt, each.node, each.instance, _reason(each.reason), _time(each, "time"))
+            for each in message.failures
+        ),
     )
 
 
@@ -286,11 +306,28 @@ def _preview(message: task_pb2.Preview) -> Preview:
 
 
 def _error(message: task_pb2.TaskError) -> TaskError:
+    return TaskError(
+        _reason(message.reason),
+        message.message,
+        dict(message.metadata),
+        message.traceback,
+        message.retryable,
+        message.log_tail,
+    )
+
+
+def _reason(number: int) -> str:
     try:
-        reason = error_reason_pb2.ErrorReason.Name(message.reason).removeprefix("ERROR_REASON_")
+        return error_reason_pb2.ErrorReason.Name(number).removeprefix("ERROR_REASON_")
     except ValueError:  # a reason that a newer server knows
-        reason = f"REASON_{message.reason}"
-    return TaskError(reason, message.message, dict(message.metadata), message.traceback, message.retryable)
+        return f"REASON_{number}"
+
+
+def _resolution(number: int) -> DeadLetterResolution | None:
+    if not number:
+        return None
+    name = task_pb2.Task.DeadLetterResolution.Name
+    return _enum(DeadLetterResolution, name, number, "DEAD_LETTER_RESOLUTION_")
 
 
 def _enum(kind: type[E], name_of: Callable[[int], str], number: int, prefix: str) -> E:

@@ -3,7 +3,7 @@
 ComfyMeshError
 ├── InvalidRequest      the request, the graph or an input is wrong; repeating it will not help
 ├── NotFound            no task, asset, artifact or node of that name
-├── Conflict            the name is taken, or the task has already ended
+├── Conflict            the name is taken, or the task is not in a state for this
 ├── NoFeasibleNode      no node of the fleet could ever run the graph
 ├── AccessDenied        the server does not know the caller, or does not allow this
 ├── LimitExceeded       a quota, rate or queue is full; `retry_after` says when to come back
@@ -89,7 +89,7 @@ class NotFound(ComfyMeshError):  # noqa: N818
 
 
 class Conflict(ComfyMeshError):  # noqa: N818
-    """The name is taken, or the task has already ended."""
+    """The name is taken, or the task is not in a state for this: it has ended, or has not failed."""
 
 
 class NoFeasibleNode(ComfyMeshError):  # noqa: N818

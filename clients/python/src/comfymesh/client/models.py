@@ -34,6 +34,14 @@ class TaskState(StrEnum):
 _FINAL = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED, TaskState.EXPIRED})
 
 
+class DeadLetterResolution(StrEnum):
+    """What somebody has made of a dead letter."""
+
+    UNKNOWN = "UNKNOWN"
+    REQUEUED = "REQUEUED"
+    DROPPED = "DROPPED"
+
+
 class Phase(StrEnum):
     """What an attempt is doing."""
 
@@ -89,6 +97,7 @@ class TaskError:
         metadata: Facts for machines, such as ``graph_node`` and ``exception_type``.
         traceback: The traceback in ComfyUI, or empty.
         retryable: Whether the same task may well succeed when created again unchanged.
+        log_tail: The last lines that the ComfyUI instance wrote, or empty. As hostile as the message.
     """
 
     reason: str
@@ -96,6 +105,7 @@ class TaskError:
     metadata: Mapping[str, str] = field(default_factory=dict)
     traceback: str = field(default="", repr=False)
     retryable: bool = False
+    log_tail: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +168,9 @@ class Task:
         end_time: When the final state was reached.
         graph_digest: SHA-256 of the graph that runs, lowercase hex.
         group: The group that it belongs to, ``groups/{group}``, or empty.
+        requeued_from: The dead letter that it was made of, ``tasks/{task}``, or empty.
+        dead_letter_resolution: What became of the dead letter, where it has failed; None for nothing yet.
+        requeued_as: The task that was made of this dead letter, ``tasks/{task}``, or empty.
     """
 
     name: str
@@ -177,6 +190,41 @@ class Task:
     end_time: datetime | None = None
     graph_digest: str = ""
     group: str = ""
+    requeued_from: str = ""
+    dead_letter_resolution: DeadLetterResolution | None = None
+    requeued_as: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailure:
+    """How one attempt failed.
+
+    Attributes:
+        attempt: Which attempt.
+        node: Where, ``nodes/{node}``.
+        instance: On which instance of that node.
+        reason: What kind of failure, such as ``NODE_LOST``.
+        time: When.
+    """
+
+    attempt: int
+    node: str
+    instance: str
+    reason: str
+    time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A task that has failed.
+
+    Attributes:
+        task: The task; its `error` is that of the last attempt. In lists without traceback and log tail.
+        failures: Every failed attempt, oldest first.
+    """
+
+    task: Task
+    failures: tuple[AttemptFailure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ _BY_REASON: dict[str, type[ComfyMeshError]] = {
     "NO_FEASIBLE_NODE": NoFeasibleNode,
     "TASK_ALREADY_EXISTS": Conflict,
     "TASK_ALREADY_FINISHED": Conflict,
+    "TASK_NOT_FAILED": Conflict,
+    "DEAD_LETTER_RESOLVED": Conflict,
     MESSAGE_TOO_LARGE: InvalidRequest,
     "NOT_IMPLEMENTED": Incompatible,
     "INTERNAL": ServerError,

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from comfymesh.client.aio import OnEvent, OnProgress
     from comfymesh.client.batches import NewTask
     from comfymesh.client.convert import TaskOptions
+    from comfymesh.client.dead_letters import DeadLetterOptions
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.client.events import Event, GroupEvent, TasksEvent
     from comfymesh.client.graphs import Graph
     from comfymesh.client.groups import AsyncGroupHandle
-    from comfymesh.client.models import Artifact, Asset, Group, LoadedArtifact, Node, Task, TaskState
+    from comfymesh.client.models import Artifact, Asset, DeadLetter, Group, LoadedArtifact, Node, Task, TaskState
     from comfymesh.client.results import Result
     from comfymesh.client.retries import RetryPolicy
     from comfymesh.client.uploads import InputValue
@@ -241,6 +242,26 @@ class Client:
     def cancel(self, task: str | Task, reason: str = "") -> Task:
         """Asks for a task to be stopped; returns at once. See `AsyncClient.cancel`."""
         return self._thread.call(self._client.cancel(task, reason))
+
+    def dead_letters(
+        self, *, include_resolved: bool = False, page_size: int = 0, **which: Unpack[DeadLetterOptions]
+    ) -> Iterator[DeadLetter]:
+        """Tasks that have failed and that nobody has seen to. See `AsyncClient.dead_letters`."""
+        return self._thread.iterate(
+            self._client.dead_letters(include_resolved=include_resolved, page_size=page_size, **which)
+        )
+
+    def dead_letter(self, task: str | Task) -> DeadLetter:
+        """A task that has failed, with all the evidence. See `AsyncClient.dead_letter`."""
+        return self._thread.call(self._client.dead_letter(task))
+
+    def requeue(self, *tasks: str | Task, **which: Unpack[DeadLetterOptions]) -> Mapping[str, Task | ComfyMeshError]:
+        """Makes a new task of each dead letter. See `AsyncClient.requeue`."""
+        return self._thread.call(self._client.requeue(*tasks, **which))
+
+    def drop(self, *tasks: str | Task, **which: Unpack[DeadLetterOptions]) -> Mapping[str, Task | ComfyMeshError]:
+        """Notes of each dead letter that nothing more is to be done about it. See `AsyncClient.drop`."""
+        return self._thread.call(self._client.drop(*tasks, **which))
 
     def upload(self, source: str | Path | bytes, *, filename: str | None = None) -> Asset:
         """Stores a file or bytes, to be used as an input. See `AsyncClient.upload`."""

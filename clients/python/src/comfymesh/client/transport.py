@@ -10,13 +10,20 @@ from grpc import StatusCode, aio
 
 from comfymesh.client.errors import Unavailable
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
-from comfymesh.v1 import asset_service_pb2_grpc, fleet_service_pb2_grpc, group_service_pb2_grpc, task_service_pb2_grpc
+from comfymesh.v1 import (
+    asset_service_pb2_grpc,
+    dead_letter_service_pb2_grpc,
+    fleet_service_pb2_grpc,
+    group_service_pb2_grpc,
+    task_service_pb2_grpc,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
 
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.v1 import asset_service_pb2 as assets_pb
+    from comfymesh.v1 import dead_letter_service_pb2 as letters_pb
     from comfymesh.v1 import fleet_service_pb2 as fleet_pb
     from comfymesh.v1 import group_service_pb2 as groups_pb
     from comfymesh.v1 import task_service_pb2 as tasks_pb
@@ -48,6 +55,7 @@ class _Opened:
     assets: asset_service_pb2_grpc.AssetServiceStub
     fleet: fleet_service_pb2_grpc.FleetServiceStub
     groups: group_service_pb2_grpc.GroupServiceStub
+    letters: dead_letter_service_pb2_grpc.DeadLetterServiceStub
 
 
 class Transport:
@@ -98,6 +106,30 @@ class Transport:
     ) -> groups_pb.CancelGroupResponse:
         """GroupService.CancelGroup."""
         return await self._unary(self._open.groups.CancelGroup(request, timeout=timeout))
+
+    async def list_dead_letters(
+        self, request: letters_pb.ListDeadLettersRequest, timeout: float
+    ) -> letters_pb.ListDeadLettersResponse:
+        """DeadLetterService.ListDeadLetters."""
+        return await self._unary(self._open.letters.ListDeadLetters(request, timeout=timeout))
+
+    async def get_dead_letter(
+        self, request: letters_pb.GetDeadLetterRequest, timeout: float
+    ) -> letters_pb.GetDeadLetterResponse:
+        """DeadLetterService.GetDeadLetter."""
+        return await self._unary(self._open.letters.GetDeadLetter(request, timeout=timeout))
+
+    async def requeue_dead_letters(
+        self, request: letters_pb.RequeueDeadLettersRequest, timeout: float
+    ) -> letters_pb.RequeueDeadLettersResponse:
+        """DeadLetterService.RequeueDeadLetters."""
+        return await self._unary(self._open.letters.RequeueDeadLetters(request, timeout=timeout))
+
+    async def drop_dead_letters(
+        self, request: letters_pb.DropDeadLettersRequest, timeout: float
+    ) -> letters_pb.DropDeadLettersResponse:
+        """DeadLetterService.DropDeadLetters."""
+        return await self._unary(self._open.letters.DropDeadLetters(request, timeout=timeout))
 
     async def list_nodes(self, request: fleet_pb.ListNodesRequest, timeout: float) -> fleet_pb.ListNodesResponse:
         """FleetService.ListNodes."""
@@ -156,6 +188,7 @@ class Transport:
                 asset_service_pb2_grpc.AssetServiceStub(channel),
                 fleet_service_pb2_grpc.FleetServiceStub(channel),
                 group_service_pb2_grpc.GroupServiceStub(channel),
+                dead_letter_service_pb2_grpc.DeadLetterServiceStub(channel),
             )
         return self._opened
 

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
+import sys
 from pathlib import Path
 
 import click
@@ -49,6 +51,7 @@ async def _dev(listen: str, data: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await asyncio.to_thread(sources.require, os.environ)
     instance, what = sources.instance(os.environ)
     click.echo(f"Starting a mesh with {what} ...")
     serving = asyncio.create_task(_serve(mesh.MeshPlan(data, [instance], listen)))
@@ -67,6 +70,12 @@ async def _serve(plan: mesh.MeshPlan) -> None:
     async with mesh.running(plan) as up:
         target = "" if up.target == DEFAULT_TARGET else f"--target {up.target} "
         click.echo(f"The API listens on {up.target}. Logs are in {plan.directory / 'logs'}.")
-        click.echo(f"Try:  comfymesh {target}run examples/text-to-image.json")
+        click.echo(f"Try:  {_program()} {target}run examples/text-to-image.json")
         click.echo("Ctrl-C stops everything.")
         await asyncio.Event().wait()
+
+
+def _program() -> str:
+    """How the command line is called here: by its name, or by its path where the shell does not find it."""
+    found = shutil.which("comfymesh")
+    return "comfymesh" if found else os.path.relpath(Path(sys.executable).with_name("comfymesh"))

@@ -39,6 +39,7 @@ def demo(examples: Path, out: Path) -> None:
 
 async def _demo(directory: Path, examples: Path, out: Path) -> int:
     instance, what = sources.instance(os.environ, "--step-seconds", _STEP_SECONDS, "--load-seconds", _LOAD_SECONDS)
+    await asyncio.to_thread(sources.require, os.environ)
     model = await asyncio.to_thread(sources.checkpoint, os.environ)
     chosen = ["--set", f"1.ckpt_name={model}"] if model else []
     photo = ["--input", f"8.image=@{examples / 'photo.png'}"]

@@ -34,6 +34,7 @@ class MeshPlan:
         listen: Where the API listens, host:port.
         environment: Further settings of the services.
         agents: Number of agents, each with the same instances. More than one only where they can share them.
+        nats_configuration: In place of the NATS server's own; it is given the same variables.
     """
 
     directory: Path
@@ -41,6 +42,7 @@ class MeshPlan:
     listen: str = "127.0.0.1:7700"
     environment: dict[str, str] = field(default_factory=dict)
     agents: int = 1
+    nats_configuration: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +61,18 @@ async def running(plan: MeshPlan) -> AsyncIterator[Mesh]:
     Raises:
         MeshNotReadyError: that took too long, or another mesh has its folder or its address.
     """
-    with sole_user(plan.directory):
+    with sole_user(plan.directory) as lock:
         require_free(plan.listen)
-        async with _running(plan) as mesh:
+        async with _running(plan, lock) as mesh:
             yield mesh
 
 
 @asynccontextmanager
-async def _running(plan: MeshPlan) -> AsyncIterator[Mesh]:
+async def _running(plan: MeshPlan, lock: int) -> AsyncIterator[Mesh]:
     nats_port = free_port()
     nats_url = f"nats://127.0.0.1:{nats_port}"
     listen = plan.listen if not plan.listen.endswith(":0") else f"127.0.0.1:{free_port()}"
-    nats = nats_program(plan.directory, f"127.0.0.1:{nats_port}")
+    nats = nats_program(plan.directory, f"127.0.0.1:{nats_port}", configuration=plan.nats_configuration)
     settings = {
         "COMFYMESH_NATS_URL": nats_url,
         "COMFYMESH_NATS_MONITOR_URL": f"http://{nats.environment['NATS_MONITOR']}",
@@ -83,7 +85,8 @@ async def _running(plan: MeshPlan) -> AsyncIterator[Mesh]:
         *(_agent(plan, number, settings) for number in range(plan.agents)),
         Program("api", module("comfymesh.api.main"), settings),
     ]
-    async with Processes(programs, plan.directory / "logs") as processes:
+    # The programs hold the lock too: what is left of a mesh whose keeper was killed still owns the folder.
+    async with Processes(programs, plan.directory / "logs", keep_open=(lock,)) as processes:
         mesh = Mesh(listen, nats_url, processes)
         await _until_ready(mesh, plan)
         yield mesh
@@ -102,10 +105,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def nats_program(directory: Path, listen: str, name: str = "nats") -> Program:
+def nats_program(directory: Path, listen: str, name: str = "nats", configuration: Path | None = None) -> Program:
     """A NATS server that keeps its streams below `directory`."""
     server = Path(sysconfig.get_path("scripts")) / "nats-server"
-    configuration = files("comfymesh.stack") / "nats.conf"
+    configured = configuration or files("comfymesh.stack") / "nats.conf"
     environment = {
         "NATS_LISTEN": listen,
         "NATS_MONITOR": f"127.0.0.1:{free_port()}",
@@ -113,7 +116,7 @@ def nats_program(directory: Path, listen: str, name: str = "nats") -> Program:
         # It shares the machine with the whole mesh. With a thread for each core it spends a fifth more time on it.
         "GOMAXPROCS": str(max(1, (os.cpu_count() or 1) // 2)),
     }
-    return Program(name, (str(server), "-c", str(configuration)), environment)
+    return Program(name, (str(server), "-c", str(configured)), environment)
 
 
 def _agent(plan: MeshPlan, number: int, settings: dict[str, str]) -> Program:

@@ -14,8 +14,10 @@ class MeshNotReadyError(Exception):
 
 
 @contextmanager
-def sole_user(directory: Path) -> Iterator[None]:
-    """Have a folder to oneself; the system lets go of it even when this process is killed.
+def sole_user(directory: Path) -> Iterator[int]:
+    """Have a folder to oneself, and with those that inherit the file descriptor that is handed out.
+
+    The system lets go of it when the last of them has ended, however that comes about.
 
     Raises:
         MeshNotReadyError: another mesh uses it.
@@ -26,9 +28,9 @@ def sole_user(directory: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise MeshNotReadyError(
-                f"another mesh runs in {directory}; stop it, or choose another folder (--data)"
+                f"another mesh, or the rest of a killed one, runs in {directory}; stop it, or choose another (--data)"
             ) from None
-        yield
+        yield lock.fileno()
 
 
 def require_free(address: str) -> None:

@@ -44,9 +44,11 @@ class Processes:
     Args:
         programs: What to run. Later ones may need earlier ones.
         logs: Folder for their output, one file each.
+        keep_open: File descriptors that they inherit.
     """
 
-    def __init__(self, programs: Sequence[Program], logs: Path) -> None:
+    def __init__(self, programs: Sequence[Program], logs: Path, keep_open: Sequence[int] = ()) -> None:
+        self._keep_open = keep_open
         self._programs = programs
         self._logs = logs
         self._running: dict[str, asyncio.subprocess.Process] = {}
@@ -94,6 +96,7 @@ class Processes:
                 env={**os.environ, **program.environment},
                 # A Ctrl-C on the terminal is for us alone: we stop the programs, in order.
                 start_new_session=True,
+                pass_fds=self._keep_open,
             )
 
     async def _keep(self, program: Program) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 from comfymesh.api import fields
-from comfymesh.api.errors import Violation, defect, invalid, refusal, to_status
+from comfymesh.api.errors import Violation, invalid, to_refusal
 from comfymesh.api.submitting import Submitting
 from comfymesh.v1 import task_service_pb2
 from comfymesh.v1.task_service_pb2 import BatchCreateTasksResult
@@ -42,13 +42,8 @@ async def _one(
     try:
         task = await submitting.submit(request, tenant, validate_only=validate_only)
     except Exception as error:  # what is wrong with one item, a defect of ours included, must not spoil the others
-        return BatchCreateTasksResult(refusal=_refusal(error))
+        return BatchCreateTasksResult(refusal=to_refusal("BatchCreateTasks", error))
     return BatchCreateTasksResult(task=task)
-
-
-def _refusal(error: Exception) -> task_service_pb2.Refusal:
-    status = to_status(refusal(error) or defect("BatchCreateTasks", error))
-    return task_service_pb2.Refusal(code=status.code, message=status.message, details=status.details)
 
 
 def _violations(batch: task_service_pb2.BatchCreateTasksRequest) -> Iterator[Violation]:

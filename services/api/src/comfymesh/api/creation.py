@@ -100,6 +100,7 @@ class Creation:
             priority=task.priority,
             labels=dict(task.labels),
             execution_timeout=fields.execution_timeout(task),
+            start_timeout=fields.start_timeout(task),
             max_retries=task.max_retries,
             allow_partial_outputs=task.allow_partial_outputs,
             trace_parent=tracing.current(),

@@ -18,6 +18,7 @@ from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
 from comfymesh.names import MalformedNameError
 from comfymesh.v1.error_reason_pb2 import ErrorReason
+from comfymesh.v1.task_service_pb2 import Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ _CODES = {
     "RESUME_TOKEN_UNKNOWN": StatusCode.OUT_OF_RANGE,
     "TASK_ALREADY_EXISTS": StatusCode.ALREADY_EXISTS,
     "TASK_ALREADY_FINISHED": StatusCode.FAILED_PRECONDITION,
+    "TASK_NOT_FAILED": StatusCode.FAILED_PRECONDITION,
+    "DEAD_LETTER_RESOLVED": StatusCode.FAILED_PRECONDITION,
     "NO_FEASIBLE_NODE": StatusCode.FAILED_PRECONDITION,
     "BUS_UNAVAILABLE": StatusCode.UNAVAILABLE,
     "SERVER_DRAINING": StatusCode.UNAVAILABLE,
@@ -144,6 +147,12 @@ def defect(method: str, error: Exception) -> RefusedError:
     trace_id = format_trace_id(span.trace_id) if span.is_valid else uuid4().hex
     logger.error("%s ended by a defect", method, exc_info=error, extra={"trace_id": trace_id})
     return RefusedError("INTERNAL", f"a defect of the server, reported as {trace_id}", {"trace_id": trace_id})
+
+
+def to_refusal(method: str, error: Exception) -> Refusal:
+    """What is told of one item of a call whose others may be well."""
+    status = to_status(refusal(error) or defect(method, error))
+    return Refusal(code=status.code, message=status.message, details=status.details)
 
 
 def to_status(error: RefusedError) -> status_pb2.Status:

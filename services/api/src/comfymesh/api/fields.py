@@ -8,11 +8,13 @@ from uuid import UUID
 
 from comfymesh import names
 from comfymesh.api.errors import Violation
-from comfymesh.v1 import task_pb2
+from comfymesh.tasks.failures import FailureClass
+from comfymesh.v1 import error_reason_pb2, task_pb2
 
 DEFAULT_TIMEOUT = 3600.0
 
 _MAX_TIMEOUT = 24 * 3600.0
+_MAX_START_TIMEOUT = 30 * 24 * 3600.0
 _MAX_LABELS = 32
 _LABEL_KEY = re.compile(r"[a-z0-9][a-z0-9_./-]{0,62}")
 _MAX_LABEL_VALUE = 128
@@ -21,6 +23,7 @@ _MAX_PRIORITY = 100
 _MAX_RETRIES = 10
 _MAX_REASON = 512
 _MAX_CONDITIONS = 64
+_FAILURES = frozenset(error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{failure}") for failure in FailureClass)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _INPUT = re.compile(r"[^.]{1,128}\..{1,128}", re.DOTALL)
 
@@ -71,9 +74,23 @@ def filter_violations(
         yield Violation("graph_digest", "must be a SHA-256 in lowercase hex: 64 characters out of 0-9a-f")
 
 
+def reasons_violations(field: str, reasons: Sequence[int]) -> Iterator[Violation]:
+    """What is wrong with a field that chooses by the reason of a failure."""
+    if len(reasons) > _MAX_CONDITIONS:
+        yield Violation(field, f"has {len(reasons)} entries, at most {_MAX_CONDITIONS} are allowed")
+    for index, reason in enumerate(reasons[:_MAX_CONDITIONS]):
+        if reason not in _FAILURES:
+            yield Violation(f"{field}[{index}]", f"{reason} is not a reason for which tasks fail")
+
+
 def execution_timeout(task: task_pb2.Task) -> float:
     """How long an attempt may execute, in seconds."""
     return task.execution_timeout.ToMilliseconds() / 1000 if task.HasField("execution_timeout") else DEFAULT_TIMEOUT
+
+
+def start_timeout(task: task_pb2.Task) -> float | None:
+    """How long the first attempt may take to begin, in seconds; None for ever."""
+    return task.start_timeout.ToMilliseconds() / 1000 if task.HasField("start_timeout") else None
 
 
 def _ids(task_id: str, request_id: str) -> Iterator[Violation]:
@@ -109,6 +126,9 @@ def _numbers(task: task_pb2.Task) -> Iterator[Violation]:
         yield Violation("task.max_retries", f"{task.max_retries} is not between 0 and {_MAX_RETRIES}")
     if task.HasField("execution_timeout") and not 0 < execution_timeout(task) <= _MAX_TIMEOUT:
         yield Violation("task.execution_timeout", "must be above 0 and at most 24 hours")
+    wait = start_timeout(task)
+    if wait is not None and not 0 < wait <= _MAX_START_TIMEOUT:
+        yield Violation("task.start_timeout", "must be above 0 and at most 30 days; leave it out to wait for ever")
 
 
 def _inputs(task: task_pb2.Task) -> Iterator[Violation]:

@@ -11,6 +11,8 @@ from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.asset_service import AssetService
 from comfymesh.api.assets import Assets
 from comfymesh.api.creation import Creation
+from comfymesh.api.dead_letter_service import DeadLetterService
+from comfymesh.api.dead_letters import DeadLetters
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.fleet_service import FleetService
 from comfymesh.api.following import Following
@@ -53,6 +55,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         services = Services(
             TaskService(log, Submitting(creation, log), watching, following, artifacts, fleet),
             GroupService(Groups(following, log, bus), following),
+            DeadLetterService(log, DeadLetters(log, time.time), following),
             AssetService(assets, artifacts),
             FleetService(fleet),
         )

@@ -20,6 +20,10 @@ class Query:
         graph_digest: SHA-256 of the graph that it must run, in hex; empty for any.
         created_after: Created then or later, seconds since the epoch.
         created_before: Created earlier, seconds since the epoch.
+        reasons: Numbers of the reasons for which it may have failed; any, where there are none.
+        unresolved: Whether it must be a dead letter that nobody has resolved.
+        ended_after: Ended then or later, seconds since the epoch.
+        ended_before: Ended earlier, seconds since the epoch.
     """
 
     tenant: str
@@ -29,9 +33,13 @@ class Query:
     graph_digest: str = ""
     created_after: float | None = None
     created_before: float | None = None
+    reasons: Collection[int] = ()
+    unresolved: bool = False
+    ended_after: float | None = None
+    ended_before: float | None = None
 
     def matches(self, stored: Stored) -> bool:
-        """Whether a record is of such a task; its graph and the time of its creation do not matter here."""
+        """Whether a record is of such a task, by what a watch can choose by: tenant, states, labels, group."""
         if stored.key.tenant != self.tenant:
             return False
         task = stored.task

@@ -20,7 +20,8 @@ _SCHEMA = """
 CREATE TABLE tasks (
     number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, task_id TEXT NOT NULL, sequence INTEGER NOT NULL,
     state INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, task_group TEXT NOT NULL,
-    digest TEXT NOT NULL, record BLOB NOT NULL, UNIQUE (tenant, task_id)
+    digest TEXT NOT NULL, reason INTEGER NOT NULL, unresolved INTEGER NOT NULL, record BLOB NOT NULL,
+    UNIQUE (tenant, task_id)
 );
 CREATE TABLE labels (
     tenant TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, number INTEGER NOT NULL,
@@ -28,18 +29,20 @@ CREATE TABLE labels (
 ) WITHOUT ROWID;
 CREATE INDEX by_age ON tasks (tenant, created DESC, task_id);
 CREATE INDEX by_state ON tasks (tenant, state, created DESC, task_id);
+CREATE INDEX dead_letters ON tasks (tenant, created DESC, task_id) WHERE unresolved;
 CREATE INDEX by_digest ON tasks (tenant, digest, created DESC, task_id);
 CREATE INDEX by_group ON tasks (tenant, task_group, created DESC, task_id) WHERE task_group != '';
 CREATE INDEX of_group ON tasks (tenant, task_group, state, sequence, created, updated) WHERE task_group != '';
 """
 
 _UPDATE = """
-UPDATE tasks SET sequence = ?, state = ?, updated = ?, record = ? WHERE tenant = ? AND task_id = ? AND sequence < ?
+UPDATE tasks SET sequence = ?, state = ?, updated = ?, reason = ?, unresolved = ?, record = ?
+WHERE tenant = ? AND task_id = ? AND sequence < ?
 """
 
 _INSERT = """
-INSERT INTO tasks (tenant, task_id, sequence, state, created, updated, task_group, digest, record)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO tasks (tenant, task_id, sequence, state, created, updated, task_group, digest, reason, unresolved, record)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 
 _LABEL = "INSERT INTO labels VALUES (?, ?, ?, ?)"
@@ -71,7 +74,7 @@ class GroupSummary:
         counts: How many tasks are in each state, by the state's number.
         sequence: The last change of any of them.
         created: When the first was created, seconds since the epoch.
-        updated: When the last one changed, seconds since the epoch.
+        updated: When the state of one changed last, seconds since the epoch.
     """
 
     counts: Mapping[int, int]
@@ -120,7 +123,8 @@ class ReadModel:
 
     def _update(self, stored: Stored) -> bool:
         task, key, sequence = stored.task, stored.key, stored.sequence
-        values = (sequence, task.state, seconds(task.update_time), stored.data, key.tenant, key.task_id, sequence)
+        changing = (sequence, task.state, _updated(task), task.error.reason, _is_unresolved(task), stored.data)
+        values = (*changing, key.tenant, key.task_id, sequence)
         return self._database.execute(_UPDATE, values).rowcount > 0
 
     def _insert(self, stored: Stored) -> None:
@@ -192,11 +196,21 @@ def _labels(stored: Stored, number: int) -> list[tuple[str, str, str, int]]:
 
 def _row(stored: Stored) -> tuple[object, ...]:
     task, key = stored.task, stored.key
-    created, updated = seconds(task.create_time), seconds(task.update_time)
     return (
         *(key.tenant, key.task_id, stored.sequence, task.state),
-        *(created, updated, task.group, task.graph_digest, stored.data),
+        *(seconds(task.create_time), _updated(task), task.group, task.graph_digest),
+        *(task.error.reason, _is_unresolved(task), stored.data),
     )
+
+
+def _updated(task: task_pb2.Task) -> float:
+    """When the state changed last; the resolution of a dead letter changes none."""
+    return seconds(task.end_time if task.HasField("end_time") else task.update_time)
+
+
+def _is_unresolved(task: task_pb2.Task) -> bool:
+    unresolved = task_pb2.Task.DEAD_LETTER_RESOLUTION_UNSPECIFIED
+    return task.state == task_pb2.Task.STATE_FAILED and task.dead_letter_resolution == unresolved
 
 
 def _conditions(query: Query, after: Place | None) -> tuple[list[str], list[object]]:
@@ -204,6 +218,11 @@ def _conditions(query: Query, after: Place | None) -> tuple[list[str], list[obje
     if query.states:
         conditions.append(f"state IN ({', '.join('?' * len(query.states))})")
         values.extend(query.states)
+    if query.unresolved:
+        conditions.append("unresolved")
+    if query.reasons:
+        conditions.append(f"reason IN ({', '.join('?' * len(query.reasons))})")
+        values.extend(query.reasons)
     if query.group:
         conditions.append("task_group = ? AND task_group != ''")
         values.append(query.group)
@@ -213,12 +232,15 @@ def _conditions(query: Query, after: Place | None) -> tuple[list[str], list[obje
     for key, value in query.labels.items():
         conditions.append("number IN (SELECT number FROM labels WHERE tenant = ? AND key = ? AND value = ?)")
         values.extend((query.tenant, key, value))
-    if query.created_after is not None:
-        conditions.append("created >= ?")
-        values.append(query.created_after)
-    if query.created_before is not None:
-        conditions.append("created < ?")
-        values.append(query.created_before)
+    for condition, moment in (
+        ("created >= ?", query.created_after),
+        ("created < ?", query.created_before),
+        ("updated >= ?", query.ended_after),
+        ("updated < ?", query.ended_before),
+    ):
+        if moment is not None:
+            conditions.append(condition)
+            values.append(moment)
     if after is not None:
         conditions.append("(created < ? OR (created = ? AND task_id > ?))")
         values.extend((after.created, after.created, after.task_id))

@@ -13,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from comfymesh.api.asset_service import AssetService
+from comfymesh.api.dead_letter_service import DeadLetterService
 from comfymesh.api.fleet_service import FleetService
 from comfymesh.api.group_service import GroupService
 from comfymesh.api.interceptors import MAX_REQUEST_BYTES, Edge
@@ -21,6 +22,8 @@ from comfymesh.runtime.service import ServiceFailedError
 from comfymesh.v1 import (
     asset_service_pb2,
     asset_service_pb2_grpc,
+    dead_letter_service_pb2,
+    dead_letter_service_pb2_grpc,
     fleet_service_pb2,
     fleet_service_pb2_grpc,
     group_service_pb2,
@@ -46,6 +49,7 @@ _NAMES = tuple(
     for descriptor, name in (
         (task_service_pb2.DESCRIPTOR, "TaskService"),
         (group_service_pb2.DESCRIPTOR, "GroupService"),
+        (dead_letter_service_pb2.DESCRIPTOR, "DeadLetterService"),
         (asset_service_pb2.DESCRIPTOR, "AssetService"),
         (fleet_service_pb2.DESCRIPTOR, "FleetService"),
     )
@@ -58,6 +62,7 @@ class Services:
 
     tasks: TaskService
     groups: GroupService
+    dead_letters: DeadLetterService
     assets: AssetService
     fleet: FleetService
 
@@ -86,6 +91,7 @@ async def serving(listen: str, services: Services) -> AsyncIterator[Server]:
     server = grpc.aio.server(interceptors=[Edge()], options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(services.tasks, server)
     group_service_pb2_grpc.add_GroupServiceServicer_to_server(services.groups, server)
+    dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(services.dead_letters, server)
     asset_service_pb2_grpc.add_AssetServiceServicer_to_server(services.assets, server)
     fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(services.fleet, server)
     checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only the synchronous one

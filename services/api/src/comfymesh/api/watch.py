@@ -11,6 +11,7 @@ import base64
 import binascii
 import bisect
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -89,11 +90,7 @@ class Mailbox:
     def take(self, *, states_only: bool = False) -> list[Item]:
         """Everything that the watcher should be told now, states first; with `states_only` the rest stays for later."""
         self._wake.clear()
-        items: list[Item] = list(self._states)
-        for stored in self._states:
-            self.position = stored.sequence
-            self.task = stored.task
-        self._states.clear()
+        items: list[Item] = list(self._up_to_the_end())
         if states_only:
             return items
         if self._place is not None and self.waiting:
@@ -107,6 +104,15 @@ class Mailbox:
         self._progress = self._early(self._progress)
         self._preview = self._early(self._preview)
         return items
+
+    def _up_to_the_end(self) -> Iterator[Stored]:
+        """The states that are to be told. What comes behind the final one is none, but a note on a dead letter."""
+        while self._states and self.task.state not in FINAL_STATES:
+            stored = self._states.popleft()
+            self.position = stored.sequence
+            self.task = stored.task
+            yield stored
+        self._states.clear()
 
     @property
     def keeps(self) -> bool:
@@ -127,16 +133,6 @@ class Mailbox:
     def _early(self, item: T | None) -> T | None:
         """What belongs to an attempt that the watcher will hear of in a moment waits for that."""
         return item if item is not None and item.attempt > self.task.attempt else None
-
-    @property
-    def calm(self) -> bool:
-        """Whether all there is to tell is that a node has taken the task. It may be over in a moment."""
-        return [stored.task.state for stored in self._states] == [task_pb2.Task.STATE_ASSIGNED]
-
-    async def linger(self, seconds: float) -> None:
-        """Wait for more to tell, at most `seconds`."""
-        self._wake.clear()
-        await self.wait(seconds)
 
     async def wait(self, timeout: float) -> None:
         """Wait until there is something to take, at most `timeout` seconds."""

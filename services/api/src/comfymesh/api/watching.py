@@ -28,8 +28,6 @@ from comfymesh.wire.v1 import work_pb2
 _INTEREST_SECONDS = 1.0
 _PLACE_SECONDS = 1.0
 _FIRST_PLACE_SECONDS = 0.2
-_CALM_SECONDS = 0.03
-"""How long a watcher is not bothered with ASSIGNED: telling it competes for the CPU with what the node does then."""
 _PACE_SECONDS = 0.03
 """Progress and previews come no closer behind other messages than this: of a short task, only the states are told."""
 
@@ -89,8 +87,6 @@ class Watching:
         places = _Places(self._model)
         while mailbox.task.state not in FINAL_STATES:
             await mailbox.wait(self._patience(mailbox, told, previews=previews))
-            if mailbox.calm:
-                await mailbox.linger(_CALM_SECONDS)
             if mailbox.closed:
                 raise draining()
             now = time.monotonic()

@@ -12,7 +12,7 @@ from comfymesh.bus import subjects
 from comfymesh.bus.port import Message
 from comfymesh.bus.streams import TASKS
 from comfymesh.tasks import codec
-from comfymesh.tasks.record import Key, TaskRecord
+from comfymesh.tasks.record import FINAL, Key, TaskRecord
 from comfymesh.v1 import task_pb2
 from comfymesh.wire.v1 import task_record_pb2
 
@@ -20,6 +20,10 @@ logger = logging.getLogger(__name__)
 
 GONE = b""
 """In place of a record: the task was dropped, and its messages are about to be."""
+
+
+_FINAL_STATES = frozenset(task_pb2.Task.State.Value(f"STATE_{state}") for state in FINAL)
+"""States that nothing leaves, as records have them."""
 
 
 class Stored:
@@ -39,6 +43,11 @@ class Stored:
     def record(self) -> TaskRecord:
         """The record as a value."""
         return codec.from_message(self.message)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the task has ended, which is known without making a value of the record."""
+        return self.task.state in _FINAL_STATES
 
     @property
     def task(self) -> task_pb2.Task:

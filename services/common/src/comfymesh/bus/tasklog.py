@@ -222,10 +222,11 @@ class TaskLog:
     async def changes(self) -> AsyncIterator[Stored | CaughtUp]:
         """Every task as it stands, in the order of the last changes; then every further change. Never ends.
 
-        What can't be read is reported once and passed over: one bad message must not stop the mesh.
+        What can't be read is reported once and passed over: one bad message must not stop the mesh. Of a task that has
+        ended, which most have, only that is read: making a value of its record is most of what reading it costs.
         """
         async for item in self.events():
-            if not isinstance(item, Dropped) and (isinstance(item, CaughtUp) or records.is_whole(item)):
+            if isinstance(item, CaughtUp) or (isinstance(item, Stored) and (item.is_final or records.is_whole(item))):
                 yield item
 
     async def events(self) -> AsyncIterator[Stored | Dropped | CaughtUp]:

@@ -17,18 +17,30 @@ from comfymesh.tasks.record import (
     Key,
     ModelFile,
     Requirements,
+    Resolution,
     SpecRef,
     State,
     TaskError,
     TaskRecord,
 )
-from comfymesh.v1 import error_reason_pb2, task_pb2
+from comfymesh.v1 import dead_letter_pb2, error_reason_pb2, task_pb2
 from comfymesh.wire.v1 import task_record_pb2
 
 _STATES = {state: cast("task_pb2.Task.State", task_pb2.Task.State.Value(f"STATE_{state}")) for state in State}
 _STATE_OF = {number: state for state, number in _STATES.items()}
 _KINDS = {kind: cast("task_pb2.Artifact.Kind", task_pb2.Artifact.Kind.Value(f"KIND_{kind}")) for kind in ArtifactKind}
 _KIND_OF = {number: kind for kind, number in _KINDS.items()}
+_RESOLUTIONS = {
+    resolution: cast(
+        "task_pb2.Task.DeadLetterResolution",
+        task_pb2.Task.DeadLetterResolution.Value(f"DEAD_LETTER_RESOLUTION_{resolution}"),
+    )
+    for resolution in Resolution
+}
+_RESOLUTION_OF = {
+    task_pb2.Task.DEAD_LETTER_RESOLUTION_UNSPECIFIED: None,
+    **{number: resolution for resolution, number in _RESOLUTIONS.items()},
+}
 _REASONS = {
     failure: cast(
         "error_reason_pb2.ErrorReason",
@@ -104,6 +116,8 @@ def from_message(message: task_record_pb2.TaskRecord) -> TaskRecord:
         releases=message.releases,
         start_time=seconds(task.start_time) if task.HasField("start_time") else None,
         end_time=seconds(task.end_time) if task.HasField("end_time") else None,
+        resolution=_RESOLUTION_OF[task.dead_letter_resolution],
+        requeued_as=names.parse_task(task.requeued_as) if task.requeued_as else "",
     )
 
 
@@ -137,8 +151,14 @@ def _task(record: TaskRecord) -> task_pb2.Task:
         create_time=timestamp(definition.create_time),
         update_time=timestamp(record.update_time),
         graph_digest=definition.spec.digest,
+        requeued_from=names.task(definition.requeued_from) if definition.requeued_from else "",
+        requeued_as=names.task(record.requeued_as) if record.requeued_as else "",
     )
+    if record.resolution is not None:
+        task.dead_letter_resolution = _RESOLUTIONS[record.resolution]
     task.execution_timeout.FromMilliseconds(round(definition.execution_timeout * 1000))
+    if definition.start_timeout is not None:
+        task.start_timeout.FromMilliseconds(round(definition.start_timeout * 1000))
     if record.error is not None:
         task.error.CopyFrom(_error(record.error))
     if record.start_time is not None:
@@ -163,10 +183,12 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
         priority=task.priority,
         labels=dict(task.labels),
         execution_timeout=task.execution_timeout.ToMilliseconds() / 1000,
+        start_timeout=task.start_timeout.ToMilliseconds() / 1000 if task.HasField("start_timeout") else None,
         max_retries=task.max_retries,
         allow_partial_outputs=task.allow_partial_outputs,
         trace_parent=message.trace_parent,
         group=names.parse_group(task.group) if task.group else "",
+        requeued_from=names.parse_task(task.requeued_from) if task.requeued_from else "",
     )
 
 
@@ -177,17 +199,31 @@ def _error(error: TaskError) -> task_pb2.TaskError:
         metadata=error.metadata,
         traceback=error.traceback,
         retryable=error.failure in _RETRYABLE,
+        log_tail=error.log_tail,
     )
 
 
 def _error_of(message: task_pb2.TaskError) -> TaskError:
-    return TaskError(_FAILURE_OF[message.reason], message.message, dict(message.metadata), message.traceback)
+    return TaskError(
+        _FAILURE_OF[message.reason], message.message, dict(message.metadata), message.traceback, message.log_tail
+    )
 
 
 def _failure(failure: Failure) -> task_record_pb2.Failure:
     return task_record_pb2.Failure(
         attempt=failure.attempt,
         node=failure.node,
+        instance=failure.instance,
+        reason=_REASONS[failure.failure],
+        time=timestamp(failure.time),
+    )
+
+
+def attempt_failure(failure: Failure) -> dead_letter_pb2.AttemptFailure:
+    """A failed attempt as callers see it."""
+    return dead_letter_pb2.AttemptFailure(
+        attempt=failure.attempt,
+        node=names.node(failure.node),
         instance=failure.instance,
         reason=_REASONS[failure.failure],
         time=timestamp(failure.time),

@@ -16,6 +16,8 @@ _WRITERS = {
     "Released": "agent; scheduler for a lost node",
     "CancelRequested": "api",
     "Cancelled": "agent",
+    "Expired": "scheduler",
+    "Resolved": "api",
 }
 
 _INTRODUCTION = """\
@@ -23,7 +25,7 @@ _INTRODUCTION = """\
 
 Made from the table in `tasks/machine.py` by `python -m comfymesh.tasks.diagram`; a test compares.
 
-Creation makes a task QUEUED. Nothing leaves a final state.
+Creation makes a task QUEUED. Nothing leaves a final state; what becomes of a failed task is noted behind its end, once.
 """
 
 

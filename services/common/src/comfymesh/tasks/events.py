@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from comfymesh.tasks.record import Artifact, TaskError
+from comfymesh.tasks.record import Artifact, Resolution, TaskError
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +59,20 @@ class Cancelled:
     """The attempt of a task that is being cancelled has stopped."""
 
 
-Event = Assigned | Started | Succeeded | AttemptFailed | Released | CancelRequested | Cancelled
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """The time by which the first attempt should have begun has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Somebody has seen to a dead letter. Only noted: the task stays as it ended.
+
+    `requeued_as` is the id of the task that was made of it, empty where it was dropped.
+    """
+
+    resolution: Resolution
+    requeued_as: str = ""
+
+
+Event = Assigned | Started | Succeeded | AttemptFailed | Released | CancelRequested | Cancelled | Expired | Resolved

@@ -1,6 +1,6 @@
 """The one place that knows how a task changes: the table of transitions, and the function that applies them.
 
-QUEUED -> ASSIGNED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED, with CANCELLING between, and the ways back to
+QUEUED -> ASSIGNED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED | EXPIRED, with CANCELLING between, and the ways back to
 QUEUED. Who appends which event is written in docs/states.md; nothing here knows of processes, clocks or the bus.
 """
 
@@ -15,7 +15,9 @@ from comfymesh.tasks.events import (
     Cancelled,
     CancelRequested,
     Event,
+    Expired,
     Released,
+    Resolved,
     Started,
     Succeeded,
 )
@@ -25,6 +27,7 @@ from comfymesh.tasks.record import FINAL, Definition, Failure, State, TaskError,
 TRANSITIONS: dict[tuple[State, type[Event]], tuple[State, ...]] = {
     (State.QUEUED, Assigned): (State.ASSIGNED,),
     (State.QUEUED, CancelRequested): (State.CANCELLED,),
+    (State.QUEUED, Expired): (State.EXPIRED,),
     (State.ASSIGNED, Started): (State.RUNNING,),
     # Some attempts are over before it is worth saying that they have begun.
     (State.ASSIGNED, Succeeded): (State.SUCCEEDED,),
@@ -38,6 +41,8 @@ TRANSITIONS: dict[tuple[State, type[Event]], tuple[State, ...]] = {
     # Whatever ended the attempt, it has ended, and nobody wants another one.
     (State.CANCELLING, AttemptFailed): (State.CANCELLED,),
     (State.CANCELLING, Released): (State.CANCELLED,),
+    # A note behind the end, once. Nothing leaves a final state.
+    (State.FAILED, Resolved): (State.FAILED,),
 }
 """Which event may happen in which state, and the states that can follow. What is not here is illegal."""
 
@@ -64,7 +69,17 @@ def create(definition: Definition) -> TaskRecord:
 
 def allows(record: TaskRecord, event: type[Event]) -> bool:
     """Whether `event` may happen to the task as it stands."""
+    if event is Expired:
+        return can_expire(record)
+    if event is Resolved:
+        return record.is_dead_letter
     return (record.state, event) in TRANSITIONS
+
+
+def can_expire(record: TaskRecord) -> bool:
+    """Whether the task ends where it still waits at its `start_by`."""
+    waits = record.state is State.QUEUED and not record.has_begun
+    return waits and record.definition.start_by is not None
 
 
 def apply(record: TaskRecord, event: Event, now: float) -> TaskRecord:
@@ -76,7 +91,7 @@ def apply(record: TaskRecord, event: Event, now: float) -> TaskRecord:
     if not allows(record, type(event)):
         raise IllegalTransitionError(record, event)
     changed = _change(record, event, now)
-    ended = now if changed.state in FINAL else None
+    ended = (record.end_time or now) if changed.state in FINAL else None
     return replace(changed, event=type(event).__name__, update_time=now, end_time=ended)
 
 
@@ -97,6 +112,17 @@ def _change(record: TaskRecord, event: Event, now: float) -> TaskRecord:
             return replace(record, state=state, reason=event.reason or "cancelled by the caller")
         case Cancelled():
             return replace(record, state=State.CANCELLED)
+        case Expired():
+            return _expired(record)
+        case Resolved():
+            return replace(record, resolution=event.resolution, requeued_as=event.requeued_as)
+
+
+def _expired(record: TaskRecord) -> TaskRecord:
+    reason = f"no attempt had begun {record.definition.start_timeout:g} s after its creation"
+    advice = "create it again with a longer start_timeout or a higher priority, or add instances"
+    error = TaskError(FailureClass.EXPIRED, f"{reason}; {advice}")
+    return replace(record, state=State.EXPIRED, error=error, reason=reason)
 
 
 def _assigned(record: TaskRecord, event: Assigned) -> TaskRecord:

@@ -36,6 +36,13 @@ HELD = frozenset({State.ASSIGNED, State.RUNNING, State.CANCELLING})
 """States in which a node holds an attempt of the task."""
 
 
+class Resolution(StrEnum):
+    """What somebody has made of a dead letter. Values match `comfymesh.v1.Task.DeadLetterResolution`."""
+
+    REQUEUED = "REQUEUED"
+    DROPPED = "DROPPED"
+
+
 class ArtifactKind(StrEnum):
     """Whether ComfyUI saved an output or made it as a preview. Values match `comfymesh.v1.Artifact.Kind`."""
 
@@ -103,6 +110,7 @@ class TaskError:
     message: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     traceback: str = ""
+    log_tail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,8 @@ class Definition:
     """The part of a task that never changes. Times in seconds, `create_time` since the epoch.
 
     `group` is the id of the group that it belongs to, empty for none.
+    `requeued_from` is the id of the dead letter that it was made of, empty for none.
+    `start_timeout` says how long it may wait for its first attempt to begin, None for ever.
     `trace_parent` is the W3C trace context of the call that created the task, empty where it was not traced.
     """
 
@@ -133,10 +143,17 @@ class Definition:
     priority: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     execution_timeout: float = 3600.0
+    start_timeout: float | None = None
     max_retries: int = 0
     allow_partial_outputs: bool = False
     trace_parent: str = ""
     group: str = ""
+    requeued_from: str = ""
+
+    @property
+    def start_by(self) -> float | None:
+        """When its first attempt must have begun, seconds since the epoch; None where that does not matter."""
+        return None if self.start_timeout is None else self.create_time + self.start_timeout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +161,7 @@ class TaskRecord:
     """A task after a change. Times in seconds since the epoch; `event` names what made the change.
 
     `releases` counts how often in a row it was handed back before it had begun.
+    `resolution` is what was made of the dead letter, and `requeued_as` the id of the task that was made of it.
     """
 
     definition: Definition
@@ -161,6 +179,8 @@ class TaskRecord:
     releases: int = 0
     start_time: float | None = None
     end_time: float | None = None
+    resolution: Resolution | None = None
+    requeued_as: str = ""
 
     @property
     def key(self) -> Key:
@@ -169,8 +189,18 @@ class TaskRecord:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing can change the task any more."""
+        """Whether the task has ended."""
         return self.state in FINAL
+
+    @property
+    def is_dead_letter(self) -> bool:
+        """Whether the task has failed, and waits for somebody to see to that."""
+        return self.state is State.FAILED and self.resolution is None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any attempt came so far that it ended by itself, or executes. What was handed back did not."""
+        return self.start_time is not None or bool(self.failures)
 
 
 def prompt_id(key: Key, attempt: int) -> str:

@@ -112,7 +112,7 @@ class Attempt:
             await self._interrupt()
             await self._claim.concede()
             return
-        end = await self._end()
+        end = await self._workplace.with_evidence(await self._end())
         await (self._claim.concede() if self._unwanted else self._claim.end(end))
 
     async def _end(self) -> events.Event:

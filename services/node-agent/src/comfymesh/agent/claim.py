@@ -9,7 +9,7 @@ from typing import Self
 
 from comfymesh.agent.domain import verdict
 from comfymesh.bus.port import BusUnavailableError
-from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import events, machine
 from comfymesh.tasks.failures import FailureClass
@@ -75,7 +75,7 @@ class Claim:
         if not self.taken:
             try:
                 await self._write(self.record)
-            except StaleRecordError as error:
+            except (StaleRecordError, UnreadableRecordError) as error:
                 logger.info("an offer came too late: %s", error, extra=self.fields("offer_stale"))
                 return False
             self.taken = True
@@ -146,6 +146,8 @@ class Claim:
             if self._is_ours(error.last):
                 return False
             logger.info("an attempt is not ours any more: %s", error, extra=self.fields("attempt_stale"))
+        except UnreadableRecordError as error:
+            logger.warning("an attempt can't be ended: %s", error, extra=self.fields("attempt_unreadable"))
         return True
 
     def _is_ours(self, last: Stored | None) -> bool:
@@ -173,4 +175,9 @@ class Claim:
         self.record, self._sequence = record, stored.sequence
 
     async def _last(self) -> Stored | None:
-        return await patiently(lambda: self._log.get(self.key), BusUnavailableError, what="read a task")
+        """The task as it stands; None for one that is gone, or that nobody can read and so nobody can run."""
+        try:
+            return await patiently(lambda: self._log.get(self.key), BusUnavailableError, what="read a task")
+        except UnreadableRecordError as error:
+            logger.warning("an attempt is let go: %s", error, extra=self.fields("attempt_unreadable"))
+            return None

@@ -10,6 +10,7 @@ from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
+from comfymesh.agent.runtimes.specs import InstanceSpec
 from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.store import BlobStore, open_store
@@ -52,20 +53,23 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
 
 
 def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting) -> dict[str, Instance]:
-    def open_workplace(url: str) -> Workplace:
-        return Workplace(ComfySession(url), TaskLog(bus), store, settings.agent_max_artifact_bytes)
+    def instance(spec: InstanceSpec) -> Instance:
+        runtime = build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory)
 
-    return {
-        spec.name: Instance(
+        def open_workplace(url: str) -> Workplace:
+            limit = settings.agent_max_artifact_bytes
+            return Workplace(ComfySession(url), TaskLog(bus), store, limit, runtime.log_tail)
+
+        return Instance(
             name=spec.name,
             kind=spec.runtime,
-            runtime=build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory),
+            runtime=runtime,
             store=store,
             open_workplace=open_workplace,
             changed=reporting.changed,
         )
-        for spec in settings.agent_instances
-    }
+
+    return {spec.name: instance(spec) for spec in settings.agent_instances}
 
 
 async def _leave(instances: dict[str, Instance], running: list[asyncio.Task[None]], *, stop: bool) -> None:

@@ -5,20 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
 from comfymesh.agent.collecting import Collecting
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.session import ComfySession
+from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.line import Line
+from comfymesh.agent.runtimes.contract import RuntimeFailed
 from comfymesh.agent.staging import Staging
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus.tasklog import TaskLog
+from comfymesh.tasks.events import Event
 
 logger = logging.getLogger(__name__)
 
 _FORGET_SECONDS = 1.0
+_EVIDENCE_SECONDS = 5.0
+_EVIDENCE_LINES = 100
+
+LogTail = Callable[[int], Awaitable[str]]
+"""Answers the last lines that an instance wrote, as many as asked for at most."""
+
+
+async def _no_words(_: int) -> str:
+    return ""
 
 
 class Workplace:
@@ -29,16 +42,25 @@ class Workplace:
         log: Where graphs are.
         store: Where files are, and outputs go.
         max_artifact_bytes: Largest output that is taken.
+        log_tail: Where the last words of the instance are.
 
     Attributes:
         line: Prompts that were submitted and have not ended.
     """
 
-    def __init__(self, session: ComfySession, log: TaskLog, store: BlobStore, max_artifact_bytes: int) -> None:
+    def __init__(
+        self,
+        session: ComfySession,
+        log: TaskLog,
+        store: BlobStore,
+        max_artifact_bytes: int,
+        log_tail: LogTail = _no_words,
+    ) -> None:
         self.session = session
         self.staging = Staging(log, store, self.session.http)
         self._store = store
         self._max_artifact_bytes = max_artifact_bytes
+        self._log_tail = log_tail
         self.line = Line()
         self._attempts = 0
         self._empty = asyncio.Event()
@@ -76,6 +98,17 @@ class Workplace:
         self._attempts -= 1
         if not self._attempts:
             self._empty.set()
+
+    async def with_evidence(self, end: Event) -> Event:
+        """How an attempt ended, with the last words of the instance where they may say more and can be had."""
+        if not verdict.wants_log_tail(end):
+            return end
+        try:
+            async with asyncio.timeout(_EVIDENCE_SECONDS):
+                return verdict.with_log_tail(end, await self._log_tail(_EVIDENCE_LINES))
+        except (RuntimeFailed, OSError, TimeoutError) as error:
+            logger.info("the output of an instance can't be read: %s", error)
+            return end
 
     async def wait_empty(self) -> None:
         """Wait until no attempt is left."""

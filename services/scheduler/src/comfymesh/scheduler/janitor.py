@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from comfymesh.bus.port import BusError
-from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
 from comfymesh.tasks.retention import Retention
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,9 @@ class Janitor:
         while True:
             records, end = await self._log.page(place, _PAGE)
             old = [stored for stored in records if not self._retention.covers(stored.record.update_time, now)]
-            dropped += await self._drop([stored for stored in old if self._retention.is_over(stored.record, now)])
+            # A dead letter and its resolution are two records of one task: the last counts.
+            over = {stored.key: stored for stored in old if self._retention.is_over(stored.record, now)}
+            dropped += await self._drop(list(over.values()))
             if end == place or len(old) < len(records):
                 break
             place = end
@@ -72,6 +74,14 @@ class Janitor:
     async def _drop_one(self, stored: Stored) -> bool:
         try:
             await self._log.drop(stored)
-        except StaleRecordError:
-            return False  # Requeued or dropped meanwhile, or this was not its last record.
+        except StaleRecordError as error:
+            # Behind the end there may be the resolution of a dead letter, which does not keep it any longer.
+            last = error.last
+            return last is not None and self._is_over(last) and await self._drop_one(last)
+        except UnreadableRecordError as error:
+            logger.debug("a task can't be dropped: %s", error)
+            return False
         return True
+
+    def _is_over(self, stored: Stored) -> bool:
+        return self._retention.is_over(stored.record, self._clock())

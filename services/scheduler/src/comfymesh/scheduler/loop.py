@@ -14,7 +14,7 @@ from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus import streams, subjects
 from comfymesh.bus.port import Bus, BusError, CaughtUp, Message
-from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
 from comfymesh.runtime.background import Background
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.domain.core import Core
@@ -27,6 +27,7 @@ from comfymesh.scheduler.domain.events import (
     LogRead,
     NodeReported,
     TaskChanged,
+    TaskEnded,
     Tick,
 )
 from comfymesh.tasks import codec, machine
@@ -135,6 +136,8 @@ class Scheduler:
             await self._log.append(record, decision.sequence)
         except StaleRecordError as error:
             logger.debug("%s", error)
+        except UnreadableRecordError as error:
+            logger.warning("%s of task %s is not possible: %s", record.event, record.key.task_id, error)
         except BusError as error:
             logger.warning("%s of task %s is not confirmed: %s", record.event, record.key.task_id, error)
         else:
@@ -175,7 +178,9 @@ class Scheduler:
                 return
 
 
-def _changed(stored: Stored) -> TaskChanged:
+def _changed(stored: Stored) -> TaskChanged | TaskEnded:
+    if stored.is_final:
+        return TaskEnded(stored.key, stored.sequence)
     return TaskChanged(stored.record, stored.sequence)
 
 

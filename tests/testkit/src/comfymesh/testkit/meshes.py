@@ -22,6 +22,7 @@ from comfymesh.testkit import graphs
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import (
     asset_service_pb2_grpc,
+    dead_letter_service_pb2_grpc,
     fleet_service_pb2_grpc,
     group_service_pb2_grpc,
     task_pb2,
@@ -59,6 +60,7 @@ class LocalMesh:
         self.client = client
         self.tasks = task_service_pb2_grpc.TaskServiceStub(channel)
         self.groups = group_service_pb2_grpc.GroupServiceStub(channel)
+        self.dead_letters = dead_letter_service_pb2_grpc.DeadLetterServiceStub(channel)
         self.assets = asset_service_pb2_grpc.AssetServiceStub(channel)
         self.fleet = fleet_service_pb2_grpc.FleetServiceStub(channel)
         self._all = (up.processes, *others)

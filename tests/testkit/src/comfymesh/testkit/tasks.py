@@ -16,6 +16,7 @@ from comfymesh.tasks.record import (
     Key,
     ModelFile,
     Requirements,
+    Resolution,
     SpecRef,
     State,
     TaskError,
@@ -78,7 +79,7 @@ artifacts = st.builds(
     kind=st.sampled_from(ArtifactKind),
     small=st.binary(max_size=20),
 )
-errors = st.builds(TaskError, st.sampled_from(FailureClass), _texts, _labels, _texts)
+errors = st.builds(TaskError, st.sampled_from(FailureClass), _texts, _labels, _texts, _texts)
 failures = st.builds(
     Failure, st.integers(1, 1000), _names, _names, st.sampled_from(FailureClass), _moments.filter(lambda t: t > 0)
 )
@@ -97,10 +98,12 @@ definitions = st.builds(
     priority=st.integers(-100, 100),
     labels=_labels,
     execution_timeout=st.integers(1, 86_400_000).map(lambda millis: millis / 1000),
+    start_timeout=st.one_of(st.none(), st.integers(1, 86_400_000).map(lambda millis: millis / 1000)),
     max_retries=st.integers(0, 10),
     allow_partial_outputs=st.booleans(),
     trace_parent=_texts,
     group=st.one_of(st.just(""), _names),
+    requeued_from=st.one_of(st.just(""), _names),
 )
 records = st.builds(
     TaskRecord,
@@ -118,6 +121,8 @@ records = st.builds(
     not_before=_moments,
     start_time=st.one_of(st.none(), _moments),
     end_time=st.one_of(st.none(), _moments),
+    resolution=st.one_of(st.none(), st.sampled_from(Resolution)),
+    requeued_as=st.one_of(st.just(""), _names),
 )
 happenings: st.SearchStrategy[events.Event] = st.one_of(
     st.builds(events.Assigned, st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"])),
@@ -127,4 +132,7 @@ happenings: st.SearchStrategy[events.Event] = st.one_of(
     st.builds(events.Released, _texts),
     st.builds(events.CancelRequested, _texts),
     st.just(events.Cancelled()),
+    st.just(events.Expired()),
+    st.just(events.Resolved(Resolution.DROPPED)),
+    st.just(events.Resolved(Resolution.REQUEUED, "another")),
 )

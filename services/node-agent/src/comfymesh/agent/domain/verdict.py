@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from comfymesh.agent.comfyui.classify import classify
@@ -17,6 +19,18 @@ from comfymesh.tasks.record import State, TaskError, TaskRecord
 
 _MAX_TRACEBACK = 16 * 1024
 _MAX_MESSAGE = 2 * 1024
+_MAX_LOG_TAIL = 8 * 1024
+
+_TOLD_IN_THE_LOG = frozenset(
+    {
+        FailureClass.INSTANCE_LOST,
+        FailureClass.DEVICE_FAULT,
+        FailureClass.INTERNAL,
+        FailureClass.NODE_EXCEPTION,
+    }
+)
+_ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?)")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def of_failure(failed: Failed) -> Event:
@@ -75,6 +89,30 @@ def of_error(error: ComfyError) -> Event:
 def of_partial_outputs(succeeded: Succeeded) -> Event:
     """ComfyUI left invalid outputs out, and the task does not allow that."""
     return failure(FailureClass.PARTIAL_OUTPUTS, f"ComfyUI left out invalid outputs: {_details(succeeded.node_errors)}")
+
+
+def wants_log_tail(end: Event) -> bool:
+    """Whether the last words of the instance may say more of how an attempt ended."""
+    return isinstance(end, AttemptFailed) and end.error.failure in _TOLD_IN_THE_LOG
+
+
+def with_log_tail(end: Event, output: str) -> Event:
+    """The end of an attempt with the last words of the instance.
+
+    Args:
+        end: The end.
+        output: The last lines that the instance wrote. Hostile: graphs and custom nodes write there too.
+    """
+    if not isinstance(end, AttemptFailed):
+        return end
+    return AttemptFailed(replace(end.error, log_tail=_shown(output, _MAX_LOG_TAIL)))
+
+
+def _shown(output: str, limit: int) -> str:
+    """An output as a terminal would show it in the end, without what moves a terminal; the last `limit` bytes."""
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in output.split("\n")]
+    text = _CONTROL.sub("", _ESCAPE.sub("", "\n".join(lines)))
+    return text.encode("utf-8", "replace")[-limit:].decode("utf-8", "ignore")
 
 
 def failure(kind: FailureClass, message: str, metadata: Mapping[str, str] | None = None, traceback: str = "") -> Event:

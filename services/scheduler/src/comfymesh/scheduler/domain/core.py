@@ -18,13 +18,14 @@ from comfymesh.scheduler.domain.events import (
     LogRead,
     NodeReported,
     TaskChanged,
+    TaskEnded,
     Tick,
 )
 from comfymesh.scheduler.domain.fleet import Place, Report
 from comfymesh.scheduler.domain.offers import Offers
 from comfymesh.scheduler.domain.placement import Candidate, Feasibility, choose
-from comfymesh.scheduler.domain.queueing import WaitingTasks
-from comfymesh.tasks.events import AttemptFailed, Released
+from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks
+from comfymesh.tasks.events import AttemptFailed, Expired, Released
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord
 
@@ -47,6 +48,7 @@ class Core:
         self._tasks: dict[Key, TaskChanged] = {}
         self._ended: dict[Key, int] = {}
         self._waiting = WaitingTasks()
+        self._deadlines = StartDeadlines()
         self._offers = Offers()
         self._held: defaultdict[Place, set[Key]] = defaultdict(set)
         self._on_node: defaultdict[str, set[Key]] = defaultdict(set)
@@ -62,6 +64,8 @@ class Core:
         match event:
             case TaskChanged():
                 decisions.extend(self._task_changed(event, now))
+            case TaskEnded():
+                self._task_ended(event.key, event.sequence)
             case LogRead():
                 self._log_read = True
             case Leading():
@@ -75,6 +79,7 @@ class Core:
             case Tick():
                 self._put_back(self._offers.made_before(now - self._resend_after), now)
                 decisions.extend(self._lose_silent_nodes(now))
+        decisions.extend(self._expire(now))
         decisions.extend(self._offer(now))
         return decisions
 
@@ -91,31 +96,38 @@ class Core:
 
     def _task_changed(self, change: TaskChanged, now: float) -> Iterator[Decision]:
         record = change.record
-        known = self._tasks.get(record.key)
-        newest = known.sequence if known else self._ended.get(record.key, 0)
-        # What is known already is no news, and must not undo what is under way.
-        if change.sequence <= newest:
+        if record.is_final:
+            self._task_ended(record.key, change.sequence)
+            return
+        if not self._is_news(record.key, change.sequence):
             return
         self._forget(record.key)
-        if record.is_final:
-            self._remember_end(change)
-            return
         self._tasks[record.key] = change
         if record.state in HELD:
             self._hold(record, now)
         else:
             self._wait(record, now)
+            self._deadlines.add(record)
         if record.state is State.CANCELLING and self._deciding:
             yield StopWork(record.node, record.key, record.attempt, record.reason)
 
-    def _remember_end(self, change: TaskChanged) -> None:
+    def _is_news(self, key: Key, sequence: int) -> bool:
+        """What is known already must not undo what is under way."""
+        known = self._tasks.get(key)
+        return sequence > (known.sequence if known else self._ended.get(key, 0))
+
+    def _task_ended(self, key: Key, sequence: int) -> None:
         """What was read before the end may be told after it; for some time it must not pass for news."""
-        self._ended[change.record.key] = change.sequence
+        if not self._is_news(key, sequence):
+            return
+        self._forget(key)
+        self._ended[key] = sequence
         if len(self._ended) > _ENDS_REMEMBERED:
             del self._ended[next(iter(self._ended))]
 
     def _forget(self, key: Key) -> None:
         self._waiting.discard(key)
+        self._deadlines.discard(key)
         self._offers.withdraw(key)
         self._told.pop(key, None)
         known = self._tasks.pop(key, None)
@@ -131,6 +143,18 @@ class Core:
         self._on_node[record.node].add(record.key)
         self._told[record.key] = now
         self._last_seen.setdefault(record.node, now)
+
+    def _expire(self, now: float) -> Iterator[Decision]:
+        """Tasks that should have begun by now end. An offer of one is withdrawn; a claim that is quicker wins."""
+        if not self._deciding:
+            return
+        for key in list(self._deadlines.pop(now)):
+            self._waiting.discard(key)
+            self._offers.withdraw(key)
+            # Until the log tells how it ended: the append may fail for want of a connection.
+            self._deadlines.set(key, now + self._resend_after)
+            task = self._tasks[key]
+            yield Change(task.record, task.sequence, Expired())
 
     # Nodes
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain.fleet import Report
-from comfymesh.tasks.record import TaskRecord
+from comfymesh.tasks.record import Key, TaskRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,14 @@ class TaskChanged:
     """The log has a record of a task, at `sequence`."""
 
     record: TaskRecord
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnded:
+    """The log has a record of a task, at `sequence`, behind which it has ended. However that was, it needs no more."""
+
+    key: Key
     sequence: int
 
 
@@ -54,4 +62,4 @@ class Deaf:
     """The bus does not answer: nodes that are not heard now may well be talking."""
 
 
-Event = TaskChanged | LogRead | Leading | NodeReported | CatalogRead | Tick | Deaf
+Event = TaskChanged | TaskEnded | LogRead | Leading | NodeReported | CatalogRead | Tick | Deaf

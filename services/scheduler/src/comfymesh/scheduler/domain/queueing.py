@@ -10,10 +10,13 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from comfymesh.tasks import machine
 from comfymesh.tasks.record import Key, Requirements, TaskRecord
 
 Rank = tuple[int, int]
 """Order in the queue, lowest first: higher priority, then earlier creation."""
+
+_SLACK = 1024
 
 
 @dataclass(slots=True)
@@ -68,3 +71,39 @@ class WaitingTasks:
 
     def _enqueue(self, key: Key, rank: Rank, requirements: Requirements) -> None:
         heapq.heappush(self._groups.setdefault(requirements, _Group()).ranked, (rank, key))
+
+
+class StartDeadlines:
+    """When waiting tasks must have begun. Looking for those that are late costs no more than there are of them."""
+
+    def __init__(self) -> None:
+        self._due: dict[Key, float] = {}
+        self._heap: list[tuple[float, Key]] = []
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def add(self, record: TaskRecord) -> None:
+        """Mind a task that waits, if there is a time by which it must have begun."""
+        if machine.can_expire(record) and record.definition.start_by is not None:
+            self.set(record.key, record.definition.start_by)
+
+    def set(self, key: Key, moment: float) -> None:
+        """The task is due at `moment`, seconds since the epoch."""
+        self._due[key] = moment
+        heapq.heappush(self._heap, (moment, key))
+        if len(self._heap) > 2 * len(self._due) + _SLACK:
+            self._heap = [(due, key) for key, due in self._due.items()]
+            heapq.heapify(self._heap)
+
+    def discard(self, key: Key) -> None:
+        """The task does not wait any more."""
+        self._due.pop(key, None)  # Its entry is dropped when it comes up, or when such entries are the most.
+
+    def pop(self, now: float) -> Iterator[Key]:
+        """Tasks that are due. They are minded no more."""
+        while self._heap and self._heap[0][0] <= now:
+            due, key = heapq.heappop(self._heap)
+            if self._due.get(key) == due:
+                del self._due[key]
+                yield key

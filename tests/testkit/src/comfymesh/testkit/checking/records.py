@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from comfymesh.tasks import machine
+from comfymesh.tasks.events import Resolved
 from comfymesh.tasks.record import FINAL, State
 from comfymesh.testkit import tasks
 from comfymesh.testkit.checking.views import View
@@ -37,6 +38,9 @@ def chains(view: View) -> Iterator[Violation]:
         for before, record in pairwise(records):
             for what in _successor(before, record):
                 yield Violation(Promise.P2, task, f"record {record.sequence}: {what}")
+        resolutions = sum(record.event == Resolved.__name__ for record in records)
+        if resolutions > 1:
+            yield Violation(Promise.P2, task, f"its dead letter was resolved {resolutions} times")
         commits = sum(record.state == State.SUCCEEDED for record in records)
         if commits > 1:
             yield Violation(Promise.P2, task, f"it was committed {commits} times")

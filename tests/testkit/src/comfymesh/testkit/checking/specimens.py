@@ -43,6 +43,13 @@ RETRIED: Path = (
 )
 """A task that succeeds in its second attempt."""
 
+RESOLVED: Path = (
+    ("Assigned", State.ASSIGNED),
+    ("AttemptFailed", State.FAILED),
+    ("Resolved", State.FAILED),
+)
+"""A task that fails, and that somebody has seen to."""
+
 
 def history(seed: int, count: int = 3) -> list[Event]:
     """A history of `count` tasks, each with its calls and a watcher that comes and goes."""
@@ -83,7 +90,7 @@ def _path(rng: random.Random) -> Path:
         ends = [choice for choice in choices if choice[1] in FINAL]
         path.append(rng.choice(ends if len(path) > _MOST_CHANGES and ends else choices))
         state = path[-1][1]
-    return path
+    return [*path, *RESOLVED[-1:]] if state is State.FAILED and rng.random() < 0.5 else path
 
 
 def _log(rng: random.Random, task: str, path: Path, sequences: Iterator[int]) -> Iterator[Logged]:
@@ -127,6 +134,8 @@ def _watcher(rng: random.Random, watcher: str, log: list[Logged], begin: int) ->
         if record.state not in FINAL and rng.random() < 0.3:
             yield Closed(now, watcher, task, "UNAVAILABLE")
             yield Opened(now, watcher, task, token)
+        if record.state in FINAL:
+            break
     yield Closed(now, watcher, task)
 
 

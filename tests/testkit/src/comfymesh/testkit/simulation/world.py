@@ -213,4 +213,7 @@ def _task(chance: Chance, content: str) -> task_pb2.Task:
     rng: random.Random = chance.stream(content)
     how = rng.choice(("well",) * 7 + ("badly", "sick", "deadly"))
     graph = comfyui.graph(content, rng.randint(1, 6), rng.choice((0.02, 0.2, 1.0)), how)
-    return task_pb2.Task(graph_json=json.dumps(graph), max_retries=rng.choice((0, 0, 2)), labels={"more": "labels"})
+    task = task_pb2.Task(graph_json=json.dumps(graph), max_retries=rng.choice((0, 0, 2)), labels={"more": "labels"})
+    if rng.random() < 0.3:
+        task.start_timeout.FromMilliseconds(rng.choice((50, 1000, 5000)))
+    return task
