@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -65,7 +65,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
 
     async def RunTask(
         self, request: task_service_pb2.RunTaskRequest, context: Context
-    ) -> AsyncIterator[task_service_pb2.RunTaskResponse]:
+    ) -> AsyncGenerator[task_service_pb2.RunTaskResponse, None]:
         """See the proto."""
         new = await self._submitting.prepare(request, DEFAULT_TENANT)
         # The mailbox is there before the task is, so nothing that happens to it can be missed.
@@ -74,14 +74,16 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             mailbox.begin(stored.sequence - 1)
             mailbox.offer(stored)
             chunks: list[task_service_pb2.ArtifactChunk] = []
-            async for position, item in self._watching.follow(mailbox, new.key, previews=request.include_previews):
-                response = task_service_pb2.RunTaskResponse(resume_token=make_token(position), **_event(item))
-                if isinstance(item, Stored):
-                    stored = item
-                if request.include_artifacts and response.task.artifacts:
-                    chunks = await self._artifacts.together(stored)
-                    response.artifact_chunks.extend(chunks)
-                yield response
+            told = self._watching.follow(mailbox, new.key, previews=request.include_previews)
+            async with aclosing(told) as items:
+                async for position, item in items:
+                    response = task_service_pb2.RunTaskResponse(resume_token=make_token(position), **_event(item))
+                    if isinstance(item, Stored):
+                        stored = item
+                    if request.include_artifacts and response.task.artifacts:
+                        chunks = await self._artifacts.together(stored)
+                        response.artifact_chunks.extend(chunks)
+                    yield response
         if request.include_artifacts and not chunks:
             token = make_token(mailbox.position)
             async for chunk in self._artifacts.pieces(stored):
