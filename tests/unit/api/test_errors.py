@@ -12,6 +12,7 @@ from comfymesh.api import errors
 from comfymesh.api.assets import sniff
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
+from comfymesh.bus.tasklog import UnreadableRecordError
 from comfymesh.names import MalformedNameError
 from comfymesh.v1.error_reason_pb2 import ErrorReason
 
@@ -28,6 +29,7 @@ def kinds(refusal: errors.RefusedError) -> list[str]:
         (StoreUnavailableError("x"), "UNAVAILABLE", "BUS_UNAVAILABLE", ["ErrorInfo", "RetryInfo"]),
         (BlobMissingError("o", "d"), "NOT_FOUND", "ARTIFACT_NOT_FOUND", ["ErrorInfo"]),
         (MessageTooLargeError("x"), "RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE", ["ErrorInfo"]),
+        (UnreadableRecordError("task.default.one", 7, "torn"), "DATA_LOSS", "RECORD_UNREADABLE", ["ErrorInfo"]),
         (errors.draining(), "UNAVAILABLE", "SERVER_DRAINING", ["ErrorInfo", "RetryInfo"]),
         (errors.not_found("task", "tasks/one"), "NOT_FOUND", "TASK_NOT_FOUND", ["ErrorInfo", "ResourceInfo"]),
     ],

@@ -16,6 +16,7 @@ from opentelemetry.trace import format_trace_id, get_current_span
 
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
+from comfymesh.bus.tasklog import UnreadableRecordError
 from comfymesh.names import MalformedNameError
 from comfymesh.v1.error_reason_pb2 import ErrorReason
 from comfymesh.v1.task_service_pb2 import Refusal
@@ -46,6 +47,7 @@ _CODES = {
     "BUS_UNAVAILABLE": StatusCode.UNAVAILABLE,
     "SERVER_DRAINING": StatusCode.UNAVAILABLE,
     "CONTENT_MISMATCH": StatusCode.INVALID_ARGUMENT,
+    "RECORD_UNREADABLE": StatusCode.DATA_LOSS,
     "INTERNAL": StatusCode.INTERNAL,
 }
 """The status code of each reason with which a call can be refused."""
@@ -136,6 +138,9 @@ def refusal(error: Exception) -> RefusedError | None:
             return RefusedError("ARTIFACT_NOT_FOUND", f"{error}; it was removed, or the store lost it")
         case MessageTooLargeError():
             return RefusedError("MESSAGE_TOO_LARGE", str(error))
+        case UnreadableRecordError():
+            where = {"subject": error.subject, "sequence": str(error.sequence), "problem": error.reason}
+            return RefusedError("RECORD_UNREADABLE", str(error), where)
         case _:
             return None
 
