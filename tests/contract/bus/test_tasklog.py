@@ -11,7 +11,7 @@ from comfymesh.bus.port import CaughtUp, Entry
 from comfymesh.bus.streams import TASKS
 from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, UnreadableRecordError
 from comfymesh.tasks.events import CancelRequested
-from comfymesh.tasks.record import SMALL_BYTES
+from comfymesh.tasks.record import SMALL_BYTES, Key
 from comfymesh.testkit.tasks import NOW, queued
 from comfymesh.testkit.waiting import take
 from comfymesh.wire.v1 import spec_pb2
@@ -59,6 +59,16 @@ async def test_a_dropped_task_leaves_nothing_and_those_who_follow_hear_of_it(wor
     assert await log.get(ended.key) is None
     assert await log.history(ended.key, 0) == []
     assert await left(world) == [f"spec.default.kept.{queued().definition.spec.digest}", "task.default.kept"]
+
+
+async def test_the_binding_of_its_request_id_leaves_with_a_task(world: World) -> None:
+    log, other = TaskLog(world.bus), Key("default", "other")
+    await log.bind(Key("default", "derived"), "one")
+    await log.bind(other, "two")
+    created = await log.create(queued("one", derived_id="derived"), SPEC)
+    await log.drop(await log.change(created, CancelRequested(), NOW))
+    assert await left(world) == [subjects.binding(other)]
+    assert await log.bind(Key("default", "derived"), "three") == "three"
 
 
 async def test_a_task_that_changed_meanwhile_is_not_dropped(world: World) -> None:

@@ -153,7 +153,7 @@ class TaskLog:
         return [item for message in messages if isinstance(item := records.try_to_read(message, logging.DEBUG), Stored)]
 
     async def drop(self, stored: Stored) -> None:
-        """Remove a task for good: its records and its graphs. Its artifacts are not touched.
+        """Remove a task for good: its records, its graphs and the binding of its request ID, but not its artifacts.
 
         The first step is an append that marks the task as gone. It is guarded like any change, so nobody else can have
         changed the task, and everybody who follows the log hears of it. What comes later on the same subjects is left
@@ -165,6 +165,8 @@ class TaskLog:
         """
         mark = await self._mark_as_gone(stored)
         await self._bus.purge(TASKS, subjects.specs(stored.key), mark)
+        if derived_id := stored.message.derived_task_id:
+            await self._bus.purge(TASKS, subjects.binding(Key(stored.key.tenant, derived_id)), mark)
         await self._bus.purge(TASKS, subjects.task(stored.key), mark)
 
     async def _mark_as_gone(self, stored: Stored) -> int:

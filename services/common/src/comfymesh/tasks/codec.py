@@ -89,6 +89,7 @@ def to_message(record: TaskRecord) -> task_record_pb2.TaskRecord:
         failures=[_failure(failure) for failure in record.failures],
         event=record.event,
         trace_parent=definition.trace_parent,
+        derived_task_id=definition.derived_id,
         releases=record.releases,
         small_artifacts={artifact.artifact_id: artifact.small for artifact in record.artifacts if artifact.small},
     )
@@ -189,6 +190,7 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
         trace_parent=message.trace_parent,
         group=names.parse_group(task.group) if task.group else "",
         requeued_from=names.parse_task(task.requeued_from) if task.requeued_from else "",
+        derived_id=message.derived_task_id,
     )
 
 

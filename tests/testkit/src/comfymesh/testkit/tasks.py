@@ -104,6 +104,7 @@ definitions = st.builds(
     trace_parent=_texts,
     group=st.one_of(st.just(""), _names),
     requeued_from=st.one_of(st.just(""), _names),
+    derived_id=st.one_of(st.just(""), _names),
 )
 records = st.builds(
     TaskRecord,
