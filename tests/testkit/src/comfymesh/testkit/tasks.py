@@ -117,7 +117,7 @@ records = st.builds(
     node=st.one_of(st.just(""), _names),
     instance=_texts,
     error=st.one_of(st.none(), errors),
-    artifacts=st.lists(artifacts, max_size=3).map(tuple),
+    artifacts=st.lists(artifacts, max_size=3, unique_by=lambda artifact: artifact.artifact_id).map(tuple),
     failures=st.lists(failures, max_size=3).map(tuple),
     not_before=_moments,
     start_time=st.one_of(st.none(), _moments),
