@@ -7,7 +7,6 @@ result of a node that was given up on is refused, whatever the reason it comes l
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -16,14 +15,13 @@ from comfymesh.bus import records, subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, CaughtUp, Entry, SequenceConflictError
 from comfymesh.bus.records import Dropped, Stored, UnreadableRecordError
 from comfymesh.bus.streams import HISTORY, TASKS
+from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import codec, machine
 from comfymesh.tasks.events import Event
 from comfymesh.tasks.record import SMALL_BYTES, Key, TaskRecord
 from comfymesh.wire.v1 import spec_pb2
 
 __all__ = ["Dropped", "SpecMissingError", "StaleRecordError", "Stored", "TaskLog", "UnreadableRecordError"]
-
-_INSIST_WAIT = 0.25
 
 
 class StaleRecordError(Exception):
@@ -120,11 +118,7 @@ class TaskLog:
 
     async def insist(self, record: TaskRecord, after: int) -> Stored:
         """Like `append`, but goes on trying while the bus can't be reached. For those who can't give the change up."""
-        while True:
-            try:
-                return await self.append(record, after)
-            except BusUnavailableError:
-                await asyncio.sleep(_INSIST_WAIT)
+        return await patiently(lambda: self.append(record, after), BusUnavailableError, what="write to the task log")
 
     async def change(self, stored: Stored, event: Event, now: float) -> Stored:
         """Apply an event to the task as it was read and store the outcome.

@@ -23,11 +23,14 @@ async def patiently(ask: Callable[[], Awaitable[T]], *absences: type[Exception],
         absences: Errors that pass: the bus or a store can't be reached now.
         what: What is waited for, for the log.
     """
+    level = logging.INFO
     while True:
         try:
             return await ask()
         except absences as error:
-            logger.info("waiting to %s: %s", what, error, extra={"action": "waiting"})
+            # Once is enough: many may wait, and for long.
+            logger.log(level, "waiting to %s: %s", what, error, extra={"action": "waiting"})
+            level = logging.DEBUG
             await asyncio.sleep(_WAIT_SECONDS)
 
 

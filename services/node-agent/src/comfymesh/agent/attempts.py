@@ -20,8 +20,9 @@ from comfymesh.agent.workplace import Workplace
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Message
 from comfymesh.bus.streams import WORK
-from comfymesh.bus.tasklog import Stored, TaskLog
+from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime.background import Background
+from comfymesh.tasks import codec
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Key, State
 from comfymesh.wire.v1 import work_pb2
@@ -148,11 +149,10 @@ class Attempts:
         self._running.spawn(self._run(self._held[claim.key]), f"attempt {claim.key.task_id}/{claim.number}")
 
     def _claim(self, work: work_pb2.Work) -> Claim:
-        key = Key(work.record.tenant, work.record.task_id)
-        stored = Stored(key, work.log_sequence, work.record.SerializeToString())
-        if stored.record.state is State.QUEUED:
-            return Claim.offered(self._log, stored, self._node, work.instance)
-        return Claim.held(self._log, stored)
+        record = codec.from_message(work.record)
+        if record.state is State.QUEUED:
+            return Claim.offered(self._log, record, work.log_sequence, self._node, work.instance)
+        return Claim.held(self._log, record, work.log_sequence)
 
     async def _run(self, held: _Held) -> None:
         try:

@@ -45,15 +45,15 @@ class Claim:
         self._telling: asyncio.Task[None] | None = None
 
     @classmethod
-    def offered(cls, log: TaskLog, stored: Stored, node: str, instance: str) -> Self:
+    def offered(cls, log: TaskLog, record: TaskRecord, sequence: int, node: str, instance: str) -> Self:
         """A claim to a task that waits; it has to be taken."""
-        record = machine.apply(stored.record, events.Assigned(node, instance), time.time())
-        return cls(log, record, stored.sequence, taken=False)
+        claimed = machine.apply(record, events.Assigned(node, instance), time.time())
+        return cls(log, claimed, sequence, taken=False)
 
     @classmethod
-    def held(cls, log: TaskLog, stored: Stored) -> Self:
+    def held(cls, log: TaskLog, record: TaskRecord, sequence: int) -> Self:
         """A claim that the log has already."""
-        return cls(log, stored.record, stored.sequence, taken=True)
+        return cls(log, record, sequence, taken=True)
 
     @property
     def key(self) -> Key:

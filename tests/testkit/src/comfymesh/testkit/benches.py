@@ -62,11 +62,11 @@ class Bench:
 
     def offered(self, stored: Stored) -> Claim:
         """The claim to a task that is offered to the instance."""
-        return Claim.offered(self.log, stored, NODE, INSTANCE)
+        return Claim.offered(self.log, stored.record, stored.sequence, NODE, INSTANCE)
 
     def held(self, stored: Stored) -> Claim:
         """The claim to an attempt that the log gives to the instance."""
-        return Claim.held(self.log, stored)
+        return Claim.held(self.log, stored.record, stored.sequence)
 
     def attempt(self, claim: Claim, *, previews: bool = False) -> Attempt:
         """An attempt on the instance."""
