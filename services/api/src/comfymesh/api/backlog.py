@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 
 from comfymesh.api.query import Query
+from comfymesh.api.waking import woken
 from comfymesh.bus.tasklog import Stored
 
 MOST_KEPT = 512
@@ -69,10 +70,4 @@ class Backlog:
 
     async def wait(self, timeout: float) -> None:
         """Wait until there is something to do, at most `timeout` seconds."""
-        if self._wake.is_set():
-            return
-        timer = asyncio.get_running_loop().call_later(timeout, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            timer.cancel()
+        await woken(self._wake, timeout)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from comfymesh.api.waking import woken
 from comfymesh.bus.tasklog import Stored
 from comfymesh.tasks.record import FINAL
 from comfymesh.v1 import task_pb2
@@ -136,14 +137,7 @@ class Mailbox:
 
     async def wait(self, timeout: float) -> None:
         """Wait until there is something to take, at most `timeout` seconds."""
-        if self._wake.is_set():
-            return
-        # Dearer means are at hand, but every watcher passes here for everything that it is told.
-        timer = asyncio.get_running_loop().call_later(timeout, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            timer.cancel()
+        await woken(self._wake, timeout)
 
 
 def make_token(sequence: int) -> str:
