@@ -20,6 +20,7 @@ from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime import service
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus
+from comfymesh.tasks.placing import Site
 
 _STOP_GRACE = timedelta(seconds=5)
 
@@ -31,7 +32,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         instances: dict[str, Instance] = {}
         slots = 1 + settings.agent_look_ahead
         reporting = Reporting(
-            bus, settings.agent_node, settings.agent_labels, instances, slots, settings.agent_report_seconds
+            bus, settings.agent_node, _site(settings), instances, slots, settings.agent_report_seconds
         )
         store = open_store(settings.artifacts_url, bus)
         instances.update(_instances(settings, bus, store, reporting))
@@ -50,6 +51,15 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
             await interest.close()
             await attempts.close()
             await _leave(instances, running, stop=settings.agent_stop_instances)
+
+
+def _site(settings: AgentSettings) -> Site:
+    return Site(
+        labels=settings.agent_labels,
+        gpu_class=settings.agent_gpu_class,
+        vram_bytes=settings.agent_vram_bytes,
+        pool=settings.agent_pool,
+    )
 
 
 def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting) -> dict[str, Instance]:

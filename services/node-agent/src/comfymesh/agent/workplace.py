@@ -14,6 +14,7 @@ from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.line import Line
+from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.runtimes.contract import RuntimeFailed
 from comfymesh.agent.staging import Staging
 from comfymesh.artifacts.store import BlobStore
@@ -46,6 +47,7 @@ class Workplace:
 
     Attributes:
         line: Prompts that were submitted and have not ended.
+        residency: Model files in the instance's memory.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Workplace:
         self._max_artifact_bytes = max_artifact_bytes
         self._log_tail = log_tail
         self.line = Line()
+        self.residency = Residency()
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()
