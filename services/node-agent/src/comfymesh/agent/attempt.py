@@ -126,7 +126,7 @@ class Attempt:
         self._workplace.residency.ran(self._stopwatch.used(), timing.loaded)
         if isinstance(end, events.AttemptFailed) and end.error.failure is FailureClass.OUT_OF_MEMORY:
             self._workplace.residency.clear()
-        return replace(end, timing=timing)
+        return replace(end, timing=replace(timing, gpu_class=self._workplace.gpu_class))
 
     async def _end(self) -> events.Event:
         """Execute it; answers the event that ends it."""

@@ -68,7 +68,8 @@ def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: R
 
         def open_workplace(url: str) -> Workplace:
             limit = settings.agent_max_artifact_bytes
-            return Workplace(ComfySession(url), TaskLog(bus), store, limit, runtime.log_tail)
+            session, gpu_class = ComfySession(url), settings.agent_gpu_class
+            return Workplace(session, TaskLog(bus), store, limit, runtime.log_tail, gpu_class)
 
         return Instance(
             name=spec.name,

@@ -44,6 +44,7 @@ class Workplace:
         store: Where files are, and outputs go.
         max_artifact_bytes: Largest output that is taken.
         log_tail: Where the last words of the instance are.
+        gpu_class: Class of the instance's GPU; empty where it is not known.
 
     Attributes:
         line: Prompts that were submitted and have not ended.
@@ -57,12 +58,14 @@ class Workplace:
         store: BlobStore,
         max_artifact_bytes: int,
         log_tail: LogTail = _no_words,
+        gpu_class: str = "",
     ) -> None:
         self.session = session
         self.staging = Staging(log, store, self.session.http)
         self._store = store
         self._max_artifact_bytes = max_artifact_bytes
         self._log_tail = log_tail
+        self.gpu_class = gpu_class
         self.line = Line()
         self.residency = Residency()
         self._attempts = 0
