@@ -1,7 +1,8 @@
 """Which addresses lie outside: in nobody's private network, and none that an address of another kind hides. Pure.
 
 The registries behind it are IANA's special-purpose address registries, as Python's `ipaddress` has them, and the ways
-to carry an IPv4 address in an IPv6 one: RFC 4291 (mapped, compatible), 3056 (6to4), 4380 (Teredo), 6052 and 8215 (NAT64).
+to carry an IPv4 address in an IPv6 one: RFC 4291 (mapped, compatible), 3056 (6to4), 4380 (Teredo), 6052 and 8215
+(NAT64).
 """
 
 from __future__ import annotations
