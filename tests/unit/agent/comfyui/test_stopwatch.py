@@ -70,6 +70,10 @@ def test_a_graph_node_whose_result_was_cached_loads_nothing() -> None:
     assert timed(began(10), runs(10, "3"), *steps(11, 1, *range(1, 11)), done(21)) == Timing(0, 11, ())
 
 
+def test_a_graph_node_that_is_done_at_once_had_its_file_already() -> None:
+    assert timed(began(10), runs(10, "1"), runs(10.002, "3"), done(12)) == Timing(0, 2, ())
+
+
 @pytest.mark.parametrize("values", [range(1, 11), (1, 10), (3, 5, 9)])
 def test_a_first_step_that_takes_much_longer_than_others_moves_what_the_sampler_needs(values: list[int]) -> None:
     """Throttled servers leave steps out; the time of one is told by any two."""

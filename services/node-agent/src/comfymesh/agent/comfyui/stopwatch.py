@@ -20,6 +20,9 @@ from comfymesh.agent.comfyui.events import (
 )
 from comfymesh.tasks.record import ModelFile, Timing
 
+_READ_SECONDS = 0.005
+"""Who is quicker than this has not read a model file, but had it."""
+
 _MOVED_SECONDS = 0.25
 _MOVED_STEPS = 4
 """A sampler that needs so much longer for its first step than for others has had its models moved to the GPU. Less may
@@ -98,10 +101,11 @@ class Stopwatch:
         run, self._run = self._run, None
         if run is None:
             return
-        if files := self._files(run.graph_node):
-            self._load += now - run.since
+        files, took = self._files(run.graph_node), now - run.since
+        if files and took >= _READ_SECONDS:
+            self._load += took
             self._loaded |= dict.fromkeys(files)
-        elif waited := run.waited():
+        elif not files and (waited := run.waited()):
             self._load += waited
             self._loaded |= dict.fromkeys(self._files_behind(run.graph_node))
 
