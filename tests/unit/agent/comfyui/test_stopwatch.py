@@ -98,6 +98,15 @@ def test_a_prompt_whose_beginning_or_graph_was_not_seen_tells_nothing() -> None:
     assert timed(began(0), done(9), graph={}) is None
 
 
+def test_a_prompt_whose_last_events_were_lost_has_run_until_it_was_found_to_be_over() -> None:
+    stopwatch = Stopwatch(MODELS)
+    stopwatch.submit(GRAPH)
+    for now, event in (began(0), runs(2, "3")):
+        stopwatch.feed(event, now)
+    stopwatch.stop(30)
+    assert stopwatch.timing() == Timing(0, 30, ())
+
+
 def test_what_was_in_memory_counts_as_used_before_what_was_loaded() -> None:
     stopwatch = Stopwatch(MODELS)
     stopwatch.submit(GRAPH)

@@ -84,6 +84,10 @@ class Stopwatch:
             case _:
                 pass
 
+    def stop(self, now: float) -> None:
+        """The prompt is over, whatever of it was heard."""
+        self._last = now
+
     def timing(self) -> Timing | None:
         """What there is to tell by now; None of a prompt whose beginning was not seen."""
         if self._began is None or not self._graph:
