@@ -69,7 +69,7 @@ def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: R
         def open_workplace(url: str) -> Workplace:
             limit = settings.agent_max_artifact_bytes
             session, gpu_class = ComfySession(url), settings.agent_gpu_class
-            return Workplace(session, TaskLog(bus), store, limit, runtime.log_tail, gpu_class)
+            return Workplace(session, TaskLog(bus), store, limit, runtime.log_tail, gpu_class, reporting.changed)
 
         return Instance(
             name=spec.name,

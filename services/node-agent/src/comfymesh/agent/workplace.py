@@ -45,6 +45,7 @@ class Workplace:
         max_artifact_bytes: Largest output that is taken.
         log_tail: Where the last words of the instance are.
         gpu_class: Class of the instance's GPU; empty where it is not known.
+        changed: Called whenever the instance holds something else in its memory.
 
     Attributes:
         line: Prompts that were submitted and have not ended.
@@ -59,6 +60,7 @@ class Workplace:
         max_artifact_bytes: int,
         log_tail: LogTail = _no_words,
         gpu_class: str = "",
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
         self.staging = Staging(log, store, self.session.http)
@@ -67,7 +69,7 @@ class Workplace:
         self._log_tail = log_tail
         self.gpu_class = gpu_class
         self.line = Line()
-        self.residency = Residency()
+        self.residency = Residency(changed)
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()
