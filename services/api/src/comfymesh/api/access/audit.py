@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from google.protobuf.json_format import MessageToJson
+from google.protobuf.json_format import MessageToJson, SerializeToJsonError
 from google.protobuf.message import DecodeError, Message
 
 from comfymesh.api.access.caller import Caller
@@ -76,4 +76,7 @@ def _resource(request: Any) -> str:  # noqa: ANN401  # whichever message it is
 
 
 def _text(request: Message) -> str:
-    return MessageToJson(request, indent=None, preserving_proto_field_name=True)[:_MOST_CHARACTERS]
+    try:
+        return MessageToJson(request, indent=None, preserving_proto_field_name=True)[:_MOST_CHARACTERS]
+    except SerializeToJsonError:
+        return ""  # Times out of range, and the like, have no JSON; the call was refused for that.

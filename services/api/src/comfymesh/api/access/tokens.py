@@ -81,9 +81,8 @@ class SigningKeys:
     async def refresh(self) -> None:
         """Read them; those that are known stay where that fails."""
         try:
-            text = await asyncio.to_thread(_load, self._source)
-            keys = jwt.PyJWKSet.from_json(text).keys
-        except (OSError, ValueError, jwt.PyJWTError) as error:
+            keys = jwt.PyJWKSet.from_dict(await asyncio.to_thread(_load, self._source)).keys
+        except Exception as error:  # whatever a document of others' making does to its readers
             logger.warning("can't read the keys of the issuer from %s: %s", self._source, error)
         else:
             self._keys = {key.key_id or "": key for key in keys}
@@ -139,7 +138,8 @@ class Tokens:
                 leeway=_LEEWAY,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, RecursionError) as error:
+            # A header is read before its signature is: it may be anything, nested a thousand deep.
             raise decision.unknown(f"it is no API key, and as a token: {error}") from None
         return claims
 
@@ -170,12 +170,15 @@ def _scopes(claims: Mapping[str, Any], prefix: str) -> frozenset[Scope]:
     return frozenset(scope for scope in Scope if f"{prefix}{scope.lower()}" in words)
 
 
-def _load(source: str) -> str:
-    """The text of a file or of a page. Blocks."""
-    if "://" not in source:
-        return Path(source).read_text()
-    # The operator names it, and settings allow https, and http on loopback.
-    with urllib.request.urlopen(source, timeout=_FETCH_SECONDS) as answer:  # noqa: S310
-        data: bytes = answer.read(_MOST_BYTES)
-    json.loads(data)
-    return data.decode()
+def _load(source: str) -> dict[str, Any]:
+    """What a file or a page says. Blocks."""
+    if "://" in source:
+        # The operator names it, and settings allow https, and http on loopback.
+        with urllib.request.urlopen(source, timeout=_FETCH_SECONDS) as answer:  # noqa: S310
+            data = answer.read(_MOST_BYTES)
+    else:
+        data = Path(source).read_bytes()
+    document = json.loads(data)
+    if not isinstance(document, dict):
+        raise ValueError("it is no set of keys")  # noqa: TRY004  # a value of the wrong kind, not a type error
+    return document
