@@ -51,17 +51,32 @@ def digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def of_key(key: key_pb2.Key, tenant: str, now: float) -> Identity:
-    """Whom a key shows.
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whom a key shows, as long as it is good; worked out once and not at each call."""
+
+    identity: Identity
+    revoked: bool
+
+
+def holder(key: key_pb2.Key, tenant: str) -> Holder:
+    """Whom a key of a tenant shows."""
+    scopes = frozenset(Scope(key_pb2.Key.Scope.Name(scope).removeprefix("SCOPE_")) for scope in key.scopes)
+    until = key.expire_time.ToMilliseconds() / 1000 if key.HasField("expire_time") else float("inf")
+    return Holder(Identity(Caller(tenant, key.name, scopes), until), key.HasField("revoke_time"))
+
+
+def identify(held: Holder, now: float) -> Identity:
+    """Who holds a key.
 
     Raises:
         RefusedError: it has ended.
     """
-    if problem := ended(key, now):
-        raise unknown(f"the key {problem}")
-    scopes = frozenset(Scope(key_pb2.Key.Scope.Name(scope).removeprefix("SCOPE_")) for scope in key.scopes)
-    until = key.expire_time.ToMilliseconds() / 1000 if key.HasField("expire_time") else float("inf")
-    return Identity(Caller(tenant, key.name, scopes), until)
+    if held.revoked:
+        raise unknown("the key was revoked")
+    if held.identity.until <= now:
+        raise unknown("the key has expired")
+    return held.identity
 
 
 def ended(key: key_pb2.Key, now: float) -> str:

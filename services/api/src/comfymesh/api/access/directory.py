@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from comfymesh import names
 from comfymesh.api.access.caller import DEFAULT_TENANT
+from comfymesh.api.access.decision import Holder, holder
 from comfymesh.api.errors import RefusedError, not_found
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, CaughtUp, Entry, Message, SequenceConflictError
@@ -42,7 +43,7 @@ class Directory:
         self._clock = clock
         self._tenants: dict[str, tenant_pb2.Tenant] = {DEFAULT_TENANT: _default()}
         self._keys: dict[tuple[str, str], account_pb2.KeyRecord] = {}
-        self._by_digest: dict[bytes, tuple[str, account_pb2.KeyRecord]] = {}
+        self._by_digest: dict[bytes, Holder] = {}
         self._changed = asyncio.Event()
         self.ready = asyncio.Event()
         self.version = 0
@@ -67,8 +68,8 @@ class Directory:
         """All keys of a tenant, by name."""
         return [record for (owner, _), record in sorted(self._keys.items()) if owner == tenant_id]
 
-    def find(self, digest: bytes) -> tuple[str, account_pb2.KeyRecord] | None:
-        """The key whose secret has this SHA-256, and whose it is.
+    def find(self, digest: bytes) -> Holder | None:
+        """Who holds the key whose secret has this SHA-256.
 
         That takes as long for a digest that is nearly one of ours as for any other that is not: nobody can choose the
         digest of what they send.
@@ -176,7 +177,7 @@ class Directory:
 
     def _take_key(self, place: tuple[str, str], record: account_pb2.KeyRecord) -> None:
         self._keys[place] = record
-        self._by_digest[record.secret_sha256] = (place[0], record)
+        self._by_digest[record.secret_sha256] = holder(record.key, place[0])
 
 
 def _default() -> tenant_pb2.Tenant:

@@ -97,9 +97,8 @@ class Gate:
 
     async def _identify(self, secret: str, now: float) -> Identity:
         digest = decision.digest(secret)
-        if (found := self._directory.find(digest)) is not None:
-            tenant, record = found
-            return decision.of_key(record.key, tenant, now)
+        if (held := self._directory.find(digest)) is not None:
+            return decision.identify(held, now)
         if self._bootstrap is not None and hmac.compare_digest(digest, self._bootstrap):
             return _BOOTSTRAP
         if self._tokens is None or secret.startswith(KEY_PREFIX):
