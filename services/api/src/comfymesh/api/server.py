@@ -21,6 +21,7 @@ from comfymesh.api.fleet_service import FleetService
 from comfymesh.api.group_service import GroupService
 from comfymesh.api.interceptors import MAX_REQUEST_BYTES, Edge
 from comfymesh.api.key_service import KeyService
+from comfymesh.api.scheduling_service import SchedulingService
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.tenant_service import TenantService
 from comfymesh.runtime.service import ServiceFailedError
@@ -35,6 +36,8 @@ from comfymesh.v1 import (
     group_service_pb2_grpc,
     key_service_pb2,
     key_service_pb2_grpc,
+    scheduling_service_pb2,
+    scheduling_service_pb2_grpc,
     task_service_pb2,
     task_service_pb2_grpc,
     tenant_service_pb2,
@@ -63,6 +66,7 @@ _NAMES = tuple(
         (fleet_service_pb2.DESCRIPTOR, "FleetService"),
         (tenant_service_pb2.DESCRIPTOR, "TenantService"),
         (key_service_pb2.DESCRIPTOR, "KeyService"),
+        (scheduling_service_pb2.DESCRIPTOR, "SchedulingService"),
     )
 )
 
@@ -78,6 +82,7 @@ class Services:
     fleet: FleetService
     tenants: TenantService
     keys: KeyService
+    scheduling: SchedulingService
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ async def serving(door: Door, services: Services) -> AsyncIterator[Server]:
     fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(services.fleet, server)
     tenant_service_pb2_grpc.add_TenantServiceServicer_to_server(services.tenants, server)
     key_service_pb2_grpc.add_KeyServiceServicer_to_server(services.keys, server)
+    scheduling_service_pb2_grpc.add_SchedulingServiceServicer_to_server(services.scheduling, server)
     checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only the synchronous one
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

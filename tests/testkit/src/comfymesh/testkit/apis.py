@@ -35,6 +35,7 @@ from comfymesh.v1 import (
     key_pb2,
     key_service_pb2,
     node_pb2,
+    scheduling_service_pb2,
     task_service_pb2,
     tenant_service_pb2,
 )
@@ -60,6 +61,7 @@ SERVICES = {
         fleet_service_pb2,
         group_service_pb2,
         key_service_pb2,
+        scheduling_service_pb2,
         task_service_pb2,
         tenant_service_pb2,
     )

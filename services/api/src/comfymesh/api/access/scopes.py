@@ -38,6 +38,7 @@ SCOPES = {
         },
         "AssetService": {"UploadAsset": Scope.SUBMIT, "ReadArtifact": Scope.READ},
         "FleetService": {"GetNode": Scope.READ, "ListNodes": Scope.READ},
+        "SchedulingService": {"GetPolicy": Scope.OPERATE, "UpdatePolicy": Scope.OPERATE, "GetQueue": Scope.OPERATE},
         "TenantService": {
             "CreateTenant": Scope.ADMIN,
             "GetTenant": Scope.READ,
