@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
+from comfymesh.scheduler.domain.events import TaskChanged
+from comfymesh.scheduler.domain.lanes import Waiting
 from comfymesh.scheduler.domain.placement import FILTERS, Candidate, Feasibility, has_free_slot
 from comfymesh.scheduler.domain.views import Explanation, QueueOverview, Share
-from comfymesh.tasks.record import HELD, State, TaskRecord
+from comfymesh.tasks.record import Requirements
 
 T = TypeVar("T")
 
@@ -21,9 +24,9 @@ _WORDS = {
 _LACKING = "requirements"
 
 
-def explain(record: TaskRecord, candidates: Iterable[Candidate], feasibility: Feasibility) -> Explanation:
+def explain(requirements: Requirements, candidates: Iterable[Candidate], feasibility: Feasibility) -> Explanation:
     """Why none of the instances takes a task now; each counts once, for the first filter that rules it out."""
-    requirements, count, rejected = record.definition.requirements, 0, Counter[str]()
+    count, rejected = 0, Counter[str]()
     for candidate in candidates:
         count += 1
         if not feasibility.can_run(candidate.instance.catalog, requirements):
@@ -47,29 +50,41 @@ def _reason(count: int, rejected: Counter[str]) -> str:
     return f"none of {count} instances can take it now: {ruled_out}"
 
 
-def sum_up(records: Iterable[TaskRecord]) -> QueueOverview:
+def sum_up(tasks: Iterable[TaskChanged | Waiting]) -> QueueOverview:
     """What waits and runs, in one pass over all of it."""
-    known = [record for record in records if record.state is State.QUEUED or record.state in HELD]
+    facts = [_facts(task) for task in tasks]
     return QueueOverview(
-        total=_shares(known, lambda _: True).get(True, Share()),
-        tenants=_shares(known, lambda record: record.key.tenant),
-        priorities=_shares(known, lambda record: record.definition.priority),
-        model_sets=_shares(known, lambda record: tuple(_models(record))),
+        total=_shares(facts, lambda _: True).get(True, Share()),
+        tenants=_shares(facts, lambda fact: fact.tenant),
+        priorities=_shares(facts, lambda fact: fact.priority),
+        model_sets=_shares(facts, lambda fact: fact.models),
     )
 
 
-def _models(record: TaskRecord) -> Iterator[str]:
-    return iter(sorted({model.name for model in record.definition.requirements.models}))
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    tenant: str
+    priority: int
+    models: tuple[str, ...]
+    created: float
+    waits: bool
 
 
-def _shares(records: Iterable[TaskRecord], part: Callable[[TaskRecord], T]) -> dict[T, Share]:
-    waiting, running, oldest = Counter[T](), Counter[T](), defaultdict[T, list[float]](list)
-    for record in records:
-        if record.state is State.QUEUED:
-            waiting[part(record)] += 1
-            oldest[part(record)].append(record.definition.create_time)
+def _facts(task: TaskChanged | Waiting) -> _Fact:
+    if isinstance(task, Waiting):
+        return _Fact(task.key.tenant, task.priority, tuple(sorted(task.needs)), task.created, waits=True)
+    definition = task.record.definition
+    models = tuple(sorted({model.name for model in definition.requirements.models}))
+    return _Fact(definition.key.tenant, definition.priority, models, definition.create_time, waits=False)
+
+
+def _shares(facts: Iterable[_Fact], part: Callable[[_Fact], T]) -> dict[T, Share]:
+    waiting, running, oldest = Counter[T](), Counter[T](), dict[T, float]()
+    for fact in facts:
+        which = part(fact)
+        if fact.waits:
+            waiting[which] += 1
+            oldest[which] = min(fact.created, oldest.get(which, fact.created))
         else:
-            running[part(record)] += 1
-    return {
-        which: Share(waiting[which], running[which], min(oldest[which], default=None)) for which in {*waiting, *running}
-    }
+            running[which] += 1
+    return {which: Share(waiting[which], running[which], oldest.get(which)) for which in {*waiting, *running}}

@@ -1,0 +1,138 @@
+"""How long loads and runs will take, learned from how long they took."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+
+from comfymesh.tasks.record import Work
+
+TRUST = 8.0
+"""Runs of a narrow class that weigh as much as the wider class around it."""
+MEMORY = 200.0
+"""Runs after which what a class remembers is halved: fleets and models change."""
+FIRST_RUN = 30.0
+"""Seconds that a run is taken for before any was seen."""
+FIRST_LOAD = 10.0
+"""Seconds that a load is taken for before any was seen."""
+_MOST_CLASSES = 200_000
+
+
+@dataclass(slots=True)
+class _Mean:
+    total: float = 0.0
+    count: float = 0.0
+
+    def learn(self, value: float) -> None:
+        self.total += value
+        self.count += 1.0
+        if self.count > MEMORY:
+            self.total /= 2
+            self.count /= 2
+
+    def towards(self, prior: float, trust: float) -> float:
+        """The mean, drawn towards `prior` as long as few values are known."""
+        return (self.total + trust * prior) / (self.count + trust)
+
+
+class _Means(dict[Hashable, _Mean]):
+    """Means by class. The class learned first is forgotten first."""
+
+    def learn(self, key: Hashable, value: float) -> None:
+        mean = self.get(key)
+        if mean is None:
+            mean = self[key] = _Mean()
+            if len(self) > _MOST_CLASSES:
+                del self[next(iter(self))]
+        mean.learn(value)
+
+    def towards(self, keys: Iterable[Hashable], prior: float, trust: float) -> float:
+        """The estimate of the narrowest class: each is drawn towards the one before, `prior` stands before the first."""
+        for key in keys:
+            if (mean := self.get(key)) is not None:
+                prior = mean.towards(prior, trust)
+        return prior
+
+
+class Estimates:
+    """Learned seconds. A run is predicted for the GPU class seen first; `speed` says how others compare."""
+
+    def __init__(self) -> None:
+        self._runs = _Means()
+        self._loads = _Means()
+        self._kinds: dict[str, str] = {}
+        self._reference: str | None = None
+        self._speeds: dict[str, tuple[_Mean, _Mean]] = {}
+        self._miss = _Mean()
+
+    def run(self, models: tuple[str, ...], work: Work, tenant: str) -> float:
+        """Seconds that a run takes, without loads."""
+        return max(self._runs.towards(_classes(models, work, tenant), FIRST_RUN, TRUST), 1e-3)
+
+    def load(self, model: str) -> float:
+        """Seconds that it takes to load a model file."""
+        known = self._loads.get(model)
+        if known is not None:
+            return known.towards(known.total / known.count, 0.0)
+        return self._loads.towards(((), ("kind", self._kinds.get(model))), FIRST_LOAD, 1.0)
+
+    def loads(self, models: Iterable[str]) -> float:
+        """Seconds that it takes to load model files one after the other."""
+        return sum(map(self.load, models))
+
+    def speed(self, gpu_class: str) -> float:
+        """How long a run takes on a GPU of this class, as a multiple of what `run` says."""
+        known = self._speeds.get(gpu_class)
+        if known is None or gpu_class == self._reference:
+            return 1.0
+        actual, expected = known
+        return (actual.total + expected.total / expected.count * TRUST) / (expected.total * (1 + TRUST / expected.count))
+
+    @property
+    def error(self) -> float:
+        """By what part of itself a prediction of a run is wrong, on average."""
+        return self._miss.towards(0.5, 1.0)
+
+    def is_patched_in(self, model: str) -> bool:
+        """Whether a model file is known to be one that is patched into others, such as a LoRA."""
+        return "lora" in self._kinds.get(model, "").lower()
+
+    def meet(self, model: str, node_class: str) -> None:
+        """A model file is loaded by this node class: until it was loaded once, it is taken for one of that kind."""
+        self._kinds.setdefault(model, node_class)
+
+    def learn_run(self, models: tuple[str, ...], work: Work, tenant: str, gpu_class: str, seconds: float) -> None:
+        """A run took `seconds`."""
+        expected = self.run(models, work, tenant)
+        if self._reference is None:
+            self._reference = gpu_class
+        speed = self.speed(gpu_class)
+        actual, predicted = self._speeds.setdefault(gpu_class, (_Mean(), _Mean()))
+        actual.learn(seconds)
+        predicted.learn(expected)
+        self._miss.learn(abs(seconds / speed - expected) / expected)
+        for key in _classes(models, work, tenant):
+            self._runs.learn(key, seconds / speed)
+
+    def learn_load(self, models: tuple[str, ...], seconds: float) -> None:
+        """These model files were loaded one after the other in `seconds`, which they share as they are expected to."""
+        expected = [self.load(model) for model in models]
+        whole = sum(expected)
+        for model, part in zip(models, expected, strict=True):
+            share = seconds * part / whole if whole else seconds / len(models)
+            first = model not in self._loads
+            self._loads.learn(model, share)
+            if first:
+                self._loads.learn((), share)
+                self._loads.learn(("kind", self._kinds.get(model)), share)
+
+
+def _classes(models: tuple[str, ...], work: Work, tenant: str) -> Iterator[Hashable]:
+    """What a run is one of, from wide to narrow. Sizes are told apart by half octaves."""
+    size = round(2 * math.log2(work.units)) if work.units > 0 else 0
+    yield ()
+    yield (models,)
+    yield (models, work.shape)
+    yield (models, work.shape, size)
+    yield (models, work.shape, size, tenant)
