@@ -20,7 +20,15 @@ from comfymesh.runtime.background import Background
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.answering import answer
 from comfymesh.scheduler.domain.core import Core
-from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
+from comfymesh.scheduler.domain.decisions import (
+    Change,
+    Decision,
+    OfferWork,
+    ReadCatalog,
+    ReadRecord,
+    SendWork,
+    StopWork,
+)
 from comfymesh.scheduler.domain.events import (
     CatalogRead,
     Deaf,
@@ -29,6 +37,7 @@ from comfymesh.scheduler.domain.events import (
     LogRead,
     NodeReported,
     PolicyChanged,
+    RecordRead,
     TaskChanged,
     TaskEnded,
     TaskRan,
@@ -162,6 +171,8 @@ class Scheduler:
                 await self._stop_work(decision)
             case ReadCatalog():
                 await self._read_catalog(decision)
+            case ReadRecord():
+                await self._read_record(decision)
 
     async def _change(self, decision: Change) -> None:
         """Append a change. Refused or not confirmed, it needs no more care: the log tells how the task stands."""
@@ -199,6 +210,16 @@ class Scheduler:
             await self._bus.publish(subject, data)
         except BusError as error:
             logger.debug("%s was not told, and will be told again: %s", subject, error)
+
+    async def _read_record(self, decision: ReadRecord) -> None:
+        """Read a record. Where that fails the core asks again; where the task has changed, the log tells."""
+        try:
+            stored = await self._log.get(decision.key)
+        except (BusError, UnreadableRecordError) as error:
+            logger.info("a record can't be read now: %s", error)
+            return
+        if stored is not None and stored.sequence == decision.sequence:
+            self._feed(RecordRead(stored.record, stored.sequence))
 
     async def _read_catalog(self, decision: ReadCatalog) -> None:
         while True:

@@ -121,9 +121,7 @@ class Dispatcher:
 
     def _loss(self, seat: Seat) -> float:
         """Seconds that will have to be spent to load again what an instance gives up, and nobody else holds."""
-        lost = [
-            family.models for family in seat.families if family.count and len(self._seats.holders(family).all) == 1
-        ]
+        lost = [family.models for family in seat.families if family.count and len(self._seats.holders(family).all) == 1]
         return max(map(self._estimates.loads, lost), default=0.0)
 
     # A task has come

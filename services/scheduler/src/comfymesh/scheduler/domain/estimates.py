@@ -87,7 +87,9 @@ class Estimates:
         if known is None or gpu_class == self._reference:
             return 1.0
         actual, expected = known
-        return (actual.total + expected.total / expected.count * TRUST) / (expected.total * (1 + TRUST / expected.count))
+        return (actual.total + expected.total / expected.count * TRUST) / (
+            expected.total * (1 + TRUST / expected.count)
+        )
 
     @property
     def error(self) -> float:

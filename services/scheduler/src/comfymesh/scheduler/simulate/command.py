@@ -101,7 +101,11 @@ def _print(found: dict[str, Figures], options: argparse.Namespace) -> None:
         rows.append([name, *(shape.format(getattr(each, column)) for column, _, shape in _COLUMNS)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        print("  ".join(cell.ljust(w) if not i else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))))
+        print(
+            "  ".join(
+                cell.ljust(w) if not i else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            )
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
