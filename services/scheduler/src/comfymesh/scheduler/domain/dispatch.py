@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from comfymesh.scheduler.domain.estimates import Estimates
+from comfymesh.scheduler.domain.first_come import FirstCome
 from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family, Group, Lane, Waiting
 from comfymesh.scheduler.domain.placement import Feasibility
@@ -39,6 +40,7 @@ class Dispatcher:
 
     def __init__(self, seats: Seats, estimates: Estimates, feasibility: Feasibility) -> None:
         self.settings = PolicySettings()
+        self._first_come = FirstCome(seats, self._fits)
         self._seats = seats
         self._estimates = estimates
         self._feasibility = feasibility
@@ -55,11 +57,19 @@ class Dispatcher:
         task.group.add(task)
         self._standing.setdefault(task.group.family)
         self._fresh[task.group.family] = None
+        if not self.settings.affinity:
+            self._first_come.add(task)
 
     def remove(self, task: Waiting) -> None:
         """A task waits no more."""
         self._shunned.pop(task.key, None)
         task.group.remove(task)
+
+    def set(self, settings: PolicySettings) -> None:
+        """Other settings hold."""
+        if self.settings.affinity and not settings.affinity:
+            self._first_come.begin(task for family in self._standing for lane in family.lanes() for task in lane)
+        self.settings = settings
 
     def look_again(self) -> None:
         """What an instance can run has changed: look at everything again."""
@@ -67,6 +77,11 @@ class Dispatcher:
 
     def next(self, now: float) -> Iterator[tuple[Waiting, Seat]]:
         """Tasks and the instances that should have them, one after the other; each is out of the queue by then."""
+        if not self.settings.affinity:
+            for task, seat in self._first_come.next():
+                self.remove(task)
+                yield task, seat
+            return
         self._review(now)
         self._fresh.update(islice(self._patient.items(), _COMPARED))
         if not self._seats.idle:

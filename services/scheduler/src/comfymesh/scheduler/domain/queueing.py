@@ -45,7 +45,8 @@ class WaitingTasks:
 
     def set(self, settings: PolicySettings) -> None:
         """Other settings hold."""
-        self._settings = self._dispatcher.settings = settings
+        self._settings = settings
+        self._dispatcher.set(settings)
         self._tenants.set(settings)
 
     def fleet_changed(self) -> None:
