@@ -22,9 +22,15 @@ def requests(rows: list[tuple[float, float, str, str]]) -> list[Request]:
 @settings(max_examples=30)
 @given(
     st.lists(
-        st.tuples(st.floats(0, 100), st.floats(1, 30), st.sampled_from("ab"), st.sampled_from("xyz")),
+        st.tuples(
+            st.integers(0, 1000).map(lambda tenths: tenths / 10),
+            st.floats(1, 30),
+            st.sampled_from("ab"),
+            st.sampled_from("xyz"),
+        ),
         min_size=1,
         max_size=30,
+        unique_by=lambda row: row[0],
     ),
     st.integers(1, 3),
 )

@@ -22,10 +22,39 @@ _WORDS = {
     "has_free_slot": "busy",
 }
 _LACKING = "requirements"
+_MOMENT = 1.0
+_MOST_LOOKED_AT = 50_000
 
 
-def explain(requirements: Requirements, candidates: Iterable[Candidate], feasibility: Feasibility) -> Explanation:
-    """Why none of the instances takes a task now; each counts once, for the first filter that rules it out."""
+class Explainer:
+    """Says why none of the instances takes a task now; each counts once, for the first filter that rules it out.
+
+    Whoever needs the same is told the same for a moment, and no more instances are looked at within one than a
+    scheduler with other things to do can afford.
+    """
+
+    def __init__(self, feasibility: Feasibility) -> None:
+        self._feasibility = feasibility
+        self._known: dict[Requirements, Explanation] = {}
+        self._since = 0.0
+        self._looked_at = 0
+
+    def explain(self, requirements: Requirements, candidates: Iterable[Candidate], now: float) -> Explanation:
+        """Why a task with these requirements waits at `now`."""
+        if not 0 <= now - self._since < _MOMENT:
+            self._known.clear()
+            self._since, self._looked_at = now, 0
+        known = self._known.get(requirements)
+        if known is not None:
+            return known
+        if self._looked_at > _MOST_LOOKED_AT:
+            return Explanation("it waits for an instance; ask again for which", 0)
+        known = self._known[requirements] = _explain(requirements, candidates, self._feasibility)
+        self._looked_at += known.instances
+        return known
+
+
+def _explain(requirements: Requirements, candidates: Iterable[Candidate], feasibility: Feasibility) -> Explanation:
     count, rejected = 0, Counter[str]()
     for candidate in candidates:
         count += 1
