@@ -8,6 +8,7 @@ from datetime import timedelta
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.instance import Instance
+from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.specs import InstanceSpec
@@ -57,8 +58,9 @@ def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: R
         runtime = build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory)
 
         def open_workplace(url: str) -> Workplace:
-            limit = settings.agent_max_artifact_bytes
-            return Workplace(ComfySession(url), TaskLog(bus), store, limit, runtime.log_tail)
+            session, log, limit = ComfySession(url), TaskLog(bus), settings.agent_max_artifact_bytes
+            leftovers = Leftovers(session, log, settings.agent_node, spec.name)
+            return Workplace(session, log, store, limit, leftovers, runtime.log_tail)
 
         return Instance(
             name=spec.name,
