@@ -11,11 +11,15 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 
 from comfymesh.api import watching
+from comfymesh.api.access.caller import acting
+from comfymesh.api.access.directory import Directory
+from comfymesh.api.access.quotas import Quotas, StoredAssets
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.creation import Creation, NewTask
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.following import Following
 from comfymesh.api.hub import Hub
+from comfymesh.api.insight import Insight
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
@@ -24,6 +28,8 @@ from comfymesh.api.watching import Told, Watching
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.tasks.events import Event, Started, Succeeded
 from comfymesh.tasks.record import Key
+from comfymesh.testkit.callers import ANYBODY
+from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import NOW, assigned, queued
 from comfymesh.v1 import task_pb2, task_service_pb2
@@ -87,11 +93,14 @@ async def running() -> AsyncIterator[Running]:
     model = ReadModel()
     hub = Hub(model)
     following = asyncio.create_task(hub.follow(log.events()))
-    attended = Attended(hub, log, bus, model, 5.0)
-    parts = (Submitting(creation, log), attended, Following(hub, log, model, 5.0), Mock(spec=Artifacts))
-    service = TaskService(log, *parts, Mock(spec=FleetView))
-    async with aclosing(service.RunTask(task_service_pb2.RunTaskRequest(), Mock())) as answers:
-        yield Running(log, attended, answers)
+    quotas = Quotas(Directory(bus, ManualClock()), model, hub, StoredAssets(bus), ManualClock())
+    insight = Insight(bus, lambda: 0.0)
+    attended = Attended(hub, log, bus, model, insight, 5.0)
+    parts = (Submitting(creation, log, quotas), attended, Following(hub, log, model, 5.0), Mock(spec=Artifacts))
+    service = TaskService(log, *parts, Mock(spec=FleetView), insight)
+    with acting(ANYBODY):
+        async with aclosing(service.RunTask(task_service_pb2.RunTaskRequest(), Mock())) as answers:
+            yield Running(log, attended, answers)
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     model.close()

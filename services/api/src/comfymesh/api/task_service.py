@@ -10,15 +10,16 @@ import grpc
 
 from comfymesh import names
 from comfymesh.api import batches, bookmark, fields, paging, waiting
+from comfymesh.api.access import caller
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.cancelling import cancel
 from comfymesh.api.errors import RefusedError, invalid, not_found
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.following import Following
+from comfymesh.api.insight import Insight
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import Place
 from comfymesh.api.submitting import Submitting
-from comfymesh.api.tenancy import DEFAULT_TENANT
 from comfymesh.api.watch import make_token, read_token
 from comfymesh.api.watching import Changes, Heartbeat, Told, Watching
 from comfymesh.bus.port import CaughtUp
@@ -41,8 +42,10 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         following: Following,
         artifacts: Artifacts,
         fleet: FleetView,
+        insight: Insight,
     ) -> None:
         self._fleet = fleet
+        self._insight = insight
         self._log = log
         self._submitting = submitting
         self._watching = watching
@@ -53,21 +56,21 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.CreateTaskRequest, context: Context
     ) -> task_service_pb2.CreateTaskResponse:
         """See the proto."""
-        task = await self._submitting.submit(request, DEFAULT_TENANT, validate_only=request.validate_only)
+        task = await self._submitting.submit(request, caller.tenant(), validate_only=request.validate_only)
         return task_service_pb2.CreateTaskResponse(task=task)
 
     async def BatchCreateTasks(
         self, request: task_service_pb2.BatchCreateTasksRequest, context: Context
     ) -> task_service_pb2.BatchCreateTasksResponse:
         """See the proto."""
-        results = await batches.create(self._submitting, request, DEFAULT_TENANT)
+        results = await batches.create(self._submitting, request, caller.tenant())
         return task_service_pb2.BatchCreateTasksResponse(results=results)
 
     async def RunTask(
         self, request: task_service_pb2.RunTaskRequest, context: Context
     ) -> AsyncGenerator[task_service_pb2.RunTaskResponse, None]:
         """See the proto."""
-        new = await self._submitting.prepare(request, DEFAULT_TENANT)
+        new = await self._submitting.prepare(request, caller.tenant())
         # The mailbox is there before the task is, so nothing that happens to it can be missed.
         with self._watching.listening(new.key) as mailbox:
             stored = await self._submitting.store(new, request)
@@ -94,10 +97,11 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.GetTaskRequest, context: Context
     ) -> task_service_pb2.GetTaskResponse:
         """See the proto."""
-        task = (await self._get(request.name)).task
-        if task.state == task_pb2.Task.STATE_QUEUED:
-            task.state_reason = waiting.explain(task.state_reason, self._fleet.offers())
-        return task_service_pb2.GetTaskResponse(task=task)
+        stored = await self._get(request.name)
+        if stored.task.state != task_pb2.Task.STATE_QUEUED:
+            return task_service_pb2.GetTaskResponse(task=stored.task)
+        stored.task.state_reason = waiting.explain(stored.task.state_reason, self._fleet.offers())
+        return task_service_pb2.GetTaskResponse(task=stored.task, waiting=await self._insight.waiting(stored.key))
 
     async def ListTasks(
         self, request: task_service_pb2.ListTasksRequest, context: Context
@@ -122,7 +126,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.WatchTaskRequest, context: Context
     ) -> AsyncIterator[task_service_pb2.WatchTaskResponse]:
         """See the proto."""
-        key = Key(DEFAULT_TENANT, names.parse_task(request.name))
+        key = Key(caller.tenant(), names.parse_task(request.name))
         after = read_token(request.resume_token)
         async for position, item in self._watching.watch(key, after, previews=request.include_previews):
             if isinstance(item, Changes):
@@ -137,7 +141,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         """See the proto."""
         if wrong := list(fields.filter_violations(request.states, request.labels, request.group)):
             raise invalid(wrong)
-        query = Query(DEFAULT_TENANT, frozenset(request.states), dict(request.labels), request.group)
+        query = Query(caller.tenant(), frozenset(request.states), dict(request.labels), request.group)
         at = bookmark.read_token(request.resume_token) if request.resume_token else None
         changes = self._following.watch(query, at, include_existing=request.include_existing)
         async with aclosing(changes) as items:
@@ -158,7 +162,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         return task_service_pb2.CancelTaskResponse(task=outcome.task.task)
 
     async def _get(self, name: str) -> Stored:
-        stored = await self._log.get(Key(DEFAULT_TENANT, names.parse_task(name)))
+        stored = await self._log.get(Key(caller.tenant(), names.parse_task(name)))
         if stored is None:
             raise not_found("task", name)
         return stored
@@ -193,7 +197,7 @@ def _finished(name: str, state: State) -> RefusedError:
 
 def _query(request: task_service_pb2.ListTasksRequest) -> Query:
     return Query(
-        DEFAULT_TENANT,
+        caller.tenant(),
         states=list(request.states),
         labels=dict(request.labels),
         group=request.group,

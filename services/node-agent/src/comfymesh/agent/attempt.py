@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from comfymesh.agent import leftovers
@@ -16,6 +17,7 @@ from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable, GraphRe
 from comfymesh.agent.comfyui.events import Event as ComfyEvent
 from comfymesh.agent.comfyui.events import ExecutionStarted, NodeOutput
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded
+from comfymesh.agent.comfyui.stopwatch import Stopwatch
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.agent.relay import Relay
@@ -57,6 +59,7 @@ class Attempt:
         # What the log has, or ComfyUI had before this life of the agent, may have been submitted by an earlier one.
         self._may_be_known = workplace.leftovers.take(self._prompt_id) or claim.taken
         self._relay = Relay(bus, claim.key, claim.number)
+        self._stopwatch = Stopwatch(claim.record.definition.requirements.models)
         self._collecting = workplace.collecting(claim.key.tenant)
         self._begun = asyncio.Event()
         self._stop: Stop | None = None
@@ -114,7 +117,7 @@ class Attempt:
             await self._claim.concede()
             return
         self._relaying = asyncio.create_task(self._relay.run())
-        end = await self._workplace.with_evidence(await self._end(executing))
+        end = self._timed(await self._workplace.with_evidence(await self._end(executing)))
         await (self._claim.concede() if self._unwanted else self._claim.end(end))
 
     async def _take_back(self, executing: asyncio.Task[Outcome]) -> None:
@@ -126,6 +129,16 @@ class Attempt:
         if submitted or self._may_be_known:
             await self._interrupt()
         await asyncio.gather(executing, return_exceptions=True)
+
+    def _timed(self, end: events.Event) -> events.Event:
+        """An end, with where the time went. What the instance holds in memory by now is noted as well."""
+        timing = self._stopwatch.timing()
+        if timing is None or not isinstance(end, events.Succeeded | events.AttemptFailed):
+            return end
+        self._workplace.residency.ran(self._stopwatch.used(), timing.loaded)
+        if isinstance(end, events.AttemptFailed) and end.error.failure is FailureClass.OUT_OF_MEMORY:
+            self._workplace.residency.clear()
+        return replace(end, timing=replace(timing, gpu_class=self._workplace.gpu_class))
 
     async def _end(self, executing: asyncio.Task[Outcome]) -> events.Event:
         """Wait for what ComfyUI makes of it; answers the event that ends it."""
@@ -158,6 +171,7 @@ class Attempt:
         # From here on the session knows the prompt, and whoever stops it reaches it there.
         self._check_stop()
         self._relay.executing(graph)
+        self._stopwatch.submit(graph)
         extra = leftovers.mark(self._claim.key, self._claim.number)
         if self._previews:
             extra["preview_method"] = "auto"
@@ -217,6 +231,7 @@ class Attempt:
                 return
 
     def _observe(self, event: ComfyEvent) -> None:
+        self._stopwatch.feed(event, time.monotonic())
         match event:
             case ExecutionStarted():
                 self._relay.began()
@@ -228,6 +243,7 @@ class Attempt:
                 self._relay.feed(event)
 
     async def _judge(self, outcome: Outcome) -> events.Event:
+        self._stopwatch.stop(time.monotonic())
         match outcome:
             case Succeeded() if outcome.node_errors and not self._record.definition.allow_partial_outputs:
                 return verdict.of_partial_outputs(outcome)
