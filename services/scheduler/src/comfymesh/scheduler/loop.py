@@ -17,6 +17,7 @@ from comfymesh.bus.checkpoints import LogEvent
 from comfymesh.bus.port import Bus, BusError, CaughtUp, Message
 from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, Unreadable, UnreadableRecordError
 from comfymesh.runtime.background import Background
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
@@ -154,6 +155,7 @@ class Scheduler:
     async def _change(self, decision: Change) -> None:
         """Append a change. Refused or not confirmed, it needs no more care: the log tells how the task stands."""
         record = machine.apply(decision.record, decision.event, self._clock())
+        reached(FaultPoint.CHANGE_DECIDED)
         try:
             await self._log.append(record, decision.sequence)
         except StaleRecordError as error:
@@ -163,13 +165,16 @@ class Scheduler:
         except BusError as error:
             logger.warning("%s of task %s is not confirmed: %s", record.event, record.key.task_id, error)
         else:
+            reached(FaultPoint.CHANGE_STORED)
             logger.info("task %s is %s", record.key.task_id, record.state, extra=_log_fields(decision))
 
     async def _offer_work(self, decision: OfferWork) -> None:
         work = work_pb2.Work(
             record=codec.to_message(decision.record), log_sequence=decision.sequence, instance=decision.place.instance
         )
+        reached(FaultPoint.OFFER_DECIDED)
         await self._publish(subjects.work(decision.place.node), work.SerializeToString())
+        reached(FaultPoint.OFFER_SENT)
 
     async def _send_work(self, decision: SendWork) -> None:
         work = work_pb2.Work(record=codec.to_message(decision.record), log_sequence=decision.sequence)

@@ -115,15 +115,15 @@ class Job:
     looks: tuple[float, ...] = ()
 
 
-def jobs(rng: random.Random, count: int, spread: float) -> list[Job]:
-    """So many jobs within `spread` seconds."""
-    return [_job(rng, number, spread) for number in range(count)]
+def jobs(rng: random.Random, count: int, spread: float, prefix: str = "c") -> list[Job]:
+    """So many jobs within `spread` seconds; names of their contents begin with `prefix`."""
+    return [_job(rng, f"{prefix}{number}", spread) for number in range(count)]
 
 
-def _job(rng: random.Random, number: int, spread: float) -> Job:
+def _job(rng: random.Random, content: str, spread: float) -> Job:
     return Job(
         at=rng.uniform(0, spread),
-        content=f"c{number}",
+        content=content,
         request_id=str(UUID(int=rng.getrandbits(128), version=4)),
         runs=rng.random() < 0.3,
         repeats=tuple(rng.uniform(0, 3) for _ in range(rng.choice((0, 0, 1, 2)))),
