@@ -19,7 +19,8 @@ from comfymesh.testkit.chaos.grpcapi import GrpcApi
 from comfymesh.testkit.chaos.mesh import ChaosMesh, chaos_mesh
 from comfymesh.testkit.chaos.mischief import Doer, plan
 from comfymesh.testkit.history import Begun, Defect, Ended, Event, Fault, Logged, Made, Recorder
-from comfymesh.testkit.load import Clients, jobs, read_all
+from comfymesh.testkit.load import Clients, read_all
+from comfymesh.testkit.plans import work
 from comfymesh.v1 import task_pb2
 
 _TASKS_PER_SECOND = 2.0
@@ -53,8 +54,8 @@ async def wreak(seed: int, seconds: float, directory: Path, points: Sequence[Fau
             clients = Clients(api, recorder, random.Random(rng.random()), cache(_maker(rng.random())))
             doer = Doer(mesh, lambda what, target: recorder.note(Fault(recorder.now, what, target)))
             waves = await _through(doer, points, clients, random.Random(rng.random()))
-            work = jobs(random.Random(rng.random()), round(seconds * _TASKS_PER_SECOND), seconds)
-            working = asyncio.gather(clients.run(work), *waves)
+            wanted = work(random.Random(rng.random()), round(seconds * _TASKS_PER_SECOND), seconds)
+            working = asyncio.gather(clients.run(wanted), *waves)
             await doer.run(plan(random.Random(rng.random()), seconds, _MEAN_PAUSE))
             doer.disarm()
             recorder.note(Fault(recorder.now, "everything is mended"))
@@ -80,8 +81,8 @@ async def _through(
     going = asyncio.create_task(doer.through(points))
     waves = list[asyncio.Task[None]]()
     while not going.done():
-        work = jobs(rng, round(_WAVE_SECONDS * _TASKS_PER_SECOND), _WAVE_SECONDS, f"w{len(waves)}-")
-        waves.append(asyncio.create_task(clients.run(work)))
+        wanted = work(rng, round(_WAVE_SECONDS * _TASKS_PER_SECOND), _WAVE_SECONDS, f"w{len(waves)}-")
+        waves.append(asyncio.create_task(clients.run(wanted)))
         await asyncio.wait([going], timeout=_WAVE_SECONDS)
         if len(waves) * _WAVE_SECONDS > _LONGEST_WAY:
             going.cancel()
@@ -143,6 +144,9 @@ def _maker(seed: float) -> Callable[[str], task_pb2.Task]:
                 graph = graphs.raising("runtime")
             case _:
                 graph = graphs.raising("os_exit")
-        return task_pb2.Task(graph_json=graphs.text(graph), max_retries=rng.choice((0, 2)))
+        task = task_pb2.Task(graph_json=graphs.text(graph), max_retries=rng.choice((0, 2)))
+        if rng.random() < 0.2:
+            task.start_timeout.FromMilliseconds(rng.choice((20, 300, 3000)))
+        return task
 
     return make

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, fields
 
-from comfymesh.testkit.load import Job, jobs
+from comfymesh.testkit.plans import Work, work
 from comfymesh.testkit.simulation.bus import Roughness
 
 TROUBLE_SECONDS = 20.0
@@ -30,7 +30,7 @@ class Scenario:
     apis: int
     schedulers: int
     agents: int
-    jobs: tuple[Job, ...]
+    work: tuple[Work, ...]
     rough: Roughness
     lost_answers: float
     troubles: tuple[Trouble, ...]
@@ -51,7 +51,7 @@ def scenario(seed: int) -> Scenario:
         apis,
         schedulers,
         agents,
-        tuple(jobs(rng, rng.randint(2, 8), rng.choice((1.0, 10.0)))),
+        tuple(work(rng, rng.randint(2, 8), rng.choice((1.0, 10.0)))),
         _rough(rng),
         rng.choice((0.0, 0.0, 0.02, 0.2)),
         tuple(_trouble(rng, rng.choice(kinds), targets) for _ in range(count)),

@@ -89,7 +89,7 @@ class World:
         return recorder.events
 
     async def _live(self) -> bool:
-        working = asyncio.ensure_future(self._clients.run(self._scenario.jobs))
+        working = asyncio.ensure_future(self._clients.run(self._scenario.work))
         troubles = [asyncio.ensure_future(self._trouble(trouble)) for trouble in self._scenario.troubles]
         await asyncio.sleep(TROUBLE_SECONDS)
         self._mend()
