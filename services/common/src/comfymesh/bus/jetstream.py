@@ -35,6 +35,9 @@ __all__ = ["ApiError", "JetStreamBus", "StreamMismatchError"]
 logger = logging.getLogger(__name__)
 
 _WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
+_FULL = frozenset({10023, 10028, 10047})
+"""Insufficient resources, and more than is allowed to an account or to the server."""
+
 _NO_MESSAGE_STATUS = 404
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _LIFETIME = "Nats-TTL"
@@ -294,7 +297,8 @@ def _stored(entry: Entry, delivery: Delivery) -> int:
         return int(answer["seq"])
     if error.get("err_code") in _WRONG_LAST_SEQUENCE:
         raise SequenceConflictError(entry.subject, entry.expected or 0)
-    raise BusUnavailableError(f"JetStream did not store {entry.subject}: {error.get('description')}")
+    full = ", what it may use of its disk is full" if error.get("err_code") in _FULL else ""
+    raise BusUnavailableError(f"JetStream did not store {entry.subject}: {error.get('description')}{full}")
 
 
 def _direct(delivery: Delivery) -> Message:
