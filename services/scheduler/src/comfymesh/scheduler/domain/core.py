@@ -36,7 +36,7 @@ from comfymesh.scheduler.domain.events import (
     TaskRan,
     Tick,
 )
-from comfymesh.scheduler.domain.explaining import Explainer, sum_up
+from comfymesh.scheduler.domain.explaining import Explainer
 from comfymesh.scheduler.domain.fleet import Place, Report
 from comfymesh.scheduler.domain.lanes import Waiting
 from comfymesh.scheduler.domain.offers import Offers
@@ -44,7 +44,7 @@ from comfymesh.scheduler.domain.outlook import Outlook
 from comfymesh.scheduler.domain.placement import Candidate, Feasibility
 from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks, shunned
 from comfymesh.scheduler.domain.seats import Seat, Seats
-from comfymesh.scheduler.domain.views import Explanation, QueueOverview
+from comfymesh.scheduler.domain.views import Explanation
 from comfymesh.tasks.events import AttemptFailed, Expired, Released
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord, Work
@@ -304,9 +304,9 @@ class Core:
         explanation = self._explainer.explain(task.group.requirements, self._candidates(), now)
         return replace(explanation, start=self._outlook.start(task, now), end=self._outlook.end(task, now))
 
-    def overview(self, now: float) -> QueueOverview:  # noqa: ARG002  # estimates will need it
-        """What waits and runs."""
-        return sum_up(self._tasks.values())
+    def tasks(self) -> list[TaskChanged | Waiting]:
+        """Everything that waits or runs."""
+        return list(self._tasks.values())
 
     # Placement
 

@@ -152,7 +152,7 @@ class Dispatcher:
         if match is None and family.models and (not holders.all or self._pays(family, now)):
             match = self._at_one_of(family, self._seats.idle, now)
         if match is None and self._seats.ahead:
-            match = self._at_one_of(family, {seat: None for seat in self._ahead(family)}, now)
+            match = self._at_one_of(family, dict.fromkeys(self._ahead(family)), now)
         if match is None and self._seats.idle:
             self._patient[family] = None
         return match
