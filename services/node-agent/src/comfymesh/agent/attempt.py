@@ -235,6 +235,7 @@ class Attempt:
         match event:
             case ExecutionStarted():
                 self._relay.began()
+                self._workplace.residency.begin(self._stopwatch.used())
                 self._claim.begin()
                 self._begun.set()
             case NodeOutput(graph_node=graph_node, output=output):

@@ -71,7 +71,7 @@ def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: R
             session, log = ComfySession(url), TaskLog(bus)
             leftovers = Leftovers(session, log, settings.agent_node, spec.name)
             limit, gpu_class = settings.agent_max_artifact_bytes, settings.agent_gpu_class
-            return Workplace(session, log, store, limit, leftovers, runtime.log_tail, gpu_class)
+            return Workplace(session, log, store, limit, leftovers, runtime.log_tail, gpu_class, reporting.changed)
 
         return Instance(
             name=spec.name,

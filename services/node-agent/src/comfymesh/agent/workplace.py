@@ -47,6 +47,7 @@ class Workplace:
         leftovers: Prompts that are there already.
         log_tail: Where the last words of the instance are.
         gpu_class: Class of the instance's GPU; empty where it is not known.
+        changed: Called whenever the instance holds something else in its memory.
 
     Attributes:
         line: Prompts that were submitted and have not ended.
@@ -62,6 +63,7 @@ class Workplace:
         leftovers: Leftovers,
         log_tail: LogTail = _no_words,
         gpu_class: str = "",
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
         self.leftovers = leftovers
@@ -71,7 +73,7 @@ class Workplace:
         self._log_tail = log_tail
         self.gpu_class = gpu_class
         self.line = Line()
-        self.residency = Residency()
+        self.residency = Residency(changed)
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()
