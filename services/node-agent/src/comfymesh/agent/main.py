@@ -13,7 +13,7 @@ from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.specs import InstanceSpec
 from comfymesh.agent.settings import AgentSettings
-from comfymesh.agent.workplace import Workplace
+from comfymesh.agent.workplace import About, Workplace
 from comfymesh.artifacts.store import BlobStore, open_store
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus
@@ -68,10 +68,10 @@ def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: R
         runtime = build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory)
 
         def open_workplace(url: str) -> Workplace:
-            session, log = ComfySession(url), TaskLog(bus)
+            session, log, limit = ComfySession(url), TaskLog(bus), settings.agent_max_artifact_bytes
             leftovers = Leftovers(session, log, settings.agent_node, spec.name)
-            limit, gpu_class = settings.agent_max_artifact_bytes, settings.agent_gpu_class
-            return Workplace(session, log, store, limit, leftovers, runtime.log_tail, gpu_class, reporting.changed)
+            about = About(runtime.log_tail, settings.agent_gpu_class, reporting.changed)
+            return Workplace(session, log, store, limit, leftovers, about)
 
         return Instance(
             name=spec.name,

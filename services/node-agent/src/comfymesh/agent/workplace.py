@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -36,6 +37,24 @@ async def _no_words(_: int) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """An instance beside its session.
+
+    Attributes:
+        log_tail: Where its last words are.
+        gpu_class: Class of its GPU; empty where that is not known.
+        changed: Called whenever it holds something else in its memory.
+    """
+
+    log_tail: LogTail = _no_words
+    gpu_class: str = ""
+    changed: Callable[[], None] = lambda: None
+
+
+_NOTHING_ELSE = About()
+
+
 class Workplace:
     """A session with an instance, and the ways in and out of it. Stays open until the last attempt has left.
 
@@ -45,9 +64,7 @@ class Workplace:
         store: Where files are, and outputs go.
         max_artifact_bytes: Largest output that is taken.
         leftovers: Prompts that are there already.
-        log_tail: Where the last words of the instance are.
-        gpu_class: Class of the instance's GPU; empty where it is not known.
-        changed: Called whenever the instance holds something else in its memory.
+        about: What else there is to know of the instance.
 
     Attributes:
         line: Prompts that were submitted and have not ended.
@@ -61,19 +78,17 @@ class Workplace:
         store: BlobStore,
         max_artifact_bytes: int,
         leftovers: Leftovers,
-        log_tail: LogTail = _no_words,
-        gpu_class: str = "",
-        changed: Callable[[], None] = lambda: None,
+        about: About = _NOTHING_ELSE,
     ) -> None:
         self.session = session
         self.leftovers = leftovers
         self.staging = Staging(log, store, self.session.http)
         self._store = store
         self._max_artifact_bytes = max_artifact_bytes
-        self._log_tail = log_tail
-        self.gpu_class = gpu_class
+        self._log_tail = about.log_tail
+        self.gpu_class = about.gpu_class
         self.line = Line()
-        self.residency = Residency(changed)
+        self.residency = Residency(about.changed)
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()
