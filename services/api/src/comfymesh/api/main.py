@@ -19,13 +19,14 @@ from comfymesh.api.following import Following
 from comfymesh.api.group_service import GroupService
 from comfymesh.api.groups import Groups
 from comfymesh.api.hub import Hub
-from comfymesh.api.readmodel import ReadModel
+from comfymesh.api.readmodel import LAYOUT, ReadModel
 from comfymesh.api.server import Services, serving
 from comfymesh.api.settings import ApiSettings
 from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.watching import Watching
 from comfymesh.artifacts.store import open_store
+from comfymesh.bus.checkpoints import open_kept
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
 from comfymesh.runtime import service
@@ -39,10 +40,11 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     async with await service.unless_stopped(stop, open_bus(settings, "api")) as bus, Background() as background:
         store = open_store(settings.artifacts_url, bus)
-        log, model = TaskLog(bus), ReadModel()
+        kept = await service.unless_stopped(stop, open_kept(bus, settings.checkpoint_dir, "api", LAYOUT))
+        log, model = TaskLog(bus), ReadModel(kept)
         hub, fleet = Hub(model), FleetView(bus, store, time.monotonic)
         background.spawn(fleet.follow(background), "fleet view")
-        background.spawn(hub.follow(log.events()), "task hub")
+        background.spawn(hub.follow(log.events(kept.reading.start)), "task hub")
         # Nothing is listed or watched from a model that has not read the log.
         await service.first(hub.ready, stop, background.failed)
 

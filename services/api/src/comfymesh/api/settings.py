@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from comfymesh.runtime.settings import ServiceSettings
+from comfymesh.runtime.settings import LogReaderSettings
 
 
-class ApiSettings(ServiceSettings):
+class ApiSettings(LogReaderSettings):
     """Read from environment variables with the prefix COMFYMESH_."""
 
     api_listen: str = Field(

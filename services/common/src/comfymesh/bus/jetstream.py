@@ -22,6 +22,7 @@ from comfymesh.bus.port import (
     Handler,
     Message,
     SequenceConflictError,
+    StreamState,
     Subscription,
 )
 from comfymesh.bus.provision import StreamMismatchError, provide
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 _WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 _NO_MESSAGE_STATUS = 404
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+_LIFETIME = "Nats-TTL"
 
 
 class JetStreamBus:
@@ -153,6 +155,15 @@ class JetStreamBus:
         delivery = await self._api.request(f"$JS.API.DIRECT.GET.{stream.name}.{subject}", b"")
         return None if delivery.status == _NO_MESSAGE_STATUS else _direct(delivery)
 
+    async def at(self, stream: Stream, sequence: int) -> Message | None:
+        """See Bus.at."""
+        return await self._from_leader(stream, {"seq": sequence})
+
+    async def state(self, stream: Stream) -> StreamState:
+        """See Bus.state."""
+        info = await self.call(f"STREAM.INFO.{stream.name}", {})
+        return StreamState(info["created"], info["state"]["last_seq"], datetime.fromisoformat(info["ts"]).timestamp())
+
     async def after(self, stream: Stream, subject: str, sequence: int, limit: int) -> list[Message]:
         """See Bus.after."""
         query = {"seq": sequence + 1, "next_by_subj": subject, "batch": limit}
@@ -176,9 +187,10 @@ class JetStreamBus:
             lambda delivery: handler(Message(delivery.subject, delivery.data)),
         )
 
-    def tail(self, stream: Stream, subject: str) -> AsyncIterator[Message | CaughtUp]:
+    def tail(self, stream: Stream, subject: str, after: int = 0) -> AsyncIterator[Message | CaughtUp]:
         """See Bus.tail."""
-        return Tail(self._connection, stream.name, subject, self.call, copies=self._replicas).messages()
+        tail = Tail(self._connection, stream.name, subject, self.call, copies=self._replicas, after=after)
+        return tail.messages()
 
     def work(self, stream: Stream, subject: str, name: str) -> AsyncIterator[Message]:
         """See Bus.work."""
@@ -262,7 +274,12 @@ def _told(sync: str) -> str:
 
 
 def _append_headers(entry: Entry) -> dict[str, str] | None:
-    return None if entry.expected is None else {_EXPECTED: str(entry.expected)}
+    headers = dict[str, str]()
+    if entry.expected is not None:
+        headers[_EXPECTED] = str(entry.expected)
+    if entry.lifetime is not None:
+        headers[_LIFETIME] = f"{entry.lifetime.total_seconds():.0f}s"
+    return headers or None
 
 
 def _stored(entry: Entry, delivery: Delivery) -> int:

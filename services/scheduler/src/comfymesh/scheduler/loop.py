@@ -13,8 +13,9 @@ from comfymesh import names
 from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus import streams, subjects
+from comfymesh.bus.checkpoints import LogEvent
 from comfymesh.bus.port import Bus, BusError, CaughtUp, Message
-from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
+from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, Unreadable, UnreadableRecordError
 from comfymesh.runtime.background import Background
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.domain.core import Core
@@ -30,6 +31,7 @@ from comfymesh.scheduler.domain.events import (
     TaskEnded,
     Tick,
 )
+from comfymesh.scheduler.live import LiveTasks
 from comfymesh.tasks import codec, machine
 from comfymesh.wire.v1 import node_report_pb2, spec_pb2, work_pb2
 
@@ -48,15 +50,19 @@ class Scheduler:
         store: Where catalogs are.
         clock: Answers seconds since the epoch.
         tick: How often the core looks at the clock, in seconds.
+        live: What the last life knew of the log.
     """
 
-    def __init__(self, core: Core, bus: Bus, store: BlobStore, clock: Callable[[], float], tick: float) -> None:
+    def __init__(
+        self, core: Core, bus: Bus, store: BlobStore, clock: Callable[[], float], tick: float, live: LiveTasks
+    ) -> None:
         self._core = core
         self._bus = bus
         self._log = TaskLog(bus)
         self._store = store
         self._clock = clock
         self._tick = tick
+        self._live = live
         self._catalogs: dict[str, spec_pb2.BlobRef] = {}
         self._work = Background()
         self.failed = self._work.failed
@@ -71,14 +77,29 @@ class Scheduler:
     async def __aexit__(self, *_: object) -> None:
         """Stop. What was decided and is not in the log yet is decided again by the next one."""
         await self._work.close()
+        self._live.close()
 
     def lead(self, *, leading: bool) -> None:
         """Act, or stand by. A scheduler that nobody has told otherwise acts."""
         self._feed(Leading(leading))
 
     async def _follow_tasks(self) -> None:
-        async for item in self._log.changes():
-            self._feed(LogRead() if isinstance(item, CaughtUp) else _changed(item))
+        """Those that the last life has kept come first, as if the log had told them."""
+        for stored in self._live.all():
+            self._feed(_changed(stored))
+        async for item in self._log.changes(self._live.start):
+            if isinstance(item, CaughtUp):
+                self._live.complete()
+                self._feed(LogRead())
+            else:
+                self._take_change(item)
+
+    def _take_change(self, item: LogEvent) -> None:
+        self._live.take(item)
+        if isinstance(item, Dropped):
+            self._feed(TaskEnded(item.key, item.sequence))
+        elif not isinstance(item, Unreadable):
+            self._feed(_changed(item))
 
     async def _follow_reports(self) -> None:
         async for item in self._bus.tail(streams.REPORTS, subjects.ALL_REPORTS):
@@ -88,6 +109,7 @@ class Scheduler:
     async def _follow_clock(self) -> None:
         while True:
             await asyncio.sleep(self._tick)
+            self._live.write()
             self._feed(Tick() if await self._hears() else Deaf())
 
     async def _hears(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
@@ -45,9 +46,9 @@ def _every(count: int) -> Callable[[], bool]:
 def _no_guard() -> Patch:
     """Appends go out without a guard."""
 
-    def unguarded(subject: str, data: bytes, expected: int | None = None) -> Entry:
+    def unguarded(subject: str, data: bytes, expected: int | None = None, lifetime: timedelta | None = None) -> Entry:
         del expected
-        return Entry(subject, data)
+        return Entry(subject, data, lifetime=lifetime)
 
     return tasklog, "Entry", unguarded
 
