@@ -81,7 +81,8 @@ def _load(text: str, source: str) -> tuple[yaml.Node, object]:
         for event in yaml.parse(text, yaml.SafeLoader):
             # A few lines of them can stand for more than any memory holds.
             if isinstance(event, yaml.AliasEvent):
-                raise RulesError(source, [Problem(event.start_mark.line + 1, "", "aliases (*name) are not allowed")])
+                line = event.start_mark.line + 1 if event.start_mark else 0
+                raise RulesError(source, [Problem(line, "", "aliases (*name) are not allowed")])
         root, content = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
     except RecursionError:
         raise RulesError(source, [Problem(0, "", "it is nested too deeply")]) from None
