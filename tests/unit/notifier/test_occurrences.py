@@ -123,6 +123,18 @@ def test_what_is_silenced_is_not_told_and_not_told_later() -> None:
     assert len(telling.fails()) == 1
 
 
+def test_what_happened_in_a_silence_that_ends_early_is_not_told_later() -> None:
+    telling = Telling(rules_of({"kind": "task_failed", "wait": "10s"}))
+    telling.fails(2)
+    telling.core.silences["s"] = Silence("s", (), telling.now, telling.now + 600)
+    telling.fails(5)
+    telling.passes(20)
+    del telling.core.silences["s"]
+    (notice,) = telling.passes(1)
+    assert (notice.kind, notice.new) == (NoticeKind.FIRING, 2)
+    assert telling.passes(400) == []
+
+
 def test_a_silence_is_for_what_it_names() -> None:
     telling = Telling(rules_of({"kind": "task_failed", "wait": 0}))
     telling.core.silences["s"] = Silence("s", (), telling.now, telling.now + 600, {"class": "STALLED"})

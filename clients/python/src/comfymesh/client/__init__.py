@@ -7,6 +7,20 @@ Example:
 """
 
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
+from comfymesh.client.alert_models import (
+    Alert,
+    AlertChannel,
+    AlertNotice,
+    AlertRule,
+    AlertSetup,
+    AlertState,
+    ChannelDelivery,
+    DeliveryState,
+    NoticeKind,
+    Severity,
+    Silence,
+    WebhookDelivery,
+)
 from comfymesh.client.batches import NewTask
 from comfymesh.client.convert import TaskOptions
 from comfymesh.client.dead_letters import DeadLetterOptions
@@ -69,6 +83,12 @@ from comfymesh.client.uploads import InputValue
 __all__ = [
     "DEFAULT_TARGET",
     "AccessDenied",
+    "Alert",
+    "AlertChannel",
+    "AlertNotice",
+    "AlertRule",
+    "AlertSetup",
+    "AlertState",
     "Artifact",
     "ArtifactKind",
     "Asset",
@@ -77,6 +97,7 @@ __all__ = [
     "AttemptFailure",
     "Availability",
     "CaughtUp",
+    "ChannelDelivery",
     "Client",
     "ComfyMeshError",
     "Conflict",
@@ -84,6 +105,7 @@ __all__ = [
     "DeadLetterOptions",
     "DeadLetterResolution",
     "DeadlineExceeded",
+    "DeliveryState",
     "Event",
     "Gpu",
     "Graph",
@@ -103,6 +125,7 @@ __all__ = [
     "Node",
     "NodeState",
     "NotFound",
+    "NoticeKind",
     "Phase",
     "Preview",
     "PreviewArrived",
@@ -111,6 +134,8 @@ __all__ = [
     "Result",
     "RetryPolicy",
     "ServerError",
+    "Severity",
+    "Silence",
     "Task",
     "TaskCancelled",
     "TaskChanged",
@@ -122,4 +147,5 @@ __all__ = [
     "TasksEvent",
     "Unavailable",
     "Violation",
+    "WebhookDelivery",
 ]

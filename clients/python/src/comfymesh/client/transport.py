@@ -11,6 +11,7 @@ from grpc import StatusCode, aio
 from comfymesh.client.errors import Unavailable
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
 from comfymesh.v1 import (
+    alert_service_pb2_grpc,
     asset_service_pb2_grpc,
     dead_letter_service_pb2_grpc,
     fleet_service_pb2_grpc,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
 
     from comfymesh.client.errors import ComfyMeshError
+    from comfymesh.v1 import alert_service_pb2 as alerts_pb
     from comfymesh.v1 import asset_service_pb2 as assets_pb
     from comfymesh.v1 import dead_letter_service_pb2 as letters_pb
     from comfymesh.v1 import fleet_service_pb2 as fleet_pb
@@ -56,6 +58,7 @@ class _Opened:
     fleet: fleet_service_pb2_grpc.FleetServiceStub
     groups: group_service_pb2_grpc.GroupServiceStub
     letters: dead_letter_service_pb2_grpc.DeadLetterServiceStub
+    alerts: alert_service_pb2_grpc.AlertServiceStub
 
 
 class Transport:
@@ -135,6 +138,64 @@ class Transport:
         """FleetService.ListNodes."""
         return await self._unary(self._open.fleet.ListNodes(request, timeout=timeout))
 
+    async def list_alert_rules(
+        self, request: alerts_pb.ListAlertRulesRequest, timeout: float
+    ) -> alerts_pb.ListAlertRulesResponse:
+        """AlertService.ListAlertRules."""
+        return await self._unary(self._open.alerts.ListAlertRules(request, timeout=timeout))
+
+    async def list_alerts(self, request: alerts_pb.ListAlertsRequest, timeout: float) -> alerts_pb.ListAlertsResponse:
+        """AlertService.ListAlerts."""
+        return await self._unary(self._open.alerts.ListAlerts(request, timeout=timeout))
+
+    async def list_alert_notices(
+        self, request: alerts_pb.ListAlertNoticesRequest, timeout: float
+    ) -> alerts_pb.ListAlertNoticesResponse:
+        """AlertService.ListAlertNotices."""
+        return await self._unary(self._open.alerts.ListAlertNotices(request, timeout=timeout))
+
+    async def acknowledge_alert(
+        self, request: alerts_pb.AcknowledgeAlertRequest, timeout: float
+    ) -> alerts_pb.AcknowledgeAlertResponse:
+        """AlertService.AcknowledgeAlert."""
+        return await self._unary(self._open.alerts.AcknowledgeAlert(request, timeout=timeout))
+
+    async def create_silence(
+        self, request: alerts_pb.CreateSilenceRequest, timeout: float
+    ) -> alerts_pb.CreateSilenceResponse:
+        """AlertService.CreateSilence."""
+        return await self._unary(self._open.alerts.CreateSilence(request, timeout=timeout))
+
+    async def list_silences(
+        self, request: alerts_pb.ListSilencesRequest, timeout: float
+    ) -> alerts_pb.ListSilencesResponse:
+        """AlertService.ListSilences."""
+        return await self._unary(self._open.alerts.ListSilences(request, timeout=timeout))
+
+    async def delete_silence(
+        self, request: alerts_pb.DeleteSilenceRequest, timeout: float
+    ) -> alerts_pb.DeleteSilenceResponse:
+        """AlertService.DeleteSilence."""
+        return await self._unary(self._open.alerts.DeleteSilence(request, timeout=timeout))
+
+    async def test_alert_channel(
+        self, request: alerts_pb.TestAlertChannelRequest, timeout: float
+    ) -> alerts_pb.TestAlertChannelResponse:
+        """AlertService.TestAlertChannel."""
+        return await self._unary(self._open.alerts.TestAlertChannel(request, timeout=timeout))
+
+    async def list_webhook_deliveries(
+        self, request: alerts_pb.ListWebhookDeliveriesRequest, timeout: float
+    ) -> alerts_pb.ListWebhookDeliveriesResponse:
+        """AlertService.ListWebhookDeliveries."""
+        return await self._unary(self._open.alerts.ListWebhookDeliveries(request, timeout=timeout))
+
+    async def redeliver_webhook(
+        self, request: alerts_pb.RedeliverWebhookRequest, timeout: float
+    ) -> alerts_pb.RedeliverWebhookResponse:
+        """AlertService.RedeliverWebhook."""
+        return await self._unary(self._open.alerts.RedeliverWebhook(request, timeout=timeout))
+
     def run_task(self, request: tasks_pb.RunTaskRequest) -> AsyncGenerator[tasks_pb.RunTaskResponse]:
         """TaskService.RunTask."""
         return self._stream(self._open.tasks.RunTask(request))
@@ -189,6 +250,7 @@ class Transport:
                 fleet_service_pb2_grpc.FleetServiceStub(channel),
                 group_service_pb2_grpc.GroupServiceStub(channel),
                 dead_letter_service_pb2_grpc.DeadLetterServiceStub(channel),
+                alert_service_pb2_grpc.AlertServiceStub(channel),
             )
         return self._opened
 

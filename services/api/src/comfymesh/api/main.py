@@ -7,6 +7,8 @@ import logging
 import time
 from dataclasses import replace
 
+from comfymesh.api.alert_service import AlertService
+from comfymesh.api.alerting import Alerting
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.asset_service import AssetService
 from comfymesh.api.assets import Assets
@@ -25,11 +27,12 @@ from comfymesh.api.settings import ApiSettings
 from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.watching import Watching
+from comfymesh.api.webhooks import Webhooks
 from comfymesh.artifacts.store import open_store
 from comfymesh.bus.checkpoints import open_kept
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
-from comfymesh.runtime import service
+from comfymesh.runtime import presence, service
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus
 
@@ -60,9 +63,11 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             DeadLetterService(log, DeadLetters(log, time.time), following),
             AssetService(assets, artifacts),
             FleetService(fleet),
+            AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
         )
         async with serving(settings.api_listen, services) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
+            background.spawn(presence.show(bus, "api"), "presence")
             try:
                 await service.until(stop, background.failed)
             finally:

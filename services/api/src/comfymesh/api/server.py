@@ -12,6 +12,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from comfymesh.api.alert_service import AlertService
 from comfymesh.api.asset_service import AssetService
 from comfymesh.api.dead_letter_service import DeadLetterService
 from comfymesh.api.fleet_service import FleetService
@@ -20,6 +21,8 @@ from comfymesh.api.interceptors import MAX_REQUEST_BYTES, Edge
 from comfymesh.api.task_service import TaskService
 from comfymesh.runtime.service import ServiceFailedError
 from comfymesh.v1 import (
+    alert_service_pb2,
+    alert_service_pb2_grpc,
     asset_service_pb2,
     asset_service_pb2_grpc,
     dead_letter_service_pb2,
@@ -52,6 +55,7 @@ _NAMES = tuple(
         (dead_letter_service_pb2.DESCRIPTOR, "DeadLetterService"),
         (asset_service_pb2.DESCRIPTOR, "AssetService"),
         (fleet_service_pb2.DESCRIPTOR, "FleetService"),
+        (alert_service_pb2.DESCRIPTOR, "AlertService"),
     )
 )
 
@@ -65,6 +69,7 @@ class Services:
     dead_letters: DeadLetterService
     assets: AssetService
     fleet: FleetService
+    alerts: AlertService
 
 
 @dataclass(slots=True)
@@ -94,6 +99,7 @@ async def serving(listen: str, services: Services) -> AsyncIterator[Server]:
     dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(services.dead_letters, server)
     asset_service_pb2_grpc.add_AssetServiceServicer_to_server(services.assets, server)
     fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(services.fleet, server)
+    alert_service_pb2_grpc.add_AlertServiceServicer_to_server(services.alerts, server)
     checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only the synchronous one
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

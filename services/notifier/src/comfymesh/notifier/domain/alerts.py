@@ -77,7 +77,7 @@ class Alert:
         status: Whether it is bad enough to tell.
         count: Occurrences since it began.
         recent: When the last few happened, as many as the rule counts.
-        told: How many of them were told.
+        told: How many of them were told, or are not to be told since they were silenced when they happened.
         told_at: When somebody was last told, None for never.
         told_severity: How bad it was told to be.
         due: When somebody is to be told next, None for not.
@@ -104,6 +104,11 @@ class Alert:
     def alert_id(self) -> str:
         """Its name."""
         return self.signal.alert_id
+
+    @property
+    def was_told(self) -> bool:
+        """Whether anybody was told of it."""
+        return self.told_at is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +187,9 @@ class AlertBook:
         _hear(alert, signal)
         if len(alert.recent) == rule.count and now - alert.recent[0] <= rule.window:
             alert.status = Status.FIRING
-        if alert.status is Status.FIRING:
+        if self._is_quiet(rule.name, alert.signal.labels, now):
+            alert.told += 1
+        elif alert.status is Status.FIRING:
             alert.due = _due(alert, rule, now)
         return list(self._settle(alert, now))
 
@@ -245,18 +252,18 @@ class AlertBook:
 
     def _tell(self, alert: Alert, rule: BaseRule, now: float, *, over: bool) -> Iterator[Notice]:
         if over:
-            if alert.told and rule.recovery:
+            if alert.was_told and rule.recovery:
                 yield self._notice(alert, rule, NoticeKind.RESOLVED, now)
         elif alert.cleared_at is None:
-            if alert.due is not None and alert.due <= now and not (alert.acknowledged_by and alert.told):
-                yield self._notice(alert, rule, NoticeKind.REPEATED if alert.told else NoticeKind.FIRING, now)
+            if alert.due is not None and alert.due <= now and not (alert.acknowledged_by and alert.was_told):
+                yield self._notice(alert, rule, NoticeKind.REPEATED if alert.was_told else NoticeKind.FIRING, now)
             if _has_to_escalate(alert, rule, now):
                 alert.escalated = True
                 yield self._notice(alert, rule, NoticeKind.ESCALATED, now)
 
     def _notice(self, alert: Alert, rule: BaseRule, kind: NoticeKind, now: float) -> Notice:
         """Make a notice, and note in the alert that it was told."""
-        new, was_told = alert.count - alert.told, alert.told > 0
+        new, was_told = alert.count - alert.told, alert.was_told
         if kind in {NoticeKind.FIRING, NoticeKind.REPEATED}:
             alert.told, alert.told_at, alert.told_severity = alert.count, now, alert.signal.severity
             alert.due = now + rule.repeat if isinstance(rule, Condition) and rule.repeat else None
@@ -300,7 +307,7 @@ def _is_over(alert: Alert, rule: BaseRule, now: float, *, quiet: bool) -> bool:
 
 def _has_to_escalate(alert: Alert, rule: BaseRule, now: float) -> bool:
     wish = rule.escalate
-    open_yet = bool(alert.told) and not alert.escalated and not alert.acknowledged_by
+    open_yet = alert.was_told and not alert.escalated and not alert.acknowledged_by
     return wish is not None and open_yet and now - alert.since >= wish.after
 
 
