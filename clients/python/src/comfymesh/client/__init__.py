@@ -77,6 +77,16 @@ from comfymesh.client.models import (
 )
 from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
+from comfymesh.client.scheduling_models import (
+    Estimate,
+    Placement,
+    Policy,
+    Queue,
+    QueueShare,
+    Setting,
+    Timing,
+    Waiting,
+)
 from comfymesh.client.sync import Client, GroupHandle
 from comfymesh.client.uploads import InputValue
 
@@ -106,6 +116,7 @@ __all__ = [
     "DeadLetterResolution",
     "DeadlineExceeded",
     "DeliveryState",
+    "Estimate",
     "Event",
     "Gpu",
     "Graph",
@@ -127,13 +138,18 @@ __all__ = [
     "NotFound",
     "NoticeKind",
     "Phase",
+    "Placement",
+    "Policy",
     "Preview",
     "PreviewArrived",
     "Progress",
     "Progressed",
+    "Queue",
+    "QueueShare",
     "Result",
     "RetryPolicy",
     "ServerError",
+    "Setting",
     "Severity",
     "Silence",
     "Task",
@@ -145,7 +161,9 @@ __all__ = [
     "TaskOptions",
     "TaskState",
     "TasksEvent",
+    "Timing",
     "Unavailable",
     "Violation",
+    "Waiting",
     "WebhookDelivery",
 ]

@@ -16,6 +16,7 @@ from comfymesh.v1 import (
     dead_letter_service_pb2_grpc,
     fleet_service_pb2_grpc,
     group_service_pb2_grpc,
+    scheduling_service_pb2_grpc,
     task_service_pb2_grpc,
 )
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from comfymesh.v1 import dead_letter_service_pb2 as letters_pb
     from comfymesh.v1 import fleet_service_pb2 as fleet_pb
     from comfymesh.v1 import group_service_pb2 as groups_pb
+    from comfymesh.v1 import scheduling_service_pb2 as scheduling_pb
     from comfymesh.v1 import task_service_pb2 as tasks_pb
 
 Q = TypeVar("Q")
@@ -59,6 +61,7 @@ class _Opened:
     groups: group_service_pb2_grpc.GroupServiceStub
     letters: dead_letter_service_pb2_grpc.DeadLetterServiceStub
     alerts: alert_service_pb2_grpc.AlertServiceStub
+    scheduling: scheduling_service_pb2_grpc.SchedulingServiceStub
 
 
 class Transport:
@@ -196,6 +199,22 @@ class Transport:
         """AlertService.RedeliverWebhook."""
         return await self._unary(self._open.alerts.RedeliverWebhook(request, timeout=timeout))
 
+    async def get_policy(
+        self, request: scheduling_pb.GetPolicyRequest, timeout: float
+    ) -> scheduling_pb.GetPolicyResponse:
+        """SchedulingService.GetPolicy."""
+        return await self._unary(self._open.scheduling.GetPolicy(request, timeout=timeout))
+
+    async def update_policy(
+        self, request: scheduling_pb.UpdatePolicyRequest, timeout: float
+    ) -> scheduling_pb.UpdatePolicyResponse:
+        """SchedulingService.UpdatePolicy."""
+        return await self._unary(self._open.scheduling.UpdatePolicy(request, timeout=timeout))
+
+    async def get_queue(self, request: scheduling_pb.GetQueueRequest, timeout: float) -> scheduling_pb.GetQueueResponse:
+        """SchedulingService.GetQueue."""
+        return await self._unary(self._open.scheduling.GetQueue(request, timeout=timeout))
+
     def run_task(self, request: tasks_pb.RunTaskRequest) -> AsyncGenerator[tasks_pb.RunTaskResponse]:
         """TaskService.RunTask."""
         return self._stream(self._open.tasks.RunTask(request))
@@ -251,6 +270,7 @@ class Transport:
                 group_service_pb2_grpc.GroupServiceStub(channel),
                 dead_letter_service_pb2_grpc.DeadLetterServiceStub(channel),
                 alert_service_pb2_grpc.AlertServiceStub(channel),
+                scheduling_service_pb2_grpc.SchedulingServiceStub(channel),
             )
         return self._opened
 

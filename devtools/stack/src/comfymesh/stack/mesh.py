@@ -78,6 +78,7 @@ async def _running(plan: MeshPlan, lock: int) -> AsyncIterator[Mesh]:
     settings = {
         "COMFYMESH_NATS_URL": nats_url,
         "COMFYMESH_NATS_MONITOR_URL": f"http://{nats.environment['NATS_MONITOR']}",
+        "COMFYMESH_CHECKPOINT_DIR": str(plan.directory / "checkpoints"),
         **plan.environment,
         "COMFYMESH_API_LISTEN": listen,
     }

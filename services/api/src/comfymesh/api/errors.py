@@ -53,6 +53,8 @@ _CODES = {
     "ALERT_CHANNEL_NOT_FOUND": StatusCode.NOT_FOUND,
     "WEBHOOK_DELIVERY_NOT_FOUND": StatusCode.NOT_FOUND,
     "NOTIFIER_SILENT": StatusCode.UNAVAILABLE,
+    "SCHEDULER_UNAVAILABLE": StatusCode.UNAVAILABLE,
+    "ETAG_MISMATCH": StatusCode.ABORTED,
     "INTERNAL": StatusCode.INTERNAL,
 }
 """The status code of each reason with which a call can be refused."""

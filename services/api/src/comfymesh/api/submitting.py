@@ -8,6 +8,7 @@ from comfymesh import names
 from comfymesh.api.creation import CreateRequest, Creation, NewTask, derived_key, identity
 from comfymesh.api.errors import RefusedError, not_found
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.tasks import codec
 from comfymesh.v1 import task_pb2
 
@@ -61,12 +62,15 @@ class Submitting:
             return new
         if request.request_id and request.task_id:
             await self._bind(new, request)
+        reached(FaultPoint.TASK_CHECKED)
         try:
-            return await self.log.create(new.record, new.spec)
+            stored = await self.log.create(new.record, new.spec)
         except StaleRecordError as error:
             if error.last is None:
                 raise not_found("task", names.task(new.key.task_id)) from error
             return _repeated(error.last, new, request)
+        reached(FaultPoint.TASK_STORED)
+        return stored
 
     async def _bind(self, new: NewTask, request: CreateRequest) -> None:
         """A request ID makes one task; with an id of the caller's own that does not follow from the name."""

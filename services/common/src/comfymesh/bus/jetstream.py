@@ -28,6 +28,7 @@ from comfymesh.bus.port import (
 from comfymesh.bus.provision import StreamMismatchError, provide
 from comfymesh.bus.server import BusUnusableError, check_version, describe_sync
 from comfymesh.bus.streams import Stream
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 
 __all__ = ["ApiError", "JetStreamBus", "StreamMismatchError"]
 
@@ -134,8 +135,11 @@ class JetStreamBus:
                 acknowledgements.append(  # noqa: PERF401  # what was sent must be known when a later one fails
                     await self._connection.send(entry.subject, entry.data, _append_headers(entry))
                 )
+            reached(FaultPoint.APPEND_SENT)
             async with asyncio.timeout(self._timeout):
-                return [_stored(entry, await future) for entry, future in zip(entries, acknowledgements, strict=True)]
+                stored = [_stored(entry, await future) for entry, future in zip(entries, acknowledgements, strict=True)]
+            reached(FaultPoint.APPEND_CONFIRMED)
+            return stored  # noqa: TRY300  # what is stored is answered, whatever the next lines do
         except TimeoutError:
             subjects = ", ".join(entry.subject for entry in entries)
             raise BusUnavailableError(f"NATS did not confirm {subjects} within {self._timeout:g} s") from None

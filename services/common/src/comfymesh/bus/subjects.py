@@ -19,6 +19,9 @@ alerting.silence.<silence>          silences                                    
 alerting.acknowledged.<alert>       who sees to an alert                        stream ALERTING
 webhook.<tenant>.<delivery>         calls to callback URLs                      stream WEBHOOKS
 presence.<role>.<process>           a process is there, never stored
+settings.scheduling                 the policy of scheduling                    stream SETTINGS
+ask.scheduling                      questions to the scheduler that acts, never stored
+told.<asker>                        answers to one asker, never stored
 preview.<tenant>.<task_id>          previews, never stored
 interest.<node>                     somebody watches previews of a task there, never stored
 control.<node>                      orders to a node, repeated until obeyed, never stored
@@ -30,6 +33,12 @@ from comfymesh.tasks.record import Key
 
 ALL_TASKS = "task.>"
 ALL_REPORTS = "report.*"
+
+SCHEDULING_SETTINGS = "settings.scheduling"
+"""Where the policy of scheduling is."""
+
+SCHEDULING_QUESTIONS = "ask.scheduling"
+"""Where the scheduler that acts is asked."""
 
 FLEET = "_fleet"
 """Owner of blobs that belong to no tenant, such as catalogs. No tenant's name begins with an underscore."""
@@ -58,6 +67,11 @@ def specs(key: Key) -> str:
 def lease(role: str) -> str:
     """Where it is told who acts in a role."""
     return f"lease.{role}"
+
+
+def answers(asker: str) -> str:
+    """Where answers to one asker go."""
+    return f"told.{asker}"
 
 
 def binding(key: Key) -> str:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from comfymesh.runtime.faultpoints import FaultPoint, reached
+
 logger = logging.getLogger(__name__)
 
 _SLOTS = 64
@@ -162,6 +164,7 @@ class Database:
         except BaseException:
             self._connection.rollback()
             raise
+        reached(FaultPoint.CHECKPOINT_WRITTEN)
         self.execute("COMMIT")
         self.note = note or self.note
 

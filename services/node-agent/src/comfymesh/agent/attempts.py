@@ -22,6 +22,7 @@ from comfymesh.bus.port import Bus, Message
 from comfymesh.bus.streams import WORK
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime.background import Background
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.tasks import codec
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Key, State
@@ -75,6 +76,7 @@ class Attempts:
     async def take_work(self) -> None:
         """Take in what the scheduler tells this node, for ever."""
         async for message in self._bus.work(WORK, subjects.work(self._node), self._node):
+            reached(FaultPoint.WORK_RECEIVED)
             self._take(message)
 
     def take_order(self, message: Message) -> None:

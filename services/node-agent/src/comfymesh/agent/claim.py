@@ -10,6 +10,7 @@ from typing import Self
 from comfymesh.agent.domain import verdict
 from comfymesh.bus.port import BusUnavailableError
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import events, machine
 from comfymesh.tasks.failures import FailureClass
@@ -73,11 +74,13 @@ class Claim:
     async def take(self) -> bool:
         """Write the claim to the log. False if somebody was first, or the task is not wanted any more."""
         if not self.taken:
+            reached(FaultPoint.CLAIM_DECIDED)
             try:
                 await self._write(self.record)
             except (StaleRecordError, UnreadableRecordError) as error:
                 logger.info("an offer came too late: %s", error, extra=self.fields("offer_stale"))
                 return False
+            reached(FaultPoint.CLAIM_STORED)
             self.taken = True
         return True
 
@@ -131,6 +134,7 @@ class Claim:
     async def _tell_started(self) -> None:
         if self.record.state is State.ASSIGNED:
             await self._wrote(events.Started(self._began))
+            reached(FaultPoint.START_STORED)
 
     def _fitting(self, event: events.Event) -> events.Event:
         """The event, or what it comes to as the task now stands."""

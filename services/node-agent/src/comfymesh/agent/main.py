@@ -20,6 +20,7 @@ from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime import service
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus
+from comfymesh.tasks.placing import Site
 
 _STOP_GRACE = timedelta(seconds=5)
 
@@ -31,7 +32,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         instances: dict[str, Instance] = {}
         slots = 1 + settings.agent_look_ahead
         reporting = Reporting(
-            bus, settings.agent_node, settings.agent_labels, instances, slots, settings.agent_report_seconds
+            bus, settings.agent_node, _site(settings), instances, slots, settings.agent_report_seconds
         )
         store = open_store(settings.artifacts_url, bus)
         instances.update(_instances(settings, bus, store, reporting))
@@ -52,13 +53,23 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
             await _leave(instances, running, stop=settings.agent_stop_instances)
 
 
+def _site(settings: AgentSettings) -> Site:
+    return Site(
+        labels=settings.agent_labels,
+        gpu_class=settings.agent_gpu_class,
+        vram_bytes=settings.agent_vram_bytes,
+        pool=settings.agent_pool,
+    )
+
+
 def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting) -> dict[str, Instance]:
     def instance(spec: InstanceSpec) -> Instance:
         runtime = build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory)
 
         def open_workplace(url: str) -> Workplace:
             limit = settings.agent_max_artifact_bytes
-            return Workplace(ComfySession(url), TaskLog(bus), store, limit, runtime.log_tail)
+            session, gpu_class = ComfySession(url), settings.agent_gpu_class
+            return Workplace(session, TaskLog(bus), store, limit, runtime.log_tail, gpu_class)
 
         return Instance(
             name=spec.name,

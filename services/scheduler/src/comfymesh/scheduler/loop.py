@@ -14,10 +14,13 @@ from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus import streams, subjects
 from comfymesh.bus.checkpoints import LogEvent
-from comfymesh.bus.port import Bus, BusError, CaughtUp, Message
+from comfymesh.bus.policies import PolicyStore
+from comfymesh.bus.port import Bus, BusError, CaughtUp, Message, Subscription
 from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, Unreadable, UnreadableRecordError
 from comfymesh.runtime.background import Background
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.scheduler import reports
+from comfymesh.scheduler.answering import answer
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
 from comfymesh.scheduler.domain.events import (
@@ -27,11 +30,14 @@ from comfymesh.scheduler.domain.events import (
     Leading,
     LogRead,
     NodeReported,
+    PolicyChanged,
     TaskChanged,
     TaskEnded,
+    TaskRan,
     Tick,
 )
 from comfymesh.scheduler.live import LiveTasks
+from comfymesh.scheduler.runs import run_of
 from comfymesh.tasks import codec, machine
 from comfymesh.wire.v1 import node_report_pb2, spec_pb2, work_pb2
 
@@ -39,6 +45,7 @@ logger = logging.getLogger(__name__)
 
 _RETRY_WAIT = 0.25
 _NOBODY = "-"
+_AT_ONCE = 100
 
 
 class Scheduler:
@@ -64,6 +71,8 @@ class Scheduler:
         self._tick = tick
         self._live = live
         self._catalogs: dict[str, spec_pb2.BlobRef] = {}
+        self._leading = True
+        self._questions: Subscription | None = None
         self._work = Background()
         self.failed = self._work.failed
 
@@ -71,22 +80,31 @@ class Scheduler:
         """Begin to schedule."""
         self._work.spawn(self._follow_reports(), "report tail")
         self._work.spawn(self._follow_tasks(), "task tail")
+        self._work.spawn(self._follow_policy(), "policy tail")
         self._work.spawn(self._follow_clock(), "clock")
+        self._questions = await self._bus.subscribe(subjects.SCHEDULING_QUESTIONS, self._take_question)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Stop. What was decided and is not in the log yet is decided again by the next one."""
+        if self._questions is not None:
+            await self._questions.close()
         await self._work.close()
         self._live.close()
 
     def lead(self, *, leading: bool) -> None:
         """Act, or stand by. A scheduler that nobody has told otherwise acts."""
+        self._leading = leading
         self._feed(Leading(leading))
 
     async def _follow_tasks(self) -> None:
-        """Those that the last life has kept come first, as if the log had told them."""
-        for stored in self._live.all():
+        """What the last life has kept comes first, as if the log had told it."""
+        for stored in self._live.ran():
+            self._tell_run(stored)
+        for number, stored in enumerate(self._live.all()):
             self._feed(_changed(stored))
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
         async for item in self._log.changes(self._live.start):
             if isinstance(item, CaughtUp):
                 self._live.complete()
@@ -95,11 +113,31 @@ class Scheduler:
                 self._take_change(item)
 
     def _take_change(self, item: LogEvent) -> None:
-        self._live.take(item)
         if isinstance(item, Dropped):
+            self._live.take(item)
             self._feed(TaskEnded(item.key, item.sequence))
-        elif not isinstance(item, Unreadable):
+        elif isinstance(item, Unreadable):
+            self._live.take(item)
+        else:
+            self._live.take(item, ran=self._tell_run(item))
             self._feed(_changed(item))
+
+    def _tell_run(self, stored: Stored) -> bool:
+        """Tell the core of the attempt whose end a record tells; answers whether it tells one."""
+        if (run := run_of(stored)) is not None:
+            self._feed(TaskRan(run))
+        return run is not None
+
+    async def _follow_policy(self) -> None:
+        async for settings in PolicyStore(self._bus).changes():
+            logger.info("the policy is %s", settings, extra={"action": "policy_followed"})
+            self._feed(PolicyChanged(settings))
+
+    def _take_question(self, message: Message) -> None:
+        """Whoever does not act leaves questions to the one that does."""
+        if self._leading and (answered := answer(message.data, self._core, self._clock())) is not None:
+            subject, told = answered
+            self._work.spawn(self._publish(subject, told.SerializeToString()), "answer")
 
     async def _follow_reports(self) -> None:
         async for item in self._bus.tail(streams.REPORTS, subjects.ALL_REPORTS):
@@ -154,6 +192,7 @@ class Scheduler:
     async def _change(self, decision: Change) -> None:
         """Append a change. Refused or not confirmed, it needs no more care: the log tells how the task stands."""
         record = machine.apply(decision.record, decision.event, self._clock())
+        reached(FaultPoint.CHANGE_DECIDED)
         try:
             await self._log.append(record, decision.sequence)
         except StaleRecordError as error:
@@ -163,13 +202,16 @@ class Scheduler:
         except BusError as error:
             logger.warning("%s of task %s is not confirmed: %s", record.event, record.key.task_id, error)
         else:
+            reached(FaultPoint.CHANGE_STORED)
             logger.info("task %s is %s", record.key.task_id, record.state, extra=_log_fields(decision))
 
     async def _offer_work(self, decision: OfferWork) -> None:
         work = work_pb2.Work(
             record=codec.to_message(decision.record), log_sequence=decision.sequence, instance=decision.place.instance
         )
+        reached(FaultPoint.OFFER_DECIDED)
         await self._publish(subjects.work(decision.place.node), work.SerializeToString())
+        reached(FaultPoint.OFFER_SENT)
 
     async def _send_work(self, decision: SendWork) -> None:
         work = work_pb2.Work(record=codec.to_message(decision.record), log_sequence=decision.sequence)

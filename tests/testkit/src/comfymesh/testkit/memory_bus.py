@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from comfymesh.bus import streams
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 MAX_PAYLOAD = 2 * 1024 * 1024 - 1024
 
 
+@lru_cache(maxsize=65536)
 def matches(pattern: str, subject: str) -> bool:
     """Whether a subject is one of those that a pattern with the wildcards `*` and `>` means."""
     wanted, given = pattern.split("."), subject.split(".")
