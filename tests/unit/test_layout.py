@@ -37,7 +37,6 @@ KNOWN_BY = {
     "apprise": {"notifier/sending.py"},
     "nats": {"bus/connection.py"},
     "re2": {"notifier/domain/patterns.py"},
-    "requests": {"notifier/sending.py"},
     "yaml": {"notifier/rulesfile.py"},
     "docker": {"agent/runtimes/docker_client.py"},
     "websockets": {"agent/comfyui/socket.py"},
