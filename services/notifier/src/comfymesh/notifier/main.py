@@ -100,8 +100,10 @@ async def begin(bus: Bus, memory: Memory) -> State:
     """What is known from before. A notifier that is new tells of what comes from now on."""
     state = await memory.load()
     last = (await patiently(lambda: bus.state(streams.TASKS), BusUnavailableError, what="look at the log")).last
+    life = uuid4().hex
     if state is None:
-        return State(Numbering(uuid4().hex[:12]), position=last, time=time.time())
+        return State(Numbering(life[:12]), position=last, time=time.time(), life=life)
+    state.life = life
     if state.position > last:
         logger.warning(
             "the task log ends at %d and was followed up to %d: it is another one, it is followed from its end",

@@ -32,6 +32,7 @@ class State:
         roles: When each role was heard last, as of nodes.
         rates: What was counted, by rule and group.
         time: When this was so.
+        life: Which life of a notifier said so; two that run side by side must not take each other's word for their own.
         outbox: Notices that may not be in the history yet.
     """
 
@@ -42,4 +43,5 @@ class State:
     roles: dict[str, float] = field(default_factory=dict)
     rates: dict[str, Rate] = field(default_factory=dict)
     time: float = 0.0
+    life: str = ""
     outbox: list[Notice] = field(default_factory=list)
