@@ -16,6 +16,9 @@ _GROUP = re.compile(r"groups/([a-z][a-z0-9-]{0,62})")
 _ALERT = re.compile(r"alerts/([0-9a-f]{16})")
 _SILENCE = re.compile(r"silences/([0-9a-f]{12})")
 _WEBHOOK_DELIVERY = re.compile(r"webhookDeliveries/([0-9a-f-]{36})")
+_TENANT = re.compile(r"tenants/([a-z][a-z0-9-]{0,62})")
+_TENANT_ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_KEY = re.compile(r"tenants/([a-z][a-z0-9-]{0,62})/keys/([a-z][a-z0-9-]{0,62})")
 _ASSET = re.compile(r"assets/([0-9a-f]{64})")
 
 
@@ -51,6 +54,16 @@ def artifact(task_id: str, artifact_id: str) -> str:
 def asset(sha256: str) -> str:
     """The name of an asset, which its content gives."""
     return f"assets/{sha256}"
+
+
+def tenant(tenant_id: str) -> str:
+    """The name of a tenant."""
+    return f"tenants/{tenant_id}"
+
+
+def key(tenant_id: str, key_id: str) -> str:
+    """The name of an API key."""
+    return f"tenants/{tenant_id}/keys/{key_id}"
 
 
 def parse_task(name: str) -> str:
@@ -92,6 +105,22 @@ def parse_webhook_delivery(name: str) -> str:
 def parse_asset(name: str) -> str:
     """The SHA-256 in `name`, or MalformedNameError."""
     return _parse(_ASSET, name, "assets/{sha256}")[0]
+
+
+def parse_tenant(name: str) -> str:
+    """The tenant id in `name`, or MalformedNameError."""
+    return _parse(_TENANT, name, "tenants/{tenant}")[0]
+
+
+def parse_key(name: str) -> tuple[str, str]:
+    """The tenant id and key id in `name`, or MalformedNameError."""
+    tenant_id, key_id = _parse(_KEY, name, "tenants/{tenant}/keys/{key}")
+    return tenant_id, key_id
+
+
+def is_tenant_id(text: str) -> bool:
+    """Whether `text` can be the last part of a tenant's name."""
+    return _TENANT_ID.fullmatch(text) is not None
 
 
 def is_task_id(text: str) -> bool:

@@ -10,9 +10,9 @@ import grpc
 
 from comfymesh import names
 from comfymesh.api import fields, paging
+from comfymesh.api.access import caller
 from comfymesh.api.alerting import Alerting
 from comfymesh.api.errors import Violation, invalid
-from comfymesh.api.tenancy import DEFAULT_TENANT
 from comfymesh.api.webhooks import Webhooks
 from comfymesh.tasks.codec import seconds
 from comfymesh.v1 import alert_pb2, alert_service_pb2, alert_service_pb2_grpc
@@ -131,7 +131,7 @@ class AlertService(alert_service_pb2_grpc.AlertServiceServicer):
         def wanted(delivery: alert_pb2.WebhookDelivery) -> bool:
             return (not request.task or delivery.task == request.task) and request.state in {0, delivery.state}
 
-        found, end = await self._webhooks.page(DEFAULT_TENANT, wanted, paging.size(request.page_size), after)
+        found, end = await self._webhooks.page(caller.tenant(), wanted, paging.size(request.page_size), after)
         token = paging.make_token(request, [end]) if end else ""
         return alert_service_pb2.ListWebhookDeliveriesResponse(deliveries=found, next_page_token=token)
 
@@ -139,7 +139,7 @@ class AlertService(alert_service_pb2_grpc.AlertServiceServicer):
         self, request: alert_service_pb2.RedeliverWebhookRequest, context: Context
     ) -> alert_service_pb2.RedeliverWebhookResponse:
         """See the proto."""
-        delivery = await self._webhooks.redeliver(DEFAULT_TENANT, names.parse_webhook_delivery(request.name))
+        delivery = await self._webhooks.redeliver(caller.tenant(), names.parse_webhook_delivery(request.name))
         return alert_service_pb2.RedeliverWebhookResponse(delivery=delivery)
 
 

@@ -28,6 +28,7 @@ from comfymesh.bus.port import (
 from comfymesh.bus.provision import StreamMismatchError, provide
 from comfymesh.bus.server import BusUnusableError, check_version, describe_sync
 from comfymesh.bus.streams import Stream
+from comfymesh.bus.tls import Tls
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 
 __all__ = ["ApiError", "JetStreamBus", "StreamMismatchError"]
@@ -35,6 +36,9 @@ __all__ = ["ApiError", "JetStreamBus", "StreamMismatchError"]
 logger = logging.getLogger(__name__)
 
 _WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
+_FULL = frozenset({10023, 10028, 10047})
+"""Insufficient resources, and more than is allowed to an account or to the server."""
+
 _NO_MESSAGE_STATUS = 404
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _LIFETIME = "Nats-TTL"
@@ -75,6 +79,7 @@ class JetStreamBus:
         replicas: int = 1,
         plan: Sequence[Stream] | None = None,
         monitor_urls: str = "",
+        tls: Tls | None = None,
     ) -> Self:
         """Connect, waiting as long as it takes, look at the server, and make sure of the streams.
 
@@ -85,7 +90,7 @@ class JetStreamBus:
             BusUnusableError: the server is too old, known to lose messages or without JetStream, or its streams are not
                 ours.
         """
-        bus = cls(await Connection.open(url, name), replicas=replicas, plan=plan)
+        bus = cls(await Connection.open(url, name, tls=tls), replicas=replicas, plan=plan)
         try:
             await bus._renew_until_done()
             await bus._tell(monitor_urls)
@@ -294,7 +299,8 @@ def _stored(entry: Entry, delivery: Delivery) -> int:
         return int(answer["seq"])
     if error.get("err_code") in _WRONG_LAST_SEQUENCE:
         raise SequenceConflictError(entry.subject, entry.expected or 0)
-    raise BusUnavailableError(f"JetStream did not store {entry.subject}: {error.get('description')}")
+    full = ", what it may use of its disk is full" if error.get("err_code") in _FULL else ""
+    raise BusUnavailableError(f"JetStream did not store {entry.subject}: {error.get('description')}{full}")
 
 
 def _direct(delivery: Delivery) -> Message:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.instance import Instance
+from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.specs import InstanceSpec
@@ -67,9 +68,10 @@ def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: R
         runtime = build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory)
 
         def open_workplace(url: str) -> Workplace:
-            limit = settings.agent_max_artifact_bytes
-            session, gpu_class = ComfySession(url), settings.agent_gpu_class
-            return Workplace(session, TaskLog(bus), store, limit, runtime.log_tail, gpu_class)
+            session, log = ComfySession(url), TaskLog(bus)
+            leftovers = Leftovers(session, log, settings.agent_node, spec.name)
+            limit, gpu_class = settings.agent_max_artifact_bytes, settings.agent_gpu_class
+            return Workplace(session, log, store, limit, leftovers, runtime.log_tail, gpu_class, reporting.changed)
 
         return Instance(
             name=spec.name,

@@ -72,6 +72,7 @@ class Scheduler:
         self._live = live
         self._catalogs: dict[str, spec_pb2.BlobRef] = {}
         self._leading = True
+        self._log_read = False
         self._questions: Subscription | None = None
         self._work = Background()
         self.failed = self._work.failed
@@ -108,6 +109,7 @@ class Scheduler:
         async for item in self._log.changes(self._live.start):
             if isinstance(item, CaughtUp):
                 self._live.complete()
+                self._log_read = True
                 self._feed(LogRead())
             else:
                 self._take_change(item)
@@ -134,8 +136,9 @@ class Scheduler:
             self._feed(PolicyChanged(settings))
 
     def _take_question(self, message: Message) -> None:
-        """Whoever does not act leaves questions to the one that does."""
-        if self._leading and (answered := answer(message.data, self._core, self._clock())) is not None:
+        """Whoever does not act leaves questions to the one that does, and nobody answers before knowing everything."""
+        acts = self._leading and self._log_read
+        if acts and (answered := answer(message.data, self._core, self._clock())) is not None:
             subject, told = answered
             self._work.spawn(self._publish(subject, told.SerializeToString()), "answer")
 

@@ -12,7 +12,6 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
-from comfymesh.testkit.callers import CONTENT_LABEL, Api, CallFailedError, Message, id_of, seen
 from comfymesh.testkit.crowds import FINAL_STATES, Crowd
 from comfymesh.testkit.history import (
     Answered,
@@ -25,8 +24,9 @@ from comfymesh.testkit.history import (
     Refused,
     Told,
 )
+from comfymesh.testkit.meshapi import CONTENT_LABEL, Api, CallFailedError, Message, id_of, seen
 from comfymesh.testkit.plans import Follower, Job, Sweep, Watch, Work
-from comfymesh.v1 import task_pb2
+from comfymesh.v1 import task_pb2, task_service_pb2
 
 _LOOK_SECONDS = 0.5
 
@@ -146,7 +146,7 @@ class Clients:
                     async for message in messages:
                         if not name:
                             name = message.task.name
-                            self._answered(call, message.task)
+                            self._answered(call, message.passed[0] if message.passed else message.task)
                             self._recorder.note(Opened(self._recorder.now, watcher, id_of(name)))
                         self._tokens[watcher] = message.resume_token
                         self._note_message(watcher, id_of(name), message)
@@ -234,7 +234,9 @@ class Clients:
         now, token = self._recorder.now, message.resume_token
         match message.WhichOneof("event"):
             case "task":
-                self._recorder.note(Told(now, watcher, task, token, *seen(message.task)))
+                passed = message.passed if isinstance(message, task_service_pb2.RunTaskResponse) else ()
+                for told in (*passed, message.task):
+                    self._recorder.note(Told(now, watcher, task, token, *seen(told)))
             case "progress":
                 progress = message.progress
                 phase = task_pb2.TaskProgress.Phase.Name(progress.phase).removeprefix("PHASE_")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Message
-from comfymesh.testkit.callers import CONTENT_LABEL, seen
 from comfymesh.testkit.history import UNGUARDED, Logged, Made
+from comfymesh.testkit.meshapi import CONTENT_LABEL, seen
 from comfymesh.wire.v1 import task_record_pb2
 
 

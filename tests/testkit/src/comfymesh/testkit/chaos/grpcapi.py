@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import grpc
 
-from comfymesh.testkit.callers import CallFailedError, Followed, one_of, only
+from comfymesh.testkit.meshapi import CallFailedError, Followed, one_of, only
 from comfymesh.testkit.refusals import read_refusal
 from comfymesh.v1 import (
     asset_service_pb2,
