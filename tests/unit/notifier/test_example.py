@@ -33,6 +33,11 @@ def test_each_rule_has_a_section_that_says_what_to_do(rules: Rules) -> None:
     assert [rule.runbook for rule in rules.rules] == [f"docs/alerts.md#{rule.name}" for rule in rules.rules]
 
 
+def test_the_rules_of_the_compose_file_are_good_and_say_what_to_do() -> None:
+    rules = rulesfile.read(ROOT / "deploy" / "notifier" / "alerts.yaml")
+    assert [rule.runbook for rule in rules.rules] == [f"docs/alerts.md#{rule.name}" for rule in rules.rules]
+
+
 def test_every_kind_key_field_and_setting_is_documented(rules: Rules) -> None:
     keys = {key for rule in rules.rules for key in rule.model_dump(by_alias=True)}
     settings = {f"COMFYMESH_{name}".upper() for name in NotifierSettings.__annotations__}
