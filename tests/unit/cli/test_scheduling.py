@@ -34,9 +34,25 @@ def shown(table: Table) -> str:
 def options(tmp_path: Path, **given: Any) -> dict[str, Any]:
     graph = tmp_path / "graph.json"
     graph.write_text(json.dumps({"1": {"class_type": "X", "inputs": {}}}))
-    names = ("name", "group", "priority", "execution_timeout", "start_timeout", "max_retries", "task_id")
+    names = (
+        "name",
+        "group",
+        "priority",
+        "execution_timeout",
+        "start_timeout",
+        "max_retries",
+        "task_id",
+        "callback_url",
+    )
     wishes = {"node_labels": (), "gpu_class": None, "min_vram": None, "pool": None}
-    rest = {"graph": str(graph), "sets": (), "files": (), "labels": (), "allow_partial_outputs": False}
+    rest = {
+        "graph": str(graph),
+        "sets": (),
+        "files": (),
+        "labels": (),
+        "allow_partial_outputs": False,
+        "callback_states": (),
+    }
     return dict.fromkeys(names) | wishes | rest | given
 
 

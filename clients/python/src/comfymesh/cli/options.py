@@ -13,7 +13,7 @@ import click
 
 from comfymesh.cli.arguments import parse_inputs, parse_labels
 from comfymesh.cli.session import Session
-from comfymesh.client import Placement
+from comfymesh.client import Placement, TaskState
 from comfymesh.client.graphs import decode_graph, graph_text
 
 if TYPE_CHECKING:
@@ -91,6 +91,14 @@ def task_options(command: F) -> F:
             is_flag=True,
             help="Run the valid outputs of a graph of which others are invalid.",
         ),
+        click.option("--callback-url", metavar="URL", help="Is called (POST, signed) when the task ends."),
+        click.option(
+            "--callback-state",
+            "callback_states",
+            multiple=True,
+            type=click.Choice([state.lower() for state in TaskState if state is not TaskState.UNKNOWN]),
+            help="Call it in this state instead; may be given several times.",
+        ),
         click.option(
             "--node-label", "node_labels", multiple=True, metavar="KEY=VALUE", help="Only on nodes with this label."
         ),
@@ -135,6 +143,7 @@ def read_task(options: dict[str, Any]) -> tuple[str, dict[str, InputValue], Task
         said["start_timeout"] = timedelta(seconds=options["start_timeout"])
     if options["max_retries"] is not None:
         said["max_retries"] = options["max_retries"]
+    said |= _callback(options)
     if any(options[name] for name in ("node_labels", "gpu_class", "min_vram", "pool")):
         said["placement"] = Placement(
             labels=parse_labels(options["node_labels"]),
@@ -151,6 +160,15 @@ def _gib(count: float) -> int:
     if not math.isfinite(count):
         raise click.UsageError("--min-vram must be a number of GiB.")
     return round(count * 2**30)
+
+
+def _callback(options: dict[str, Any]) -> TaskOptions:
+    said: TaskOptions = {}
+    if options["callback_url"]:
+        said["callback_url"] = options["callback_url"]
+    if options["callback_states"]:
+        said["callback_states"] = [TaskState(state.upper()) for state in options["callback_states"]]
+    return said
 
 
 def read_graph(path: str) -> str:
