@@ -6,6 +6,9 @@ Example:
     ...     client.run("graph.json", {"3.seed": 42}).save("out/")
 """
 
+from comfymesh.client.access import ApiKey, Tls
+from comfymesh.client.administration import KeyOptions, TenantOptions
+from comfymesh.client.administration_models import AuditEvent, Key, Limits, NewKey, Scope, Tenant, Usage
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
 from comfymesh.client.alert_models import (
     Alert,
@@ -99,12 +102,14 @@ __all__ = [
     "AlertRule",
     "AlertSetup",
     "AlertState",
+    "ApiKey",
     "Artifact",
     "ArtifactKind",
     "Asset",
     "AsyncClient",
     "AsyncGroupHandle",
     "AttemptFailure",
+    "AuditEvent",
     "Availability",
     "CaughtUp",
     "ChannelDelivery",
@@ -129,8 +134,12 @@ __all__ = [
     "Instance",
     "InstanceState",
     "InvalidRequest",
+    "Key",
+    "KeyOptions",
     "LimitExceeded",
+    "Limits",
     "LoadedArtifact",
+    "NewKey",
     "NewTask",
     "NoFeasibleNode",
     "Node",
@@ -148,6 +157,7 @@ __all__ = [
     "QueueShare",
     "Result",
     "RetryPolicy",
+    "Scope",
     "ServerError",
     "Setting",
     "Severity",
@@ -161,8 +171,12 @@ __all__ = [
     "TaskOptions",
     "TaskState",
     "TasksEvent",
+    "Tenant",
+    "TenantOptions",
     "Timing",
+    "Tls",
     "Unavailable",
+    "Usage",
     "Violation",
     "Waiting",
     "WebhookDelivery",

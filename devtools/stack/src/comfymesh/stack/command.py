@@ -14,6 +14,9 @@ from pathlib import Path
 
 import click
 
+from comfymesh.api.access import setup
+from comfymesh.api.access.posture import UnsafeSettingsError
+from comfymesh.api.settings import ApiSettings
 from comfymesh.client import DEFAULT_TARGET
 from comfymesh.stack import mesh, sources
 from comfymesh.stack.ownership import MeshNotReadyError
@@ -50,8 +53,9 @@ def dev(listen: str, data: Path, rules: Path | None) -> None:
     """Run the whole mesh on this machine until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
+        setup.check(ApiSettings(api_listen=listen, api_auth="open"))
         asyncio.run(_dev(_plan(listen, data, rules)))
-    except MeshNotReadyError as error:
+    except (MeshNotReadyError, UnsafeSettingsError) as error:
         raise click.ClickException(str(error)) from error
 
 
