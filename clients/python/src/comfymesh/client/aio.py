@@ -43,7 +43,7 @@ DEFAULT_TARGET = "127.0.0.1:7700"
 _ENDINGS = {TaskState.CANCELLED: TaskCancelled, TaskState.EXPIRED: TaskExpired}
 
 
-class AsyncClient(DeadLetterCalls, SchedulingCalls, AdministrationCalls, AlertCalls):
+class AsyncClient(DeadLetterCalls, SchedulingCalls, AlertCalls, AdministrationCalls):
     """A client of one ComfyMesh server, for asyncio.
 
     Opens its connection at the first call. Calls that were not answered because the server is UNAVAILABLE are made
