@@ -68,21 +68,29 @@ class Connection:
         self._reconnected: list[Callable[[], None]] = []
 
     @classmethod
-    async def open(cls, url: str, name: str) -> Self:
-        """Connect, waiting as long as it takes. `url` may list several servers, separated by commas."""
+    async def open(cls, url: str, name: str, *, patient: bool = True) -> Self:
+        """Connect, waiting as long as it takes. `url` may list several servers, separated by commas.
+
+        Raises:
+            BusUnavailableError: we are not patient, and no server takes us now.
+        """
         connection = cls(url, name)
         # Our subjects are made by one module out of checked parts, so the library need not check them again.
-        await connection._client.connect(
-            servers=url.split(","),
-            name=name,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=_RECONNECT_WAIT,  # type: ignore[arg-type]  # declared int, used as float
-            ping_interval=_PING_INTERVAL,
-            skip_subject_validation=True,
-            error_cb=connection._on_error,
-            disconnected_cb=connection._on_disconnect,
-            reconnected_cb=connection._on_reconnect,
-        )
+        try:
+            await connection._client.connect(
+                servers=url.split(","),
+                name=name,
+                max_reconnect_attempts=-1 if patient else 1,
+                allow_reconnect=patient,
+                reconnect_time_wait=_RECONNECT_WAIT,  # type: ignore[arg-type]  # declared int, used as float
+                ping_interval=_PING_INTERVAL,
+                skip_subject_validation=True,
+                error_cb=connection._on_error,
+                disconnected_cb=connection._on_disconnect,
+                reconnected_cb=connection._on_reconnect,
+            )
+        except (OSError, nats.errors.Error) as error:
+            raise BusUnavailableError(connection._last_error or str(error) or type(error).__name__) from error
         await connection.subscribe(f"{connection._inbox}.*", connection._on_reply)
         return connection
 

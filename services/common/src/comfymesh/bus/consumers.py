@@ -266,20 +266,25 @@ class WorkQueue:
         await self._connection.publish(subject, json.dumps(request).encode(), inbox)
 
     async def _create(self) -> None:
-        await self._call(
-            f"CONSUMER.CREATE.{self._stream}.{self._name}.{self._subject}",
-            {
-                "stream_name": self._stream,
-                "config": {
-                    "name": self._name,
-                    "durable_name": self._name,
-                    "filter_subject": self._subject,
-                    "ack_policy": "explicit",
-                    "deliver_policy": "all",
-                    "mem_storage": True,
-                },
+        await create_work_consumer(self._call, self._stream, self._subject, self._name)
+
+
+async def create_work_consumer(call: Call, stream: str, subject: str, name: str) -> dict[str, Any]:
+    """Make sure of a work queue's consumer; answers what the server says of it."""
+    return await call(
+        f"CONSUMER.CREATE.{stream}.{name}.{subject}",
+        {
+            "stream_name": stream,
+            "config": {
+                "name": name,
+                "durable_name": name,
+                "filter_subject": subject,
+                "ack_policy": "explicit",
+                "deliver_policy": "all",
+                "mem_storage": True,
             },
-        )
+        },
+    )
 
 
 async def _next(queue: asyncio.Queue[Delivery | None], heartbeat: float) -> Delivery | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import timedelta
 
+from comfymesh.agent import commands
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.instance import Instance
@@ -17,7 +19,7 @@ from comfymesh.artifacts.store import BlobStore, open_store
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus
 from comfymesh.bus.tasklog import TaskLog
-from comfymesh.runtime import service
+from comfymesh.runtime import service, supervisor
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus
 
@@ -41,6 +43,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         background.spawn(reporting.run(attempts), "reports")
         orders = await bus.subscribe(subjects.control(settings.agent_node), attempts.take_order)
         interest = await bus.subscribe(subjects.interest(settings.agent_node), attempts.take_interest)
+        supervisor.ready(f"node {settings.agent_node} takes work")
         try:
             await service.until(stop, background.failed)
             await reporting.announce_drain(attempts)
@@ -83,5 +86,7 @@ async def _leave(instances: dict[str, Instance], running: list[asyncio.Task[None
 
 
 def main() -> None:
-    """Entry point of `comfymesh-agent`."""
+    """Entry point of `comfymesh-agent`. Without arguments, the agent runs."""
+    if sys.argv[1:]:
+        sys.exit(commands.run(sys.argv[1:]))
     service.run("agent", AgentSettings, serve)
