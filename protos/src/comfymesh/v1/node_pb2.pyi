@@ -63,7 +63,7 @@ class Gpu(_message.Message):
     def __init__(self, uuid: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("name", "state", "state_reason", "comfyui_version", "runtime", "slots", "held_attempts")
+    __slots__ = ("name", "state", "state_reason", "comfyui_version", "runtime", "slots", "held_attempts", "resident_models", "gpu_class", "vram_bytes", "pool")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Instance.State]
@@ -83,6 +83,10 @@ class Instance(_message.Message):
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     HELD_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_MODELS_FIELD_NUMBER: _ClassVar[int]
+    GPU_CLASS_FIELD_NUMBER: _ClassVar[int]
+    VRAM_BYTES_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Instance.State
     state_reason: str
@@ -90,4 +94,8 @@ class Instance(_message.Message):
     runtime: str
     slots: int
     held_attempts: int
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Instance.State, str]] = ..., state_reason: _Optional[str] = ..., comfyui_version: _Optional[str] = ..., runtime: _Optional[str] = ..., slots: _Optional[int] = ..., held_attempts: _Optional[int] = ...) -> None: ...
+    resident_models: _containers.RepeatedScalarFieldContainer[str]
+    gpu_class: str
+    vram_bytes: int
+    pool: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Instance.State, str]] = ..., state_reason: _Optional[str] = ..., comfyui_version: _Optional[str] = ..., runtime: _Optional[str] = ..., slots: _Optional[int] = ..., held_attempts: _Optional[int] = ..., resident_models: _Optional[_Iterable[str]] = ..., gpu_class: _Optional[str] = ..., vram_bytes: _Optional[int] = ..., pool: _Optional[str] = ...) -> None: ...
