@@ -22,7 +22,7 @@ main() {
   ACCOUNT=comfymesh
   SECONDS_TO_START=60
   here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
-  settings='' keep_state=false
+  settings='' keep_state=false changed=false
   local command=install
   if (($#)) && [[ $1 != --* ]]; then command=$1; shift; fi
   read_options "$@"
@@ -154,6 +154,8 @@ ensure_fit() {
 
 switch_to() {
   local old; old=$(version_of current)
+  if [[ $old == "$1" ]] && cmp --silent "$ROOT/current/comfymesh-agent.service" "$UNIT"; then return; fi
+  changed=true
   if [[ $old != "$1" ]]; then
     if [[ -n $old ]]; then link "versions/$old" previous; fi
     link "versions/$1" current
@@ -192,6 +194,10 @@ start() {
     say "  comfymesh-agent check"
     say "and begin with"
     say "  systemctl start comfymesh-agent"
+    return
+  fi
+  if ! $changed && systemctl is-active --quiet comfymesh-agent; then
+    say "the agent runs ($(version_of current))"
     return
   fi
   say "starting version $(version_of current)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
 from comfymesh.api.artifacts import Artifacts
@@ -13,6 +14,7 @@ from comfymesh.api.assets import Assets
 from comfymesh.api.creation import Creation
 from comfymesh.api.dead_letter_service import DeadLetterService
 from comfymesh.api.dead_letters import DeadLetters
+from comfymesh.api.desk import answering
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.fleet_service import FleetService
 from comfymesh.api.following import Following
@@ -26,6 +28,7 @@ from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.watching import Watching
 from comfymesh.artifacts.store import open_store
+from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
 from comfymesh.runtime import service
@@ -59,7 +62,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             AssetService(assets, artifacts),
             FleetService(fleet),
         )
-        async with serving(settings.api_listen, services) as server:
+        async with _desk(settings, bus, background), serving(settings.api_listen, services) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
             try:
                 await service.until(stop, background.failed)
@@ -67,6 +70,10 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
                 hub.drain()
                 await server.drain(settings.api_drain_seconds)
                 model.close()
+
+
+def _desk(settings: ApiSettings, bus: JetStreamBus, background: Background) -> AbstractAsyncContextManager[None]:
+    return answering(settings.nats_url, bus, background) if settings.api_desk else nullcontext()
 
 
 def main() -> None:

@@ -90,6 +90,9 @@ class Connection:
                 reconnected_cb=connection._on_reconnect,
             )
         except (OSError, nats.errors.Error) as error:
+            # The library leaves open what it has opened, and asserts that there is something to close.
+            with contextlib.suppress(AssertionError):
+                await connection._client.close()
             raise BusUnavailableError(connection._last_error or str(error) or type(error).__name__) from error
         await connection.subscribe(f"{connection._inbox}.*", connection._on_reply)
         return connection
@@ -151,14 +154,17 @@ class Connection:
         if len(data) > self._client.max_payload - _HEADER_ROOM:
             raise MessageTooLargeError(f"{len(data)} bytes are more than NATS takes for {subject}")
 
-    async def subscribe(self, subject: str, handler: Callable[[Delivery], None]) -> ConnectionSubscription:
-        """Hand every message for `subject` to `handler`, in order."""
+    async def subscribe(
+        self, subject: str, handler: Callable[[Delivery], None], queue: str = ""
+    ) -> ConnectionSubscription:
+        """Hand every message for `subject` to `handler`, in order; with a `queue`, to one of all who share that."""
 
         async def handle(message: Msg) -> None:
             handler(_delivery(message))
 
         subscription = await self._client.subscribe(
             subject,
+            queue=queue,
             cb=handle,
             pending_msgs_limit=0,
             pending_bytes_limit=_PENDING_BYTES,

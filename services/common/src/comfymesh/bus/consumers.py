@@ -197,14 +197,31 @@ class WorkQueue:
 
     They are acknowledged at once and not when the work is done: the task log says what a node holds, the node's reports
     say what it has, and the scheduler sends again what is missing. So no redelivery timer can start work twice.
+
+    Args:
+        connection: Where to.
+        stream: Name of the stream.
+        subject: Which messages.
+        name: Of the consumer.
+        call: The JetStream API.
+        ensure: Makes sure of the consumer, where we may not do that ourselves.
     """
 
-    def __init__(self, connection: Connection, stream: str, subject: str, name: str, call: Call) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        subject: str,
+        name: str,
+        call: Call,
+        ensure: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._connection = connection
         self._stream = stream
         self._subject = subject
         self._name = name
         self._call = call
+        self._ensure = ensure or self._create
 
     async def messages(self) -> AsyncIterator[Message]:
         """Every message. Ends only by being closed."""
@@ -218,7 +235,7 @@ class WorkQueue:
                 await asyncio.sleep(_RETRY_WAIT)
 
     async def _one_consumer(self) -> AsyncGenerator[Message, None]:
-        await self._create()
+        await self._ensure()
         queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
         inbox = f"_INBOX.work.{uuid4().hex}"
         subscription = await self._connection.subscribe(inbox, queue.put_nowait)

@@ -17,19 +17,21 @@ from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.store import BlobStore, open_store
 from comfymesh.bus import subjects
+from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.node_bus import NodeBus
 from comfymesh.bus.port import Bus
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime import service, supervisor
 from comfymesh.runtime.background import Background
-from comfymesh.runtime.connect import open_bus
+from comfymesh.runtime.connect import open_bus, open_node_bus
+from comfymesh.tasks.record import Key
 
 _STOP_GRACE = timedelta(seconds=5)
 
 
 async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
     """Own this node's instances until `stop` is set."""
-    opening = open_bus(settings, f"agent {settings.agent_node}")
-    async with await service.unless_stopped(stop, opening) as bus, Background() as background:
+    async with await service.unless_stopped(stop, _open_bus(settings)) as bus, Background() as background:
         instances: dict[str, Instance] = {}
         slots = 1 + settings.agent_look_ahead
         reporting = Reporting(
@@ -55,13 +57,22 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
             await _leave(instances, running, stop=settings.agent_stop_instances)
 
 
+async def _open_bus(settings: AgentSettings) -> JetStreamBus:
+    if settings.agent_own_account:
+        return await open_node_bus(settings, settings.agent_node)
+    return await open_bus(settings, f"agent {settings.agent_node}")
+
+
 def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting) -> dict[str, Instance]:
+    def inputs(key: Key) -> BlobStore:
+        return open_store(settings.artifacts_url, bus.for_task(key)) if isinstance(bus, NodeBus) else store
+
     def instance(spec: InstanceSpec) -> Instance:
         runtime = build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory)
 
         def open_workplace(url: str) -> Workplace:
             limit = settings.agent_max_artifact_bytes
-            return Workplace(ComfySession(url), TaskLog(bus), store, limit, runtime.log_tail)
+            return Workplace(ComfySession(url), TaskLog(bus), store, limit, runtime.log_tail, inputs)
 
         return Instance(
             name=spec.name,

@@ -19,6 +19,7 @@ from comfymesh.agent.staging import Staging
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.tasks.events import Event
+from comfymesh.tasks.record import Key
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +41,10 @@ class Workplace:
     Args:
         session: The session, opened and closed with the workplace.
         log: Where graphs are.
-        store: Where files are, and outputs go.
+        store: Where outputs go.
         max_artifact_bytes: Largest output that is taken.
         log_tail: Where the last words of the instance are.
+        inputs: Where the files of a task are, if not in `store`.
 
     Attributes:
         line: Prompts that were submitted and have not ended.
@@ -55,9 +57,10 @@ class Workplace:
         store: BlobStore,
         max_artifact_bytes: int,
         log_tail: LogTail = _no_words,
+        inputs: Callable[[Key], BlobStore] | None = None,
     ) -> None:
         self.session = session
-        self.staging = Staging(log, store, self.session.http)
+        self.staging = Staging(log, inputs or (lambda _: store), self.session.http)
         self._store = store
         self._max_artifact_bytes = max_artifact_bytes
         self._log_tail = log_tail

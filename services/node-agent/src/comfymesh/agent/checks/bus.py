@@ -21,7 +21,7 @@ async def check_bus(settings: AgentSettings) -> list[Finding]:
     tried = f"connect to {settings.nats_url} as node {settings.agent_node}"
     try:
         async with asyncio.timeout(_SECONDS):
-            found = await probe(settings.nats_url, settings.agent_node)
+            found = await probe(settings.nats_url, settings.agent_node, own_account=settings.agent_own_account)
     except TimeoutError:
         return [failed("nats", tried, f"no connection within {_SECONDS:g} s", _MEND_ADDRESS)]
     except BusUnusableError as error:
@@ -33,6 +33,11 @@ async def check_bus(settings: AgentSettings) -> list[Finding]:
 
 _MEND_ADDRESS = "correct COMFYMESH_NATS_URL (address, user and password), or let this host reach the server"
 
+_MEND_ACCOUNT = (
+    "compare COMFYMESH_AGENT_NODE and COMFYMESH_AGENT_OWN_ACCOUNT with the user in COMFYMESH_NATS_URL, and see that"
+    " an api runs with COMFYMESH_API_DESK=true (docs/nats.md)"
+)
+
 
 def _judge(tried: str, found: Probe) -> list[Finding]:
     told = f"server {found.server.name} {found.server.version}"
@@ -42,8 +47,7 @@ def _judge(tried: str, found: Probe) -> list[Finding]:
         case code if code == NOT_MADE:
             return [warning("nats", tried, f"{told}, but the mesh has no streams", "start the api and the scheduler")]
         case code if code == REFUSED:
-            mend = "give this node credentials of its own (docs/nats.md), for the name in COMFYMESH_AGENT_NODE"
-            return [failed("nats", tried, f"{told}, but it lets this user take no work of this node", mend)]
+            return [failed("nats", tried, f"{told}, but this user is handed no work of this node", _MEND_ACCOUNT)]
         case other:
             return [failed("nats", tried, f"{told}, but it refuses: {other}", "see docs/nats.md")]
 
