@@ -63,6 +63,16 @@ from comfymesh.client.models import (
 )
 from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
+from comfymesh.client.scheduling_models import (
+    Estimate,
+    Placement,
+    Policy,
+    Queue,
+    QueueShare,
+    Setting,
+    Timing,
+    Waiting,
+)
 from comfymesh.client.sync import Client, GroupHandle
 from comfymesh.client.uploads import InputValue
 
@@ -84,6 +94,7 @@ __all__ = [
     "DeadLetterOptions",
     "DeadLetterResolution",
     "DeadlineExceeded",
+    "Estimate",
     "Event",
     "Gpu",
     "Graph",
@@ -104,13 +115,18 @@ __all__ = [
     "NodeState",
     "NotFound",
     "Phase",
+    "Placement",
+    "Policy",
     "Preview",
     "PreviewArrived",
     "Progress",
     "Progressed",
+    "Queue",
+    "QueueShare",
     "Result",
     "RetryPolicy",
     "ServerError",
+    "Setting",
     "Task",
     "TaskCancelled",
     "TaskChanged",
@@ -120,6 +136,8 @@ __all__ = [
     "TaskOptions",
     "TaskState",
     "TasksEvent",
+    "Timing",
     "Unavailable",
     "Violation",
+    "Waiting",
 ]

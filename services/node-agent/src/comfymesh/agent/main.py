@@ -24,6 +24,7 @@ from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime import service, supervisor
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus, open_node_bus
+from comfymesh.tasks.placing import Site
 from comfymesh.tasks.record import Key
 
 _STOP_GRACE = timedelta(seconds=5)
@@ -35,7 +36,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         instances: dict[str, Instance] = {}
         slots = 1 + settings.agent_look_ahead
         reporting = Reporting(
-            bus, settings.agent_node, settings.agent_labels, instances, slots, settings.agent_report_seconds
+            bus, settings.agent_node, _site(settings), instances, slots, settings.agent_report_seconds
         )
         store = open_store(settings.artifacts_url, bus)
         instances.update(_instances(settings, bus, store, reporting))
@@ -63,6 +64,15 @@ async def _open_bus(settings: AgentSettings) -> JetStreamBus:
     return await open_bus(settings, f"agent {settings.agent_node}")
 
 
+def _site(settings: AgentSettings) -> Site:
+    return Site(
+        labels=settings.agent_labels,
+        gpu_class=settings.agent_gpu_class,
+        vram_bytes=settings.agent_vram_bytes,
+        pool=settings.agent_pool,
+    )
+
+
 def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting) -> dict[str, Instance]:
     def inputs(key: Key) -> BlobStore:
         return open_store(settings.artifacts_url, bus.for_task(key)) if isinstance(bus, NodeBus) else store
@@ -72,7 +82,8 @@ def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: R
 
         def open_workplace(url: str) -> Workplace:
             limit = settings.agent_max_artifact_bytes
-            return Workplace(ComfySession(url), TaskLog(bus), store, limit, runtime.log_tail, inputs)
+            session, gpu_class = ComfySession(url), settings.agent_gpu_class
+            return Workplace(session, TaskLog(bus), store, limit, runtime.log_tail, gpu_class, inputs)
 
         return Instance(
             name=spec.name,

@@ -13,6 +13,7 @@ from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.instance import Instance, InstanceState
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
+from comfymesh.tasks.placing import Site
 from comfymesh.v1 import node_pb2
 from comfymesh.wire.v1 import node_report_pb2
 
@@ -28,7 +29,7 @@ class Reporting:
     Args:
         bus: Where to.
         node: This node.
-        labels: What the operator wrote on it.
+        site: What it is, as its operator says.
         instances: Its instances by name.
         slots: How many attempts each can hold.
         seconds: How often at least.
@@ -38,14 +39,14 @@ class Reporting:
         self,
         bus: Bus,
         node: str,
-        labels: Mapping[str, str],
+        site: Site,
         instances: Mapping[str, Instance],
         slots: int,
         seconds: float,
     ) -> None:
         self._bus = bus
         self._node = node
-        self._labels = labels
+        self._site = site
         self._instances = instances
         self._slots = slots
         self._seconds = seconds
@@ -106,7 +107,7 @@ class Reporting:
             name=names.node(self._node),
             state=node_pb2.Node.STATE_ACTIVE,
             availability=availability,
-            labels=self._labels,
+            labels=self._site.labels,
             instances=[self._instance(instance, held) for instance in self._instances.values()],
             agent_version=_VERSION,
         )
@@ -124,6 +125,10 @@ class Reporting:
             runtime=instance.kind,
             slots=self._slots,
             held_attempts=count,
+            resident_models=instance.workplace.residency.resident() if instance.workplace else (),
+            gpu_class=self._site.gpu_class,
+            vram_bytes=self._site.vram_bytes,
+            pool=self._site.pool,
         )
 
 

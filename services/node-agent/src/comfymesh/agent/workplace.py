@@ -14,6 +14,7 @@ from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.line import Line
+from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.runtimes.contract import RuntimeFailed
 from comfymesh.agent.staging import Staging
 from comfymesh.artifacts.store import BlobStore
@@ -44,10 +45,12 @@ class Workplace:
         store: Where outputs go.
         max_artifact_bytes: Largest output that is taken.
         log_tail: Where the last words of the instance are.
+        gpu_class: Class of the instance's GPU; empty where it is not known.
         inputs: Where the files of a task are, if not in `store`.
 
     Attributes:
         line: Prompts that were submitted and have not ended.
+        residency: Model files in the instance's memory.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Workplace:
         store: BlobStore,
         max_artifact_bytes: int,
         log_tail: LogTail = _no_words,
+        gpu_class: str = "",
         inputs: Callable[[Key], BlobStore] | None = None,
     ) -> None:
         self.session = session
@@ -64,7 +68,9 @@ class Workplace:
         self._store = store
         self._max_artifact_bytes = max_artifact_bytes
         self._log_tail = log_tail
+        self.gpu_class = gpu_class
         self.line = Line()
+        self.residency = Residency()
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()
