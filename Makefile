@@ -26,7 +26,7 @@ $(VENV)/ready: constraints.txt $(MEMBERS:%=%/pyproject.toml)
 	@$(PIP) install --no-deps --no-build-isolation $(MEMBERS:%=-e ./%)
 	@touch $@
 
-demo: setup ## run two workflows on a whole mesh, save the pictures to out/ (COMFYUI_URL or COMFYUI_DIR: a real ComfyUI)
+demo: setup ## run two workflows on a whole mesh, save the pictures to out/ (COMFYUI_URL or COMFYUI_DIR: a real ComfyUI; RUNTIME=docker: in a container)
 	@$(BIN)/python -m comfymesh.stack.demo
 
 dev: setup ## run a mesh until Ctrl-C (COMFYUI_URL or COMFYUI_DIR: with a real ComfyUI)
