@@ -84,7 +84,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     except (CommandFailedError, FileNotFoundError) as error:
         unavailable(f"no Docker Engine answers, or image {IMAGE} is missing (`make images`): {error}")
     nodes = [argument for host in HOSTS for argument in ("--add", host)]
-    command = [sys.executable, DEPLOY / "accounts.py", tmp_path / "made", "--server", "nats:4222", *nodes]
+    command = [sys.executable, DEPLOY / "accounts.py", tmp_path / "made", "--server", "nats.internal:4222", *nodes]
     subprocess.run(command, check=True)
     settings = {path.stem: read_settings(path) for path in (tmp_path / "made").glob("*.env")}
     configuration = tmp_path / "nats"

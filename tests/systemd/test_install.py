@@ -11,13 +11,18 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from comfymesh.client import Client, InstanceState, Result, TaskState
 from comfymesh.testkit import graphs
 from comfymesh.testkit.containers import CommandFailedError, Machine, Site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.systemd.conftest import Howto
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
@@ -89,9 +94,10 @@ def _on_a_clean_slate(before: set[str]) -> None:
     """The files are looked at before the first test."""
 
 
-def test_one_command_installs_it_and_it_is_ready(host: Machine, site: Site) -> None:
-    told = host.run("/root/bundle/install.sh", "--settings", "/root/agent.env")
-    assert "the agent is ready (1.0)" in told
+def test_one_command_installs_it_and_it_is_ready(howto: Howto, host: Machine, site: Site) -> None:
+    howto.on_host(host, "apt-get install --yes python3-venv")
+    howto.on_host(host, "tar --extract --file comfymesh-agent-*.tar")
+    assert "the agent is ready (1.0)" in howto.on_host(host, "./comfymesh-agent-*/install.sh --settings gpu-1.env")
     assert show(host, "ActiveState") == "active"
     assert show(host, "StatusText") == "node gpu-1 takes work"
     assert show(host, "User") == "comfymesh"
@@ -105,15 +111,26 @@ def test_a_task_runs_there(site: Site) -> None:
     assert result.artifacts[0].data.startswith(b"\x89PNG")
 
 
-def test_the_settings_are_for_root_alone_and_nothing_shows_them(host: Machine) -> None:
+def test_the_settings_are_for_root_alone_and_nothing_shows_them(howto: Howto, host: Machine, accounts: Path) -> None:
     assert host.run("stat", "--format=%a %U:%G", "/etc/comfymesh/agent.env").strip() == "600 root:root"
     with pytest.raises(CommandFailedError, match="Permission denied"):
         host.run(
             "setpriv", "--reuid=comfymesh", "--regid=comfymesh", "--clear-groups", "cat", "/etc/comfymesh/agent.env"
         )
-    # A ComfyUI, whose custom nodes anybody may have written, is given none of the agent's settings.
-    theirs = host.shell(f"tr '\\0' '\\n' < /proc/{comfyui(host)['pid']}/environ")
-    assert "COMFYMESH" not in theirs
+    password = (accounts / "gpu-1.env").read_text().partition("gpu-1:")[2].partition("@")[0]
+    shown = [
+        howto.on_host(host, "systemctl status comfymesh-agent"),
+        howto.on_host(host, "journalctl --unit comfymesh-agent --lines 20"),
+        howto.on_host(host, "comfymesh-agent check"),
+        host.run("journalctl", "--no-pager", "--output=json"),
+        host.run("systemctl", "show", UNIT),
+        host.shell("cat /proc/[0-9]*/cmdline"),
+        # A ComfyUI, whose custom nodes anybody may have written, is given none of the agent's settings.
+        host.shell(f"cat /proc/{comfyui(host)['pid']}/environ"),
+    ]
+    assert all(shown)
+    assert not any(password in text for text in shown)
+    assert password in host.run("cat", "/etc/comfymesh/agent.env")
 
 
 def test_the_journal_has_the_fields_of_our_logs(host: Machine) -> None:
@@ -190,38 +207,41 @@ def test_an_event_loop_that_hangs_starves_the_watchdog_and_tells_where(host: Mac
 
 def test_running_it_again_changes_nothing(host: Machine) -> None:
     before, agent = files(host), show(host, "MainPID")
-    told = host.run("/root/bundle/install.sh", "--settings", "/root/agent.env")
+    told = host.shell("cd /root && ./comfymesh-agent-*/install.sh --settings gpu-1.env")
     assert "version 1.0 is installed already" in told
     assert (files(host), show(host, "MainPID")) == (before, agent)
 
 
 def test_settings_that_a_new_version_can_not_read_leave_the_old_one_alone(host: Machine) -> None:
-    host.shell("cp -r /root/bundle /root/bundle2 && echo 2.0 > /root/bundle2/VERSION")
+    host.shell("cd /root && mv comfymesh-agent-1.0*/ comfymesh-agent-2.0 && echo 2.0 > comfymesh-agent-2.0/VERSION")
     agent = show(host, "MainPID")
     host.shell("echo COMFYMESH_AGENT_LOOK_AHEAD=99 >> /etc/comfymesh/agent.env")
     with pytest.raises(CommandFailedError, match="COMFYMESH_AGENT_LOOK_AHEAD: Input should be less"):
-        host.run("/root/bundle2/install.sh")
+        host.run("/root/comfymesh-agent-2.0/install.sh")
     host.shell("sed -i /LOOK_AHEAD/d /etc/comfymesh/agent.env")
     assert show(host, "MainPID") == agent
     assert host.run("readlink", "/opt/comfymesh/agent/current").strip() == "versions/1.0"
 
 
-def test_it_is_upgraded_under_a_running_task_and_rolled_back_under_another(host: Machine, site: Site) -> None:
+def test_it_is_upgraded_under_a_running_task_and_rolled_back_under_another(
+    howto: Howto, host: Machine, site: Site
+) -> None:
     process = comfyui(host)
     with running_task(site, 2 * STEPS) as end:
         host.shell("echo COMFYMESH_AGENT_DRAIN_SECONDS=0 >> /etc/comfymesh/agent.env")
-        host.shell(f"systemctl restart {UNIT}")
-        assert "the agent is ready (2.0)" in host.run("/root/bundle2/install.sh")
+        howto.on_host(host, "systemctl restart comfymesh-agent")
+        host.shell("mkdir /root/old && mv /root/*.tar /root/old")
+        assert "the agent is ready (2.0)" in howto.on_host(host, "./comfymesh-agent-*/install.sh")
         assert end().task.attempt == 1
     with running_task(site, 2 * STEPS) as end:
-        assert "the agent is ready (1.0)" in host.run("/opt/comfymesh/agent/current/install.sh", "rollback")
+        assert "the agent is ready (1.0)" in howto.on_host(host, "/opt/comfymesh/agent/current/install.sh rollback")
         assert end().task.attempt == 1
     assert host.run("readlink", "/opt/comfymesh/agent/previous").strip() == "versions/2.0"
     assert comfyui(host) == process
 
 
 def test_the_check_says_what_to_mend(host: Machine) -> None:
-    host.shell("sed 's/nats:4222/nats:1/' /etc/comfymesh/agent.env > /root/wrong.env")
+    host.shell("sed 's/nats.internal:4222/nats.internal:1/' /etc/comfymesh/agent.env > /root/wrong.env")
     told, _, code = host.shell("comfymesh-agent check --json --settings /root/wrong.env || echo code $?").rpartition(
         "code"
     )
@@ -231,20 +251,29 @@ def test_the_check_says_what_to_mend(host: Machine) -> None:
 
 
 def test_it_waits_for_nats_as_long_as_it_takes(host: Machine) -> None:
-    host.shell("sed -i s/nats:4222/nats:1/ /etc/comfymesh/agent.env")
+    host.shell("sed -i s/nats.internal:4222/nats.internal:1/ /etc/comfymesh/agent.env")
     host.run("systemctl", "restart", "--no-block", UNIT)
     until(lambda: (show(host, "ActiveState"), show(host, "StatusText")) == ("activating", "starting"), "the agent")
-    host.shell("sed -i s/nats:1/nats:4222/ /etc/comfymesh/agent.env")
+    host.shell("sed -i s/nats.internal:1/nats.internal:4222/ /etc/comfymesh/agent.env")
     host.run("systemctl", "restart", UNIT)
     assert show(host, "ActiveState") == "active"
 
 
-def test_uninstalled_it_leaves_nothing(host: Machine, before: set[str]) -> None:
+def test_uninstalled_it_leaves_nothing(howto: Howto, host: Machine, before: set[str]) -> None:
     process = comfyui(host)
-    assert "nothing is left" in host.run("/opt/comfymesh/agent/current/install.sh", "uninstall")
+    assert "nothing is left" in howto.on_host(host, "/opt/comfymesh/agent/current/install.sh uninstall")
     assert files(host) - before == set()
     with pytest.raises(CommandFailedError):
         host.run("test", "-d", f"/proc/{process['pid']}")
     with pytest.raises(CommandFailedError):
         host.run("id", "comfymesh")
     assert show(host, "LoadState") == "not-found"
+
+
+def test_its_credentials_are_taken_away(howto: Howto, accounts: Path) -> None:
+    howto.in_checkout(".venv/bin/python deploy/nats/accounts.py accounts --remove gpu-1", accounts)
+    assert "gpu-1" not in (accounts / "accounts.conf").read_text()
+
+
+def test_every_command_of_the_page_was_run(howto: Howto) -> None:
+    assert howto.untried == []

@@ -150,11 +150,11 @@ class Site:
 
         `configuration` is a folder with the server's nats.conf, which the image's user must be able to read.
         """
-        defaults = {"COMFYMESH_NATS_URL": "nats://nats:4222", "COMFYMESH_API_LISTEN": "0.0.0.0:7700"}
+        defaults = {"COMFYMESH_NATS_URL": "nats://nats.internal:4222", "COMFYMESH_API_LISTEN": "0.0.0.0:7700"}
         settings = defaults | dict(environment or {})
         nats = {"NATS_LISTEN": "0.0.0.0:4222", "NATS_MONITOR": "127.0.0.1:8222", "NATS_STORE": "/var/lib/nats"}
-        mount = f"--volume={configuration}:/etc/nats:ro"
-        self.add("nats", image, "nats-server", "-c", "/etc/nats/nats.conf", environment=nats, options=[mount])
+        options = [f"--volume={configuration}:/etc/nats:ro", "--network-alias=nats.internal"]
+        self.add("nats", image, "nats-server", "-c", "/etc/nats/nats.conf", environment=nats, options=options)
         self.add("scheduler", image, "comfymesh-scheduler", environment=settings, options=["--init"])
         self.add("api", image, "comfymesh-api", environment=settings, options=["--init"])
 
