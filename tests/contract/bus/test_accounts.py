@@ -87,7 +87,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         urls = {user: url_of(tmp_path, user, server) for user in ("mesh", "a", "b")}
         mesh = await stack.enter_async_context(await JetStreamBus.open(urls["mesh"], "mesh"))
         background = await stack.enter_async_context(Background())
-        await stack.enter_async_context(answering(urls["mesh"], mesh, background))
+        await stack.enter_async_context(answering(urls["mesh"], None, mesh, background))
         nodes = {node: await stack.enter_async_context(await NodeBus.open_for(urls[node], node)) for node in "ab"}
         for node in nodes.values():
             node._timeout = 1.0  # what nobody answers is asked here often

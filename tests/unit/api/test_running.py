@@ -6,6 +6,9 @@ from collections.abc import AsyncGenerator
 from contextlib import closing
 from unittest.mock import AsyncMock, Mock
 
+from comfymesh.api.access.caller import acting
+from comfymesh.api.access.directory import Directory
+from comfymesh.api.access.quotas import Quotas, StoredAssets
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.creation import Creation, NewTask
 from comfymesh.api.fleet import FleetView
@@ -19,6 +22,8 @@ from comfymesh.api.watch import Item, Mailbox
 from comfymesh.api.watching import Heartbeat, Watching
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.tasks.record import Key
+from comfymesh.testkit.callers import ANYBODY
+from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import queued
 from comfymesh.v1 import task_service_pb2
@@ -47,19 +52,21 @@ async def test_a_caller_who_goes_away_is_followed_no_longer() -> None:
     creation = Mock(spec=Creation, prepare=AsyncMock(return_value=NewTask(queued(), spec_pb2.Spec())))
     with closing(ReadModel()) as model:
         hub = Hub(model)
+        quotas = Quotas(Directory(bus, ManualClock()), model, hub, StoredAssets(bus), ManualClock())
         insight = Insight(bus, lambda: 0.0)
         watching = Attended(hub, log, bus, model, insight, 5.0)
         service = TaskService(
             log,
-            Submitting(creation, log),
+            Submitting(creation, log, quotas),
             watching,
             Following(hub, log, model, 5.0),
             Mock(spec=Artifacts),
             Mock(spec=FleetView),
             insight,
         )
-        answers = service.RunTask(task_service_pb2.RunTaskRequest(), Mock())
-        assert (await anext(answers)).task.name == "tasks/one"
-        assert watching.present == 1
-        await answers.aclose()
+        with acting(ANYBODY):
+            answers = service.RunTask(task_service_pb2.RunTaskRequest(), Mock())
+            assert (await anext(answers)).task.name == "tasks/one"
+            assert watching.present == 1
+            await answers.aclose()
         assert watching.present == 0

@@ -17,6 +17,7 @@ from comfymesh.bus.port import Bus, Entry, Message, SequenceConflictError
 from comfymesh.bus.records import UnreadableRecordError
 from comfymesh.bus.streams import BLOBS, TASKS, WORK
 from comfymesh.bus.tasklog import SpecMissingError, Stored, TaskLog
+from comfymesh.bus.tls import Tls
 from comfymesh.runtime.background import Background
 from comfymesh.tasks import codec, rights
 from comfymesh.tasks.record import Key, TaskRecord
@@ -24,14 +25,14 @@ from comfymesh.wire.v1 import task_record_pb2
 
 
 @asynccontextmanager
-async def answering(url: str, bus: JetStreamBus, background: Background) -> AsyncIterator[None]:
+async def answering(url: str, tls: Tls | None, bus: JetStreamBus, background: Background) -> AsyncIterator[None]:
     """Answer nodes, on a connection of its own: callers and nodes do not wait for each other."""
 
     async def ensure_work(node: str) -> str:
         told = await create_work_consumer(bus.call, WORK.name, subjects.work(node), node)
         return str(told["ts"])
 
-    connection = await Connection.open(url, "api desk")
+    connection = await Connection.open(url, "api desk", tls=tls)
     subscription = await desk.serve(connection, Desk(bus, ensure_work).answer, background)
     try:
         yield

@@ -10,6 +10,7 @@ import grpc
 
 from comfymesh import names
 from comfymesh.api import batches, bookmark, fields, paging, waiting
+from comfymesh.api.access import caller
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.cancelling import cancel
 from comfymesh.api.errors import RefusedError, invalid, not_found
@@ -19,7 +20,6 @@ from comfymesh.api.insight import Insight
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import Place
 from comfymesh.api.submitting import Submitting
-from comfymesh.api.tenancy import DEFAULT_TENANT
 from comfymesh.api.watch import Item, make_token, read_token
 from comfymesh.api.watching import Heartbeat, Watching
 from comfymesh.bus.port import CaughtUp
@@ -56,21 +56,21 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.CreateTaskRequest, context: Context
     ) -> task_service_pb2.CreateTaskResponse:
         """See the proto."""
-        task = await self._submitting.submit(request, DEFAULT_TENANT, validate_only=request.validate_only)
+        task = await self._submitting.submit(request, caller.tenant(), validate_only=request.validate_only)
         return task_service_pb2.CreateTaskResponse(task=task)
 
     async def BatchCreateTasks(
         self, request: task_service_pb2.BatchCreateTasksRequest, context: Context
     ) -> task_service_pb2.BatchCreateTasksResponse:
         """See the proto."""
-        results = await batches.create(self._submitting, request, DEFAULT_TENANT)
+        results = await batches.create(self._submitting, request, caller.tenant())
         return task_service_pb2.BatchCreateTasksResponse(results=results)
 
     async def RunTask(
         self, request: task_service_pb2.RunTaskRequest, context: Context
     ) -> AsyncGenerator[task_service_pb2.RunTaskResponse, None]:
         """See the proto."""
-        new = await self._submitting.prepare(request, DEFAULT_TENANT)
+        new = await self._submitting.prepare(request, caller.tenant())
         # The mailbox is there before the task is, so nothing that happens to it can be missed.
         with self._watching.listening(new.key) as mailbox:
             stored = await self._submitting.store(new, request)
@@ -125,7 +125,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.WatchTaskRequest, context: Context
     ) -> AsyncIterator[task_service_pb2.WatchTaskResponse]:
         """See the proto."""
-        key = Key(DEFAULT_TENANT, names.parse_task(request.name))
+        key = Key(caller.tenant(), names.parse_task(request.name))
         after = read_token(request.resume_token)
         async for position, item in self._watching.watch(key, after, previews=request.include_previews):
             yield task_service_pb2.WatchTaskResponse(resume_token=make_token(position), **_event(item))
@@ -136,7 +136,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         """See the proto."""
         if wrong := list(fields.filter_violations(request.states, request.labels, request.group)):
             raise invalid(wrong)
-        query = Query(DEFAULT_TENANT, frozenset(request.states), dict(request.labels), request.group)
+        query = Query(caller.tenant(), frozenset(request.states), dict(request.labels), request.group)
         at = bookmark.read_token(request.resume_token) if request.resume_token else None
         changes = self._following.watch(query, at, include_existing=request.include_existing)
         async with aclosing(changes) as items:
@@ -157,7 +157,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         return task_service_pb2.CancelTaskResponse(task=outcome.task.task)
 
     async def _get(self, name: str) -> Stored:
-        stored = await self._log.get(Key(DEFAULT_TENANT, names.parse_task(name)))
+        stored = await self._log.get(Key(caller.tenant(), names.parse_task(name)))
         if stored is None:
             raise not_found("task", name)
         return stored
@@ -192,7 +192,7 @@ def _finished(name: str, state: State) -> RefusedError:
 
 def _query(request: task_service_pb2.ListTasksRequest) -> Query:
     return Query(
-        DEFAULT_TENANT,
+        caller.tenant(),
         states=list(request.states),
         labels=dict(request.labels),
         group=request.group,

@@ -14,6 +14,7 @@ from comfymesh.bus.jetstream import JetStreamBus, direct
 from comfymesh.bus.port import BusUnavailableError, Entry, Message, SequenceConflictError
 from comfymesh.bus.server import check_version
 from comfymesh.bus.streams import Stream
+from comfymesh.bus.tls import Tls
 from comfymesh.tasks.record import Key
 
 
@@ -34,13 +35,13 @@ class NodeBus(JetStreamBus):
         self._task = task
 
     @classmethod
-    async def open_for(cls, url: str, node: str) -> Self:
+    async def open_for(cls, url: str, node: str, *, tls: Tls | None = None) -> Self:
         """Connect, waiting as long as it takes, and look at the server.
 
         Raises:
             BusUnusableError: the server is too old or known to lose messages.
         """
-        connection = await Connection.open(url, f"agent {node}")
+        connection = await Connection.open(url, f"agent {node}", tls=tls)
         try:
             check_version(connection.server)
         except BaseException:

@@ -13,6 +13,7 @@ from comfymesh.bus.node_bus import NodeBus
 from comfymesh.bus.port import BusUnavailableError
 from comfymesh.bus.server import Server, check_version
 from comfymesh.bus.streams import WORK
+from comfymesh.bus.tls import Tls
 
 _SECONDS = 3.0
 
@@ -35,7 +36,7 @@ class Probe:
     server_time: float = 0.0
 
 
-async def probe(url: str, node: str, *, own_account: bool = False) -> Probe:
+async def probe(url: str, node: str, *, own_account: bool = False, tls: Tls | None = None) -> Probe:
     """Connect, look at the server, and make sure of the consumer through which the node takes its work.
 
     That changes nothing: the same consumer is made when an agent starts, and again whenever it is gone.
@@ -44,7 +45,7 @@ async def probe(url: str, node: str, *, own_account: bool = False) -> Probe:
         BusUnavailableError: there is no connection.
         BusUnusableError: the server is not fit.
     """
-    connection = await Connection.open(url, f"check {node}", patient=False)
+    connection = await Connection.open(url, f"check {node}", tls=tls, patient=False)
     try:
         check_version(connection.server)
         return await (_ask_desk(connection, node) if own_account else _ask_server(connection, node))

@@ -229,6 +229,7 @@ class Attempt:
                 self._relay.feed(event)
 
     async def _judge(self, outcome: Outcome) -> events.Event:
+        self._stopwatch.stop(time.monotonic())
         match outcome:
             case Succeeded() if outcome.node_errors and not self._record.definition.allow_partial_outputs:
                 return verdict.of_partial_outputs(outcome)

