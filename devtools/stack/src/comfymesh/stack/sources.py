@@ -49,8 +49,8 @@ def instance(environment: Mapping[str, str], *emulator_arguments: str) -> tuple[
     if environment.get(RUNTIME) == "docker":
         image = _image(environment)
         command = ("comfymesh-emulator", "--model", _EXAMPLE_CHECKPOINT, *emulator_arguments)
-        spec = {"name": "comfyui-0", "runtime": "docker", "image": image, "pull": False, "command": command}
-        return spec, f"an emulator of ComfyUI in a container of {image}: real pictures, no model behind them"
+        in_container = {"name": "comfyui-0", "runtime": "docker", "image": image, "pull": False, "command": command}
+        return in_container, f"an emulator of ComfyUI in a container of {image}: real pictures, no model behind them"
     return emulated(
         "--model", _EXAMPLE_CHECKPOINT, *emulator_arguments
     ), "an emulator of ComfyUI: real pictures, no model behind them"
