@@ -215,6 +215,8 @@ def test_running_it_again_changes_nothing(host: Machine) -> None:
 def test_settings_that_a_new_version_can_not_read_leave_the_old_one_alone(host: Machine) -> None:
     host.shell("cd /root && mv comfymesh-agent-1.0*/ comfymesh-agent-2.0 && echo 2.0 > comfymesh-agent-2.0/VERSION")
     agent = show(host, "MainPID")
+    # What an installation leaves that was killed in its midst.
+    host.shell("mkdir -p /opt/comfymesh/agent/versions/2.0/bin && touch /opt/comfymesh/agent/versions/2.0/bin/python")
     host.shell("echo COMFYMESH_AGENT_LOOK_AHEAD=99 >> /etc/comfymesh/agent.env")
     with pytest.raises(CommandFailedError, match="COMFYMESH_AGENT_LOOK_AHEAD: Input should be less"):
         host.run("/root/comfymesh-agent-2.0/install.sh")

@@ -77,11 +77,18 @@ class World:
         return await self.log.change(stored, events.Assigned(node, "gpu0"), NOW)
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    keep_accounts(tmp_path, "--add", "a", "--add", "b")
+@pytest.fixture(scope="module")
+def accounts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("accounts")
+    keep_accounts(folder, "--add", "a", "--add", "b")
     for name in ("single.conf", "guarded.conf"):
-        shutil.copy(DEPLOY / name, tmp_path)
+        shutil.copy(DEPLOY / name, folder)
+    return folder
+
+
+@pytest.fixture
+async def world(accounts: Path, tmp_path: Path) -> AsyncIterator[World]:
+    shutil.copytree(accounts, tmp_path, dirs_exist_ok=True)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(NatsServer(tmp_path, tmp_path / "guarded.conf"))
         urls = {user: url_of(tmp_path, user, server) for user in ("mesh", "a", "b")}
@@ -277,6 +284,16 @@ async def test_a_node_can_not_write_records_that_are_not_its_to_write(world: Wor
         assert last.sequence == before.sequence, (event, forged)
         count += 1
     assert count == 9
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 100, b"x" * 100_000])
+@pytest.mark.parametrize("headers", [{}, {"Comfymesh-Subject": "task.default.mine", "Comfymesh-Expected": "-1e9"}])
+async def test_nonsense_is_refused_and_takes_nothing_down(world: World, data: bytes, headers: dict[str, str]) -> None:
+    await world.task_of("a", "mine")
+    for verb in ("append", "last", "nonsense"):
+        answer = await ask(world.a, f"desk.a.{verb}", data, **headers)
+        assert answer.status in {200, 403, 409}
+    assert (await world.a.ensure_work()) > 0
 
 
 async def test_streams_and_consumers_are_out_of_reach(world: World) -> None:

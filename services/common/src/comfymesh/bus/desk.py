@@ -8,6 +8,7 @@ consumer of the node's work. Whoever answers is one of the apis.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,6 +39,9 @@ NOTHING = 404
 CONFLICT = 409
 AWAY = 503
 
+_AT_ONCE = 64
+"""Requests of one node that are worked at together: twice what eight instances with look-ahead can be waiting for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -63,6 +67,9 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+_TOO_MANY = Answer(AWAY, headers={REASON: f"the node has more than {_AT_ONCE} requests under way"})
+
+
 def found(message: Message) -> Answer:
     """A message, as the server's own direct reads answer it."""
     stored = datetime.fromtimestamp(message.time, UTC).isoformat()
@@ -79,24 +86,36 @@ async def serve(
     connection: Connection, answer: Callable[[Ask], Awaitable[Answer]], background: Background
 ) -> ConnectionSubscription:
     """Have one of all who serve answer each request, until the subscription is closed."""
+    waiting = Counter[str]()
+
+    async def reply(subject: str, ask: Ask) -> None:
+        waiting[ask.node] += 1
+        try:
+            told = await _answer(ask, answer) if waiting[ask.node] <= _AT_ONCE else _TOO_MANY
+            await _send(connection, subject, ask, told)
+        finally:
+            waiting[ask.node] -= 1
 
     def take(delivery: Delivery) -> None:
-        if delivery.reply and (ask := _ask(delivery)) is not None:
-            background.spawn(_reply(connection, delivery.reply, ask, answer), f"desk {ask.node}")
+        if delivery.reply:
+            _, node, verb = delivery.subject.split(".")
+            ask = Ask(node, verb, delivery.headers, delivery.data)
+            background.spawn(reply(delivery.reply, ask), f"desk {node}")
 
     return await connection.subscribe(f"{subjects.desk('*')}.*", take, queue="desk")
 
 
-def _ask(delivery: Delivery) -> Ask | None:
-    _, node, verb = delivery.subject.split(".")
-    return Ask(node, verb, delivery.headers, delivery.data)
-
-
-async def _reply(connection: Connection, reply: str, ask: Ask, answer: Callable[[Ask], Awaitable[Answer]]) -> None:
+async def _answer(ask: Ask, answer: Callable[[Ask], Awaitable[Answer]]) -> Answer:
     try:
-        told = await answer(ask)
+        return await answer(ask)
     except BusUnavailableError as error:
-        told = Answer(AWAY, headers={REASON: str(error)})
+        return Answer(AWAY, headers={REASON: str(error)})
+    except Exception as error:  # whatever a node sends, it must not take an api down
+        logger.exception("a request of node %s met a defect", ask.node, extra={"action": "desk_defect"})
+        return not_yours(f"a defect of the api: {type(error).__name__}")
+
+
+async def _send(connection: Connection, reply: str, ask: Ask, told: Answer) -> None:
     if told.status == NOT_YOURS:
         fields = {"action": "node_refused", "node": ask.node, "subject": ask.subject}
         logger.warning("node %s was refused %s: %s", ask.node, ask.subject, told.headers.get(REASON), extra=fields)
