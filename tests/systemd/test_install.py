@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
 UNIT = "comfymesh-agent"
 STEPS = 160
-"""Of 0.05 s each: so many that the agent is back before the task ends."""
+"""Of 0.05 s each: more than it takes to start an agent."""
 
 
 def show(host: Machine, name: str) -> str:
@@ -74,18 +74,19 @@ def files(host: Machine) -> set[str]:
 
 
 @contextmanager
-def running_task(site: Site, steps: int = STEPS) -> Iterator[Callable[[], Result]]:
+def running_task(site: Site) -> Iterator[Callable[[], Result]]:
     """A task that ComfyUI executes; what is yielded waits for its end."""
     with Client(site.target) as client, ThreadPoolExecutor(1) as pool:
         begun = []
-        done = pool.submit(client.run, graphs.steps(steps, 0.05), on_progress=begun.append)
+        done = pool.submit(client.run, graphs.steps(STEPS, 0.05), on_progress=begun.append)
         until(lambda: any(progress.fraction > 0 for progress in begun), "progress of the task")
         yield lambda: done.result(timeout=120)
 
 
 @pytest.fixture(scope="module")
-def before(host: Machine) -> set[str]:
-    """The files of the host before anything was installed."""
+def before(howto: Howto, host: Machine) -> set[str]:
+    """The files of the host before the agent was installed, with what the page asks to have before."""
+    howto.on_host(host, "apt-get install --yes python3-venv")
     return files(host)
 
 
@@ -95,7 +96,6 @@ def _on_a_clean_slate(before: set[str]) -> None:
 
 
 def test_one_command_installs_it_and_it_is_ready(howto: Howto, host: Machine, site: Site) -> None:
-    howto.on_host(host, "apt-get install --yes python3-venv")
     howto.on_host(host, "tar --extract --file comfymesh-agent-*.tar")
     assert "the agent is ready (1.0)" in howto.on_host(host, "./comfymesh-agent-*/install.sh --settings gpu-1.env")
     assert show(host, "ActiveState") == "active"
@@ -229,13 +229,13 @@ def test_it_is_upgraded_under_a_running_task_and_rolled_back_under_another(
     howto: Howto, host: Machine, site: Site
 ) -> None:
     process = comfyui(host)
-    with running_task(site, 2 * STEPS) as end:
+    with running_task(site) as end:
         host.shell("echo COMFYMESH_AGENT_DRAIN_SECONDS=0 >> /etc/comfymesh/agent.env")
         howto.on_host(host, "systemctl restart comfymesh-agent")
         host.shell("mkdir /root/old && mv /root/*.tar /root/old")
         assert "the agent is ready (2.0)" in howto.on_host(host, "./comfymesh-agent-*/install.sh")
         assert end().task.attempt == 1
-    with running_task(site, 2 * STEPS) as end:
+    with running_task(site) as end:
         assert "the agent is ready (1.0)" in howto.on_host(host, "/opt/comfymesh/agent/current/install.sh rollback")
         assert end().task.attempt == 1
     assert host.run("readlink", "/opt/comfymesh/agent/previous").strip() == "versions/2.0"
