@@ -182,7 +182,8 @@ def _emulator(replayed: Slice, requests: Sequence[Request]) -> list[str]:
     times = {f"{_MODEL_KIND}/{_file(r.model)}": models.of(r.model) for r in requests}
     times |= {f"{_LORA_KIND}/{name}": patches.of(name) for request in requests for name in loras(request)}
     files = (("--model", f"{path}={seconds / replayed.speed:.4f}") for path, seconds in sorted(times.items()))
-    own = ("--step-seconds", str(STEP_SECONDS), "--resident", str(replayed.resident))
+    # With a cache for results of graph nodes, loaders would not even be asked for models that have gone meanwhile.
+    own = ("--step-seconds", str(STEP_SECONDS), "--resident", str(replayed.resident), "--cache-none")
     return [*own, *(word for pair in files for word in pair)]
 
 

@@ -20,8 +20,8 @@ from comfymesh.api.insight import Insight
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import Place
 from comfymesh.api.submitting import Submitting
-from comfymesh.api.watch import Item, make_token, read_token
-from comfymesh.api.watching import Heartbeat, Watching
+from comfymesh.api.watch import make_token, read_token
+from comfymesh.api.watching import Changes, Heartbeat, Told, Watching
 from comfymesh.bus.port import CaughtUp
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks.codec import seconds
@@ -77,15 +77,16 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             mailbox.begin(stored.sequence - 1)
             mailbox.offer(stored)
             chunks: list[task_service_pb2.ArtifactChunk] = []
-            told = self._watching.follow(mailbox, new.key, previews=request.include_previews)
+            told = self._watching.follow(mailbox, new.key, previews=request.include_previews, together=True)
             async with aclosing(told) as items:
                 async for position, item in items:
                     response = task_service_pb2.RunTaskResponse(resume_token=make_token(position), **_event(item))
-                    if isinstance(item, Stored):
-                        stored = item
-                    if request.include_artifacts and response.task.artifacts:
-                        chunks = await self._artifacts.together(stored)
-                        response.artifact_chunks.extend(chunks)
+                    if isinstance(item, Changes):
+                        stored = item.last
+                        response.passed.extend(change.task for change in item.before)
+                        if request.include_artifacts and response.task.artifacts:
+                            chunks = await self._artifacts.together(stored)
+                            response.artifact_chunks.extend(chunks)
                     yield response
         if request.include_artifacts and not chunks:
             token = make_token(mailbox.position)
@@ -128,6 +129,10 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         key = Key(caller.tenant(), names.parse_task(request.name))
         after = read_token(request.resume_token)
         async for position, item in self._watching.watch(key, after, previews=request.include_previews):
+            if isinstance(item, Changes):
+                for change in item.before:
+                    token = make_token(change.sequence)
+                    yield task_service_pb2.WatchTaskResponse(resume_token=token, task=change.task)
             yield task_service_pb2.WatchTaskResponse(resume_token=make_token(position), **_event(item))
 
     async def WatchTasks(
@@ -163,10 +168,10 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         return stored
 
 
-def _event(item: Item | Heartbeat) -> dict[str, Any]:
+def _event(item: Told) -> dict[str, Any]:
     match item:
-        case Stored():
-            return {"task": item.task}
+        case Changes():
+            return {"task": item.last.task}
         case task_pb2.TaskProgress():
             return {"progress": item}
         case task_pb2.Preview():

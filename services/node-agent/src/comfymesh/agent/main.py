@@ -10,11 +10,12 @@ from comfymesh.agent import commands
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.instance import Instance
+from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.specs import InstanceSpec
 from comfymesh.agent.settings import AgentSettings
-from comfymesh.agent.workplace import Workplace
+from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.store import BlobStore, open_store
 from comfymesh.bus import subjects
 from comfymesh.bus.jetstream import JetStreamBus
@@ -77,13 +78,16 @@ def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: R
     def inputs(key: Key) -> BlobStore:
         return open_store(settings.artifacts_url, bus.for_task(key)) if isinstance(bus, NodeBus) else store
 
+    files = Files(store, settings.agent_max_artifact_bytes, inputs)
+
     def instance(spec: InstanceSpec) -> Instance:
         runtime = build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory)
 
         def open_workplace(url: str) -> Workplace:
-            limit = settings.agent_max_artifact_bytes
-            session, gpu_class = ComfySession(url), settings.agent_gpu_class
-            return Workplace(session, TaskLog(bus), store, limit, runtime.log_tail, gpu_class, inputs)
+            session, log = ComfySession(url), TaskLog(bus)
+            leftovers = Leftovers(session, log, settings.agent_node, spec.name)
+            gpu_class = settings.agent_gpu_class
+            return Workplace(session, log, files, leftovers, runtime.log_tail, gpu_class, reporting.changed)
 
         return Instance(
             name=spec.name,

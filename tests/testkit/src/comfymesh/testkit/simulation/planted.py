@@ -124,7 +124,7 @@ PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
     "guard-ignored": (_guard_ignored, (Promise.P2,)),
     "stale-wins": (_stale_wins, (Promise.P2,)),
     # Answered with a content that is not stored where the request ID has made a task of another: that breaks P3.
-    "created-too-early": (_created_too_early, (Promise.P1, Promise.P3)),
+    "created-too-early": (_created_too_early, (Promise.P1, Promise.P3, Promise.P4)),
     "request-forgotten": (_request_forgotten, (Promise.P3,)),
     "change-not-told": (_change_not_told, (Promise.P4,)),
     "artifact-dropped": (_artifact_dropped, (Promise.P5,)),
