@@ -9,7 +9,7 @@ import pytest
 
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.runtimes.contract import RuntimeFailed, RuntimeFailureReason
-from comfymesh.agent.workplace import LogTail, Workplace
+from comfymesh.agent.workplace import Files, LogTail, Workplace
 from comfymesh.tasks.events import AttemptFailed, Cancelled
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.testkit.benches import MAX_BYTES, Bench
