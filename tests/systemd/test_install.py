@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
 UNIT = "comfymesh-agent"
+AS_AGENT = ("setpriv", "--reuid=comfymesh", "--regid=comfymesh", "--clear-groups")
 STEPS = 160
 """Of 0.05 s each: more than it takes to start an agent."""
 
@@ -114,9 +115,10 @@ def test_a_task_runs_there(site: Site) -> None:
 def test_the_settings_are_for_root_alone_and_nothing_shows_them(howto: Howto, host: Machine, accounts: Path) -> None:
     assert host.run("stat", "--format=%a %U:%G", "/etc/comfymesh/agent.env").strip() == "600 root:root"
     with pytest.raises(CommandFailedError, match="Permission denied"):
-        host.run(
-            "setpriv", "--reuid=comfymesh", "--regid=comfymesh", "--clear-groups", "cat", "/etc/comfymesh/agent.env"
-        )
+        host.run(*AS_AGENT, "cat", "/etc/comfymesh/agent.env")
+    with pytest.raises(CommandFailedError, match="Permission denied"):
+        # Nor can a ComfyUI of the runtime `process`, which runs as the agent's own user, look into the agent.
+        host.run(*AS_AGENT, "cat", f"/proc/{show(host, 'MainPID')}/environ")
     password = (accounts / "gpu-1.env").read_text().partition("gpu-1:")[2].partition("@")[0]
     shown = [
         howto.on_host(host, "systemctl status comfymesh-agent"),

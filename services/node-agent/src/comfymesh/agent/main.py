@@ -14,6 +14,7 @@ from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.specs import InstanceSpec
+from comfymesh.agent.seal import seal
 from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.store import BlobStore, open_store
@@ -115,4 +116,5 @@ def main() -> None:
     """Entry point of `comfymesh-agent`. Without arguments, the agent runs."""
     if sys.argv[1:]:
         sys.exit(commands.run(sys.argv[1:]))
+    seal()
     service.run("agent", AgentSettings, serve)
