@@ -58,3 +58,13 @@ def _has_host(url: str) -> bool:
         return bool(parts.scheme and parts.hostname and (parts.port is None or parts.port > 0))
     except ValueError:
         return False
+
+
+class LogReaderSettings(ServiceSettings):
+    """Settings of a service that follows the task log."""
+
+    checkpoint_dir: str = Field(
+        "",
+        description="Folder of this host in which the service keeps what it has made of the task log, so that its next"
+        " start reads only what came since then. Several may share it. The log is read as a whole where it is empty.",
+    )

@@ -9,6 +9,7 @@ from datetime import timedelta
 from comfymesh.agent import commands
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.comfyui.session import ComfySession
+from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.reporting import Reporting
@@ -87,8 +88,8 @@ def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: R
         def open_workplace(url: str) -> Workplace:
             session, log = ComfySession(url), TaskLog(bus)
             leftovers = Leftovers(session, log, settings.agent_node, spec.name)
-            gpu_class = settings.agent_gpu_class
-            return Workplace(session, log, files, leftovers, runtime.log_tail, gpu_class, reporting.changed)
+            residency = Residency(reporting.changed, settings.agent_gpu_class)
+            return Workplace(session, log, files, leftovers, runtime.log_tail, residency)
 
         return Instance(
             name=spec.name,
