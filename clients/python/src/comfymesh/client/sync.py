@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict, Unpack
+import asyncio
+import threading
+from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
-from comfymesh.client.loop_thread import LoopThread
+from comfymesh.client.sync_alerts import SyncAlertCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
     from pathlib import Path
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self
 
     from comfymesh.client.access import ApiKey, Tls
     from comfymesh.client.administration import KeyOptions, TenantOptions
     from comfymesh.client.administration_models import AuditEvent, Key, NewKey, Tenant
-    from comfymesh.client.alert_models import (
-        Alert,
-        AlertNotice,
-        AlertSetup,
-        ChannelDelivery,
-        DeliveryState,
-        Severity,
-        Silence,
-        WebhookDelivery,
-    )
     from comfymesh.client.batches import NewTask
     from comfymesh.client.callbacks import OnEvent, OnProgress
     from comfymesh.client.convert import TaskOptions
@@ -40,6 +32,47 @@ if TYPE_CHECKING:
     from comfymesh.client.retries import RetryPolicy
     from comfymesh.client.scheduling_models import Policy, Queue, Setting
     from comfymesh.client.uploads import InputValue
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """An event loop that runs on a thread of its own until it is closed."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="comfymesh-client", daemon=True)
+        self._thread.start()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine there and waits for it. An interruption of the wait, such as Ctrl-C, cancels it."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        finally:
+            future.cancel()
+
+    def iterate(self, items: AsyncGenerator[T]) -> Iterator[T]:
+        """Yields what an asynchronous generator yields there; closes it when the iteration is left early."""
+        try:
+            while True:
+                try:
+                    yield self.call(_next(items))
+                except StopAsyncIteration:
+                    return
+        finally:
+            self.call(items.aclose())
+
+    def close(self) -> None:
+        """Stops the loop and joins the thread."""
+        self.call(self._loop.shutdown_asyncgens())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _next(items: AsyncGenerator[T]) -> T:
+    return await anext(items)
 
 
 class ClientOptions(TypedDict, total=False):
@@ -76,7 +109,7 @@ class GroupHandle:
         return self._thread.iterate(self._group.watch(resume_token, task_count=task_count))
 
 
-class Client:
+class Client(SyncAlertCalls):
     """A client of one ComfyMesh server. Methods are those of `AsyncClient`, without ``await``.
 
     Callbacks are called on the client's own thread.
@@ -241,66 +274,6 @@ class Client:
     def drop(self, *tasks: str | Task, **which: Unpack[DeadLetterOptions]) -> Mapping[str, Task | ComfyMeshError]:
         """Notes of each dead letter that nothing more is to be done about it. See `AsyncClient.drop`."""
         return self._thread.call(self._client.drop(*tasks, **which))
-
-    def alert_setup(self) -> AlertSetup:
-        """The rules and channels that the notifier follows. See `AsyncClient.alert_setup`."""
-        return self._thread.call(self._client.alert_setup())
-
-    def alerts(self, *, firing_only: bool = False) -> Sequence[Alert]:
-        """The alerts under way. See `AsyncClient.alerts`."""
-        return self._thread.call(self._client.alerts(firing_only=firing_only))
-
-    def alert_notices(
-        self,
-        *,
-        rule: str = "",
-        alert: str = "",
-        severity: Severity | None = None,
-        after: datetime | None = None,
-        page_size: int = 0,
-    ) -> Iterator[AlertNotice]:
-        """What was told, oldest first. See `AsyncClient.alert_notices`."""
-        return self._thread.iterate(
-            self._client.alert_notices(rule=rule, alert=alert, severity=severity, after=after, page_size=page_size)
-        )
-
-    def acknowledge_alert(self, alert: str, by: str) -> None:
-        """Says that somebody sees to an alert. See `AsyncClient.acknowledge_alert`."""
-        self._thread.call(self._client.acknowledge_alert(alert, by))
-
-    def silence_alerts(
-        self,
-        lasts: timedelta,
-        comment: str,
-        *,
-        rules: Sequence[str] = (),
-        labels: Mapping[str, str] | None = None,
-        by: str = "",
-    ) -> Silence:
-        """Lets nobody be told of some alerts for some time. See `AsyncClient.silence_alerts`."""
-        return self._thread.call(self._client.silence_alerts(lasts, comment, rules=rules, labels=labels, by=by))
-
-    def silences(self) -> Sequence[Silence]:
-        """The silences that have not ended. See `AsyncClient.silences`."""
-        return self._thread.call(self._client.silences())
-
-    def end_silence(self, silence: str) -> None:
-        """Ends a silence. See `AsyncClient.end_silence`."""
-        self._thread.call(self._client.end_silence(silence))
-
-    def test_alert_channel(self, channel: str) -> ChannelDelivery:
-        """Sends a message on a channel. See `AsyncClient.test_alert_channel`."""
-        return self._thread.call(self._client.test_alert_channel(channel))
-
-    def webhook_deliveries(
-        self, *, task: str | Task = "", state: DeliveryState | None = None, page_size: int = 0
-    ) -> Iterator[WebhookDelivery]:
-        """Calls to callback URLs. See `AsyncClient.webhook_deliveries`."""
-        return self._thread.iterate(self._client.webhook_deliveries(task=task, state=state, page_size=page_size))
-
-    def redeliver_webhook(self, delivery: str) -> WebhookDelivery:
-        """Lets a call be tried again. See `AsyncClient.redeliver_webhook`."""
-        return self._thread.call(self._client.redeliver_webhook(delivery))
 
     def upload(self, source: str | Path | bytes, *, filename: str | None = None) -> Asset:
         """Stores a file or bytes, to be used as an input. See `AsyncClient.upload`."""
