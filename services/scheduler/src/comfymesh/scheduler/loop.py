@@ -20,7 +20,15 @@ from comfymesh.runtime.background import Background
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.answering import answer
 from comfymesh.scheduler.domain.core import Core
-from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
+from comfymesh.scheduler.domain.decisions import (
+    Change,
+    Decision,
+    OfferWork,
+    ReadCatalog,
+    ReadRecord,
+    SendWork,
+    StopWork,
+)
 from comfymesh.scheduler.domain.events import (
     CatalogRead,
     Deaf,
@@ -29,6 +37,7 @@ from comfymesh.scheduler.domain.events import (
     LogRead,
     NodeReported,
     PolicyChanged,
+    RecordRead,
     TaskChanged,
     TaskEnded,
     TaskRan,
@@ -159,6 +168,8 @@ class Scheduler:
                 await self._stop_work(decision)
             case ReadCatalog():
                 await self._read_catalog(decision)
+            case ReadRecord():
+                await self._read_record(decision)
 
     async def _change(self, decision: Change) -> None:
         """Append a change. Refused or not confirmed, it needs no more care: the log tells how the task stands."""
@@ -196,6 +207,16 @@ class Scheduler:
             await self._bus.publish(subject, data)
         except BusError as error:
             logger.debug("%s was not told, and will be told again: %s", subject, error)
+
+    async def _read_record(self, decision: ReadRecord) -> None:
+        """Tell a record that the core did not keep. Where that fails, it asks again."""
+        try:
+            stored = await self._log.get(decision.key)
+        except (BusError, UnreadableRecordError) as error:
+            logger.warning("the record of task %s can't be read: %s", decision.key.task_id, error)
+            return
+        if stored is not None and stored.sequence == decision.sequence:
+            self._feed(RecordRead(stored.record, stored.sequence))
 
     async def _read_catalog(self, decision: ReadCatalog) -> None:
         while True:
