@@ -64,8 +64,16 @@ async def test_an_offer_that_somebody_else_took_is_dropped(node: Node, bench: Be
     await bench.happen(Assigned("b", "y"))
     await node.tell(stored, "x")
     assert node.held == []
-    assert node.session.submitted == []
+    assert node.session.cancelled == node.session.submitted
     assert bench.states() == [QUEUED, ASSIGNED]
+
+
+async def test_an_offer_that_was_refused_is_not_executed_when_it_is_told_again(node: Node, bench: Bench) -> None:
+    stored = await bench.task()
+    await bench.happen(Assigned("b", "y"))
+    for _ in range(2):
+        await node.tell(stored, "x")
+    assert node.session.submitted == [prompt_of()]
 
 
 async def test_an_offer_that_was_dropped_can_be_made_again(node: Node, bench: Bench) -> None:
@@ -87,9 +95,10 @@ async def test_only_what_is_claimed_is_reported(node: Node, bench: Bench) -> Non
     stored = await bench.task()
     bench.bus.lose_confirmations = True
     await node.tell(stored, "x")
+    await node.session.prompt()
     assert node.held == []
     bench.bus.lose_confirmations = False
-    await node.session.prompt()
+    await asyncio.sleep(60)
     assert node.held == [("one", 1)]
 
 
@@ -186,6 +195,25 @@ async def test_a_newer_attempt_of_the_same_task_stops_the_older_one(node: Node, 
     newer.end(SUCCESS)
     await settle()
     assert bench.states() == [QUEUED, ASSIGNED, QUEUED, ASSIGNED, SUCCEEDED]
+
+
+async def test_an_older_attempt_that_is_being_stopped_is_reported_and_waited_for(node: Node, bench: Bench) -> None:
+    node.session.obedient = False
+    await node.tell(await bench.task(), "x")
+    older = await node.session.prompt()
+    older.begin()
+    await node.tell(await bench.happen(failed(FailureClass.NODE_LOST)), "x")
+    newer = await node.session.prompt()
+    await settle()
+    assert node.held == [("one", 1), ("one", 2)]
+    newer.end(SUCCESS)
+    leaving = asyncio.create_task(node.attempts.drain(10, instances_stop=False))
+    await settle()
+    assert not leaving.done()
+    older.end(SUCCESS)
+    await leaving
+    assert node.held == []
+    assert bench.last().state is SUCCEEDED
 
 
 async def test_previews_of_an_attempt_are_sent_to_who_is_interested(node: Node, bench: Bench) -> None:

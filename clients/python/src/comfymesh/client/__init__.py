@@ -6,7 +6,24 @@ Example:
     ...     client.run("graph.json", {"3.seed": 42}).save("out/")
 """
 
+from comfymesh.client.access import ApiKey, Tls
+from comfymesh.client.administration import KeyOptions, TenantOptions
+from comfymesh.client.administration_models import AuditEvent, Key, Limits, NewKey, Scope, Tenant, Usage
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
+from comfymesh.client.alert_models import (
+    Alert,
+    AlertChannel,
+    AlertNotice,
+    AlertRule,
+    AlertSetup,
+    AlertState,
+    ChannelDelivery,
+    DeliveryState,
+    NoticeKind,
+    Severity,
+    Silence,
+    WebhookDelivery,
+)
 from comfymesh.client.batches import NewTask
 from comfymesh.client.convert import TaskOptions
 from comfymesh.client.dead_letters import DeadLetterOptions
@@ -63,20 +80,39 @@ from comfymesh.client.models import (
 )
 from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
+from comfymesh.client.scheduling_models import (
+    Estimate,
+    Placement,
+    Policy,
+    Queue,
+    QueueShare,
+    Setting,
+    Timing,
+    Waiting,
+)
 from comfymesh.client.sync import Client, GroupHandle
 from comfymesh.client.uploads import InputValue
 
 __all__ = [
     "DEFAULT_TARGET",
     "AccessDenied",
+    "Alert",
+    "AlertChannel",
+    "AlertNotice",
+    "AlertRule",
+    "AlertSetup",
+    "AlertState",
+    "ApiKey",
     "Artifact",
     "ArtifactKind",
     "Asset",
     "AsyncClient",
     "AsyncGroupHandle",
     "AttemptFailure",
+    "AuditEvent",
     "Availability",
     "CaughtUp",
+    "ChannelDelivery",
     "Client",
     "ComfyMeshError",
     "Conflict",
@@ -84,6 +120,8 @@ __all__ = [
     "DeadLetterOptions",
     "DeadLetterResolution",
     "DeadlineExceeded",
+    "DeliveryState",
+    "Estimate",
     "Event",
     "Gpu",
     "Graph",
@@ -96,21 +134,34 @@ __all__ = [
     "Instance",
     "InstanceState",
     "InvalidRequest",
+    "Key",
+    "KeyOptions",
     "LimitExceeded",
+    "Limits",
     "LoadedArtifact",
+    "NewKey",
     "NewTask",
     "NoFeasibleNode",
     "Node",
     "NodeState",
     "NotFound",
+    "NoticeKind",
     "Phase",
+    "Placement",
+    "Policy",
     "Preview",
     "PreviewArrived",
     "Progress",
     "Progressed",
+    "Queue",
+    "QueueShare",
     "Result",
     "RetryPolicy",
+    "Scope",
     "ServerError",
+    "Setting",
+    "Severity",
+    "Silence",
     "Task",
     "TaskCancelled",
     "TaskChanged",
@@ -120,6 +171,13 @@ __all__ = [
     "TaskOptions",
     "TaskState",
     "TasksEvent",
+    "Tenant",
+    "TenantOptions",
+    "Timing",
+    "Tls",
     "Unavailable",
+    "Usage",
     "Violation",
+    "Waiting",
+    "WebhookDelivery",
 ]

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
+    from comfymesh.client.scheduling_models import Placement, Timing, Waiting
+
 
 class TaskState(StrEnum):
     """Where a task stands. `UNKNOWN` is a state that this version of the SDK has no word for."""
@@ -171,6 +173,9 @@ class Task:
         requeued_from: The dead letter that it was made of, ``tasks/{task}``, or empty.
         dead_letter_resolution: What became of the dead letter, where it has failed; None for nothing yet.
         requeued_as: The task that was made of this dead letter, ``tasks/{task}``, or empty.
+        placement: Where it may run, or None for anywhere.
+        timing: Where the time of the last attempt that has ended went, or None.
+        waiting: Why it still waits, where `get` was asked and the scheduler has told; else None.
     """
 
     name: str
@@ -193,6 +198,9 @@ class Task:
     requeued_from: str = ""
     dead_letter_resolution: DeadLetterResolution | None = None
     requeued_as: str = ""
+    placement: Placement | None = None
+    timing: Timing | None = None
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +273,7 @@ class Progress:
         eta: Estimate of the time to the end of the attempt, or None.
         queue_position: Tasks that are ahead plus one; 0 when not waiting.
         update_time: When this was observed.
+        waiting: Why the task still waits, and for how long; None when it does not, or nobody has told.
     """
 
     attempt: int = 0
@@ -279,6 +288,7 @@ class Progress:
     eta: timedelta | None = None
     queue_position: int = 0
     update_time: datetime | None = None
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +350,10 @@ class Instance:
         runtime: Runtime that owns it: docker, process or attach.
         slots: Tasks that it can hold at once.
         held_attempts: Attempts that it holds.
+        resident_models: Model files in its memory as far as its agent can know, the one unused for longest first.
+        gpu_class: Class of its GPU, or empty.
+        vram_bytes: Memory of its GPU, 0 where not known.
+        pool: The pool that it belongs to, or empty.
     """
 
     name: str
@@ -349,6 +363,10 @@ class Instance:
     runtime: str = ""
     slots: int = 0
     held_attempts: int = 0
+    resident_models: tuple[str, ...] = ()
+    gpu_class: str = ""
+    vram_bytes: int = 0
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from comfymesh import names
 from comfymesh.api.errors import Violation
+from comfymesh.egress.guard import EgressRefusedError
+from comfymesh.egress.guard import parse as parse_url
 from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.record import State
 from comfymesh.v1 import error_reason_pb2, task_pb2
 
 DEFAULT_TIMEOUT = 3600.0
@@ -39,6 +44,7 @@ def violations(task: task_pb2.Task, task_id: str, request_id: str) -> list[Viola
         *_texts(task),
         *_placement(task.placement),
         *group_violations("task.group", task.group),
+        *_callback(task),
     ]
 
 
@@ -60,6 +66,21 @@ def reason_violations(reason: str) -> Iterator[Violation]:
     """What is wrong with the reason that a caller gives for something."""
     if len(reason) > _MAX_REASON:
         yield Violation("reason", f"has {len(reason)} characters, at most {_MAX_REASON} are allowed")
+
+
+def display_name_violations(field: str, name: str) -> Iterator[Violation]:
+    """What is wrong with a name for people."""
+    if len(name) > _MAX_DISPLAY_NAME:
+        yield Violation(field, f"has {len(name)} characters, at most {_MAX_DISPLAY_NAME} are allowed")
+
+
+def is_time(value: Timestamp) -> bool:
+    """Whether a timestamp is one: from the year 1 to 9999, with less than a second of nanoseconds."""
+    try:
+        value.ToDatetime()
+    except (ValueError, OverflowError):
+        return False
+    return 0 <= value.nanos < 1_000_000_000
 
 
 def filter_violations(
@@ -93,6 +114,11 @@ def execution_timeout(task: task_pb2.Task) -> float:
 def start_timeout(task: task_pb2.Task) -> float | None:
     """How long the first attempt may take to begin, in seconds; None for ever."""
     return task.start_timeout.ToMilliseconds() / 1000 if task.HasField("start_timeout") else None
+
+
+def callback_states(task: task_pb2.Task) -> tuple[State, ...]:
+    """The states that the task's callback URL is to be told of."""
+    return tuple(State(task_pb2.Task.State.Name(state).removeprefix("STATE_")) for state in task.callback_states)
 
 
 def _ids(task_id: str, request_id: str) -> Iterator[Violation]:
@@ -166,8 +192,23 @@ def _is_a(parse: Callable[[str], object], name: str) -> bool:
     return True
 
 
+def _callback(task: task_pb2.Task) -> Iterator[Violation]:
+    if task.callback_url:
+        try:
+            parse_url(task.callback_url)  # Where it leads is judged when it is called, by the one who calls.
+        except EgressRefusedError as error:
+            yield Violation("task.callback_url", str(error))
+    elif task.callback_states:
+        yield Violation("task.callback_states", "says when to call, and there is no callback_url")
+    known = set(task_pb2.Task.State.values()) - {task_pb2.Task.STATE_UNSPECIFIED}
+    for index, state in enumerate(task.callback_states):
+        if state not in known:
+            yield Violation(f"task.callback_states[{index}]", f"{state} is not a state of tasks")
+        if state in task.callback_states[:index]:
+            yield Violation(f"task.callback_states[{index}]", "is there twice")
+
+
 def _texts(task: task_pb2.Task) -> Iterator[Violation]:
-    if len(task.display_name) > _MAX_DISPLAY_NAME:
-        yield Violation("task.display_name", f"has {len(task.display_name)} characters, at most 128 are allowed")
+    yield from display_name_violations("task.display_name", task.display_name)
     if not task.graph_json:
         yield Violation("task.graph_json", "is required: a ComfyUI workflow, exported in API format")

@@ -44,9 +44,12 @@ class Tail:
         subject: Which messages; wildcards allowed.
         call: The JetStream API.
         copies: How many copies of the stream there are. With more than one, the consumer may be fed by one that lags.
+        after: Every message above this sequence, instead of the last of each subject first; 0 for those.
     """
 
-    def __init__(self, connection: Connection, stream: str, subject: str, call: Call, copies: int = 1) -> None:
+    def __init__(  # what the server is asked
+        self, connection: Connection, stream: str, subject: str, call: Call, *, copies: int = 1, after: int = 0
+    ) -> None:
         self._connection = connection
         self._stream = stream
         self._subject = subject
@@ -55,7 +58,8 @@ class Tail:
         self._goal = 0
         self._clock_offset = 0.0
         self._order = Order()
-        self._handed_out = 0
+        self._handed_out = after
+        self._goes_on = after > 0
         self._created = ""
         self._caught_up = False
 
@@ -140,7 +144,7 @@ class Tail:
         if self._lags and not self._caught_up:
             self._goal = await self._last_sequence()
         start: dict[str, Any] = {"deliver_policy": "last_per_subject"}
-        if self._caught_up:
+        if self._caught_up or self._goes_on:
             start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self._handed_out + 1}
         self._order = Order()
         answer = await self._call(
@@ -197,14 +201,31 @@ class WorkQueue:
 
     They are acknowledged at once and not when the work is done: the task log says what a node holds, the node's reports
     say what it has, and the scheduler sends again what is missing. So no redelivery timer can start work twice.
+
+    Args:
+        connection: Where to.
+        stream: Name of the stream.
+        subject: Which messages.
+        name: Of the consumer.
+        call: The JetStream API.
+        ensure: Makes sure of the consumer, where we may not do that ourselves.
     """
 
-    def __init__(self, connection: Connection, stream: str, subject: str, name: str, call: Call) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        subject: str,
+        name: str,
+        call: Call,
+        ensure: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._connection = connection
         self._stream = stream
         self._subject = subject
         self._name = name
         self._call = call
+        self._ensure = ensure or self._create
 
     async def messages(self) -> AsyncIterator[Message]:
         """Every message. Ends only by being closed."""
@@ -218,7 +239,7 @@ class WorkQueue:
                 await asyncio.sleep(_RETRY_WAIT)
 
     async def _one_consumer(self) -> AsyncGenerator[Message, None]:
-        await self._create()
+        await self._ensure()
         queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
         inbox = f"_INBOX.work.{uuid4().hex}"
         subscription = await self._connection.subscribe(inbox, queue.put_nowait)
@@ -266,20 +287,25 @@ class WorkQueue:
         await self._connection.publish(subject, json.dumps(request).encode(), inbox)
 
     async def _create(self) -> None:
-        await self._call(
-            f"CONSUMER.CREATE.{self._stream}.{self._name}.{self._subject}",
-            {
-                "stream_name": self._stream,
-                "config": {
-                    "name": self._name,
-                    "durable_name": self._name,
-                    "filter_subject": self._subject,
-                    "ack_policy": "explicit",
-                    "deliver_policy": "all",
-                    "mem_storage": True,
-                },
+        await create_work_consumer(self._call, self._stream, self._subject, self._name)
+
+
+async def create_work_consumer(call: Call, stream: str, subject: str, name: str) -> dict[str, Any]:
+    """Make sure of a work queue's consumer; answers what the server says of it."""
+    return await call(
+        f"CONSUMER.CREATE.{stream}.{name}.{subject}",
+        {
+            "stream_name": stream,
+            "config": {
+                "name": name,
+                "durable_name": name,
+                "filter_subject": subject,
+                "ack_policy": "explicit",
+                "deliver_policy": "all",
+                "mem_storage": True,
             },
-        )
+        },
+    )
 
 
 async def _next(queue: asyncio.Queue[Delivery | None], heartbeat: float) -> Delivery | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -20,6 +21,11 @@ class ServiceSettings(BaseSettings):
         description="Monitoring ports of the NATS servers, such as http://127.0.0.1:8222, separated by commas. They are"
         " asked once, at the start, how soon the server syncs, which it tells nowhere else.",
     )
+    nats_tls_ca: str = Field(
+        "", description="PEM file of who signs the NATS servers' certificates. With it, or tls:// URLs, TLS is a must."
+    )
+    nats_tls_certificate: str = Field("", description="PEM file of our certificate, where NATS wants one.")
+    nats_tls_key: str = Field("", description="PEM file of its private key.")
     progress_retention_seconds: float = Field(
         3600.0,
         gt=0,
@@ -30,6 +36,35 @@ class ServiceSettings(BaseSettings):
         "nats:",
         description="Where artifacts are kept: `nats:` for NATS itself, or file:///..., s3://..., gs://..., az://...",
     )
+
+    @field_validator("nats_url")
+    @classmethod
+    def _names_servers(cls, value: str) -> str:
+        # The message leaves the value out: it may hold a password.
+        if not all(_has_host(url) for url in value.split(",")):
+            raise ValueError(
+                "must be URLs such as nats://HOST:4222 or nats://USER:PASSWORD@HOST:4222, with commas between"
+            )
+        return value
+
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     otlp_endpoint: str = Field("", description="OTLP/gRPC endpoint for traces and metrics; none are sent when empty.")
     trace_ratio: float = Field(1.0, ge=0, le=1, description="Share of new traces that are recorded.")
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.scheme and parts.hostname and (parts.port is None or parts.port > 0))
+    except ValueError:
+        return False
+
+
+class LogReaderSettings(ServiceSettings):
+    """Settings of a service that follows the task log."""
+
+    checkpoint_dir: str = Field(
+        "",
+        description="Folder of this host in which the service keeps what it has made of the task log, so that its next"
+        " start reads only what came since then. Several may share it. The log is read as a whole where it is empty.",
+    )

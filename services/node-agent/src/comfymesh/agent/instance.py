@@ -128,6 +128,7 @@ class Instance:
             version = await self._answering(http)
             catalog = await self._catalog(http)
             await self._hearing(workplace.session)
+            await workplace.take_stock()
             self.workplace = workplace
             self._set(Condition(InstanceState.READY, "", version, catalog))
             logger.info("instance %s serves (ComfyUI %s)", self.name, version, extra={"action": "instance_ready"})

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -15,11 +16,13 @@ from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.line import Line
 from comfymesh.agent.domain.residency import Residency
+from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.contract import RuntimeFailed
 from comfymesh.agent.staging import Staging
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.tasks.events import Event
+from comfymesh.tasks.record import Key
 
 logger = logging.getLogger(__name__)
 
@@ -35,44 +38,63 @@ async def _no_words(_: int) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where the files of attempts come from and go to.
+
+    Attributes:
+        store: Takes outputs.
+        max_artifact_bytes: Largest output that is taken.
+        inputs: Where the files are that a task reads, if not in `store`.
+    """
+
+    store: BlobStore
+    max_artifact_bytes: int
+    inputs: Callable[[Key], BlobStore] | None = None
+
+    def of(self, key: Key) -> BlobStore:
+        """Where the files are that a task reads."""
+        return self.inputs(key) if self.inputs else self.store
+
+
 class Workplace:
     """A session with an instance, and the ways in and out of it. Stays open until the last attempt has left.
 
     Args:
         session: The session, opened and closed with the workplace.
         log: Where graphs are.
-        store: Where files are, and outputs go.
-        max_artifact_bytes: Largest output that is taken.
+        files: Where files come from and go to.
+        leftovers: Prompts that are there already.
         log_tail: Where the last words of the instance are.
-        gpu_class: Class of the instance's GPU; empty where it is not known.
+        residency: Model files in the instance's memory; one that nobody is told of where there is none.
 
     Attributes:
         line: Prompts that were submitted and have not ended.
         residency: Model files in the instance's memory.
     """
 
-    def __init__(
+    def __init__(  # what an attempt needs of its instance
         self,
         session: ComfySession,
         log: TaskLog,
-        store: BlobStore,
-        max_artifact_bytes: int,
+        files: Files,
+        leftovers: Leftovers,
         log_tail: LogTail = _no_words,
-        gpu_class: str = "",
+        residency: Residency | None = None,
     ) -> None:
         self.session = session
-        self.staging = Staging(log, store, self.session.http)
-        self._store = store
-        self._max_artifact_bytes = max_artifact_bytes
+        self.leftovers = leftovers
+        self.staging = Staging(log, files.of, self.session.http)
+        self._files = files
         self._log_tail = log_tail
-        self.gpu_class = gpu_class
         self.line = Line()
-        self.residency = Residency()
+        self.residency = residency or Residency()
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()
         self._ended: list[str] = []
         self._forgetting: asyncio.Task[None] | None = None
+        self._clearing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.session.__aenter__()
@@ -81,18 +103,28 @@ class Workplace:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._forgetting is not None:
-            self._forgetting.cancel()
-            await asyncio.gather(self._forgetting, return_exceptions=True)
+        busy = [task for task in (self._forgetting, self._clearing) if task is not None]
+        for task in busy:
+            task.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
         if self._ended:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FORGET_SECONDS):
                     await self._forget()
         await self.session.__aexit__(kind, error, trace)
 
+    async def take_stock(self) -> None:
+        """Find out what an earlier life of this agent has left in the instance, and see to it.
+
+        Raises:
+            ComfyUnreachable, ComfyError: the instance does not say.
+        """
+        await self.leftovers.find()
+        self._clearing = asyncio.create_task(self.leftovers.clear())
+
     def collecting(self, tenant: str) -> Collecting:
         """A collection of outputs for an attempt of this tenant."""
-        return Collecting(self.session.http, self._store, tenant, self._max_artifact_bytes)
+        return Collecting(self.session.http, self._files.store, tenant, self._files.max_artifact_bytes)
 
     def enter(self) -> None:
         """An attempt has come."""

@@ -83,6 +83,7 @@ class ScriptedHttp(ComfyHttp):
         stats: What /system_stats answers.
         info: What /object_info answers.
         forgotten: Prompts whose history was dropped.
+        there: What `prompts` answers.
     """
 
     def __init__(self) -> None:
@@ -97,10 +98,15 @@ class ScriptedHttp(ComfyHttp):
         self.stats: dict[str, Any] | Exception = {"system": {"comfyui_version": "1.2.3"}}
         self.info: dict[str, Any] | Exception = {}
         self.forgotten: list[str] = []
+        self.there: dict[str, dict[str, Any]] | Exception = {}
 
     async def system_stats(self) -> dict[str, Any]:
         """See ComfyHttp."""
         return _answer(self.stats)
+
+    async def prompts(self, recent: int) -> dict[str, dict[str, Any]]:  # noqa: ARG002  # the contract's
+        """See ComfyHttp."""
+        return _answer(self.there)
 
     async def object_info(self, node_class: str | None = None) -> dict[str, Any]:  # noqa: ARG002  # the contract's
         """See ComfyHttp."""

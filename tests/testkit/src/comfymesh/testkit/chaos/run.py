@@ -6,24 +6,28 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from comfymesh.runtime.faultpoints import FaultPoint
 from comfymesh.tasks.record import FINAL
-from comfymesh.testkit import graphs, logdump
+from comfymesh.testkit import graphs
 from comfymesh.testkit.chaos import logreader
 from comfymesh.testkit.chaos.grpcapi import GrpcApi
 from comfymesh.testkit.chaos.mesh import ChaosMesh, chaos_mesh
 from comfymesh.testkit.chaos.mischief import Doer, plan
 from comfymesh.testkit.history import Begun, Defect, Ended, Event, Fault, Logged, Made, Recorder
-from comfymesh.testkit.load import Clients, jobs, read_all
+from comfymesh.testkit.load import Clients, read_all
+from comfymesh.testkit.plans import work
 from comfymesh.v1 import task_pb2
 
 _TASKS_PER_SECOND = 2.0
 _MEAN_PAUSE = 1.0
 _SETTLE_SECONDS = 120.0
+_WAVE_SECONDS = 2.0
+_LONGEST_WAY = 150.0
 _DEFECT = "Traceback (most recent call last)"
 _TRACE_LINES = 12
 
@@ -36,25 +40,30 @@ class Chaos:
     pictures: int
 
 
-async def wreak(seed: int, seconds: float, directory: Path) -> Chaos:
-    """Run a mesh under load for so many seconds of mischief, then in peace until all is done."""
+async def wreak(seed: int, seconds: float, directory: Path, points: Sequence[FaultPoint] = ()) -> Chaos:
+    """Run a mesh under load for so many seconds of mischief, then in peace until all is done.
+
+    Before the mischief, processes die at each of the `points` under a load of its own.
+    """
     rng = random.Random(seed)
     async with chaos_mesh(directory) as mesh:
         recorder = Recorder(time.monotonic)
         recorder.note(Begun(recorder.now, f"chaos for {seconds:g} s", seed))
         began = time.time()
         async with GrpcApi(mesh.targets, random.Random(rng.random())) as api:
-            clients = Clients(api, recorder, random.Random(rng.random()), cache(_maker(rng.random())))
-            work = jobs(random.Random(rng.random()), round(seconds * _TASKS_PER_SECOND), seconds)
-            working = asyncio.create_task(clients.run(work))
+            clients = Clients(api, recorder, random.Random(rng.random()), cache(maker(rng.random())))
             doer = Doer(mesh, lambda what, target: recorder.note(Fault(recorder.now, what, target)))
+            waves = await _through(doer, points, clients, random.Random(rng.random()))
+            wanted = work(random.Random(rng.random()), round(seconds * _TASKS_PER_SECOND), seconds)
+            working = asyncio.gather(clients.run(wanted), *waves)
             await doer.run(plan(random.Random(rng.random()), seconds, _MEAN_PAUSE))
+            doer.disarm()
             recorder.note(Fault(recorder.now, "everything is mended"))
             await asyncio.wait([working], timeout=_SETTLE_SECONDS)
             settled = working.done() and await _quiet(mesh, began)
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-            for event in await _log(mesh, began):
+            for event in await logreader.history(mesh.nats_url, began):
                 recorder.note(event)
                 if isinstance(event, Made):
                     await read_all(api, recorder, event.task, event.artifact)
@@ -65,34 +74,50 @@ async def wreak(seed: int, seconds: float, directory: Path) -> Chaos:
     return Chaos(recorder.events, pictures)
 
 
+async def _through(
+    doer: Doer, points: Sequence[FaultPoint], clients: Clients, rng: random.Random
+) -> list[asyncio.Task[None]]:
+    """Let processes die at each point; answers the load under which they did, which is not done yet."""
+    going = asyncio.create_task(doer.through(points))
+    waves = list[asyncio.Task[None]]()
+    while not going.done():
+        wanted = work(rng, round(_WAVE_SECONDS * _TASKS_PER_SECOND), _WAVE_SECONDS, f"w{len(waves)}-")
+        waves.append(asyncio.create_task(clients.run(wanted)))
+        await asyncio.wait([going], timeout=_WAVE_SECONDS)
+        if len(waves) * _WAVE_SECONDS > _LONGEST_WAY:
+            going.cancel()
+    await asyncio.gather(going, return_exceptions=True)
+    return waves
+
+
 async def _quiet(mesh: ChaosMesh, began: float) -> bool:
     """Wait until every task has ended; answers whether they all have."""
     until = time.monotonic() + _SETTLE_SECONDS
     while time.monotonic() < until:
-        last = {record.task: record.state for record in await _log(mesh, began) if isinstance(record, Logged)}
+        last = {
+            record.task: record.state
+            for record in await logreader.history(mesh.nats_url, began)
+            if isinstance(record, Logged)
+        }
         if all(state in FINAL for state in last.values()):
             return True
         await asyncio.sleep(1)
     return False
 
 
-async def _log(mesh: ChaosMesh, began: float) -> list[Logged | Made]:
-    return [
-        event
-        async for message, expected in logreader.records(mesh.nats_url)
-        for event in logdump.records(message, expected, began)
-    ]
-
-
-def _defects(directory: Path, now: float) -> list[Defect]:
-    """What our processes logged that nobody expected: each kind of error once for each process."""
-    found = dict[tuple[str, str], Defect]()
+def _defects(directory: Path, now: float) -> Iterator[Defect]:
     for path in sorted((directory / "logs").glob("*.log")):
         if path.stem.startswith(("api", "agent", "scheduler")):
-            for line in path.read_text(errors="replace").splitlines():
-                if _DEFECT in line:
-                    what = _read_line(line)
-                    found.setdefault((path.stem, what.rpartition("\n")[2]), Defect(now, path.stem, what))
+            yield from defects(path.stem, path.read_text(errors="replace"), now)
+
+
+def defects(process: str, log: str, now: float) -> list[Defect]:
+    """What one of our processes logged that nobody expected: each kind of error once."""
+    found = dict[str, Defect]()
+    for line in log.splitlines():
+        if _DEFECT in line:
+            what = _read_line(line)
+            found.setdefault(what.rpartition("\n")[2], Defect(now, process, what))
     return list(found.values())
 
 
@@ -106,7 +131,9 @@ def _read_line(line: str) -> str:
     return "\n".join([str(fields.get("message", "")), *trace[-_TRACE_LINES:]])
 
 
-def _maker(seed: float) -> Callable[[str], task_pb2.Task]:
+def maker(seed: float) -> Callable[[str], task_pb2.Task]:
+    """What makes the tasks of a run, by their contents."""
+
     def make(content: str) -> task_pb2.Task:
         """The task of a content; made once, since graphs are unlike any before them."""
         rng = random.Random(f"{seed}/{content}")
@@ -119,6 +146,9 @@ def _maker(seed: float) -> Callable[[str], task_pb2.Task]:
                 graph = graphs.raising("runtime")
             case _:
                 graph = graphs.raising("os_exit")
-        return task_pb2.Task(graph_json=graphs.text(graph), max_retries=rng.choice((0, 2)))
+        task = task_pb2.Task(graph_json=graphs.text(graph), max_retries=rng.choice((0, 2)))
+        if rng.random() < 0.2:
+            task.start_timeout.FromMilliseconds(rng.choice((20, 300, 3000)))
+        return task
 
     return make

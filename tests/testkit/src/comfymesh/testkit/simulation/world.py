@@ -26,7 +26,7 @@ from comfymesh.testkit.simulation.comfyui import ComfyUI
 from comfymesh.testkit.simulation.edges import Edges
 from comfymesh.testkit.simulation.endpoint import SimulatedApi
 from comfymesh.testkit.simulation.lives import Process, Serve
-from comfymesh.testkit.simulation.scenario import TROUBLE_SECONDS, Scenario, Trouble
+from comfymesh.testkit.simulation.scenario import Scenario, Trouble
 from comfymesh.v1 import task_pb2
 
 _SETTLE_SECONDS = 300.0
@@ -64,7 +64,7 @@ class World:
         for number in range(self._scenario.agents):
             planned[f"agent-{number}"] = partial(agent_main.serve, _agent_settings(number))
         for number in range(self._scenario.apis):
-            planned[f"api-{number}"] = partial(api_main.serve, ApiSettings(nats_url=_URL))
+            planned[f"api-{number}"] = partial(api_main.serve, ApiSettings(nats_url=_URL, api_auth="open"))
         return {name: Process(name, serve, _RESTART_SECONDS, self._failed) for name, serve in planned.items()}
 
     async def run(self) -> list[Event]:
@@ -89,9 +89,9 @@ class World:
         return recorder.events
 
     async def _live(self) -> bool:
-        working = asyncio.ensure_future(self._clients.run(self._scenario.jobs))
+        working = asyncio.ensure_future(self._clients.run(self._scenario.work))
         troubles = [asyncio.ensure_future(self._trouble(trouble)) for trouble in self._scenario.troubles]
-        await asyncio.sleep(TROUBLE_SECONDS)
+        await asyncio.sleep(self._scenario.trouble_seconds)
         self._mend()
         await asyncio.wait([*troubles, working], timeout=_SETTLE_SECONDS)
         settled = await self._quiet() and working.done()
@@ -128,7 +128,7 @@ class World:
 
     async def _trouble(self, trouble: Trouble) -> None:
         await asyncio.sleep(trouble.at)
-        lasts = min(trouble.lasts, TROUBLE_SECONDS - trouble.at)
+        lasts = min(trouble.lasts, self._scenario.trouble_seconds - trouble.at)
         self._note(trouble.what, f"{trouble.target} for {lasts:.2f} s")
         match trouble.what:
             case "kill":
