@@ -249,11 +249,11 @@ class Scheduler:
             logger.debug("%s was not told, and will be told again: %s", subject, error)
 
     async def _read_record(self, decision: ReadRecord) -> None:
-        """Read a record. Where that fails the core asks again; where the task has changed, the log tells."""
+        """Tell a record that the core did not keep. Where that fails, it asks again."""
         try:
             stored = await self._log.get(decision.key)
         except (BusError, UnreadableRecordError) as error:
-            logger.info("a record can't be read now: %s", error)
+            logger.warning("the record of task %s can't be read: %s", decision.key.task_id, error)
             return
         if stored is not None and stored.sequence == decision.sequence:
             self._feed(RecordRead(stored.record, stored.sequence))

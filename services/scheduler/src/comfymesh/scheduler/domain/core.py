@@ -90,35 +90,43 @@ class Core:
 
     def handle(self, event: Event, now: float) -> list[Decision]:
         """Take in an event at `now` (seconds since the epoch) and decide what follows."""
-        decisions: list[Decision] = []
+        decisions = list(self._take_in(event, now))
+        decisions.extend(self._expire(now))
+        decisions.extend(self._offer(now))
+        return decisions
+
+    def _take_in(self, event: Event, now: float) -> Iterator[Decision]:
         match event:
             case TaskChanged():
-                decisions.extend(self._task_changed(event, now))
+                yield from self._task_changed(event, now)
             case TaskEnded():
                 self._task_ended(event.key, event.sequence, now)
+            case RecordRead():
+                yield from self._record_read(event)
+            case NodeReported():
+                yield from self._node_reported(event.report, now)
+            case Tick():
+                self._put_back(self._offers.made_before(now - self._resend_after), now)
+                yield from self._lose_silent_nodes(now)
+            case _:
+                self._note(event, now)
+
+    def _note(self, event: Event, now: float) -> None:
+        """Take in what asks for nothing by itself."""
+        match event:
             case LogRead():
                 self._log_read = True
             case Leading():
                 self._lead(event.leading, now)
-            case NodeReported():
-                decisions.extend(self._node_reported(event.report, now))
             case CatalogRead():
                 self._feasibility.learn(event.digest, event.catalog)
                 self._dispatcher.look_again()
-            case RecordRead():
-                decisions.extend(self._record_read(event))
             case TaskRan():
                 self._learn(event.run)
             case PolicyChanged():
                 self._waiting.set(event.settings)
             case Deaf():
                 self._last_seen = dict.fromkeys(self._last_seen, now)
-            case Tick():
-                self._put_back(self._offers.made_before(now - self._resend_after), now)
-                decisions.extend(self._lose_silent_nodes(now))
-        decisions.extend(self._expire(now))
-        decisions.extend(self._offer(now))
-        return decisions
 
     @property
     def _deciding(self) -> bool:

@@ -1,7 +1,7 @@
 """Which task goes to which instance next.
 
-Two things make that a question: an instance gets room, or a task arrives while some have room. The first takes the task
-of the greatest worth; at an instance that would have to load for it, loading is part of the price. The second goes to an
+Two things make that a question: an instance gets room, or a task arrives while some have room. The first takes the
+task of the greatest worth; where it would have to load for it, loading is part of the price. The second goes to an
 instance that holds its models; where all of those are busy it waits for one, until what waits there pays for a load.
 """
 
@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from comfymesh.scheduler.domain.estimates import Estimates
-from comfymesh.scheduler.domain.first_come import FirstCome
 from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family, Group, Lane, Waiting
 from comfymesh.scheduler.domain.placement import Feasibility
@@ -32,6 +31,9 @@ _ANYWHERE = Placement()
 _PRIORITIES = 12
 """Steps of priority that make a difference, up and down."""
 
+_AGES = 1e10
+"""Seconds that no task is older than."""
+
 Match = tuple[float, Waiting, Seat]
 
 
@@ -40,7 +42,6 @@ class Dispatcher:
 
     def __init__(self, seats: Seats, estimates: Estimates, feasibility: Feasibility) -> None:
         self.settings = PolicySettings()
-        self._first_come = FirstCome(seats, self._fits)
         self._seats = seats
         self._estimates = estimates
         self._feasibility = feasibility
@@ -57,19 +58,11 @@ class Dispatcher:
         task.group.add(task)
         self._standing.setdefault(task.group.family)
         self._fresh[task.group.family] = None
-        if not self.settings.affinity:
-            self._first_come.add(task)
 
     def remove(self, task: Waiting) -> None:
         """A task waits no more."""
         self._shunned.pop(task.key, None)
         task.group.remove(task)
-
-    def set(self, settings: PolicySettings) -> None:
-        """Other settings hold."""
-        if self.settings.affinity and not settings.affinity:
-            self._first_come.begin(task for family in self._standing for lane in family.lanes() for task in lane)
-        self.settings = settings
 
     def look_again(self) -> None:
         """What an instance can run has changed: look at everything again."""
@@ -77,12 +70,8 @@ class Dispatcher:
 
     def next(self, now: float) -> Iterator[tuple[Waiting, Seat]]:
         """Tasks and the instances that should have them, one after the other; each is out of the queue by then."""
-        if not self.settings.affinity:
-            for task, seat in self._first_come.next():
-                self.remove(task)
-                yield task, seat
-            return
-        self._review(now)
+        if self._seats.changed:
+            self._review(now)
         self._fresh.update(islice(self._patient.items(), _COMPARED))
         if not self._seats.idle:
             self._seats.changed.update(islice(self._seats.ahead.items(), _COMPARED))
@@ -113,9 +102,11 @@ class Dispatcher:
         """The best task for an instance that has room."""
         if not seat.has_room or (seat.taken and self._seats.idle):
             return None
-        own = [family for family in (*seat.families, *self._without_models()) if family.count]
+        own = [family for family in self._at_home(seat) if family.count]
         matches = (self._best_held(family, seat, now) for family in own)
         best = max((match for match in matches if match), key=_order, default=None)
+        if not self.settings.affinity:
+            return best
         bar = best[0] * (1 + self.settings.stay) if best else 0.0
         for family in self._ranking[:_COMPARED]:
             if family.count and family not in seat.families and family.models:
@@ -147,7 +138,7 @@ class Dispatcher:
         if not family.count:
             return None
         holders = self._seats.holders(family)
-        candidates = holders.free if family.models else self._seats.idle
+        candidates = holders.free if family.models and self.settings.affinity else self._seats.idle
         match = self._at_one_of(family, candidates, now)
         if match is None and family.models and (not holders.all or self._pays(family, now)):
             match = self._at_one_of(family, self._seats.idle, now)
@@ -160,16 +151,14 @@ class Dispatcher:
     def _ahead(self, family: Family) -> Iterator[Seat]:
         """Busy instances that could take one of its tasks for later. None is given a foreign one while others idle."""
         for seat in islice(self._seats.ahead, _LOOKED_AT):
-            if not family.models or family in seat.families or not self._seats.idle:
+            if not self._seats.idle or not family.models or family in seat.families:
                 yield seat
 
     def _at_one_of(self, family: Family, seats: dict[Seat, None], now: float) -> Match | None:
         """The best task of a family, at the instance where it is done first; of several such the least useful one."""
-        found = []
-        for seat in islice(seats, _LOOKED_AT):
-            if (match := self._best_held(family, seat, now)) is not None:
-                found.append((self._cost(match[1], seat, now), match))
-        return min(found, default=None, key=lambda each: each[0])[1] if found else None
+        matches = (self._best_held(family, seat, now) for seat in islice(seats, _LOOKED_AT))
+        found = (match for match in matches if match is not None)
+        return min(found, default=None, key=lambda match: self._cost(match[1], match[2], now))
 
     def _cost(self, task: Waiting, seat: Seat, now: float) -> tuple[bool, float, float, str, str]:
         family = task.group.family
@@ -195,7 +184,7 @@ class Dispatcher:
             for lane in group.standing():
                 head = lane.head()
                 if head is not None:
-                    worth = self._factor(lane) * weight(head, now) / (head.run * speed + patch)
+                    worth = self._worth(lane, head, head.run * speed + patch, now)
                     if best is None or worth > best[0] or (worth == best[0] and head < best[1]):
                         best = (worth, head, seat)
         return best
@@ -203,10 +192,13 @@ class Dispatcher:
     def _pays(self, family: Family, now: float) -> bool:
         """Whether what waits for a family's models pays for one more instance that loads them."""
         holders = self._seats.holders(family)
-        backlog = sum(lane.runs for lane in family.lanes())
+        load = self._estimates.loads(family.models)
         busy = max(holders.until - now * (len(holders.all) - len(holders.free)), 0.0)
-        each = (backlog + busy) / len(holders.all)
-        return each > self.settings.spread_after * self._estimates.loads(family.models)
+        backlog = sum(lane.runs for lane in family.lanes())
+        wait = (backlog + busy) / len(holders.all)
+        # While more than half of the fleet has nothing to do, its time is cheap.
+        scarce = min(1.0, 2 - 2 * len(self._seats.idle) / len(self._seats))
+        return wait > self.settings.spread_after * scarce**4 * load
 
     def _fits(self, group: Group, seat: Seat) -> bool:
         if seat.instance is None or not self._feasibility.can_run(seat.instance.catalog, group.requirements):
@@ -214,12 +206,20 @@ class Dispatcher:
         placement = group.requirements.placement
         return placement == _ANYWHERE or not any(unmet(placement, seat.site))
 
+    def _worth(self, lane: Lane, head: Waiting, seconds: float, now: float) -> float:
+        if self.settings.affinity:
+            return self._factor(lane) * weight(head, now) / seconds
+        return lane.priority * _AGES - head.created
+
     def _factor(self, lane: Lane) -> float:
         steps = max(-_PRIORITIES, min(lane.priority, _PRIORITIES))
         return float(self.settings.priority_factor**steps)
 
-    def _without_models(self) -> Iterator[Family]:
-        return (family for family in self._standing if not family.models)
+    def _at_home(self, seat: Seat) -> Iterator[Family]:
+        """Families whose tasks need nothing that an instance does not hold; without affinity that does not matter."""
+        if not self.settings.affinity:
+            return iter(self._standing)
+        return chain(seat.families, (family for family in self._standing if not family.models))
 
     def _elsewhere(self, match: Match) -> Match:
         """A task that has failed there goes to another instance that has room, if there is one."""

@@ -36,6 +36,32 @@ class _Mean:
         return (self.total + trust * prior) / (self.count + trust)
 
 
+@dataclass(slots=True)
+class _Ratio:
+    """How much longer runs take than was expected of them otherwise; 1 until enough is known."""
+
+    actual: float = 0.0
+    expected: float = 0.0
+    count: float = 0.0
+
+    def learn(self, actual: float, expected: float) -> None:
+        self.actual += actual
+        self.expected += expected
+        self.count += 1.0
+        if self.count > MEMORY:
+            self.actual, self.expected, self.count = self.actual / 2, self.expected / 2, self.count / 2
+
+    @property
+    def value(self) -> float:
+        if not self.count:
+            return 1.0
+        prior = TRUST * self.expected / self.count
+        return (self.actual + prior) / (self.expected + prior)
+
+
+_ONE = _Ratio()
+
+
 class _Means(dict[Hashable, _Mean]):
     """Means by class. The class learned first is forgotten first."""
 
@@ -48,7 +74,7 @@ class _Means(dict[Hashable, _Mean]):
         mean.learn(value)
 
     def towards(self, keys: Iterable[Hashable], prior: float, trust: float) -> float:
-        """The estimate of the narrowest class: each is drawn towards the one before, `prior` stands before the first."""
+        """The estimate of the narrowest class. Each is drawn towards the one before, the first towards `prior`."""
         for key in keys:
             if (mean := self.get(key)) is not None:
                 prior = mean.towards(prior, trust)
@@ -63,12 +89,14 @@ class Estimates:
         self._loads = _Means()
         self._kinds: dict[str, str] = {}
         self._reference: str | None = None
-        self._speeds: dict[str, tuple[_Mean, _Mean]] = {}
+        self._speeds: dict[str, _Ratio] = {}
+        self._sizes: dict[int, _Ratio] = {}
         self._miss = _Mean()
 
     def run(self, models: tuple[str, ...], work: Work, tenant: str) -> float:
         """Seconds that a run takes, without loads."""
-        return max(self._runs.towards(_classes(models, work, tenant), FIRST_RUN, TRUST), 1e-3)
+        usual = self._runs.towards(_classes(models, work, tenant), FIRST_RUN, TRUST)
+        return max(usual * self._sizes.get(_size(work), _ONE).value, 1e-3)
 
     def load(self, model: str) -> float:
         """Seconds that it takes to load a model file."""
@@ -83,13 +111,7 @@ class Estimates:
 
     def speed(self, gpu_class: str) -> float:
         """How long a run takes on a GPU of this class, as a multiple of what `run` says."""
-        known = self._speeds.get(gpu_class)
-        if known is None or gpu_class == self._reference:
-            return 1.0
-        actual, expected = known
-        return (actual.total + expected.total / expected.count * TRUST) / (
-            expected.total * (1 + TRUST / expected.count)
-        )
+        return self._speeds.get(gpu_class, _ONE).value
 
     @property
     def error(self) -> float:
@@ -106,16 +128,17 @@ class Estimates:
 
     def learn_run(self, models: tuple[str, ...], work: Work, tenant: str, gpu_class: str, seconds: float) -> None:
         """A run took `seconds`."""
-        expected = self.run(models, work, tenant)
         if self._reference is None:
             self._reference = gpu_class
-        speed = self.speed(gpu_class)
-        actual, predicted = self._speeds.setdefault(gpu_class, (_Mean(), _Mean()))
-        actual.learn(seconds)
-        predicted.learn(expected)
+        expected, speed = self.run(models, work, tenant), self.speed(gpu_class)
+        size = self._sizes.setdefault(_size(work), _Ratio())
+        usual = expected / size.value
         self._miss.learn(abs(seconds / speed - expected) / expected)
         for key in _classes(models, work, tenant):
-            self._runs.learn(key, seconds / speed)
+            self._runs.learn(key, seconds / speed / size.value)
+        size.learn(seconds / speed, usual)
+        if gpu_class != self._reference:
+            self._speeds.setdefault(gpu_class, _Ratio()).learn(seconds, expected)
 
     def learn_load(self, models: tuple[str, ...], seconds: float) -> None:
         """These model files were loaded one after the other in `seconds`, which they share as they are expected to."""
@@ -131,10 +154,13 @@ class Estimates:
 
 
 def _classes(models: tuple[str, ...], work: Work, tenant: str) -> Iterator[Hashable]:
-    """What a run is one of, from wide to narrow. Sizes are told apart by half octaves."""
-    size = round(2 * math.log2(work.units)) if work.units > 0 else 0
+    """What a run is one of, from wide to narrow."""
     yield ()
     yield (models,)
     yield (models, work.shape)
-    yield (models, work.shape, size)
-    yield (models, work.shape, size, tenant)
+    yield (models, work.shape, tenant)
+
+
+def _size(work: Work) -> int:
+    """Sizes are told apart by half octaves. What a larger one costs is learned from all runs together."""
+    return round(2 * math.log2(work.units)) if work.units > 0 else 0

@@ -86,10 +86,6 @@ class Lane:
             heapq.heappop(heap)
         return heap[0][1] if heap else None
 
-    def __iter__(self) -> Iterator[Waiting]:
-        """Every task, in no order."""
-        return (task for _, task in self._heap if task.lane is self)
-
     def _sum(self, task: Waiting, sign: int) -> None:
         self.count += sign
         if not self.count:

@@ -45,8 +45,7 @@ class WaitingTasks:
 
     def set(self, settings: PolicySettings) -> None:
         """Other settings hold."""
-        self._settings = settings
-        self._dispatcher.set(settings)
+        self._settings = self._dispatcher.settings = settings
         self._tenants.set(settings)
 
     def fleet_changed(self) -> None:
@@ -60,6 +59,8 @@ class WaitingTasks:
         group = self._group(definition.requirements)
         task = Waiting(record.key, sequence, group, definition.priority, definition.create_time)
         task.run = self._estimates.run(group.family.models, definition.work, tenant.name)
+        if not self._settings.affinity:
+            return task
         task.start = max(task.created, tenant.clock)
         tenant.clock = task.start + task.run / self._tenants.share(tenant, max(len(self._seats), 1))
         # Whatever it had to bear, a tenant's tasks do not overtake each other.

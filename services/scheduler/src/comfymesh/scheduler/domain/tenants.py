@@ -27,6 +27,7 @@ class Tenant:
         running: Attempts that are under way or offered.
         clock: When the clock of its next task starts at the earliest, seconds since the epoch.
         latest: The latest clock that any of its tasks was given.
+        counted: Whether it is among those that share the fleet.
     """
 
     name: str
@@ -35,11 +36,11 @@ class Tenant:
     running: int = 0
     clock: float = 0.0
     latest: float = -math.inf
+    counted: bool = False
     _rate: float = 0.0
     _late: float = 0.0
     _ended: float = 0.0
     _count: float = 0.0
-    _counted: bool = False
 
     @property
     def active(self) -> bool:
@@ -95,13 +96,13 @@ class Tenants:
     def share(self, tenant: Tenant, gpus: int) -> float:
         """How many GPUs are a tenant's before what it sends counts as more than its share."""
         weight = tenant.policy.weight
-        others = self._weight - weight * tenant._counted
+        others = self._weight - weight * tenant.counted
         return gpus * max(weight / (others + weight), min(self._settings.burst * weight, 1.0))
 
     def count(self, tenant: Tenant) -> None:
         """Call this when a tenant's tasks have changed: only tenants that have some share the fleet."""
-        if tenant.active != tenant._counted:
-            tenant._counted = tenant.active
+        if tenant.active != tenant.counted:
+            tenant.counted = tenant.active
             self._weight += tenant.policy.weight if tenant.active else -tenant.policy.weight
 
     def set(self, settings: PolicySettings) -> None:
@@ -109,7 +110,7 @@ class Tenants:
         self._settings = settings
         for tenant in self._known.values():
             tenant.policy = settings.tenant(tenant.name)
-        self._weight = sum(tenant.policy.weight for tenant in self._known.values() if tenant._counted)
+        self._weight = sum(tenant.policy.weight for tenant in self._known.values() if tenant.counted)
 
     def get(self, name: str) -> Tenant:
         """A tenant; one that was not known has borne nothing."""

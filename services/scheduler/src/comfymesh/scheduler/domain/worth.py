@@ -1,10 +1,10 @@
 """What it is worth to run a task next: the whole of the policy's arithmetic.
 
-The worth of a task is its tenant's slowdown so far, times its urgency, divided by the seconds that it takes. Short tasks
-so go before long ones of equal standing, and whoever was slowed down most, in proportion to what he asked for, goes
-before others. Urgency rises as a task comes near the moment at which it would have been done under plain FIFO: at half of
-that time it is four times as urgent, and without bound (`_FULL`) at the end. So nobody waits much longer than he
-would have without us, and when the fleet is overloaded, and everything is late, that moment is late as well.
+The worth of a task is its slowdown so far, times its urgency, divided by the seconds that it takes. Short tasks so go
+before long ones of equal standing, and whoever was slowed down most, in proportion to what he asked for, goes before
+others. Urgency rises as a task comes near the moment at which it would have been done under plain FIFO: at half of that
+time it is four times as urgent, at the end 2,500 times. So few wait longer than they would have without us, and when
+the fleet is overloaded, and everything is late, that moment is late as well.
 """
 
 from __future__ import annotations

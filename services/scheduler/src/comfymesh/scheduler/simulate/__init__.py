@@ -1,1 +1,1 @@
-"""Replays a trace of requests against scheduling policies, in virtual time: `python -m comfymesh.scheduler.simulate`."""
+"""Replays a trace of requests in virtual time: `python -m comfymesh.scheduler.simulate`."""

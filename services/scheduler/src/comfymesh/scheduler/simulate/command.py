@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from comfymesh.scheduler.simulate.baselines import Fifo, LeastLoaded, Limit, Sticky
 from comfymesh.scheduler.simulate.engine import Gpu, Policy, simulate
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         found = _run(options)
-        _print(found, options)
+        sys.stdout.write(f"{_title(options)}\n{_table(found)}\n")
         if options.json:
             options.json.write_text(json.dumps({"policies": {n: asdict(f) for n, f in found.items()}}, indent=2) + "\n")
         if options.plot:
@@ -84,7 +85,7 @@ def _lora_quantiles(options: argparse.Namespace) -> list[float]:
     path = options.lora_load_times or (beside if beside.exists() else None)
     if path is not None:
         return read_quantiles(path)
-    print(f"LoRAs load for free: there is no {beside}, and no --lora-load-times", file=sys.stderr)
+    sys.stderr.write(f"LoRAs load for free: there is no {beside}, and no --lora-load-times\n")
     return [0.0]
 
 
@@ -94,18 +95,17 @@ def _title(options: argparse.Namespace) -> str:
     )
 
 
-def _print(found: dict[str, Figures], options: argparse.Namespace) -> None:
-    print(_title(options))
+def _table(found: dict[str, Figures]) -> str:
     rows = [["policy", *(title for _, title, _ in _COLUMNS)]]
     for name, each in found.items():
         rows.append([name, *(shape.format(getattr(each, column)) for column, _, shape in _COLUMNS)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print(
-            "  ".join(
-                cell.ljust(w) if not i else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-            )
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
         )
+        for row in rows
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -147,13 +147,18 @@ def _speeds(text: str) -> list[float]:
     return values
 
 
+def _value(text: str) -> float | bool:
+    return text == "on" if text in {"on", "off"} else float(text)
+
+
 def _settings(text: str) -> PolicySettings:
-    known = {declared.name for declared in scalars(PolicySettings)} - {"affinity"}
+    known = {declared.name for declared in scalars(PolicySettings)}
     pairs = [pair.partition("=") for pair in text.split(",")]
     unknown = [name for name, _, _ in pairs if name not in known]
     if unknown:
         raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is none of {', '.join(sorted(known))}")
-    settings = PolicySettings(**{name: float(value) for name, _, value in pairs})
+    changes: dict[str, Any] = {name: _value(value) for name, _, value in pairs}
+    settings = PolicySettings(**changes)
     for name, words in violations(settings):
         raise argparse.ArgumentTypeError(f"{name} {words}")
     return settings

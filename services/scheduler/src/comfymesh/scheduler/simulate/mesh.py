@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from comfymesh.graphs import Catalog
+from comfymesh.graphs.graph import JsonValue
 from comfymesh.scheduler.domain import events
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import OfferWork
@@ -126,8 +127,8 @@ def _definition(request: Request, now: float) -> Definition:
 
 
 def _catalog(requests: Sequence[Request]) -> Catalog:
-    models = sorted({request.model for request in requests})
-    loras = sorted({lora for request in requests for lora in request.loras})
+    models: list[JsonValue] = [*sorted({request.model for request in requests})]
+    loras: list[JsonValue] = [*sorted({lora for request in requests for lora in request.loras})]
     return Catalog.from_object_info(
         {
             node_class: {"input": {"required": {name: [options, {}]}}, "output": ["MODEL"], "output_node": False}
