@@ -71,11 +71,15 @@ class Instance(_message.Message):
         STATE_READY: _ClassVar[Instance.State]
         STATE_BUSY: _ClassVar[Instance.State]
         STATE_DOWN: _ClassVar[Instance.State]
+        STATE_RETIRING: _ClassVar[Instance.State]
+        STATE_QUARANTINED: _ClassVar[Instance.State]
     STATE_UNSPECIFIED: Instance.State
     STATE_STARTING: Instance.State
     STATE_READY: Instance.State
     STATE_BUSY: Instance.State
     STATE_DOWN: Instance.State
+    STATE_RETIRING: Instance.State
+    STATE_QUARANTINED: Instance.State
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     STATE_REASON_FIELD_NUMBER: _ClassVar[int]

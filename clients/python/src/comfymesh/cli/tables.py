@@ -32,6 +32,8 @@ _STYLES = {
     InstanceState.BUSY: "cyan",
     InstanceState.STARTING: "yellow",
     InstanceState.DOWN: "red",
+    InstanceState.RETIRING: "yellow",
+    InstanceState.QUARANTINED: "red",
 }
 
 

@@ -85,6 +85,8 @@ class InstanceState(StrEnum):
     READY = "READY"
     BUSY = "BUSY"
     DOWN = "DOWN"
+    RETIRING = "RETIRING"
+    QUARANTINED = "QUARANTINED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,6 +224,8 @@ class Attempt:
                 return verdict.of_failure(outcome)
             case Interrupted():
                 return verdict.of_interrupt(self._stop, started=self.started)
+            case Lost() if isinstance(self._stop, TimedOut):
+                return verdict.of_interrupt(self._stop, started=True)  # It took the instance down to stop it.
             case Lost():
                 # A graph may take ComfyUI down before a word of its beginning gets through.
                 first = self._workplace.line.lose(self._prompt_id)

@@ -192,8 +192,8 @@ class Attempts:
                 return None
             await asyncio.sleep(_LOOK_SECONDS)
         workplace = instance.workplace if instance else None
-        deaf = workplace is not None and not workplace.session.connected
-        return None if deaf and not claim.taken else workplace
+        shut = workplace is not None and not workplace.open
+        return None if shut and not claim.taken else workplace
 
     def _let_go(self, held: _Held) -> None:
         key = held.claim.key

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from comfymesh.agent.attempts import Attempts
+from comfymesh.agent.care import care_of, pace_of
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.reporting import Reporting
@@ -55,10 +56,11 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
 def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting) -> dict[str, Instance]:
     def instance(spec: InstanceSpec) -> Instance:
         runtime = build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory)
+        pace = pace_of(settings)
 
         def open_workplace(url: str) -> Workplace:
             limit = settings.agent_max_artifact_bytes
-            return Workplace(ComfySession(url), TaskLog(bus), store, limit, runtime.log_tail)
+            return Workplace(ComfySession(url, pace=pace), TaskLog(bus), store, limit, runtime.log_tail)
 
         return Instance(
             name=spec.name,
@@ -67,6 +69,7 @@ def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: R
             store=store,
             open_workplace=open_workplace,
             changed=reporting.changed,
+            care=care_of(spec, settings),
         )
 
     return {spec.name: instance(spec) for spec in settings.agent_instances}

@@ -50,6 +50,42 @@ class AgentSettings(ServiceSettings):
         default=4 * 1024**3, gt=0, description="Largest output that is stored, in bytes."
     )
 
+    agent_stall_seconds: float = Field(
+        default=900.0,
+        gt=0,
+        description="How long a graph node of a class that was not seen often yet may be silent before it counts as"
+        " stuck. Seconds.",
+    )
+    agent_stall_floor_seconds: float = Field(
+        default=180.0,
+        gt=0,
+        description="The shortest such time for any other: five times the longest silence seen of its class. Seconds.",
+    )
+    agent_stall_unheard_seconds: float = Field(
+        default=6 * 3600.0,
+        gt=0,
+        description="How long a prompt may execute whose events do not reach this agent: one that an earlier life or an"
+        " earlier connection submitted. Seconds.",
+    )
+    agent_grace_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long a stuck prompt is given to stop, then to stop once memory was freed, before its instance"
+        " is started again. Seconds.",
+    )
+    agent_unanswered_seconds: float = Field(
+        default=60.0, gt=0, description="How long an instance may answer nothing before it is started again. Seconds."
+    )
+    agent_start_seconds: float = Field(
+        default=1800.0, gt=0, description="How long an instance may take to answer after its start. Seconds."
+    )
+    agent_quarantine_faults: int = Field(
+        default=5, ge=1, description="So many crashes and faults of an instance within 30 minutes set it aside."
+    )
+    agent_quarantine_seconds: float = Field(
+        default=300.0, gt=0, description="For how long it is set aside; doubled each time, up to an hour. Seconds."
+    )
+
     @field_validator("agent_node")
     @classmethod
     def _is_name(cls, value: str) -> str:

@@ -46,6 +46,8 @@ class Workplace:
 
     Attributes:
         line: Prompts that were submitted and have not ended.
+        accepting: Whether new attempts may come.
+        told_end: Is told how each attempt has ended, before the log is.
     """
 
     def __init__(
@@ -62,6 +64,9 @@ class Workplace:
         self._max_artifact_bytes = max_artifact_bytes
         self._log_tail = log_tail
         self.line = Line()
+        self.accepting = True
+        self.told_end: Callable[[Event], None] = lambda _: None
+        self._evidence: str | None = None
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()
@@ -84,6 +89,16 @@ class Workplace:
                     await self._forget()
         await self.session.__aexit__(kind, error, trace)
 
+    @property
+    def open(self) -> bool:
+        """Whether new attempts may come, and would be heard of."""
+        return self.accepting and self.session.connected
+
+    @property
+    def empty(self) -> bool:
+        """Whether no attempt is here."""
+        return not self._attempts
+
     def collecting(self, tenant: str) -> Collecting:
         """A collection of outputs for an attempt of this tenant."""
         return Collecting(self.session.http, self._store, tenant, self._max_artifact_bytes)
@@ -101,14 +116,26 @@ class Workplace:
 
     async def with_evidence(self, end: Event) -> Event:
         """How an attempt ended, with the last words of the instance where they may say more and can be had."""
+        self.told_end(end)
         if not verdict.wants_log_tail(end):
             return end
+        words = await self._last_words()
+        return end if words is None else verdict.with_log_tail(end, words)
+
+    async def keep_evidence(self) -> str:
+        """Read the last words of the instance, which is about to be stopped, for all attempts that end by that."""
+        self._evidence = await self._last_words() or ""
+        return self._evidence
+
+    async def _last_words(self) -> str | None:
+        if self._evidence is not None:
+            return self._evidence
         try:
             async with asyncio.timeout(_EVIDENCE_SECONDS):
-                return verdict.with_log_tail(end, await self._log_tail(_EVIDENCE_LINES))
+                return await self._log_tail(_EVIDENCE_LINES)
         except (RuntimeFailed, OSError, TimeoutError) as error:
             logger.info("the output of an instance can't be read: %s", error)
-            return end
+            return None
 
     async def wait_empty(self) -> None:
         """Wait until no attempt is left."""

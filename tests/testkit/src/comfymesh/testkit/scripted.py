@@ -9,12 +9,14 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from comfymesh.agent.comfyui.answers import QueueIds
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import REASON_REFUSED, REASON_TIMEOUT, ComfyUnreachable, OutputMissing
 from comfymesh.agent.comfyui.events import Event, ExecutionStarted, NodeOutput
 from comfymesh.agent.comfyui.http import ComfyHttp
-from comfymesh.agent.comfyui.outcome import Interrupted, Outcome
+from comfymesh.agent.comfyui.outcome import Interrupted, Lost, Outcome
 from comfymesh.agent.comfyui.outputs import OutputFile
+from comfymesh.agent.comfyui.pulse import Sign
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.runtimes.contract import Endpoint, Running, Status
 
@@ -83,6 +85,8 @@ class ScriptedHttp(ComfyHttp):
         stats: What /system_stats answers.
         info: What /object_info answers.
         forgotten: Prompts whose history was dropped.
+        ids: What /queue answers.
+        freed: What was asked of /free, in order.
     """
 
     def __init__(self) -> None:
@@ -97,6 +101,8 @@ class ScriptedHttp(ComfyHttp):
         self.stats: dict[str, Any] | Exception = {"system": {"comfyui_version": "1.2.3"}}
         self.info: dict[str, Any] | Exception = {}
         self.forgotten: list[str] = []
+        self.ids = QueueIds((), ())
+        self.freed: list[tuple[bool, bool]] = []
 
     async def system_stats(self) -> dict[str, Any]:
         """See ComfyHttp."""
@@ -124,6 +130,14 @@ class ScriptedHttp(ComfyHttp):
         finally:
             self.viewing -= 1
 
+    async def queue(self) -> QueueIds:
+        """See ComfyHttp."""
+        return self.ids
+
+    async def free(self, *, unload_models: bool, free_memory: bool) -> None:
+        """See ComfyHttp."""
+        self.freed.append((unload_models, free_memory))
+
     async def delete_history(self, *prompt_ids: str) -> None:
         """See ComfyHttp."""
         self.forgotten += prompt_ids
@@ -142,6 +156,9 @@ class ScriptedSession(ComfySession):
         submitted: Prompts that were executed, in order.
         cancelled: Prompts that should have been stopped, in order.
         closed: Whether it was left.
+        signed: What `signs` answers.
+        given_up: What `give_up` was told, by prompt.
+        abandoned: What `abandon` was told.
     """
 
     http: ScriptedHttp
@@ -157,6 +174,9 @@ class ScriptedSession(ComfySession):
         self.submitted: list[str] = []
         self.cancelled: list[str] = []
         self.closed = False
+        self.signed: tuple[Sign, ...] = ()
+        self.given_up: dict[str, Lost] = {}
+        self.abandoned: Lost | None = None
         self.hears = asyncio.Event()
         self.hears.set()
         self._followed: dict[str, Prompt] = {}
@@ -215,6 +235,22 @@ class ScriptedSession(ComfySession):
         if prompt is not None and self.obedient and not prompt.over.done():
             prompt.end(Interrupted())
 
+    def signs(self) -> tuple[Sign, ...]:
+        """See ComfySession."""
+        return self.signed
+
+    async def give_up(self, prompt_id: str, lost: Lost) -> None:
+        """See ComfySession."""
+        self.given_up[prompt_id] = lost
+        await self.cancel(prompt_id)
+
+    def abandon(self, lost: Lost) -> None:
+        """See ComfySession."""
+        self.abandoned = lost
+        for prompt in self._followed.values():
+            if not prompt.over.done():
+                prompt.end(lost)
+
     async def look(self, prompt_id: str) -> Standing:
         """See ComfySession."""
         if self.look_error is not None:
@@ -244,6 +280,7 @@ class ScriptedRuntime:
         start_error: Raised by `start`.
         starts: When it was started, seconds of the event loop.
         stopped: With how much grace it was stopped, if it was.
+        memory: What `memory_bytes` answers.
     """
 
     def __init__(self) -> None:
@@ -251,6 +288,7 @@ class ScriptedRuntime:
         self.start_error: Exception | None = None
         self.starts: list[float] = []
         self.stopped: timedelta | None = None
+        self.memory: int | None = None
         self.closed = False
 
     async def start(self) -> Endpoint:
@@ -274,6 +312,10 @@ class ScriptedRuntime:
     async def log_tail(self, lines: int) -> str:  # noqa: ARG002  # the contract's
         """See Runtime.log_tail."""
         return "its last words"
+
+    async def memory_bytes(self) -> int | None:
+        """See Runtime.memory_bytes."""
+        return self.memory
 
     async def close(self) -> None:
         """See Runtime.close."""

@@ -49,5 +49,9 @@ class AttachRuntime:
         del lines
         return ""
 
+    async def memory_bytes(self) -> int | None:
+        """Return nothing: the process is someone else's."""
+        return None
+
     async def close(self) -> None:
         """Do nothing: nothing is held."""

@@ -117,6 +117,12 @@ class Runtime(Protocol):
     async def log_tail(self, lines: int) -> str:
         """Return the last lines of the output, at most `LOG_TAIL_BYTES`; empty where there is none."""
 
+    async def memory_bytes(self) -> int | None:
+        """Return how much of the host's memory the instance holds, without what the kernel could take back at once.
+
+        None where that can't be known: it does not run, or it is someone else's.
+        """
+
     async def close(self) -> None:
         """Let go of what this object holds in this process (connections, threads). The instance stays as it is."""
 

@@ -73,6 +73,10 @@ class DockerRuntime:
         """Return the end of the container's output."""
         return await self._engine.log_tail(self._owner, lines)
 
+    async def memory_bytes(self) -> int | None:
+        """Return what the engine accounts to the container, without the page cache that could be dropped."""
+        return await self._engine.memory_bytes(self._owner)
+
     async def close(self) -> None:
         """Close the connection to the engine."""
         await self._engine.close()

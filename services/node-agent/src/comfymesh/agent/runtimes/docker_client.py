@@ -171,6 +171,18 @@ class DockerEngine:
 
         return await self._call(f"read the log of container {owner.name}", call)
 
+    async def memory_bytes(self, owner: Owner) -> int | None:
+        """Return the memory of the owner's container; None when it does not run."""
+
+        def call(client: DockerClient) -> int | None:
+            try:
+                stats = client.api.stats(owner.name, stream=False, one_shot=True)
+            except NotFound:
+                return None
+            return _memory(stats.get("memory_stats") or {})
+
+        return await self._call(f"measure container {owner.name}", call)
+
     async def close(self) -> None:
         """Close the connection and end the thread; a call under way is waited for."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
@@ -237,6 +249,15 @@ def _state(attributes: dict[str, Any]) -> ContainerState:
         labels=attributes["Config"]["Labels"] or {},
         ports={int(port.partition("/")[0]): int(hosts[0]["HostPort"]) for port, hosts in published.items() if hosts},
     )
+
+
+def _memory(memory: dict[str, Any]) -> int | None:
+    """What a container holds; the engine gives nothing for one that has ended. Names differ by version of cgroups."""
+    if "usage" not in memory:
+        return None
+    details = memory.get("stats") or {}
+    cache = details.get("inactive_file", details.get("total_inactive_file", 0))
+    return max(0, int(memory["usage"]) - int(cache))
 
 
 def _pull(client: DockerClient, image: str) -> None:

@@ -23,7 +23,7 @@ from comfymesh.agent.runtimes.contract import (
 from comfymesh.agent.runtimes.launch import command_line
 from comfymesh.agent.runtimes.process_command import command_of, environment_of
 from comfymesh.agent.runtimes.process_spawn import spawn
-from comfymesh.agent.runtimes.process_table import ProcessHandle, is_alive, reap
+from comfymesh.agent.runtimes.process_table import ProcessHandle, is_alive, memory_bytes, reap
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -78,8 +78,16 @@ class ProcessRuntime:
         """Return the end of the output file of the latest process."""
         return await asyncio.to_thread(output_log.tail, self._log_path, lines)
 
+    async def memory_bytes(self) -> int | None:
+        """Return the anonymous and shared memory of the process; model files that it has mapped do not count."""
+        return await asyncio.to_thread(self._memory_bytes)
+
     async def close(self) -> None:
         """Do nothing: the object holds only names."""
+
+    def _memory_bytes(self) -> int | None:
+        record = process_record.read(self._record_path)
+        return None if record is None or not is_alive(record.process) else memory_bytes(record.process.pid)
 
     def _settled_record(self) -> ProcessRecord | None:
         """Return the record, once no child that an earlier agent launched is still about to write it."""
