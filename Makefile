@@ -7,6 +7,7 @@ MEMBERS := protos services/common services/api services/scheduler services/node-
 	devtools/emulator devtools/stack tests/testkit
 CODE := $(MEMBERS) tests benchmarks examples deploy
 BASE ?= main
+WORKERS ?= 2
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -31,8 +32,8 @@ demo: setup ## run two workflows on a whole mesh, save the pictures to out/ (COM
 dev: setup ## run a mesh until Ctrl-C (COMFYUI_URL or COMFYUI_DIR: with a real ComfyUI)
 	@$(BIN)/comfymesh dev
 
-test: setup ## run the tests (those that need Docker are skipped where there is none)
-	@$(BIN)/pytest $(ARGS)
+test: setup ## run the tests, WORKERS side by side (those that need Docker are skipped where there is none)
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadscope $(ARGS)
 
 simulate: setup ## run the mesh on a virtual clock, with faults (SEED=17 runs one seed, SEED=0:5000 a range)
 	@$(BIN)/python -m comfymesh.testkit.simulation --seeds $(or $(SEED),0:1000)

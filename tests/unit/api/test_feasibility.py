@@ -36,7 +36,8 @@ def graph(model: str = "a.safetensors", save: str = "Save") -> graphs.Graph:
 
 
 def check(offers: list[Offer], chosen: graphs.Graph | None = None, **how: bool) -> graphs.Validation:
-    return feasibility.check(chosen or graph(), offers, **({"allow_partial": False, "settling": False} | how))
+    settings = {"allow_partial": False, "settling": False} | how
+    return feasibility.check(chosen or graph(), offers, **settings).validation
 
 
 def refuse(offers: list[Offer], chosen: graphs.Graph | None = None, **how: bool) -> RefusedError:
@@ -85,7 +86,13 @@ def test_parts_that_are_on_different_nodes_are_named_node_by_node() -> None:
     ]
     refusal = refuse(offers)
     assert is_(refusal) == ("FAILED_PRECONDITION", "NO_FEASIBLE_NODE")
-    assert set(refusal.metadata) == {"nodes/a/x", "nodes/b/x"}
+    assert refusal.metadata == {
+        "instances": "2",
+        "filtered.node_classes": "1",
+        "filtered.models": "1",
+        "nodes/a/x": "node class Save",
+        "nodes/b/x": "a.safetensors for Load.name",
+    }
     assert "bring it together" in refusal.message
 
 

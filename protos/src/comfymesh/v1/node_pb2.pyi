@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Node(_message.Message):
-    __slots__ = ("name", "state", "availability", "labels", "gpus", "instances", "agent_version", "last_report_time")
+    __slots__ = ("name", "state", "availability", "labels", "gpus", "instances", "agent_version", "last_report_time", "host")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Node.State]
@@ -42,6 +42,7 @@ class Node(_message.Message):
     INSTANCES_FIELD_NUMBER: _ClassVar[int]
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     LAST_REPORT_TIME_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Node.State
     availability: Node.Availability
@@ -50,20 +51,41 @@ class Node(_message.Message):
     instances: _containers.RepeatedCompositeFieldContainer[Instance]
     agent_version: str
     last_report_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Node.State, str]] = ..., availability: _Optional[_Union[Node.Availability, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., agent_version: _Optional[str] = ..., last_report_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    host: Host
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Node.State, str]] = ..., availability: _Optional[_Union[Node.Availability, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., agent_version: _Optional[str] = ..., last_report_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[_Union[Host, _Mapping]] = ...) -> None: ...
+
+class Host(_message.Message):
+    __slots__ = ("memory_bytes", "memory_available_bytes", "disk_bytes", "disk_free_bytes")
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_AVAILABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    memory_bytes: int
+    memory_available_bytes: int
+    disk_bytes: int
+    disk_free_bytes: int
+    def __init__(self, memory_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ...) -> None: ...
 
 class Gpu(_message.Message):
-    __slots__ = ("uuid", "model", "memory_bytes")
+    __slots__ = ("uuid", "model", "memory_bytes", "memory_used_bytes", "utilization_percent", "temperature_celsius", "uncorrected_errors")
     UUID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_USED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UTILIZATION_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_CELSIUS_FIELD_NUMBER: _ClassVar[int]
+    UNCORRECTED_ERRORS_FIELD_NUMBER: _ClassVar[int]
     uuid: str
     model: str
     memory_bytes: int
-    def __init__(self, uuid: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+    memory_used_bytes: int
+    utilization_percent: int
+    temperature_celsius: int
+    uncorrected_errors: int
+    def __init__(self, uuid: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., memory_used_bytes: _Optional[int] = ..., utilization_percent: _Optional[int] = ..., temperature_celsius: _Optional[int] = ..., uncorrected_errors: _Optional[int] = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("name", "state", "state_reason", "comfyui_version", "runtime", "slots", "held_attempts")
+    __slots__ = ("name", "state", "state_reason", "comfyui_version", "runtime", "slots", "held_attempts", "resident_models", "gpu_class", "vram_bytes", "pool", "node_class_count", "model_file_count", "model_file_bytes", "memory_bytes")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Instance.State]
@@ -87,6 +109,14 @@ class Instance(_message.Message):
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     HELD_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_MODELS_FIELD_NUMBER: _ClassVar[int]
+    GPU_CLASS_FIELD_NUMBER: _ClassVar[int]
+    VRAM_BYTES_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    NODE_CLASS_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FILE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Instance.State
     state_reason: str
@@ -94,4 +124,12 @@ class Instance(_message.Message):
     runtime: str
     slots: int
     held_attempts: int
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Instance.State, str]] = ..., state_reason: _Optional[str] = ..., comfyui_version: _Optional[str] = ..., runtime: _Optional[str] = ..., slots: _Optional[int] = ..., held_attempts: _Optional[int] = ...) -> None: ...
+    resident_models: _containers.RepeatedScalarFieldContainer[str]
+    gpu_class: str
+    vram_bytes: int
+    pool: str
+    node_class_count: int
+    model_file_count: int
+    model_file_bytes: int
+    memory_bytes: int
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Instance.State, str]] = ..., state_reason: _Optional[str] = ..., comfyui_version: _Optional[str] = ..., runtime: _Optional[str] = ..., slots: _Optional[int] = ..., held_attempts: _Optional[int] = ..., resident_models: _Optional[_Iterable[str]] = ..., gpu_class: _Optional[str] = ..., vram_bytes: _Optional[int] = ..., pool: _Optional[str] = ..., node_class_count: _Optional[int] = ..., model_file_count: _Optional[int] = ..., model_file_bytes: _Optional[int] = ..., memory_bytes: _Optional[int] = ...) -> None: ...

@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Task(_message.Message):
-    __slots__ = ("name", "graph_json", "inputs", "display_name", "priority", "labels", "execution_timeout", "max_retries", "allow_partial_outputs", "group", "start_timeout", "state", "state_reason", "error", "attempt", "node", "instance", "artifacts", "create_time", "update_time", "start_time", "end_time", "graph_digest", "requeued_from", "dead_letter_resolution", "requeued_as")
+    __slots__ = ("name", "graph_json", "inputs", "display_name", "priority", "labels", "execution_timeout", "max_retries", "allow_partial_outputs", "group", "start_timeout", "placement", "state", "state_reason", "error", "attempt", "node", "instance", "artifacts", "create_time", "update_time", "start_time", "end_time", "graph_digest", "requeued_from", "dead_letter_resolution", "requeued_as", "timing")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Task.State]
@@ -64,6 +64,7 @@ class Task(_message.Message):
     ALLOW_PARTIAL_OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     START_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     STATE_REASON_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +80,7 @@ class Task(_message.Message):
     REQUEUED_FROM_FIELD_NUMBER: _ClassVar[int]
     DEAD_LETTER_RESOLUTION_FIELD_NUMBER: _ClassVar[int]
     REQUEUED_AS_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
     name: str
     graph_json: str
     inputs: _containers.MessageMap[str, InputValue]
@@ -90,6 +92,7 @@ class Task(_message.Message):
     allow_partial_outputs: bool
     group: str
     start_timeout: _duration_pb2.Duration
+    placement: Placement
     state: Task.State
     state_reason: str
     error: TaskError
@@ -105,7 +108,37 @@ class Task(_message.Message):
     requeued_from: str
     dead_letter_resolution: Task.DeadLetterResolution
     requeued_as: str
-    def __init__(self, name: _Optional[str] = ..., graph_json: _Optional[str] = ..., inputs: _Optional[_Mapping[str, InputValue]] = ..., display_name: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., execution_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_retries: _Optional[int] = ..., allow_partial_outputs: bool = ..., group: _Optional[str] = ..., start_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., state: _Optional[_Union[Task.State, str]] = ..., state_reason: _Optional[str] = ..., error: _Optional[_Union[TaskError, _Mapping]] = ..., attempt: _Optional[int] = ..., node: _Optional[str] = ..., instance: _Optional[str] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., graph_digest: _Optional[str] = ..., requeued_from: _Optional[str] = ..., dead_letter_resolution: _Optional[_Union[Task.DeadLetterResolution, str]] = ..., requeued_as: _Optional[str] = ...) -> None: ...
+    timing: Timing
+    def __init__(self, name: _Optional[str] = ..., graph_json: _Optional[str] = ..., inputs: _Optional[_Mapping[str, InputValue]] = ..., display_name: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., execution_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_retries: _Optional[int] = ..., allow_partial_outputs: bool = ..., group: _Optional[str] = ..., start_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., state: _Optional[_Union[Task.State, str]] = ..., state_reason: _Optional[str] = ..., error: _Optional[_Union[TaskError, _Mapping]] = ..., attempt: _Optional[int] = ..., node: _Optional[str] = ..., instance: _Optional[str] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., graph_digest: _Optional[str] = ..., requeued_from: _Optional[str] = ..., dead_letter_resolution: _Optional[_Union[Task.DeadLetterResolution, str]] = ..., requeued_as: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ...) -> None: ...
+
+class Placement(_message.Message):
+    __slots__ = ("labels", "gpu_class", "min_vram_bytes", "pool")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    GPU_CLASS_FIELD_NUMBER: _ClassVar[int]
+    MIN_VRAM_BYTES_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.ScalarMap[str, str]
+    gpu_class: str
+    min_vram_bytes: int
+    pool: str
+    def __init__(self, labels: _Optional[_Mapping[str, str]] = ..., gpu_class: _Optional[str] = ..., min_vram_bytes: _Optional[int] = ..., pool: _Optional[str] = ...) -> None: ...
+
+class Timing(_message.Message):
+    __slots__ = ("load_duration", "run_duration", "loaded_models")
+    LOAD_DURATION_FIELD_NUMBER: _ClassVar[int]
+    RUN_DURATION_FIELD_NUMBER: _ClassVar[int]
+    LOADED_MODELS_FIELD_NUMBER: _ClassVar[int]
+    load_duration: _duration_pb2.Duration
+    run_duration: _duration_pb2.Duration
+    loaded_models: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, load_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., run_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., loaded_models: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class InputValue(_message.Message):
     __slots__ = ("int64_value", "uint64_value", "double_value", "string_value", "bool_value", "asset")

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TaskRecord(_message.Message):
-    __slots__ = ("task", "tenant", "task_id", "request_digest", "spec", "requirements", "failures", "not_before", "event", "trace_parent", "releases", "small_artifacts", "derived_task_id")
+    __slots__ = ("task", "tenant", "task_id", "request_digest", "spec", "requirements", "failures", "not_before", "event", "trace_parent", "releases", "small_artifacts", "derived_task_id", "work")
     class SmallArtifactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class TaskRecord(_message.Message):
     RELEASES_FIELD_NUMBER: _ClassVar[int]
     SMALL_ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
     DERIVED_TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    WORK_FIELD_NUMBER: _ClassVar[int]
     task: _task_pb2.Task
     tenant: str
     task_id: str
@@ -43,7 +44,16 @@ class TaskRecord(_message.Message):
     releases: int
     small_artifacts: _containers.ScalarMap[str, bytes]
     derived_task_id: str
-    def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., tenant: _Optional[str] = ..., task_id: _Optional[str] = ..., request_digest: _Optional[str] = ..., spec: _Optional[_Union[SpecRef, _Mapping]] = ..., requirements: _Optional[_Union[Requirements, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., not_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[str] = ..., trace_parent: _Optional[str] = ..., releases: _Optional[int] = ..., small_artifacts: _Optional[_Mapping[str, bytes]] = ..., derived_task_id: _Optional[str] = ...) -> None: ...
+    work: GraphWork
+    def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., tenant: _Optional[str] = ..., task_id: _Optional[str] = ..., request_digest: _Optional[str] = ..., spec: _Optional[_Union[SpecRef, _Mapping]] = ..., requirements: _Optional[_Union[Requirements, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., not_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[str] = ..., trace_parent: _Optional[str] = ..., releases: _Optional[int] = ..., small_artifacts: _Optional[_Mapping[str, bytes]] = ..., derived_task_id: _Optional[str] = ..., work: _Optional[_Union[GraphWork, _Mapping]] = ...) -> None: ...
+
+class GraphWork(_message.Message):
+    __slots__ = ("shape", "units")
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    shape: str
+    units: float
+    def __init__(self, shape: _Optional[str] = ..., units: _Optional[float] = ...) -> None: ...
 
 class SpecRef(_message.Message):
     __slots__ = ("digest", "size_bytes", "small")

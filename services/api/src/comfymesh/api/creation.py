@@ -16,7 +16,7 @@ from comfymesh.api.fleet import FleetView
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.graphs import Graph, GraphError, GraphErrorReason, JsonValue, Limits
-from comfymesh.tasks import machine
+from comfymesh.tasks import codec, machine
 from comfymesh.tasks.record import Definition, Key, SpecRef, TaskRecord
 from comfymesh.telemetry import tracing
 from comfymesh.v1 import task_pb2, task_service_pb2
@@ -82,19 +82,22 @@ class Creation:
             raise invalid(wrong)
         values, bindings = await self._inputs(task, tenant)
         graph = self._graph(task.graph_json, values)
-        validation = feasibility.check(
+        placement = codec.placement_of(task.placement)
+        fit = feasibility.check(
             graph,
             self._fleet.offers(),
+            placement,
             allow_partial=task.allow_partial_outputs,
             settling=self._clock() < self._settled_at,
         )
-        text = validation.graph.to_json().encode()
+        text = fit.validation.graph.to_json().encode()
         key, digest = identity(request, tenant)
         definition = Definition(
             key=key,
             request_digest=digest,
             spec=SpecRef(_spec_digest(text, bindings), len(text)),
-            requirements=feasibility.requirements(validation),
+            requirements=feasibility.requirements(fit.validation, placement),
+            work=feasibility.work(fit),
             create_time=self._clock(),
             display_name=task.display_name,
             priority=task.priority,

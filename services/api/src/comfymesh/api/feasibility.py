@@ -2,50 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from grpc import StatusCode
 
 from comfymesh import graphs
 from comfymesh.api.errors import RefusedError, Violation
 from comfymesh.api.fleet import Offer
-from comfymesh.graphs import Graph, Validation, ViolationType
-from comfymesh.tasks.record import ModelFile, Requirements
+from comfymesh.graphs import Catalog, Graph, Validation, ViolationType
+from comfymesh.tasks.placing import unmet
+from comfymesh.tasks.record import ModelFile, Placement, Requirements, Work
 
+_ANYWHERE = Placement()
 _MOST_OFFERS_NAMED = 20
 
 _Part = tuple[str, str, str]
 """What a graph needs: a class, and the value of one of its inputs where it is that which is lacking."""
 
 
-def check(graph: Graph, offers: Sequence[Offer], *, allow_partial: bool, settling: bool) -> Validation:
-    """The graph as the first instance that could run it sees it.
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A graph as an instance sees it: which, what it says of the graph, and what it offers."""
+
+    name: str
+    validation: Validation
+    catalog: Catalog
+
+
+def check(
+    graph: Graph,
+    offers: Sequence[Offer],
+    placement: Placement = _ANYWHERE,
+    *,
+    allow_partial: bool,
+    settling: bool,
+) -> Fit:
+    """Find an instance that could run a graph.
 
     Args:
         graph: The graph, inputs set.
         offers: What the fleet offers. Instances that do not serve right now count: they may come back.
+        placement: Where the caller wants it to run.
         allow_partial: Whether invalid outputs may be left out.
         settling: Whether nodes may still be on their way, since this process has just started.
 
     Raises:
         RefusedError: no instance could run it.
     """
-    validations = _validations(graph, offers)
-    if not validations:
+    fits = _fits(graph, offers)
+    if not fits:
         raise _nothing_known(offers, settling=settling)
-    for validation in validations.values():
-        if not validation.violations or (allow_partial and validation.is_partial):
-            return validation
+    able = [
+        fit for fit in fits.values() if not fit.validation.violations or (allow_partial and fit.validation.is_partial)
+    ]
+    for offer in offers:
+        fit = fits.get(id(offer.catalog))
+        if fit in able and not any(unmet(placement, offer.site)):
+            return fit
+    validations = {fit.name: fit.validation for fit in fits.values()}
+    if able:
+        raise _nobody(_rejections(offers, fits, placement), "ask for less of the node, or bring up such a node")
     best = min(validations.values(), key=lambda validation: len(validation.violations))
     if best.is_partial:
         raise _refused("PARTIAL_OUTPUTS", "some outputs of the graph can't run and would be left out", best)
     if _each_part_exists(validations):
-        raise _scattered(validations)
+        raise _nobody(_rejections(offers, fits, placement), "bring it together on one node")
     raise _refused("INVALID_WORKFLOW", "ComfyUI would refuse the graph", best)
 
 
-def requirements(validation: Validation) -> Requirements:
-    """What an instance must offer to run the graph."""
+def requirements(validation: Validation, placement: Placement = _ANYWHERE) -> Requirements:
+    """What an instance must offer to run the graph, and be."""
     nodes = validation.graph.nodes.values()
     return Requirements(
         node_classes=tuple(sorted({node.class_type for node in nodes})),
@@ -54,21 +82,29 @@ def requirements(validation: Validation) -> Requirements:
                 {
                     ModelFile(model.class_type, model.input_name, model.name)
                     for model in validation.models
-                    if model.known
+                    if model.known and model.node_id in validation.reached
                 },
                 key=lambda model: (model.node_class, model.input, model.name),
             )
         ),
+        placement=placement,
     )
 
 
-def _validations(graph: Graph, offers: Sequence[Offer]) -> dict[str, Validation]:
-    """A validation for each distinct catalog, by the name of the first instance that offers it."""
-    found: dict[int, tuple[str, Validation]] = {}
+def work(fit: Fit) -> Work:
+    """How much work the graph is."""
+    found = graphs.work(fit.validation.graph, fit.catalog, fit.validation.runnable_outputs)
+    return Work(found.shape, found.units)
+
+
+def _fits(graph: Graph, offers: Sequence[Offer]) -> dict[int, Fit]:
+    """The graph as each distinct catalog sees it, by the catalog's id."""
+    found: dict[int, Fit] = {}
     for offer in offers:
         if offer.catalog is not None and id(offer.catalog) not in found:
-            found[id(offer.catalog)] = (f"{offer.node}/{offer.instance}", graphs.validate(graph, offer.catalog))
-    return dict(found.values())
+            validation = graphs.validate(graph, offer.catalog)
+            found[id(offer.catalog)] = Fit(f"{offer.node}/{offer.instance}", validation, offer.catalog)
+    return found
 
 
 def _each_part_exists(validations: dict[str, Validation]) -> bool:
@@ -108,16 +144,48 @@ def _nothing_known(offers: Sequence[Offer], *, settling: bool) -> RefusedError:
     )
 
 
-def _scattered(validations: dict[str, Validation]) -> RefusedError:
-    lacking = {
-        name: ", ".join(sorted(violation.details or violation.message for violation in validation.violations))
-        for name, validation in list(validations.items())[:_MOST_OFFERS_NAMED]
+def _rejections(
+    offers: Sequence[Offer], fits: Mapping[int, Fit], placement: Placement
+) -> dict[str, list[tuple[str, str]]]:
+    """For each instance, each filter that rejects it, with what it lacks in words."""
+    return {
+        f"{offer.node}/{offer.instance}": [
+            *((wish.value, words) for wish, words in unmet(placement, offer.site)),
+            *_absent(fits.get(id(offer.catalog))),
+        ]
+        for offer in offers
     }
+
+
+def _absent(fit: Fit | None) -> Iterator[tuple[str, str]]:
+    if fit is None:
+        yield "catalog", "has not told what it offers"
+        return
+    for violation in fit.validation.violations:
+        match violation.type:
+            case ViolationType.MISSING_NODE_TYPE:
+                yield "node_classes", f"node class {violation.class_type}"
+            case ViolationType.VALUE_NOT_IN_LIST:
+                yield (
+                    "models",
+                    f"{violation.extra_info.get('received_value')} for {violation.class_type}.{violation.input_name}",
+                )
+            case _:
+                yield "graph", violation.details or violation.message
+
+
+def _nobody(rejections: Mapping[str, list[tuple[str, str]]], advice: str) -> RefusedError:
+    """No instance could run it: how many each filter rejects, and what each instance lacks."""
+    counts = Counter(name for rejected in rejections.values() for name in {name for name, _ in rejected})
+    named = dict(list(rejections.items())[:_MOST_OFFERS_NAMED])
+    lacking = {name: ", ".join(sorted(words for _, words in rejected)) for name, rejected in named.items()}
     what = "; ".join(f"{name} lacks: {lack}" for name, lack in lacking.items())
+    totals = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    filtered = {f"filtered.{name}": str(count) for name, count in counts.items()}
     return RefusedError(
         "NO_FEASIBLE_NODE",
-        f"no node has everything that the graph needs ({what}); bring it together on one node",
-        lacking,
+        f"none of {len(rejections)} instances could run the graph (rejected by {totals}: {what}); {advice}",
+        {"instances": str(len(rejections)), **filtered, **lacking},
     )
 
 

@@ -16,6 +16,7 @@ DEFAULT_TIMEOUT = 3600.0
 _MAX_TIMEOUT = 24 * 3600.0
 _MAX_START_TIMEOUT = 30 * 24 * 3600.0
 _MAX_LABELS = 32
+_MAX_WISHES = 16
 _LABEL_KEY = re.compile(r"[a-z0-9][a-z0-9_./-]{0,62}")
 _MAX_LABEL_VALUE = 128
 _MAX_DISPLAY_NAME = 128
@@ -36,6 +37,7 @@ def violations(task: task_pb2.Task, task_id: str, request_id: str) -> list[Viola
         *_numbers(task),
         *_inputs(task),
         *_texts(task),
+        *_placement(task.placement),
         *group_violations("task.group", task.group),
     ]
 
@@ -129,6 +131,19 @@ def _numbers(task: task_pb2.Task) -> Iterator[Violation]:
     wait = start_timeout(task)
     if wait is not None and not 0 < wait <= _MAX_START_TIMEOUT:
         yield Violation("task.start_timeout", "must be above 0 and at most 30 days; leave it out to wait for ever")
+
+
+def _placement(placement: task_pb2.Placement) -> Iterator[Violation]:
+    if len(placement.labels) > _MAX_WISHES:
+        yield Violation("task.placement.labels", f"has {len(placement.labels)} entries, at most 16 are allowed")
+    for key, value in placement.labels.items():
+        if not _LABEL_KEY.fullmatch(key) or len(value) > _MAX_LABEL_VALUE:
+            yield Violation(f"task.placement.labels[{key[:64]}]", "no node can have such a label; see task.labels")
+    for name, value in (("gpu_class", placement.gpu_class), ("pool", placement.pool)):
+        if value and not names.is_node_id(value):
+            yield Violation(f"task.placement.{name}", "must be 1 to 63 characters out of a-z0-9-, as `nodes` shows it")
+    if placement.min_vram_bytes < 0:
+        yield Violation("task.placement.min_vram_bytes", f"{placement.min_vram_bytes} is negative")
 
 
 def _inputs(task: task_pb2.Task) -> Iterator[Violation]:

@@ -17,23 +17,34 @@ from comfymesh.bus.port import Bus, CaughtUp, Message
 from comfymesh.graphs import Catalog
 from comfymesh.runtime.background import Background
 from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.placing import Site
 from comfymesh.v1 import node_pb2
 from comfymesh.wire.v1 import node_report_pb2, spec_pb2
 
 logger = logging.getLogger(__name__)
 
+_SOMEWHERE = Site()
 _FORGET_AFTER = 3600.0
 _RETRY_WAIT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What an instance offers: which it is, why it does not serve (empty where it does), its catalog if known."""
+    """What an instance offers.
+
+    Attributes:
+        node: Its node, `nodes/{node}`.
+        instance: Which it is.
+        trouble: Why it does not serve; empty where it does.
+        catalog: Its catalog, if known.
+        site: What it is, for callers who have wishes about that.
+    """
 
     node: str
     instance: str
     trouble: str
     catalog: Catalog | None
+    site: Site = _SOMEWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,7 @@ class FleetView:
                 instance.name,
                 unreachable or _trouble(node, instance),
                 self._catalogs.get(digests.get(instance.name, "")),
+                Site(node.labels, instance.gpu_class, instance.vram_bytes, instance.pool),
             )
             for instance in node.instances
         ]

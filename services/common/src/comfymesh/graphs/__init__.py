@@ -19,6 +19,7 @@ from comfymesh.graphs.models import MODEL_SUFFIXES, ModelReference, model_refere
 from comfymesh.graphs.parse import DEFAULT_LIMITS, Limits, parse_graph
 from comfymesh.graphs.validate import Validation, validate
 from comfymesh.graphs.violations import Violation, ViolationType
+from comfymesh.graphs.work import GraphWork, work
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -28,6 +29,7 @@ __all__ = [
     "GraphError",
     "GraphErrorReason",
     "GraphNode",
+    "GraphWork",
     "InputSpec",
     "JsonValue",
     "Limits",
@@ -40,4 +42,5 @@ __all__ = [
     "model_references",
     "parse_graph",
     "validate",
+    "work",
 ]

@@ -32,6 +32,7 @@ class Validation:
         runnable_outputs: Output graph nodes that would run, in the order of the graph.
         refused_outputs: Output graph nodes that would be left out.
         models: Model files that the graph names.
+        reached: Graph nodes that an output needs; the others never run.
     """
 
     graph: Graph
@@ -39,6 +40,7 @@ class Validation:
     runnable_outputs: tuple[str, ...]
     refused_outputs: tuple[str, ...]
     models: tuple[ModelReference, ...]
+    reached: frozenset[str]
 
     @property
     def is_partial(self) -> bool:
@@ -86,6 +88,7 @@ def validate(
         runnable_outputs=runnable,
         refused_outputs=tuple(output for output in outputs if output not in runnable),
         models=model_references(graph, catalog),
+        reached=frozenset(reached),
     )
 
 

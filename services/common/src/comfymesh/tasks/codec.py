@@ -16,12 +16,15 @@ from comfymesh.tasks.record import (
     Failure,
     Key,
     ModelFile,
+    Placement,
     Requirements,
     Resolution,
     SpecRef,
     State,
     TaskError,
     TaskRecord,
+    Timing,
+    Work,
 )
 from comfymesh.v1 import dead_letter_pb2, error_reason_pb2, task_pb2
 from comfymesh.wire.v1 import task_record_pb2
@@ -49,6 +52,7 @@ _REASONS = {
     for failure in FailureClass
 }
 _FAILURE_OF = {number: failure for failure, number in _REASONS.items()}
+_ANYWHERE = Placement()
 _RETRYABLE = frozenset(
     {FailureClass.DEVICE_FAULT, FailureClass.INSTANCE_LOST, FailureClass.NODE_LOST, FailureClass.OUTPUT_LOST},
 )
@@ -92,6 +96,7 @@ def to_message(record: TaskRecord) -> task_record_pb2.TaskRecord:
         derived_task_id=definition.derived_id,
         releases=record.releases,
         small_artifacts={artifact.artifact_id: artifact.small for artifact in record.artifacts if artifact.small},
+        work=task_record_pb2.GraphWork(shape=definition.work.shape, units=definition.work.units),
     )
     if record.not_before:
         message.not_before.CopyFrom(timestamp(record.not_before))
@@ -117,6 +122,7 @@ def from_message(message: task_record_pb2.TaskRecord) -> TaskRecord:
         releases=message.releases,
         start_time=seconds(task.start_time) if task.HasField("start_time") else None,
         end_time=seconds(task.end_time) if task.HasField("end_time") else None,
+        timing=_timing_of(task.timing) if task.HasField("timing") else None,
         resolution=_RESOLUTION_OF[task.dead_letter_resolution],
         requeued_as=names.parse_task(task.requeued_as) if task.requeued_as else "",
     )
@@ -160,8 +166,12 @@ def _task(record: TaskRecord) -> task_pb2.Task:
     task.execution_timeout.FromMilliseconds(round(definition.execution_timeout * 1000))
     if definition.start_timeout is not None:
         task.start_timeout.FromMilliseconds(round(definition.start_timeout * 1000))
+    if definition.requirements.placement != _ANYWHERE:
+        task.placement.CopyFrom(_placement(definition.requirements.placement))
     if record.error is not None:
         task.error.CopyFrom(_error(record.error))
+    if record.timing is not None:
+        task.timing.CopyFrom(_timing(record.timing))
     if record.start_time is not None:
         task.start_time.CopyFrom(timestamp(record.start_time))
     if record.end_time is not None:
@@ -178,6 +188,7 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
         requirements=Requirements(
             tuple(message.requirements.node_classes),
             tuple(ModelFile(m.node_class, m.input, m.name) for m in message.requirements.models),
+            placement_of(task.placement) if task.HasField("placement") else _ANYWHERE,
         ),
         create_time=seconds(task.create_time),
         display_name=task.display_name,
@@ -191,6 +202,41 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
         group=names.parse_group(task.group) if task.group else "",
         requeued_from=names.parse_task(task.requeued_from) if task.requeued_from else "",
         derived_id=message.derived_task_id,
+        work=Work(message.work.shape, message.work.units) if message.HasField("work") else Work(),
+    )
+
+
+def placement_of(message: task_pb2.Placement) -> Placement:
+    """A caller's wish as a value."""
+    return Placement(
+        labels=tuple(sorted(message.labels.items())),
+        gpu_class=message.gpu_class,
+        min_vram_bytes=message.min_vram_bytes,
+        pool=message.pool,
+    )
+
+
+def _placement(placement: Placement) -> task_pb2.Placement:
+    return task_pb2.Placement(
+        labels=dict(placement.labels),
+        gpu_class=placement.gpu_class,
+        min_vram_bytes=placement.min_vram_bytes,
+        pool=placement.pool,
+    )
+
+
+def _timing(timing: Timing) -> task_pb2.Timing:
+    message = task_pb2.Timing(loaded_models=timing.loaded)
+    message.load_duration.FromMicroseconds(round(timing.load_seconds * 1e6))
+    message.run_duration.FromMicroseconds(round(timing.run_seconds * 1e6))
+    return message
+
+
+def _timing_of(message: task_pb2.Timing) -> Timing:
+    return Timing(
+        message.load_duration.ToMicroseconds() / 1e6,
+        message.run_duration.ToMicroseconds() / 1e6,
+        tuple(message.loaded_models),
     )
 
 

@@ -77,11 +77,58 @@ class ModelFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """Where its caller wants a task to run.
+
+    Attributes:
+        labels: Labels that the node must have, as (key, value), sorted.
+        gpu_class: The instance's class of GPU; empty for any.
+        min_vram_bytes: Memory that the instance's GPU must have at least.
+        pool: The pool that the instance must be of; empty for any.
+    """
+
+    labels: tuple[tuple[str, str], ...] = ()
+    gpu_class: str = ""
+    min_vram_bytes: int = 0
+    pool: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Requirements:
-    """What an instance must offer to run a graph: node classes and model files."""
+    """What an instance must offer to run a graph: node classes, model files, and what the caller asks for."""
 
     node_classes: tuple[str, ...] = ()
     models: tuple[ModelFile, ...] = ()
+    placement: Placement = Placement()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much work a graph is, to compare it with others.
+
+    Attributes:
+        shape: Digest of its structure: classes, links, model files. Graphs that differ in seeds, texts, sizes or steps
+            have the same; empty where it was not read.
+        units: Its size among graphs of its shape: sampling steps x megapixels x pictures. 1 where nothing tells.
+    """
+
+    shape: str = ""
+    units: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where the time of an attempt went, in seconds, as the agent saw it from outside ComfyUI.
+
+    Attributes:
+        load_seconds: Graph nodes that load model files, and samplers until their first step is under way.
+        run_seconds: All else, from the beginning of the execution to its end.
+        loaded: Model files that were loaded, in order.
+    """
+
+    load_seconds: float
+    run_seconds: float
+    loaded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +187,7 @@ class Definition:
     spec: SpecRef
     requirements: Requirements
     create_time: float
+    work: Work = Work()
     display_name: str = ""
     priority: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -163,6 +211,7 @@ class TaskRecord:
     """A task after a change. Times in seconds since the epoch; `event` names what made the change.
 
     `releases` counts how often in a row it was handed back before it had begun.
+    `timing` tells where the time of the last attempt that ended went, None where it did not run or nobody saw.
     `resolution` is what was made of the dead letter, and `requeued_as` the id of the task that was made of it.
     """
 
@@ -181,6 +230,7 @@ class TaskRecord:
     releases: int = 0
     start_time: float | None = None
     end_time: float | None = None
+    timing: Timing | None = None
     resolution: Resolution | None = None
     requeued_as: str = ""
 

@@ -24,9 +24,19 @@ def from_message(message: node_report_pb2.NodeReport) -> Report:
         open=message.node.availability == node_pb2.Node.AVAILABILITY_OPEN,
         instances={i.name: _instance(i, catalogs.get(i.name, "")) for i in message.node.instances},
         held={Key(held.tenant, held.task_id): held.attempt for held in message.attempts},
+        labels=dict(message.node.labels),
     )
 
 
 def _instance(message: node_pb2.Instance, catalog: str) -> Instance:
     state = _STATE_OF.get(message.state, InstanceState.DOWN)
-    return Instance(message.name, state, message.slots, catalog)
+    return Instance(
+        name=message.name,
+        state=state,
+        slots=message.slots,
+        catalog=catalog,
+        resident=tuple(message.resident_models),
+        gpu_class=message.gpu_class,
+        vram_bytes=message.vram_bytes,
+        pool=message.pool,
+    )

@@ -20,12 +20,27 @@ class InstanceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One ComfyUI server: what it is doing, how many attempts it can hold, and the digest of its catalog."""
+    """One ComfyUI server.
+
+    Attributes:
+        name: Its name, unique on its node.
+        state: What it is doing.
+        slots: How many attempts it can hold.
+        catalog: Digest of its catalog; empty until it is known.
+        resident: Model files in its memory as far as its agent can know, the one unused for longest first.
+        gpu_class: Class of its GPU; empty where not known.
+        vram_bytes: Memory of its GPU; 0 where not known.
+        pool: The pool that it belongs to; empty for none.
+    """
 
     name: str
     state: InstanceState
     slots: int
     catalog: str = ""
+    resident: tuple[str, ...] = ()
+    gpu_class: str = ""
+    vram_bytes: int = 0
+    pool: str = ""
 
     @property
     def serving(self) -> bool:
@@ -43,6 +58,7 @@ class Report:
         open: Whether the node is meant to take work.
         instances: Its instances by name.
         held: The attempts it has: task to attempt number.
+        labels: What its operator wrote on it.
     """
 
     node: str
@@ -50,6 +66,7 @@ class Report:
     open: bool
     instances: Mapping[str, Instance] = field(default_factory=dict)
     held: Mapping[Key, int] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def welcomes(self, instance: str) -> bool:
         """Whether work for an instance would be taken in."""

@@ -1,0 +1,1 @@
+"""Calls to addresses that callers name: only outwards, unless a setting says otherwise."""
