@@ -35,6 +35,7 @@ IMPURE = frozenset(
 KNOWN_BY = {
     "nats": {"bus/connection.py"},
     "docker": {"agent/runtimes/docker_client.py"},
+    "pynvml": {"agent/nvml.py"},
     "websockets": {"agent/comfyui/socket.py"},
     "obstore": {"artifacts/object_store.py"},
     "sqlite3": {"api/readmodel.py"},

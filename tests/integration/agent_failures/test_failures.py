@@ -24,8 +24,9 @@ ENVIRONMENT = {
     "COMFYMESH_AGENT_STALL_SECONDS": "2",
     "COMFYMESH_AGENT_STALL_FLOOR_SECONDS": "2",
     "COMFYMESH_AGENT_GRACE_SECONDS": "0.4",
-    "COMFYMESH_AGENT_UNANSWERED_SECONDS": "6",
+    "COMFYMESH_AGENT_UNANSWERED_SECONDS": "4",
     "COMFYMESH_AGENT_QUARANTINE_FAULTS": "1000",
+    "COMFYMESH_AGENT_BACKOFF_SECONDS": "0.2",
 }
 FAILED = {State.STATE_QUEUED, State.STATE_FAILED}
 
@@ -73,9 +74,9 @@ class Course:
 
 async def with_faults(mesh: LocalMesh, **faults: float) -> None:
     """Switch on exactly these faults, in whichever emulator runs now."""
-    async with aiohttp.ClientSession() as http:
-        async with http.post(f"{mesh.comfyui()[1]}/emulator/faults", json=faults) as answer:
-            assert answer.status == 200
+    url = f"{mesh.comfyui()[1]}/emulator/faults"
+    async with aiohttp.ClientSession() as http, http.post(url, json=faults) as answer:
+        assert answer.status == 200
 
 
 async def course(mesh: LocalMesh, graph: graphs.Graph, **fields: Any) -> Course:
@@ -141,7 +142,7 @@ class TestStuck:
         pid, _ = mesh.comfyui()
         task = await mesh.create(graphs.steps(60, 0.02))
         await mesh.until_state(task.name, State.STATE_RUNNING)
-        await with_faults(mesh, http_stall=3)
+        await with_faults(mesh, http_stall=2)
         assert (await course_of(mesh, task.name)).end == ("SUCCEEDED", 1)
         assert mesh.comfyui()[0] == pid
 
@@ -160,7 +161,7 @@ class TestSockets:
     async def test_a_socket_that_says_nothing_is_replaced_and_costs_no_task(self, mesh: LocalMesh, fault: str) -> None:
         before = mesh.log("agent").count("comfyui_socket_reset")
         await with_faults(mesh, **{fault: 5})
-        assert (await course(mesh, graphs.steps(10, 0.15))).end == ("SUCCEEDED", 1)
+        assert (await course(mesh, graphs.steps(10, 0.2))).end == ("SUCCEEDED", 1)
         await until(lambda: mesh.log("agent").count("comfyui_socket_reset") > before, "a socket that is replaced")
 
     async def test_no_socket_at_all_costs_no_task_that_runs(self, mesh: LocalMesh) -> None:
@@ -194,7 +195,7 @@ class TestOutputs:
         await with_faults(mesh, partial_outputs=1)
         refused = await course(mesh, graph)
         assert (refused.end, refused.failed) == (("FAILED", 1), ["PARTIAL_OUTPUTS"])
-        assert "graph node 8" in refused.task.error.message
+        assert "graph node 9" in refused.task.error.message
         allowed = await course(mesh, graph, allow_partial_outputs=True)
         assert (allowed.end, len(allowed.task.artifacts)) == (("SUCCEEDED", 1), 1)
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,6 @@ class Host:
 
 @pytest.fixture
 async def hosts(tmp_path: Path) -> AsyncIterator[list[Host]]:
-    from datetime import timedelta
-
     made: list[Host] = []
     yield made
     for host in made:

@@ -14,6 +14,7 @@ import pytest
 
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import ComfyError
+from comfymesh.agent.comfyui.inventory import Inventory
 from comfymesh.agent.comfyui.pulse import Sign
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.ladder import Limits
@@ -450,6 +451,24 @@ async def test_a_catalog_that_changes_is_told(host: Host, bench: Bench) -> None:
     assert after is not None
     assert after != before
     assert host.states == [STARTING, READY, READY]
+
+
+async def test_model_files_are_counted_with_their_sizes_and_again_when_they_change(host: Host) -> None:
+    host.next_session.http.sizes = {"checkpoints": {"a.safetensors": 7_000}, "loras": {"b": 50, "c": 1}}
+    await host.after(1)
+    assert host.instance.condition.inventory == Inventory(node_classes=1, model_files=3, model_bytes=7_051)
+    host.session.http.sizes["loras"]["d"] = 9
+    await host.after(310)
+    assert host.instance.condition.inventory.model_bytes == 7_060
+
+
+async def test_a_server_that_is_too_old_to_tell_sizes_serves(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse() -> tuple[str, ...]:
+        raise ComfyError("GET /experiment/models", 404, "")
+
+    monkeypatch.setattr(host.next_session.http, "model_folders", refuse)
+    await host.after(1)
+    assert (host.state, host.instance.condition.inventory) == (READY, Inventory(node_classes=1))
 
 
 async def test_a_catalog_that_stays_the_same_is_no_news(host: Host) -> None:

@@ -20,6 +20,7 @@ from comfymesh.client.models import (
     DeadLetterResolution,
     Gpu,
     Group,
+    Host,
     Instance,
     InstanceState,
     Node,
@@ -245,10 +246,28 @@ def node_from_proto(message: node_pb2.Node) -> Node:
         state=_enum(NodeState, node_pb2.Node.State.Name, message.state, "STATE_"),
         availability=_enum(Availability, node_pb2.Node.Availability.Name, message.availability, "AVAILABILITY_"),
         labels=dict(message.labels),
-        gpus=tuple(Gpu(gpu.uuid, gpu.model, gpu.memory_bytes) for gpu in message.gpus),
+        gpus=tuple(_gpu(gpu) for gpu in message.gpus),
         instances=tuple(_instance(instance) for instance in message.instances),
         agent_version=message.agent_version,
         last_report_time=_time(message, "last_report_time"),
+        host=Host(
+            message.host.memory_bytes,
+            message.host.memory_available_bytes,
+            message.host.disk_bytes,
+            message.host.disk_free_bytes,
+        ),
+    )
+
+
+def _gpu(message: node_pb2.Gpu) -> Gpu:
+    return Gpu(
+        uuid=message.uuid,
+        model=message.model,
+        memory_bytes=message.memory_bytes,
+        memory_used_bytes=message.memory_used_bytes,
+        utilization_percent=message.utilization_percent if message.HasField("utilization_percent") else None,
+        temperature_celsius=message.temperature_celsius if message.HasField("temperature_celsius") else None,
+        uncorrected_errors=message.uncorrected_errors if message.HasField("uncorrected_errors") else None,
     )
 
 
@@ -281,6 +300,10 @@ def _instance(message: node_pb2.Instance) -> Instance:
         runtime=message.runtime,
         slots=message.slots,
         held_attempts=message.held_attempts,
+        node_class_count=message.node_class_count,
+        model_file_count=message.model_file_count,
+        model_file_bytes=message.model_file_bytes,
+        memory_bytes=message.memory_bytes,
     )
 
 

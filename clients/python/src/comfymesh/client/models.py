@@ -323,11 +323,42 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU of a node."""
+    """A GPU of a node.
+
+    Attributes:
+        uuid: UUID given by the driver.
+        model: Model name.
+        memory_bytes: Its memory.
+        memory_used_bytes: What of it is in use.
+        utilization_percent: Share of the last moment in which it worked; None where the driver does not tell.
+        temperature_celsius: Its temperature; None where the driver does not tell.
+        uncorrected_errors: Memory errors that could not be corrected; None where it has no ECC.
+    """
 
     uuid: str
     model: str
     memory_bytes: int
+    memory_used_bytes: int = 0
+    utilization_percent: int | None = None
+    temperature_celsius: int | None = None
+    uncorrected_errors: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a host has left, in bytes; 0 where that is not known.
+
+    Attributes:
+        memory_bytes: Its memory.
+        memory_available_bytes: What could be used without swapping.
+        disk_bytes: Size of the file system that holds the agent's state.
+        disk_free_bytes: What is free there.
+    """
+
+    memory_bytes: int = 0
+    memory_available_bytes: int = 0
+    disk_bytes: int = 0
+    disk_free_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +373,10 @@ class Instance:
         runtime: Runtime that owns it: docker, process or attach.
         slots: Tasks that it can hold at once.
         held_attempts: Attempts that it holds.
+        node_class_count: How many node classes it has.
+        model_file_count: How many model files it has.
+        model_file_bytes: Their size together; 0 where it is not known.
+        memory_bytes: What its process holds of the host's memory; 0 where it is not known.
     """
 
     name: str
@@ -351,6 +386,10 @@ class Instance:
     runtime: str = ""
     slots: int = 0
     held_attempts: int = 0
+    node_class_count: int = 0
+    model_file_count: int = 0
+    model_file_bytes: int = 0
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +405,7 @@ class Node:
         instances: Its ComfyUI instances.
         agent_version: Version of its agent.
         last_report_time: When its last report arrived.
+        host: What the host itself has left.
     """
 
     name: str
@@ -376,3 +416,4 @@ class Node:
     instances: tuple[Instance, ...] = ()
     agent_version: str = ""
     last_report_time: datetime | None = None
+    host: Host = field(default_factory=Host)

@@ -26,7 +26,11 @@ def care_of(spec: InstanceSpec, settings: AgentSettings) -> Care:
             memory_bytes=_memory_limit(spec),
             prompts=spec.recycle_prompts,
         ),
-        endurance=Endurance(faults=settings.agent_quarantine_faults, quarantine=settings.agent_quarantine_seconds),
+        endurance=Endurance(
+            last=settings.agent_backoff_seconds,
+            faults=settings.agent_quarantine_faults,
+            quarantine=settings.agent_quarantine_seconds,
+        ),
         start_seconds=settings.agent_start_seconds,
     )
 

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.http import ComfyHttp
+from comfymesh.agent.comfyui.inventory import Inventory, take_inventory
 from comfymesh.agent.comfyui.outcome import Lost
 from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.comfyui.session import ComfySession
@@ -60,6 +62,7 @@ class Condition:
     reason: str = ""
     version: str = ""
     catalog: spec_pb2.BlobRef | None = None
+    inventory: Inventory = field(default_factory=Inventory)
 
 
 _NOT_SERVING = frozenset({InstanceState.DOWN, InstanceState.QUARANTINED})
@@ -113,6 +116,12 @@ class Instance:
         self._changed = changed
         self._care = care or Care()
         self._catalog_read = time.monotonic()
+        self._keeper: Keeper | None = None
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What it holds of the host's memory, as it was seen last; None if that is not known."""
+        return self._keeper.memory_bytes if self._keeper is not None and self.workplace is not None else None
 
     async def run(self) -> None:
         """Start or adopt the server, and again whenever it has gone, waiting longer each time. Ends by cancellation."""
@@ -161,13 +170,14 @@ class Instance:
         async with self._open_workplace(endpoint.base_url) as workplace:
             http = workplace.session.http
             version = await self._answering(http)
-            catalog = await self._catalog(http)
+            catalog, inventory = await self._catalog(http)
             await self._hearing(workplace.session)
             self.workplace = workplace
             self._catalog_read = time.monotonic()
-            self._set(Condition(InstanceState.READY, "", version, catalog))
+            self._set(Condition(InstanceState.READY, "", version, catalog, inventory))
             logger.info("instance %s serves (ComfyUI %s)", self.name, version, extra={"action": "instance_ready"})
             keeper = Keeper(self.name, self._runtime, workplace, self._care.limits, self._set_retiring)
+            self._keeper = keeper
             try:
                 await keeper.run(lambda: self._tend(http))
             except Exception as error:  # whatever it is, attempts must not lose their session by it
@@ -231,17 +241,20 @@ class Instance:
 
     async def _renew_catalog(self, http: ComfyHttp) -> None:
         try:
-            catalog = await write_catalog(self._store, await _object_info(http))
+            info = await http.object_info()
+            inventory = await take_inventory(http, len(info))
+            catalog = await write_catalog(self._store, _packed(info))
         except (ComfyUnreachable, ComfyError, StoreUnavailableError) as error:
             logger.info("the catalog of %s can't be renewed now: %s", self.name, error)
             return
-        self._set(replace(self.condition, catalog=catalog))
+        self._set(replace(self.condition, catalog=catalog, inventory=inventory))
 
-    async def _catalog(self, http: ComfyHttp) -> spec_pb2.BlobRef:
-        info = await _object_info(http)
+    async def _catalog(self, http: ComfyHttp) -> tuple[spec_pb2.BlobRef, Inventory]:
+        info = await http.object_info()
+        inventory, packed = await take_inventory(http, len(info)), _packed(info)
         return await patiently(
-            lambda: write_catalog(self._store, info), StoreUnavailableError, what=f"store the catalog of {self.name}"
-        )
+            lambda: write_catalog(self._store, packed), StoreUnavailableError, what=f"store the catalog of {self.name}"
+        ), inventory
 
     def _set_down(self, error: Exception) -> None:
         # What it offered it will most likely offer again: tasks for it may be taken, and wait.
@@ -262,8 +275,8 @@ class Instance:
             self._changed()
 
 
-async def _object_info(http: ComfyHttp) -> bytes:
-    return json.dumps(await http.object_info(), sort_keys=True, separators=(",", ":")).encode()
+def _packed(info: dict[str, Any]) -> bytes:
+    return json.dumps(info, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _is_gone(error: InstanceDownError) -> bool:

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 _SOON_SECONDS = 0.25
 _PROBE_SECONDS = 5.0
-_STOCK_SECONDS = 10.0
+_LOOKS_TO_STOCK = 5
 _TAIL_LINES = 5
 _TAIL_CHARACTERS = 500
 
@@ -65,6 +65,9 @@ class Keeper:
         workplace: What attempts see of it.
         limits: How patient the ladder is.
         retiring: Told why when it takes nothing new and is started afresh once what it holds has ended.
+
+    Attributes:
+        memory_bytes: What it holds of the host's memory, as it was seen last; None if that is not known.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class Keeper:
         self._answered = time.monotonic()
         self._stocked = float("-inf")
         self._queue: Queue | None = None
-        self._memory: int | None = None
+        self.memory_bytes: int | None = None
         workplace.told_end = self._ended
 
     async def run(self, each_round: Callable[[], Awaitable[None]]) -> NoReturn:
@@ -140,10 +143,10 @@ class Keeper:
 
     async def _look(self, late: float) -> Seen:
         unanswered, refused = await self._probe()
-        if not unanswered and time.monotonic() - self._stocked >= _STOCK_SECONDS:
+        if not unanswered and time.monotonic() - self._stocked >= _LOOKS_TO_STOCK * self._look_seconds:
             await self._take_stock()
         session = self._workplace.session
-        return Seen(late, unanswered, refused, session.signs(), self._queue, self._memory, session.ended)
+        return Seen(late, unanswered, refused, session.signs(), self._queue, self.memory_bytes, session.ended)
 
     async def _probe(self) -> tuple[float, bool]:
         """For how many seconds it has not answered, and whether nothing listens any more."""
@@ -162,7 +165,7 @@ class Keeper:
         try:
             ids = await self._workplace.session.http.queue()
             self._queue = Queue(frozenset(ids.running), frozenset(ids.pending))
-            self._memory = await self._runtime.memory_bytes()
+            self.memory_bytes = await self._runtime.memory_bytes()
         except (ComfyUnreachable, ComfyError, RuntimeFailed) as error:
             logger.debug("can't take stock of instance %s: %s", self._name, error)
 

@@ -8,7 +8,9 @@ from datetime import timedelta
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.care import care_of, pace_of
 from comfymesh.agent.comfyui.session import ComfySession
+from comfymesh.agent.host import Host
 from comfymesh.agent.instance import Instance
+from comfymesh.agent.nvml import Nvml
 from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.specs import InstanceSpec
@@ -31,8 +33,10 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
     async with await service.unless_stopped(stop, opening) as bus, Background() as background:
         instances: dict[str, Instance] = {}
         slots = 1 + settings.agent_look_ahead
+        host = Host(Nvml().gpus, settings.agent_state_directory)
+        background.spawn(host.run(), "host")
         reporting = Reporting(
-            bus, settings.agent_node, settings.agent_labels, instances, slots, settings.agent_report_seconds
+            bus, settings.agent_node, settings.agent_labels, instances, slots, settings.agent_report_seconds, host
         )
         store = open_store(settings.artifacts_url, bus)
         instances.update(_instances(settings, bus, store, reporting))

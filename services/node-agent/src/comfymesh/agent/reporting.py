@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from uuid import uuid4
 
 from comfymesh import names
 from comfymesh.agent.attempts import Attempts
+from comfymesh.agent.comfyui.protocol import clean
+from comfymesh.agent.host import Host, Room
 from comfymesh.agent.instance import Instance, InstanceState
+from comfymesh.agent.nvml import Gpu
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
 from comfymesh.v1 import node_pb2
@@ -19,6 +23,7 @@ from comfymesh.wire.v1 import node_report_pb2
 logger = logging.getLogger(__name__)
 
 _SETTLE_SECONDS = 0.05
+_MAX_TEXT = 128
 _VERSION = version("comfymesh-node-agent")
 
 
@@ -32,6 +37,7 @@ class Reporting:
         instances: Its instances by name.
         slots: How many attempts each can hold.
         seconds: How often at least.
+        host: What the host has.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class Reporting:
         instances: Mapping[str, Instance],
         slots: int,
         seconds: float,
+        host: Host | None = None,
     ) -> None:
         self._bus = bus
         self._node = node
@@ -49,6 +56,7 @@ class Reporting:
         self._instances = instances
         self._slots = slots
         self._seconds = seconds
+        self._host = host
         self._boot_id = uuid4().hex
         self._sequence = 0
         self._changed = asyncio.Event()
@@ -109,6 +117,8 @@ class Reporting:
             labels=self._labels,
             instances=[self._instance(instance, held) for instance in self._instances.values()],
             agent_version=_VERSION,
+            gpus=[_gpu(gpu) for gpu in self._host.gpus] if self._host else [],
+            host=_room(self._host.room) if self._host else None,
         )
 
     def _instance(self, instance: Instance, held: list[node_report_pb2.HeldAttempt]) -> node_pb2.Instance:
@@ -124,7 +134,19 @@ class Reporting:
             runtime=instance.kind,
             slots=self._slots,
             held_attempts=count,
+            node_class_count=condition.inventory.node_classes,
+            model_file_count=condition.inventory.model_files,
+            model_file_bytes=condition.inventory.model_bytes,
+            memory_bytes=instance.memory_bytes or 0,
         )
+
+
+def _gpu(gpu: Gpu) -> node_pb2.Gpu:
+    return node_pb2.Gpu(**asdict(gpu) | {"uuid": clean(gpu.uuid, _MAX_TEXT), "model": clean(gpu.model, _MAX_TEXT)})
+
+
+def _room(room: Room) -> node_pb2.Host:
+    return node_pb2.Host(**asdict(room))
 
 
 def _held(attempts: Attempts) -> Iterator[node_report_pb2.HeldAttempt]:

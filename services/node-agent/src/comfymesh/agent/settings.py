@@ -79,6 +79,11 @@ class AgentSettings(ServiceSettings):
     agent_start_seconds: float = Field(
         default=1800.0, gt=0, description="How long an instance may take to answer after its start. Seconds."
     )
+    agent_backoff_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="The longest wait before an instance that keeps ending is started again. Seconds.",
+    )
     agent_quarantine_faults: int = Field(
         default=5, ge=1, description="So many crashes and faults of an instance within 30 minutes set it aside."
     )

@@ -84,6 +84,7 @@ class ScriptedHttp(ComfyHttp):
         upload_error: Raised by uploads.
         stats: What /system_stats answers.
         info: What /object_info answers.
+        sizes: Model files and their sizes, by folder.
         forgotten: Prompts whose history was dropped.
         ids: What /queue answers.
         freed: What was asked of /free, in order.
@@ -100,6 +101,7 @@ class ScriptedHttp(ComfyHttp):
         self.upload_error: Exception | None = None
         self.stats: dict[str, Any] | Exception = {"system": {"comfyui_version": "1.2.3"}}
         self.info: dict[str, Any] | Exception = {}
+        self.sizes: dict[str, dict[str, int]] = {}
         self.forgotten: list[str] = []
         self.ids = QueueIds((), ())
         self.freed: list[tuple[bool, bool]] = []
@@ -129,6 +131,14 @@ class ScriptedHttp(ComfyHttp):
             yield _answer(self.files.get(file.filename, missing))
         finally:
             self.viewing -= 1
+
+    async def model_folders(self) -> tuple[str, ...]:
+        """See ComfyHttp."""
+        return tuple(self.sizes)
+
+    async def model_files(self, folder: str) -> dict[str, int]:
+        """See ComfyHttp."""
+        return self.sizes[folder]
 
     async def queue(self) -> QueueIds:
         """See ComfyHttp."""

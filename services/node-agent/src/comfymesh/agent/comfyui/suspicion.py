@@ -27,11 +27,13 @@ class Suspicion:
         self._socket = socket
         self._timings = timings
         self._task: asyncio.Task[None] | None = None
+        self._since = float("-inf")
 
     def arise(self, since: float) -> None:
         """Something has happened since a moment, in seconds of `time.monotonic`, that every socket is told of."""
-        if self._socket.client_id is not None and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._replace_if_deaf(self._socket.client_id, since))
+        self._since = since
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._examine())
 
     async def close(self) -> None:
         """Suspect nobody any more."""
@@ -39,7 +41,13 @@ class Suspicion:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _replace_if_deaf(self, client_id: str, since: float) -> None:
+    async def _examine(self) -> None:
+        since = None
+        while since != self._since:
+            since = self._since
+            await self._replace_if_deaf(self._socket.client_id, since)
+
+    async def _replace_if_deaf(self, client_id: str | None, since: float) -> None:
         await asyncio.sleep(self._timings.deaf)
         if not self._is_deaf(client_id, since):
             return
@@ -51,5 +59,5 @@ class Suspicion:
         if self._is_deaf(client_id, since):
             self._socket.reconnect("something has happened and it did not say so")
 
-    def _is_deaf(self, client_id: str, since: float) -> bool:
-        return self._socket.client_id == client_id and self._socket.heard < since
+    def _is_deaf(self, client_id: str | None, since: float) -> bool:
+        return client_id is not None and self._socket.client_id == client_id and self._socket.heard < since
