@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comfymesh.api.hub import Hub
+from comfymesh.api.insight import Insight
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.watching import Watching
 from comfymesh.bus import subjects
@@ -51,7 +52,9 @@ class Play:
         self.log = TaskLog(self.bus)
         self.model = ReadModel()
         self.hub = Hub(self.model)
-        self.watching = Watching(self.hub, self.log, self.bus, self.model, heartbeat=1000.0)
+        self.watching = Watching(
+            self.hub, self.log, self.bus, self.model, Insight(self.bus, lambda: 0.0), heartbeat=1000.0
+        )
         self.life = list(life)
         self.arrived: asyncio.Queue[Stored] = asyncio.Queue()
         self.behind: list[Stored] = []

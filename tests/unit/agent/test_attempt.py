@@ -7,14 +7,14 @@ import asyncio
 import pytest
 
 from comfymesh.agent.comfyui.errors import ComfyError, GraphRefused
-from comfymesh.agent.comfyui.events import ExecutionError, Preview, StepProgress
+from comfymesh.agent.comfyui.events import ExecutionError, ExecutionSucceeded, NodeStarted, Preview, StepProgress
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Entry, Message
 from comfymesh.bus.tasklog import Stored
 from comfymesh.tasks import codec
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import Key, State, TaskRecord
+from comfymesh.tasks.record import Key, ModelFile, Requirements, State, TaskRecord, Timing
 from comfymesh.testkit.benches import GRAPH, PICTURE, SUCCESS, Bench, packed, prompt_of
 from comfymesh.testkit.scripted import unreachable
 from comfymesh.testkit.tasks import assigned, failed, queued
@@ -62,6 +62,32 @@ async def test_a_prompt_is_submitted_under_the_id_of_its_attempt_with_a_folder_o
     assert prompt.graph["9"]["inputs"]["filename_prefix"] == "comfymesh/one-2/picture"
     prompt.end(SUCCESS)
     await running
+
+
+async def test_where_its_time_went_is_in_its_last_record_and_what_it_used_is_in_memory(bench: Bench) -> None:
+    model = ModelFile("Loader", "model_name", "big.safetensors")  # its result was cached
+    _, running = await bench.attempt_at(requirements=Requirements((), (model,)))
+    prompt = await bench.session.prompt()
+    prompt.begin()
+    await asyncio.sleep(1)
+    prompt.tell(NodeStarted(prompt.prompt_id, "9", "9"))
+    await asyncio.sleep(2)
+    prompt.tell(ExecutionSucceeded(prompt.prompt_id))
+    prompt.end(SUCCESS)
+    await running
+    assert bench.last().timing == Timing(0.0, 3.0)
+    assert bench.workplace.residency.resident() == ("big.safetensors",)
+
+
+async def test_after_running_out_of_memory_an_instance_holds_nothing(bench: Bench) -> None:
+    bench.workplace.residency.ran(("big.safetensors",), ())
+    _, running = await bench.attempt_at()
+    prompt = await bench.session.prompt()
+    prompt.begin()
+    prompt.end(Failed(ExecutionError("2", "KSampler", "torch.OutOfMemoryError", "CUDA out of memory")))
+    await running
+    assert bench.last().timing == Timing(0.0, 0.0)
+    assert not bench.workplace.residency.resident()
 
 
 RAISED = Failed(ExecutionError("2", "KSampler", "ValueError", "no such sampler"))

@@ -32,3 +32,14 @@ async def test_a_look_takes_in_everything(tmp_path: Path) -> None:
     await host.look()
     assert host.gpus == (gpu,)
     assert host.room.disk_bytes > 0
+
+
+def test_the_only_gpu_is_that_of_every_instance_that_names_none(tmp_path: Path) -> None:
+    host = Host(lambda: (), tmp_path)
+    assert (host.gpu(None), host.gpu_class(None)) == (None, "")
+    host.gpus = (Gpu("GPU-1", "NVIDIA L40S", 48, 1),)
+    assert host.gpu_class(None) == host.gpu_class("GPU-1") == "nvidia-l40s"
+    host.gpus = (*host.gpus, Gpu("GPU-2", "NVIDIA H100 80GB HBM3", 80, 1))
+    assert host.gpu(None) is None
+    assert host.gpu_class("GPU-2") == "nvidia-h100-80gb-hbm3"
+    assert host.gpu_class("GPU-3") == ""

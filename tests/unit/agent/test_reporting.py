@@ -16,6 +16,7 @@ from comfymesh.agent.reporting import Reporting
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Message
 from comfymesh.tasks.events import Assigned
+from comfymesh.tasks.placing import Site
 from comfymesh.testkit.benches import Bench
 from comfymesh.testkit.memory_bus import MAX_PAYLOAD
 from comfymesh.v1 import node_pb2
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from comfymesh.wire.v1.node_report_pb2 import NodeReport
 
 SECONDS = 2.0
+SITE = Site({"zone": "eu"}, "nvidia-l40s", 48 * 2**30, "video")
 CATALOG = spec_pb2.BlobRef(sha256="ef" * 32, size_bytes=5)
 
 
@@ -50,7 +52,7 @@ class Reporter:
         self.heard: list[tuple[float, NodeReport]] = []
 
     def another_life(self) -> Reporting:
-        return Reporting(self.bench.bus, "a", {"zone": "eu"}, self.instances, 2, SECONDS)
+        return Reporting(self.bench.bus, "a", SITE, self.instances, 2, SECONDS)
 
     def hear(self, message: Message) -> None:
         report = node_report_pb2.NodeReport.FromString(message.data)
@@ -95,6 +97,15 @@ async def test_a_report_says_who_the_node_is(reporter: Reporter) -> None:
     assert node.availability == node_pb2.Node.AVAILABILITY_OPEN
     assert dict(node.labels) == {"zone": "eu"}
     assert node.agent_version
+
+
+async def test_a_report_says_what_an_instance_is_and_holds_in_memory(reporter: Reporter) -> None:
+    instance = await reporter.instance()
+    assert (instance.gpu_class, instance.vram_bytes, instance.pool) == ("nvidia-l40s", 48 * 2**30, "video")
+    assert not instance.resident_models
+    reporter.instances["x"].workplace = reporter.bench.workplace
+    reporter.bench.workplace.residency.ran(("a", "b"), ("a", "b"))
+    assert (await reporter.instance()).resident_models == ["a", "b"]
 
 
 @pytest.mark.parametrize(

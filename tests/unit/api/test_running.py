@@ -11,6 +11,7 @@ from comfymesh.api.creation import Creation, NewTask
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.following import Following
 from comfymesh.api.hub import Hub
+from comfymesh.api.insight import Insight
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
@@ -46,7 +47,8 @@ async def test_a_caller_who_goes_away_is_followed_no_longer() -> None:
     creation = Mock(spec=Creation, prepare=AsyncMock(return_value=NewTask(queued(), spec_pb2.Spec())))
     with closing(ReadModel()) as model:
         hub = Hub(model)
-        watching = Attended(hub, log, bus, model, 5.0)
+        insight = Insight(bus, lambda: 0.0)
+        watching = Attended(hub, log, bus, model, insight, 5.0)
         service = TaskService(
             log,
             Submitting(creation, log),
@@ -54,6 +56,7 @@ async def test_a_caller_who_goes_away_is_followed_no_longer() -> None:
             Following(hub, log, model, 5.0),
             Mock(spec=Artifacts),
             Mock(spec=FleetView),
+            insight,
         )
         answers = service.RunTask(task_service_pb2.RunTaskRequest(), Mock())
         assert (await anext(answers)).task.name == "tasks/one"

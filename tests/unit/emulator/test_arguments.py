@@ -38,6 +38,19 @@ def test_models_and_faults_are_added_by_name() -> None:
     assert settings.faults == {Fault.STALL_IN_STEP: 3.0, Fault.REFUSE_WS: 1.0}
 
 
+def test_a_model_may_name_its_load_time() -> None:
+    settings = parse_arguments(["--load-seconds", "2", "--model", "checkpoints/big.safetensors=30.5"])
+    assert "checkpoints/big.safetensors" in settings.models
+    assert [settings.load_times.of(name) for name in ("big.safetensors", "other.pth")] == [30.5, 2.0]
+
+
+@pytest.mark.parametrize("text", ["mine.safetensors", "loras/", "loras/x=soon"])
+def test_a_model_that_names_none_ends_with_the_usage(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_arguments(["--model", text])
+    assert "--model" in capsys.readouterr().err
+
+
 def test_an_unknown_fault_ends_with_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_arguments(["--fault", "no_such_fault"])

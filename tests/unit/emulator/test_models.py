@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comfymesh.emulator.models import ModelFiles, ResidentModels
+from comfymesh.emulator.models import LoadTimes, ModelFiles, ResidentModels
 
 
 def test_files_that_come_and_go_are_seen(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_files_that_come_and_go_are_seen(tmp_path: Path) -> None:
 
 def test_loading_is_paid_for_only_when_a_model_is_not_resident() -> None:
     slept: list[float] = []
-    resident = ResidentModels(2, 1.5, slept.append)
+    resident = ResidentModels(2, LoadTimes(1.5), slept.append)
     for name in ("a", "a", "b", "a"):
         resident.use(name)
     assert slept == [1.5, 1.5]
@@ -32,3 +32,22 @@ def test_loading_is_paid_for_only_when_a_model_is_not_resident() -> None:
     assert len(slept) == 4
     resident.unload_all()
     assert resident.names() == []
+
+
+def test_a_file_may_take_a_time_of_its_own() -> None:
+    slept: list[float] = []
+    resident = ResidentModels(1, LoadTimes(1.5, {"large": 20.0}), slept.append)
+    for name in ("large", "small", "large"):
+        resident.use(name)
+    assert slept == [20.0, 1.5, 20.0]
+
+
+def test_loras_take_no_room_of_models() -> None:
+    slept: list[float] = []
+    resident = ResidentModels(1, LoadTimes(1.0), slept.append)
+    resident.use("model")
+    for name in ("detail", "detail", "style", "detail"):
+        resident.patch(name)
+    resident.use("model")
+    assert len(slept) == 4
+    assert resident.names() == ["model", "detail"]

@@ -1,4 +1,5 @@
 from comfymesh.v1 import error_reason_pb2 as _error_reason_pb2
+from comfymesh.v1 import queue_pb2 as _queue_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -131,14 +132,16 @@ class Placement(_message.Message):
     def __init__(self, labels: _Optional[_Mapping[str, str]] = ..., gpu_class: _Optional[str] = ..., min_vram_bytes: _Optional[int] = ..., pool: _Optional[str] = ...) -> None: ...
 
 class Timing(_message.Message):
-    __slots__ = ("load_duration", "run_duration", "loaded_models")
+    __slots__ = ("load_duration", "run_duration", "loaded_models", "gpu_class")
     LOAD_DURATION_FIELD_NUMBER: _ClassVar[int]
     RUN_DURATION_FIELD_NUMBER: _ClassVar[int]
     LOADED_MODELS_FIELD_NUMBER: _ClassVar[int]
+    GPU_CLASS_FIELD_NUMBER: _ClassVar[int]
     load_duration: _duration_pb2.Duration
     run_duration: _duration_pb2.Duration
     loaded_models: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, load_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., run_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., loaded_models: _Optional[_Iterable[str]] = ...) -> None: ...
+    gpu_class: str
+    def __init__(self, load_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., run_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., loaded_models: _Optional[_Iterable[str]] = ..., gpu_class: _Optional[str] = ...) -> None: ...
 
 class InputValue(_message.Message):
     __slots__ = ("int64_value", "uint64_value", "double_value", "string_value", "bool_value", "asset")
@@ -208,7 +211,7 @@ class Artifact(_message.Message):
     def __init__(self, name: _Optional[str] = ..., filename: _Optional[str] = ..., media_type: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., graph_node: _Optional[str] = ..., output_key: _Optional[str] = ..., kind: _Optional[_Union[Artifact.Kind, str]] = ...) -> None: ...
 
 class TaskProgress(_message.Message):
-    __slots__ = ("attempt", "phase", "fraction", "graph_nodes_done", "graph_node_count", "graph_node", "graph_node_class", "step", "step_count", "eta", "queue_position", "update_time")
+    __slots__ = ("attempt", "phase", "fraction", "graph_nodes_done", "graph_node_count", "graph_node", "graph_node_class", "step", "step_count", "eta", "queue_position", "update_time", "waiting")
     class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         PHASE_UNSPECIFIED: _ClassVar[TaskProgress.Phase]
@@ -233,6 +236,7 @@ class TaskProgress(_message.Message):
     ETA_FIELD_NUMBER: _ClassVar[int]
     QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     phase: TaskProgress.Phase
     fraction: float
@@ -245,7 +249,8 @@ class TaskProgress(_message.Message):
     eta: _duration_pb2.Duration
     queue_position: int
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, attempt: _Optional[int] = ..., phase: _Optional[_Union[TaskProgress.Phase, str]] = ..., fraction: _Optional[float] = ..., graph_nodes_done: _Optional[int] = ..., graph_node_count: _Optional[int] = ..., graph_node: _Optional[str] = ..., graph_node_class: _Optional[str] = ..., step: _Optional[int] = ..., step_count: _Optional[int] = ..., eta: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_position: _Optional[int] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    waiting: _queue_pb2.Waiting
+    def __init__(self, attempt: _Optional[int] = ..., phase: _Optional[_Union[TaskProgress.Phase, str]] = ..., fraction: _Optional[float] = ..., graph_nodes_done: _Optional[int] = ..., graph_node_count: _Optional[int] = ..., graph_node: _Optional[str] = ..., graph_node_class: _Optional[str] = ..., step: _Optional[int] = ..., step_count: _Optional[int] = ..., eta: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_position: _Optional[int] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[_Union[_queue_pb2.Waiting, _Mapping]] = ...) -> None: ...
 
 class Preview(_message.Message):
     __slots__ = ("attempt", "graph_node", "media_type", "data")

@@ -1,3 +1,4 @@
+from comfymesh.v1 import queue_pb2 as _queue_pb2
 from comfymesh.v1 import task_pb2 as _task_pb2
 from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -109,10 +110,12 @@ class GetTaskRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class GetTaskResponse(_message.Message):
-    __slots__ = ("task",)
+    __slots__ = ("task", "waiting")
     TASK_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     task: _task_pb2.Task
-    def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ...) -> None: ...
+    waiting: _queue_pb2.Waiting
+    def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., waiting: _Optional[_Union[_queue_pb2.Waiting, _Mapping]] = ...) -> None: ...
 
 class ListTasksRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "states", "labels", "created_after", "created_before", "group", "graph_digest")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from comfymesh.cli import dead_letters, grouping, looking, running
+from comfymesh.cli import dead_letters, grouping, looking, running, scheduling
 from comfymesh.cli.options import TARGET_HELP
 from comfymesh.cli.outcomes import EXIT_CODES_HELP
 from comfymesh.cli.plugins import CommandLine
@@ -44,6 +44,8 @@ for command in (
     grouping.batch,
     grouping.group,
     dead_letters.dead_letters,
+    scheduling.policy,
+    scheduling.queue,
 ):
     cli.add_command(command)
 

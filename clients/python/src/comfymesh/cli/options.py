@@ -12,6 +12,7 @@ import click
 
 from comfymesh.cli.arguments import parse_inputs, parse_labels
 from comfymesh.cli.session import Session
+from comfymesh.client import Placement
 from comfymesh.client.graphs import decode_graph, graph_text
 
 if TYPE_CHECKING:
@@ -89,6 +90,17 @@ def task_options(command: F) -> F:
             is_flag=True,
             help="Run the valid outputs of a graph of which others are invalid.",
         ),
+        click.option(
+            "--node-label", "node_labels", multiple=True, metavar="KEY=VALUE", help="Only on nodes with this label."
+        ),
+        click.option("--gpu-class", metavar="NAME", help="Only on this class of GPU, such as nvidia-l40s."),
+        click.option(
+            "--min-vram",
+            type=click.FloatRange(min=0, max=1e6),
+            metavar="GIB",
+            help="Only on GPUs with so much memory.",
+        ),
+        click.option("--pool", metavar="NAME", help="Only on instances of this pool."),
         click.option("--task-id", metavar="ID", help="Last part of the task's name; default: the server chooses."),
     )
     for decorate in reversed(decorators):
@@ -122,6 +134,13 @@ def read_task(options: dict[str, Any]) -> tuple[str, dict[str, InputValue], Task
         said["start_timeout"] = timedelta(seconds=options["start_timeout"])
     if options["max_retries"] is not None:
         said["max_retries"] = options["max_retries"]
+    if any(options[name] for name in ("node_labels", "gpu_class", "min_vram", "pool")):
+        said["placement"] = Placement(
+            labels=parse_labels(options["node_labels"]),
+            gpu_class=options["gpu_class"] or "",
+            min_vram_bytes=round((options["min_vram"] or 0) * 2**30),
+            pool=options["pool"] or "",
+        )
     if options["task_id"]:
         said["task_id"] = options["task_id"]
     return read_graph(options["graph"]), inputs, said

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from comfymesh.cli.scheduling_tables import scheduling_details
 from comfymesh.cli.text import age, clean, duration, one_line, percent, short_name, size
 from comfymesh.client import Availability, Gpu, InstanceState, NodeState, TaskState
 
@@ -178,6 +179,7 @@ def _details(task: Task, now: datetime) -> Iterator[tuple[str, Text | str]]:
         yield "took", took(task, now)
     if task.node:
         yield "node", f"{short_name(task.node)}/{one_line(task.instance)}, attempt {task.attempt}"
+    yield from scheduling_details(task)
     yield from _requeueing(task)
     if task.group:
         yield "group", short_name(task.group)

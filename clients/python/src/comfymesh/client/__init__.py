@@ -37,6 +37,7 @@ from comfymesh.client.events import (
     TaskChanged,
     TasksEvent,
 )
+from comfymesh.client.fleet_models import Availability, Gpu, Host, Instance, InstanceState, Node, NodeState
 from comfymesh.client.graphs import Graph
 from comfymesh.client.groups import AsyncGroupHandle
 from comfymesh.client.models import (
@@ -44,17 +45,10 @@ from comfymesh.client.models import (
     ArtifactKind,
     Asset,
     AttemptFailure,
-    Availability,
     DeadLetter,
     DeadLetterResolution,
-    Gpu,
     Group,
-    Host,
-    Instance,
-    InstanceState,
     LoadedArtifact,
-    Node,
-    NodeState,
     Phase,
     Preview,
     Progress,
@@ -64,6 +58,16 @@ from comfymesh.client.models import (
 )
 from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
+from comfymesh.client.scheduling_models import (
+    Estimate,
+    Placement,
+    Policy,
+    Queue,
+    QueueShare,
+    Setting,
+    Timing,
+    Waiting,
+)
 from comfymesh.client.sync import Client, GroupHandle
 from comfymesh.client.uploads import InputValue
 
@@ -85,6 +89,7 @@ __all__ = [
     "DeadLetterOptions",
     "DeadLetterResolution",
     "DeadlineExceeded",
+    "Estimate",
     "Event",
     "Gpu",
     "Graph",
@@ -106,13 +111,18 @@ __all__ = [
     "NodeState",
     "NotFound",
     "Phase",
+    "Placement",
+    "Policy",
     "Preview",
     "PreviewArrived",
     "Progress",
     "Progressed",
+    "Queue",
+    "QueueShare",
     "Result",
     "RetryPolicy",
     "ServerError",
+    "Setting",
     "Task",
     "TaskCancelled",
     "TaskChanged",
@@ -122,6 +132,8 @@ __all__ = [
     "TaskOptions",
     "TaskState",
     "TasksEvent",
+    "Timing",
     "Unavailable",
     "Violation",
+    "Waiting",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -16,6 +17,8 @@ from comfymesh.client.groups import AsyncGroupHandle
 from comfymesh.client.models import Artifact, Task, TaskState
 from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
+from comfymesh.client.scheduling import SchedulingCalls
+from comfymesh.client.scheduling_convert import waiting_from_proto
 from comfymesh.v1 import fleet_service_pb2, task_service_pb2
 
 if TYPE_CHECKING:
@@ -28,8 +31,9 @@ if TYPE_CHECKING:
     from comfymesh.client.convert import TaskOptions
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.client.events import TasksEvent
+    from comfymesh.client.fleet_models import Node
     from comfymesh.client.graphs import Graph
-    from comfymesh.client.models import Asset, LoadedArtifact, Node, Progress
+    from comfymesh.client.models import Asset, LoadedArtifact, Progress
     from comfymesh.client.uploads import InputValue
 
     OnProgress = Callable[[Progress], Awaitable[None] | None]
@@ -40,7 +44,7 @@ DEFAULT_TARGET = "127.0.0.1:7700"
 _ENDINGS = {TaskState.CANCELLED: TaskCancelled, TaskState.EXPIRED: TaskExpired}
 
 
-class AsyncClient(DeadLetterCalls):
+class AsyncClient(DeadLetterCalls, SchedulingCalls):
     """A client of one ComfyMesh server, for asyncio.
 
     Opens its connection at the first call. Calls that were not answered because the server is UNAVAILABLE are made
@@ -198,7 +202,10 @@ class AsyncClient(DeadLetterCalls):
         """
         request = task_service_pb2.GetTaskRequest(name=task_name(task))
         answer = await self._call(self._transport.get_task, request)
-        return convert.task_from_proto(answer.task)
+        task = convert.task_from_proto(answer.task)
+        if not answer.HasField("waiting"):
+            return task
+        return replace(task, waiting=waiting_from_proto(answer.waiting))
 
     async def list(
         self,

@@ -10,27 +10,27 @@ from google.protobuf import duration_pb2
 
 from comfymesh.client.errors import InvalidRequest, Violation
 from comfymesh.client.events import Event, PreviewArrived, Progressed, TaskChanged
+from comfymesh.client.fleet_models import Availability, Gpu, Host, Instance, InstanceState, Node, NodeState
 from comfymesh.client.models import (
     Artifact,
     ArtifactKind,
     Asset,
     AttemptFailure,
-    Availability,
     DeadLetter,
     DeadLetterResolution,
-    Gpu,
     Group,
-    Host,
-    Instance,
-    InstanceState,
-    Node,
-    NodeState,
     Phase,
     Preview,
     Progress,
     Task,
     TaskError,
     TaskState,
+)
+from comfymesh.client.scheduling_convert import (
+    placement_from_proto,
+    placement_to_proto,
+    timing_from_proto,
+    waiting_from_proto,
 )
 from comfymesh.v1 import error_reason_pb2, node_pb2, task_pb2
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from comfymesh.client.scheduling_models import Placement
     from comfymesh.v1 import asset_pb2, dead_letter_pb2, group_pb2, task_service_pb2
 
     E = TypeVar("E", bound=StrEnum)
@@ -63,6 +64,7 @@ class TaskOptions(TypedDict, total=False):
         max_retries: How often a failure of the graph itself is tried again.
         allow_partial_outputs: Run the valid outputs of a graph of which others are invalid.
         group: The group that it belongs to: ``groups/{group}``, or its last part alone.
+        placement: Where it may run, beyond what its graph needs.
         task_id: Last part of the task's name; default: chosen by the server.
         request_id: A UUID that names this request, to repeat it safely; default: a fresh one for each call.
     """
@@ -75,6 +77,7 @@ class TaskOptions(TypedDict, total=False):
     max_retries: int
     allow_partial_outputs: bool
     group: str
+    placement: Placement
     task_id: str
     request_id: str
 
@@ -97,6 +100,7 @@ def task_to_proto(graph_json: str, inputs: Mapping[str, Scalar], options: TaskOp
         max_retries=_int32("task.max_retries", options.get("max_retries", 0)),
         allow_partial_outputs=options.get("allow_partial_outputs", False),
         group=group_name(options.get("group", "")),
+        placement=placement_to_proto(options["placement"]) if "placement" in options else None,
     )
 
 
@@ -186,6 +190,8 @@ def task_from_proto(message: task_pb2.Task) -> Task:
         requeued_from=message.requeued_from,
         dead_letter_resolution=_resolution(message.dead_letter_resolution),
         requeued_as=message.requeued_as,
+        placement=placement_from_proto(message.placement) if message.HasField("placement") else None,
+        timing=timing_from_proto(message.timing) if message.HasField("timing") else None,
     )
 
 
@@ -304,6 +310,10 @@ def _instance(message: node_pb2.Instance) -> Instance:
         model_file_count=message.model_file_count,
         model_file_bytes=message.model_file_bytes,
         memory_bytes=message.memory_bytes,
+        resident_models=tuple(message.resident_models),
+        gpu_class=message.gpu_class,
+        vram_bytes=message.vram_bytes,
+        pool=message.pool,
     )
 
 
@@ -321,6 +331,7 @@ def _progress(message: task_pb2.TaskProgress) -> Progress:
         eta=message.eta.ToTimedelta() if message.HasField("eta") else None,
         queue_position=message.queue_position,
         update_time=_time(message, "update_time"),
+        waiting=waiting_from_proto(message.waiting) if message.HasField("waiting") else None,
     )
 
 

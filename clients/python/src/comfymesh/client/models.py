@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
+    from comfymesh.client.scheduling_models import Placement, Timing, Waiting
+
 
 class TaskState(StrEnum):
     """Where a task stands. `UNKNOWN` is a state that this version of the SDK has no word for."""
@@ -58,35 +60,6 @@ class ArtifactKind(StrEnum):
     UNKNOWN = "UNKNOWN"
     OUTPUT = "OUTPUT"
     TEMP = "TEMP"
-
-
-class NodeState(StrEnum):
-    """Whether a node can be reached."""
-
-    UNKNOWN = "UNKNOWN"
-    ACTIVE = "ACTIVE"
-    UNREACHABLE = "UNREACHABLE"
-
-
-class Availability(StrEnum):
-    """Whether a node is meant to take work."""
-
-    UNKNOWN = "UNKNOWN"
-    OPEN = "OPEN"
-    CORDONED = "CORDONED"
-    DRAINING = "DRAINING"
-
-
-class InstanceState(StrEnum):
-    """What an instance is doing."""
-
-    UNKNOWN = "UNKNOWN"
-    STARTING = "STARTING"
-    READY = "READY"
-    BUSY = "BUSY"
-    DOWN = "DOWN"
-    RETIRING = "RETIRING"
-    QUARANTINED = "QUARANTINED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +146,9 @@ class Task:
         requeued_from: The dead letter that it was made of, ``tasks/{task}``, or empty.
         dead_letter_resolution: What became of the dead letter, where it has failed; None for nothing yet.
         requeued_as: The task that was made of this dead letter, ``tasks/{task}``, or empty.
+        placement: Where it may run, or None for anywhere.
+        timing: Where the time of the last attempt that has ended went, or None.
+        waiting: Why it still waits, where `get` was asked and the scheduler has told; else None.
     """
 
     name: str
@@ -195,6 +171,9 @@ class Task:
     requeued_from: str = ""
     dead_letter_resolution: DeadLetterResolution | None = None
     requeued_as: str = ""
+    placement: Placement | None = None
+    timing: Timing | None = None
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +246,7 @@ class Progress:
         eta: Estimate of the time to the end of the attempt, or None.
         queue_position: Tasks that are ahead plus one; 0 when not waiting.
         update_time: When this was observed.
+        waiting: Why the task still waits, and for how long; None when it does not, or nobody has told.
     """
 
     attempt: int = 0
@@ -281,6 +261,7 @@ class Progress:
     eta: timedelta | None = None
     queue_position: int = 0
     update_time: datetime | None = None
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,101 +300,3 @@ class Asset:
     size_bytes: int = 0
     sha256: str = ""
     create_time: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """A GPU of a node.
-
-    Attributes:
-        uuid: UUID given by the driver.
-        model: Model name.
-        memory_bytes: Its memory.
-        memory_used_bytes: What of it is in use.
-        utilization_percent: Share of the last moment in which it worked; None where the driver does not tell.
-        temperature_celsius: Its temperature; None where the driver does not tell.
-        uncorrected_errors: Memory errors that could not be corrected; None where it has no ECC.
-    """
-
-    uuid: str
-    model: str
-    memory_bytes: int
-    memory_used_bytes: int = 0
-    utilization_percent: int | None = None
-    temperature_celsius: int | None = None
-    uncorrected_errors: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """What a host has left, in bytes; 0 where that is not known.
-
-    Attributes:
-        memory_bytes: Its memory.
-        memory_available_bytes: What could be used without swapping.
-        disk_bytes: Size of the file system that holds the agent's state.
-        disk_free_bytes: What is free there.
-    """
-
-    memory_bytes: int = 0
-    memory_available_bytes: int = 0
-    disk_bytes: int = 0
-    disk_free_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """One ComfyUI server on a node.
-
-    Attributes:
-        name: Name, unique on its node.
-        state: What it is doing.
-        state_reason: Why, for people.
-        comfyui_version: Version of ComfyUI.
-        runtime: Runtime that owns it: docker, process or attach.
-        slots: Tasks that it can hold at once.
-        held_attempts: Attempts that it holds.
-        node_class_count: How many node classes it has.
-        model_file_count: How many model files it has.
-        model_file_bytes: Their size together; 0 where it is not known.
-        memory_bytes: What its process holds of the host's memory; 0 where it is not known.
-    """
-
-    name: str
-    state: InstanceState
-    state_reason: str = ""
-    comfyui_version: str = ""
-    runtime: str = ""
-    slots: int = 0
-    held_attempts: int = 0
-    node_class_count: int = 0
-    model_file_count: int = 0
-    model_file_bytes: int = 0
-    memory_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A GPU host of the mesh.
-
-    Attributes:
-        name: Resource name, ``nodes/{node}``.
-        state: Whether it can be reached.
-        availability: Whether it is meant to take work.
-        labels: What the operator wrote on it.
-        gpus: Its GPUs; none on a CPU host.
-        instances: Its ComfyUI instances.
-        agent_version: Version of its agent.
-        last_report_time: When its last report arrived.
-        host: What the host itself has left.
-    """
-
-    name: str
-    state: NodeState
-    availability: Availability
-    labels: Mapping[str, str] = field(default_factory=dict)
-    gpus: tuple[Gpu, ...] = ()
-    instances: tuple[Instance, ...] = ()
-    agent_version: str = ""
-    last_report_time: datetime | None = None
-    host: Host = field(default_factory=Host)

@@ -45,6 +45,7 @@ _BY_REASON: dict[str, type[ComfyMeshError]] = {
     "TASK_ALREADY_FINISHED": Conflict,
     "TASK_NOT_FAILED": Conflict,
     "DEAD_LETTER_RESOLVED": Conflict,
+    "ETAG_MISMATCH": Conflict,
     MESSAGE_TOO_LARGE: InvalidRequest,
     "NOT_IMPLEMENTED": Incompatible,
     "INTERNAL": ServerError,

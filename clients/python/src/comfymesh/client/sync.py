@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from comfymesh.client.dead_letters import DeadLetterOptions
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.client.events import Event, GroupEvent, TasksEvent
+    from comfymesh.client.fleet_models import Node
     from comfymesh.client.graphs import Graph
     from comfymesh.client.groups import AsyncGroupHandle
-    from comfymesh.client.models import Artifact, Asset, DeadLetter, Group, LoadedArtifact, Node, Task, TaskState
+    from comfymesh.client.models import Artifact, Asset, DeadLetter, Group, LoadedArtifact, Task, TaskState
     from comfymesh.client.results import Result
     from comfymesh.client.retries import RetryPolicy
+    from comfymesh.client.scheduling_models import Policy, Queue, Setting
     from comfymesh.client.uploads import InputValue
 
 T = TypeVar("T")
@@ -270,6 +272,27 @@ class Client:
     def read_artifact(self, artifact: str | Artifact) -> LoadedArtifact:
         """Reads an artifact and checks its hash. See `AsyncClient.read_artifact`."""
         return self._thread.call(self._client.read_artifact(artifact))
+
+    def policy(self) -> Policy:
+        """How the scheduler orders and places tasks. See `AsyncClient.policy`."""
+        return self._thread.call(self._client.policy())
+
+    def update_policy(
+        self,
+        settings: Mapping[str, Setting | None] | None = None,
+        *,
+        tenants: Mapping[str, Mapping[str, Setting] | None] | None = None,
+        etag: str = "",
+        validate_only: bool = False,
+    ) -> Policy:
+        """Changes settings of the policy. See `AsyncClient.update_policy`."""
+        return self._thread.call(
+            self._client.update_policy(settings, tenants=tenants, etag=etag, validate_only=validate_only)
+        )
+
+    def queue(self) -> Queue:
+        """What waits and runs. See `AsyncClient.queue`."""
+        return self._thread.call(self._client.queue())
 
     def nodes(self) -> Sequence[Node]:
         """All nodes of the fleet, by name. See `AsyncClient.nodes`."""

@@ -15,6 +15,7 @@ from comfymesh.v1 import (
     dead_letter_service_pb2_grpc,
     fleet_service_pb2_grpc,
     group_service_pb2_grpc,
+    scheduling_service_pb2_grpc,
     task_service_pb2_grpc,
 )
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from comfymesh.v1 import dead_letter_service_pb2 as letters_pb
     from comfymesh.v1 import fleet_service_pb2 as fleet_pb
     from comfymesh.v1 import group_service_pb2 as groups_pb
+    from comfymesh.v1 import scheduling_service_pb2 as scheduling_pb
     from comfymesh.v1 import task_service_pb2 as tasks_pb
 
 Q = TypeVar("Q")
@@ -56,6 +58,7 @@ class _Opened:
     fleet: fleet_service_pb2_grpc.FleetServiceStub
     groups: group_service_pb2_grpc.GroupServiceStub
     letters: dead_letter_service_pb2_grpc.DeadLetterServiceStub
+    scheduling: scheduling_service_pb2_grpc.SchedulingServiceStub
 
 
 class Transport:
@@ -135,6 +138,22 @@ class Transport:
         """FleetService.ListNodes."""
         return await self._unary(self._open.fleet.ListNodes(request, timeout=timeout))
 
+    async def get_policy(
+        self, request: scheduling_pb.GetPolicyRequest, timeout: float
+    ) -> scheduling_pb.GetPolicyResponse:
+        """SchedulingService.GetPolicy."""
+        return await self._unary(self._open.scheduling.GetPolicy(request, timeout=timeout))
+
+    async def update_policy(
+        self, request: scheduling_pb.UpdatePolicyRequest, timeout: float
+    ) -> scheduling_pb.UpdatePolicyResponse:
+        """SchedulingService.UpdatePolicy."""
+        return await self._unary(self._open.scheduling.UpdatePolicy(request, timeout=timeout))
+
+    async def get_queue(self, request: scheduling_pb.GetQueueRequest, timeout: float) -> scheduling_pb.GetQueueResponse:
+        """SchedulingService.GetQueue."""
+        return await self._unary(self._open.scheduling.GetQueue(request, timeout=timeout))
+
     def run_task(self, request: tasks_pb.RunTaskRequest) -> AsyncGenerator[tasks_pb.RunTaskResponse]:
         """TaskService.RunTask."""
         return self._stream(self._open.tasks.RunTask(request))
@@ -189,6 +208,7 @@ class Transport:
                 fleet_service_pb2_grpc.FleetServiceStub(channel),
                 group_service_pb2_grpc.GroupServiceStub(channel),
                 dead_letter_service_pb2_grpc.DeadLetterServiceStub(channel),
+                scheduling_service_pb2_grpc.SchedulingServiceStub(channel),
             )
         return self._opened
 

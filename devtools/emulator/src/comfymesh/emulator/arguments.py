@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from comfymesh.emulator.faults import Fault, parse_fault
+from comfymesh.emulator.models import LoadTimes
 from comfymesh.emulator.settings import DEFAULT_MODELS, Settings
 
 _SWITCHES_WITHOUT_EFFECT = (
@@ -36,10 +37,10 @@ def parse_arguments(arguments: list[str]) -> Settings:
         max_upload_bytes=int(given.max_upload_size * 1024 * 1024),
         disable_metadata=given.disable_metadata,
         cache_entries=cache,
-        load_seconds=given.load_seconds,
+        load_times=LoadTimes(given.load_seconds, {name: time for _, name, time in given.model if time is not None}),
         step_seconds=given.step_seconds,
         resident=given.resident,
-        models=(*DEFAULT_MODELS, *given.model),
+        models=(*DEFAULT_MODELS, *(f"{kind}/{name}" for kind, name, _ in given.model)),
         faults=dict(given.fault),
         arguments=("main.py", *arguments),
     )
@@ -52,10 +53,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_comfyui_flags(parser)
     own = parser.add_argument_group("the emulator's own")
-    own.add_argument("--load-seconds", type=float, default=0.05, help="time to load a model")
+    own.add_argument("--load-seconds", type=float, default=0.05, help="time to load a model that names no other")
     own.add_argument("--step-seconds", type=float, default=0.02, help="time of a sampling step")
-    own.add_argument("--resident", type=int, default=2, metavar="N", help="models that stay loaded")
-    own.add_argument("--model", action="append", default=[], metavar="KIND/NAME", help="a further model file")
+    own.add_argument("--resident", type=int, default=2, metavar="N", help="models, and LoRAs, that stay loaded")
+    own.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        type=_model,
+        metavar="KIND/NAME[=SECONDS]",
+        help="a further model file, and the time to load it",
+    )
     own.add_argument(
         "--fault",
         action="append",
@@ -65,6 +73,14 @@ def _parser() -> argparse.ArgumentParser:
         help=f"misbehave: {', '.join(Fault)}",
     )
     return parser
+
+
+def _model(text: str) -> tuple[str, str, float | None]:
+    path, _, seconds = text.partition("=")
+    kind, _, name = path.partition("/")
+    if not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KIND/NAME, such as loras/mine.safetensors")
+    return kind, name, float(seconds) if seconds else None
 
 
 def _add_comfyui_flags(parser: argparse.ArgumentParser) -> None:

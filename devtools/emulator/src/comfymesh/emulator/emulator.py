@@ -16,7 +16,7 @@ from comfymesh.emulator.cache import ResultCache
 from comfymesh.emulator.faults import Faults
 from comfymesh.emulator.folders import Folders
 from comfymesh.emulator.hub import Hub
-from comfymesh.emulator.models import ModelFiles, ResidentModels
+from comfymesh.emulator.models import LoadTimes, ModelFiles, ResidentModels
 from comfymesh.emulator.node_run import Instance
 from comfymesh.emulator.nodes import NODES
 from comfymesh.emulator.prompt_queue import PromptQueue
@@ -57,7 +57,7 @@ class Emulator:
         files = ModelFiles(settings.base_directory, settings.models)
         # Loading waits on the same event as everything else, so that a stop cuts it short.
         instance = Instance(settings, self.folders, self.faults, files, _NO_MODELS, crash, stopping)
-        instance.resident = ResidentModels(settings.resident, settings.load_seconds, instance.sleep)
+        instance.resident = ResidentModels(settings.resident, settings.load_times, instance.sleep)
         return instance
 
     def start(self) -> None:
@@ -114,7 +114,7 @@ class Emulator:
             self.hub.send("logs", {"entries": [entry], "size": None}, client_id)
 
 
-_NO_MODELS = ResidentModels(0, 0.0, time.sleep)
+_NO_MODELS = ResidentModels(0, LoadTimes(0.0), time.sleep)
 _LISTED_KINDS = ("checkpoints", "loras", "vae", "upscale_models")
 EMULATOR: web.AppKey[Emulator] = web.AppKey("emulator", Emulator)
 """Where the routes find the instance."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from comfymesh.graphs import MODEL_SUFFIXES
@@ -61,40 +61,63 @@ class ModelFiles:
         return [file.name for file in self.files(kind)]
 
 
+@dataclass(frozen=True, slots=True)
+class LoadTimes:
+    """How long loading takes, in seconds: for the files that are named, and for all others."""
+
+    other: float
+    named: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, name: str) -> float:
+        """Seconds to load a file."""
+        return self.named.get(name, self.other)
+
+
 class ResidentModels:
-    """Models that are loaded. Using one that is not costs its load time; the one unused for longest goes.
+    """Files that are loaded. Using one that is not costs its load time; the one unused for longest goes.
+
+    LoRAs are patches of models and take no room of theirs, so as many of them stay beside as many models.
 
     Args:
-        capacity: How many stay loaded.
-        load_seconds: How long loading takes.
+        capacity: How many of each stay loaded.
+        times: How long loading takes.
         sleep: Waits, and cannot be interrupted by a prompt's interrupt.
     """
 
-    def __init__(self, capacity: int, load_seconds: float, sleep: Callable[[float], None]) -> None:
-        self._capacity = capacity
-        self._load_seconds = load_seconds
+    def __init__(self, capacity: int, times: LoadTimes, sleep: Callable[[float], None]) -> None:
+        self._capacity = max(1, capacity)
+        self._times = times
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._loaded: OrderedDict[str, None] = OrderedDict()
+        self._models: OrderedDict[str, None] = OrderedDict()
+        self._patches: OrderedDict[str, None] = OrderedDict()
 
     def use(self, name: str) -> None:
         """Loads a model unless it is loaded."""
-        with self._lock:
-            resident = name in self._loaded
-        if not resident:
-            self._sleep(self._load_seconds)
-        with self._lock:
-            self._loaded[name] = None
-            self._loaded.move_to_end(name)
-            while len(self._loaded) > max(1, self._capacity):
-                self._loaded.popitem(last=False)
+        self._use(name, self._models)
+
+    def patch(self, name: str) -> None:
+        """Loads a LoRA unless it is loaded."""
+        self._use(name, self._patches)
 
     def unload_all(self) -> None:
-        """Unloads every model."""
+        """Unloads everything."""
         with self._lock:
-            self._loaded.clear()
+            self._models.clear()
+            self._patches.clear()
 
     def names(self) -> list[str]:
-        """Returns what is loaded, the one unused for longest first."""
+        """Returns what is loaded: models, then LoRAs, of each the one unused for longest first."""
         with self._lock:
-            return [*self._loaded]
+            return [*self._models, *self._patches]
+
+    def _use(self, name: str, loaded: OrderedDict[str, None]) -> None:
+        with self._lock:
+            resident = name in loaded
+        if not resident:
+            self._sleep(self._times.of(name))
+        with self._lock:
+            loaded[name] = None
+            loaded.move_to_end(name)
+            while len(loaded) > self._capacity:
+                loaded.popitem(last=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from comfymesh.emulator.faults import Fault
+from comfymesh.emulator.models import LoadTimes
 
 DEFAULT_MODELS = (
     "checkpoints/tiny-sd3-random.safetensors",
@@ -33,7 +34,7 @@ class Settings:
         max_upload_bytes: Limit of a request body.
         disable_metadata: Whether pictures are saved without graph and metadata.
         cache_entries: Results of graph nodes to keep; 0 keeps none.
-        load_seconds: How long loading a model takes.
+        load_times: How long loading a model takes.
         step_seconds: How long a sampling step takes.
         resident: How many models stay loaded; using another one costs its load time.
         models: Model files that exist without a file, as ``kind/name``.
@@ -52,7 +53,7 @@ class Settings:
     max_upload_bytes: int = 100 * 1024 * 1024
     disable_metadata: bool = False
     cache_entries: int = 64
-    load_seconds: float = 0.05
+    load_times: LoadTimes = field(default_factory=lambda: LoadTimes(0.05))
     step_seconds: float = 0.02
     resident: int = 2
     models: tuple[str, ...] = DEFAULT_MODELS

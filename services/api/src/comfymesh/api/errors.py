@@ -48,6 +48,8 @@ _CODES = {
     "SERVER_DRAINING": StatusCode.UNAVAILABLE,
     "CONTENT_MISMATCH": StatusCode.INVALID_ARGUMENT,
     "RECORD_UNREADABLE": StatusCode.DATA_LOSS,
+    "SCHEDULER_UNAVAILABLE": StatusCode.UNAVAILABLE,
+    "ETAG_MISMATCH": StatusCode.ABORTED,
     "INTERNAL": StatusCode.INTERNAL,
 }
 """The status code of each reason with which a call can be refused."""

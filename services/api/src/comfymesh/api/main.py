@@ -19,13 +19,17 @@ from comfymesh.api.following import Following
 from comfymesh.api.group_service import GroupService
 from comfymesh.api.groups import Groups
 from comfymesh.api.hub import Hub
+from comfymesh.api.insight import Insight
+from comfymesh.api.policies import Policies
 from comfymesh.api.readmodel import ReadModel
+from comfymesh.api.scheduling_service import SchedulingService
 from comfymesh.api.server import Services, serving
 from comfymesh.api.settings import ApiSettings
 from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.watching import Watching
 from comfymesh.artifacts.store import open_store
+from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
 from comfymesh.runtime import service
@@ -50,14 +54,17 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         artifacts = Artifacts(log, store)
         limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
         creation = Creation(fleet, assets, store, time.time, limits, settings.api_settle_seconds)
-        watching = Watching(hub, log, bus, model, settings.api_heartbeat_seconds)
+        insight = Insight(bus, time.monotonic)
+        background.spawn(insight.run(), "insight")
+        watching = Watching(hub, log, bus, model, insight, settings.api_heartbeat_seconds)
         following = Following(hub, log, model, settings.api_heartbeat_seconds)
         services = Services(
-            TaskService(log, Submitting(creation, log), watching, following, artifacts, fleet),
+            TaskService(log, Submitting(creation, log), watching, following, artifacts, fleet, insight),
             GroupService(Groups(following, log, bus), following),
             DeadLetterService(log, DeadLetters(log, time.time), following),
             AssetService(assets, artifacts),
             FleetService(fleet),
+            SchedulingService(Policies(PolicyStore(bus)), insight),
         )
         async with serving(settings.api_listen, services) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})

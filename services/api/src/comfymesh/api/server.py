@@ -17,6 +17,7 @@ from comfymesh.api.dead_letter_service import DeadLetterService
 from comfymesh.api.fleet_service import FleetService
 from comfymesh.api.group_service import GroupService
 from comfymesh.api.interceptors import MAX_REQUEST_BYTES, Edge
+from comfymesh.api.scheduling_service import SchedulingService
 from comfymesh.api.task_service import TaskService
 from comfymesh.runtime.service import ServiceFailedError
 from comfymesh.v1 import (
@@ -28,6 +29,8 @@ from comfymesh.v1 import (
     fleet_service_pb2_grpc,
     group_service_pb2,
     group_service_pb2_grpc,
+    scheduling_service_pb2,
+    scheduling_service_pb2_grpc,
     task_service_pb2,
     task_service_pb2_grpc,
 )
@@ -52,6 +55,7 @@ _NAMES = tuple(
         (dead_letter_service_pb2.DESCRIPTOR, "DeadLetterService"),
         (asset_service_pb2.DESCRIPTOR, "AssetService"),
         (fleet_service_pb2.DESCRIPTOR, "FleetService"),
+        (scheduling_service_pb2.DESCRIPTOR, "SchedulingService"),
     )
 )
 
@@ -65,6 +69,7 @@ class Services:
     dead_letters: DeadLetterService
     assets: AssetService
     fleet: FleetService
+    scheduling: SchedulingService
 
 
 @dataclass(slots=True)
@@ -94,6 +99,7 @@ async def serving(listen: str, services: Services) -> AsyncIterator[Server]:
     dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(services.dead_letters, server)
     asset_service_pb2_grpc.add_AssetServiceServicer_to_server(services.assets, server)
     fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(services.fleet, server)
+    scheduling_service_pb2_grpc.add_SchedulingServiceServicer_to_server(services.scheduling, server)
     checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only the synchronous one
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -15,6 +15,7 @@ from comfymesh.api.cancelling import cancel
 from comfymesh.api.errors import RefusedError, invalid, not_found
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.following import Following
+from comfymesh.api.insight import Insight
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import Place
 from comfymesh.api.submitting import Submitting
@@ -41,8 +42,10 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         following: Following,
         artifacts: Artifacts,
         fleet: FleetView,
+        insight: Insight,
     ) -> None:
         self._fleet = fleet
+        self._insight = insight
         self._log = log
         self._submitting = submitting
         self._watching = watching
@@ -93,10 +96,11 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.GetTaskRequest, context: Context
     ) -> task_service_pb2.GetTaskResponse:
         """See the proto."""
-        task = (await self._get(request.name)).task
-        if task.state == task_pb2.Task.STATE_QUEUED:
-            task.state_reason = waiting.explain(task.state_reason, self._fleet.offers())
-        return task_service_pb2.GetTaskResponse(task=task)
+        stored = await self._get(request.name)
+        if stored.task.state != task_pb2.Task.STATE_QUEUED:
+            return task_service_pb2.GetTaskResponse(task=stored.task)
+        stored.task.state_reason = waiting.explain(stored.task.state_reason, self._fleet.offers())
+        return task_service_pb2.GetTaskResponse(task=stored.task, waiting=await self._insight.waiting(stored.key))
 
     async def ListTasks(
         self, request: task_service_pb2.ListTasksRequest, context: Context

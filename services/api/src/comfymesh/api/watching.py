@@ -14,20 +14,19 @@ from google.protobuf.message import DecodeError
 from comfymesh import names
 from comfymesh.api.errors import draining, not_found
 from comfymesh.api.hub import Hub
+from comfymesh.api.insight import Insight
+from comfymesh.api.places import FIRST_SECONDS, Places
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.watch import FINAL_STATES, Item, Mailbox
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, Message
 from comfymesh.bus.streams import PROGRESS
 from comfymesh.bus.tasklog import Stored, TaskLog
-from comfymesh.tasks.codec import timestamp
 from comfymesh.tasks.record import Key
 from comfymesh.v1 import task_pb2
 from comfymesh.wire.v1 import work_pb2
 
 _INTEREST_SECONDS = 1.0
-_PLACE_SECONDS = 1.0
-_FIRST_PLACE_SECONDS = 0.2
 _PACE_SECONDS = 0.03
 """Progress and previews come no closer behind other messages than this: of a short task, only the states are told."""
 
@@ -45,14 +44,16 @@ class Watching:
         log: Where what was before is read.
         bus: Where progress and previews come from.
         model: Knows how many tasks are ahead in the queue.
+        insight: Knows why they wait, and for how long.
         heartbeat: Longest silence, in seconds.
     """
 
-    def __init__(self, hub: Hub, log: TaskLog, bus: Bus, model: ReadModel, heartbeat: float) -> None:
+    def __init__(self, hub: Hub, log: TaskLog, bus: Bus, model: ReadModel, insight: Insight, heartbeat: float) -> None:
         self._hub = hub
         self._log = log
         self._bus = bus
         self._model = model
+        self._insight = insight
         self._heartbeat = heartbeat
 
     async def watch(self, key: Key, after: int, *, previews: bool) -> AsyncIterator[tuple[int, Item | Heartbeat]]:
@@ -84,7 +85,7 @@ class Watching:
     ) -> AsyncGenerator[tuple[int, Item | Heartbeat], None]:
         heard = False
         told = asked = time.monotonic()
-        places = _Places(self._model)
+        places = Places(self._model, self._insight, key)
         while mailbox.task.state not in FINAL_STATES:
             await mailbox.wait(self._patience(mailbox, told, previews=previews))
             if mailbox.closed:
@@ -124,7 +125,7 @@ class Watching:
         if mailbox.keeps:
             return max(0.0, told + _PACE_SECONDS - time.monotonic())
         if mailbox.waiting:
-            return _FIRST_PLACE_SECONDS
+            return FIRST_SECONDS
         return min(self._heartbeat, _INTEREST_SECONDS) if previews else self._heartbeat
 
     async def _begin(self, mailbox: Mailbox, key: Key, after: int) -> None:
@@ -151,26 +152,6 @@ class Watching:
             await self._bus.publish(subjects.interest(names.parse_node(task.node)), interest.SerializeToString())
 
 
-class _Places:
-    """Tells a watcher the place in the queue, while the task waits and whenever it has changed."""
-
-    def __init__(self, model: ReadModel) -> None:
-        self._model = model
-        self._told = 0
-        self._next = time.monotonic() + _FIRST_PLACE_SECONDS
-
-    def look(self, mailbox: Mailbox, now: float) -> None:
-        """Put the place into the mailbox if there is something to tell."""
-        if not mailbox.waiting:
-            self._told = 0
-        elif now >= self._next:
-            self._next = now + _PLACE_SECONDS
-            place = self._model.ahead(mailbox.task) + 1
-            if place != self._told:
-                self._told = place
-                mailbox.offer_place(_place(mailbox.task.attempt, place))
-
-
 def _take_progress(mailbox: Mailbox, message: Message) -> None:
     with contextlib.suppress(DecodeError):
         mailbox.offer_progress(task_pb2.TaskProgress.FromString(message.data))
@@ -179,12 +160,3 @@ def _take_progress(mailbox: Mailbox, message: Message) -> None:
 def _take_preview(mailbox: Mailbox, message: Message) -> None:
     with contextlib.suppress(DecodeError):
         mailbox.offer_preview(task_pb2.Preview.FromString(message.data))
-
-
-def _place(attempt: int, place: int) -> task_pb2.TaskProgress:
-    return task_pb2.TaskProgress(
-        attempt=attempt,
-        phase=task_pb2.TaskProgress.PHASE_WAITING,
-        queue_position=place,
-        update_time=timestamp(time.time()),
-    )

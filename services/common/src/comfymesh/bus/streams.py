@@ -51,8 +51,9 @@ REPORTS = Stream("REPORTS", ("report.*",), Storage.MEMORY, per_subject=1, max_ag
 PROGRESS = Stream("PROGRESS", ("progress.*.*",), Storage.MEMORY, per_subject=1, max_age=timedelta(hours=1))
 # On disk: a lease that a restart of the server forgets would begin to count anew, and two could hold the same number.
 LEASES = Stream("LEASES", ("lease.*",), Storage.FILE, per_subject=1)
+SETTINGS = Stream("SETTINGS", ("settings.*",), Storage.FILE, per_subject=1)
 
-ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES)
+ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES, SETTINGS)
 
 
 def plan(progress_retention: timedelta) -> tuple[Stream, ...]:

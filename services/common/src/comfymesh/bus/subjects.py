@@ -9,6 +9,9 @@ progress.<tenant>.<task_id>         latest progress of an attempt               
 blob.<tenant>.<sha256>.<index>      pieces of artifacts, assets and catalogs    stream BLOBS
 asset.<tenant>.<sha256>             what an asset is                            stream BLOBS
 lease.<role>                        who acts in a role of which there is one    stream LEASES
+settings.scheduling                 the policy of scheduling                    stream SETTINGS
+ask.scheduling                      questions to the scheduler that acts, never stored
+told.<asker>                        answers to one asker, never stored
 preview.<tenant>.<task_id>          previews, never stored
 interest.<node>                     somebody watches previews of a task there, never stored
 control.<node>                      orders to a node, repeated until obeyed, never stored
@@ -20,6 +23,12 @@ from comfymesh.tasks.record import Key
 
 ALL_TASKS = "task.>"
 ALL_REPORTS = "report.*"
+
+SCHEDULING_SETTINGS = "settings.scheduling"
+"""Where the policy of scheduling is."""
+
+SCHEDULING_QUESTIONS = "ask.scheduling"
+"""Where the scheduler that acts is asked."""
 
 FLEET = "_fleet"
 """Owner of blobs that belong to no tenant, such as catalogs. No tenant's name begins with an underscore."""
@@ -48,6 +57,11 @@ def specs(key: Key) -> str:
 def lease(role: str) -> str:
     """Where it is told who acts in a role."""
     return f"lease.{role}"
+
+
+def answers(asker: str) -> str:
+    """Where answers to one asker go."""
+    return f"told.{asker}"
 
 
 def binding(key: Key) -> str:

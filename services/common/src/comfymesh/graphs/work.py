@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -147,21 +147,21 @@ class _Reader:
 
     def size(self, node_id: str) -> float:
         """Megapixels x pictures on which a graph node works: of the nearest that makes or scales them."""
-        scale, frames, seen = 1.0, Counter[str](), set[str]()
-        waiting = [node_id]
+        scale, frames, seen = 1.0, dict[str, float](), set[str]()
+        waiting = deque([node_id])
         while waiting and len(seen) < _ROOM:
-            node = self._graph.nodes[waiting.pop(0)]
+            node = self._graph.nodes[waiting.popleft()]
             if node.id in seen:
                 continue
             seen.add(node.id)
-            for name in _FRAMES:
-                frames[name] = frames[name] or int(self._number(node, name))
+            frames = {name: number for name in _FRAMES if (number := self._number(node, name))} | frames
             width, height = self._number(node, "width"), self._number(node, "height")
             if width and height:
-                return scale * (width * height / _MEGAPIXEL) * max(1, *frames.values())
+                scale *= width * height / _MEGAPIXEL
+                break
             scale *= (self._number(node, "scale_by") or 1.0) ** 2
             waiting += self._fed(node.id, _PICTURES)
-        return scale * max(1, *frames.values())
+        return scale * math.prod(frames.values())
 
     def _fed(self, node_id: str, types: Sequence[str]) -> Iterator[str]:
         """Graph nodes that feed this one with something of these types."""

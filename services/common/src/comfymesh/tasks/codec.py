@@ -122,7 +122,7 @@ def from_message(message: task_record_pb2.TaskRecord) -> TaskRecord:
         releases=message.releases,
         start_time=seconds(task.start_time) if task.HasField("start_time") else None,
         end_time=seconds(task.end_time) if task.HasField("end_time") else None,
-        timing=_timing_of(task.timing) if task.HasField("timing") else None,
+        timing=timing_of(task.timing) if task.HasField("timing") else None,
         resolution=_RESOLUTION_OF[task.dead_letter_resolution],
         requeued_as=names.parse_task(task.requeued_as) if task.requeued_as else "",
     )
@@ -226,17 +226,19 @@ def _placement(placement: Placement) -> task_pb2.Placement:
 
 
 def _timing(timing: Timing) -> task_pb2.Timing:
-    message = task_pb2.Timing(loaded_models=timing.loaded)
+    message = task_pb2.Timing(loaded_models=timing.loaded, gpu_class=timing.gpu_class)
     message.load_duration.FromMicroseconds(round(timing.load_seconds * 1e6))
     message.run_duration.FromMicroseconds(round(timing.run_seconds * 1e6))
     return message
 
 
-def _timing_of(message: task_pb2.Timing) -> Timing:
+def timing_of(message: task_pb2.Timing) -> Timing:
+    """Where the time of an attempt went."""
     return Timing(
         message.load_duration.ToMicroseconds() / 1e6,
         message.run_duration.ToMicroseconds() / 1e6,
         tuple(message.loaded_models),
+        message.gpu_class,
     )
 
 

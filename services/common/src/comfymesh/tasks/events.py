@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from comfymesh.tasks.record import Artifact, Resolution, TaskError
+from comfymesh.tasks.record import Artifact, Resolution, TaskError, Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +26,21 @@ class Started:
 class Succeeded:
     """The run ended well and every artifact is stored.
 
-    `began` as in Started, for attempts that ended before anybody was told that they had begun.
+    `began` as in Started, for attempts that ended before anybody was told that they had begun. `timing` tells where
+    its time went, None where nobody saw.
     """
 
     artifacts: tuple[Artifact, ...]
     began: float | None = None
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
-    """The attempt ended badly; the policy of its failure class says what follows."""
+    """The attempt ended badly; the policy of its failure class says what follows. `timing` as in Succeeded."""
 
     error: TaskError
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,7 @@ def _assigned(record: TaskRecord, event: Assigned) -> TaskRecord:
         node=event.node,
         instance=event.instance,
         start_time=None,
+        timing=None,
         not_before=0.0,
         reason=f"assigned to {event.node}",
     )
@@ -146,7 +147,14 @@ def _started(record: TaskRecord, began: float) -> TaskRecord:
 def _succeeded(record: TaskRecord, event: Succeeded, now: float) -> TaskRecord:
     start = record.start_time or event.began or now
     return replace(
-        record, state=State.SUCCEEDED, start_time=start, artifacts=event.artifacts, releases=0, error=None, reason=""
+        record,
+        state=State.SUCCEEDED,
+        start_time=start,
+        artifacts=event.artifacts,
+        timing=event.timing,
+        releases=0,
+        error=None,
+        reason="",
     )
 
 
@@ -166,7 +174,7 @@ def _failed(record: TaskRecord, event: AttemptFailed, now: float) -> TaskRecord:
     if record.state is State.CANCELLING:
         return replace(record, state=State.CANCELLED)
     failure = Failure(record.attempt, record.node, record.instance, event.error.failure, now)
-    record = replace(record, failures=(*record.failures, failure), error=event.error)
+    record = replace(record, failures=(*record.failures, failure), error=event.error, timing=event.timing)
     what = f"attempt {record.attempt}: {event.error.failure}: {event.error.message}"
     match retry.decide(record.key, record.failures, record.definition.max_retries):
         case retry.Retry(not_before):

@@ -124,11 +124,13 @@ class Timing:
         load_seconds: Graph nodes that load model files, and samplers until their first step is under way.
         run_seconds: All else, from the beginning of the execution to its end.
         loaded: Model files that were loaded, in order.
+        gpu_class: Class of the instance's GPU; empty where it is not known.
     """
 
     load_seconds: float
     run_seconds: float
     loaded: tuple[str, ...] = ()
+    gpu_class: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from comfymesh.agent.claim import Claim
@@ -15,6 +16,7 @@ from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable, GraphRe
 from comfymesh.agent.comfyui.events import Event as ComfyEvent
 from comfymesh.agent.comfyui.events import ExecutionStarted, NodeOutput
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded
+from comfymesh.agent.comfyui.stopwatch import Stopwatch
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.agent.relay import Relay
@@ -56,6 +58,7 @@ class Attempt:
         self._may_be_known = claim.taken
         self._prompt_id = prompt_id(claim.key, claim.number)
         self._relay = Relay(bus, claim.key, claim.number)
+        self._stopwatch = Stopwatch(claim.record.definition.requirements.models)
         self._collecting = workplace.collecting(claim.key.tenant)
         self._begun = asyncio.Event()
         self._stop: Stop | None = None
@@ -112,8 +115,18 @@ class Attempt:
             await self._interrupt()
             await self._claim.concede()
             return
-        end = await self._workplace.with_evidence(await self._end())
+        end = self._timed(await self._workplace.with_evidence(await self._end()))
         await (self._claim.concede() if self._unwanted else self._claim.end(end))
+
+    def _timed(self, end: events.Event) -> events.Event:
+        """An end, with where the time went. What the instance holds in memory by now is noted as well."""
+        timing = self._stopwatch.timing()
+        if timing is None or not isinstance(end, events.Succeeded | events.AttemptFailed):
+            return end
+        self._workplace.residency.ran(self._stopwatch.used(), timing.loaded)
+        if isinstance(end, events.AttemptFailed) and end.error.failure is FailureClass.OUT_OF_MEMORY:
+            self._workplace.residency.clear()
+        return replace(end, timing=replace(timing, gpu_class=self._workplace.gpu_class))
 
     async def _end(self) -> events.Event:
         """Execute it; answers the event that ends it."""
@@ -146,6 +159,7 @@ class Attempt:
         # From here on the session knows the prompt, and whoever stops it reaches it there.
         self._check_stop()
         self._relay.executing(graph)
+        self._stopwatch.submit(graph)
         extra = {"preview_method": "auto"} if self._previews else None
         return await self._workplace.session.execute(self._prompt_id, graph, extra_data=extra, observer=self._observe)
 
@@ -203,6 +217,7 @@ class Attempt:
                 return
 
     def _observe(self, event: ComfyEvent) -> None:
+        self._stopwatch.feed(event, time.monotonic())
         match event:
             case ExecutionStarted():
                 self._relay.began()

@@ -32,7 +32,13 @@ def care_of(spec: InstanceSpec, settings: AgentSettings) -> Care:
             quarantine=settings.agent_quarantine_seconds,
         ),
         start_seconds=settings.agent_start_seconds,
+        gpu_uuid=gpu_of(spec),
     )
+
+
+def gpu_of(spec: InstanceSpec) -> str | None:
+    """UUID of the GPU that an instance is bound to; None if the settings do not say."""
+    return spec.gpu_uuid if isinstance(spec, DockerSpec) else None
 
 
 def pace_of(settings: AgentSettings) -> Pace:

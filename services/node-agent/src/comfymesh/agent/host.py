@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from comfymesh.agent.nvml import Gpu
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 5.0
+_NO_WORD = re.compile(r"[^a-z0-9]+")
 _MEMINFO = Path("/proc/meminfo")
 
 
@@ -55,6 +57,17 @@ class Host:
         self._read_gpus = read_gpus
         self._state_directory = state_directory
         self._meminfo = meminfo
+
+    def gpu(self, uuid: str | None) -> Gpu | None:
+        """The GPU of this UUID; where none is named, the only one there is."""
+        if uuid is None:
+            return self.gpus[0] if len(self.gpus) == 1 else None
+        return next((gpu for gpu in self.gpus if gpu.uuid == uuid), None)
+
+    def gpu_class(self, uuid: str | None) -> str:
+        """The class of that GPU, as `nvidia-l40s`; empty where it is not known."""
+        gpu = self.gpu(uuid)
+        return "" if gpu is None else _NO_WORD.sub("-", gpu.model.lower()).strip("-")
 
     async def run(self) -> None:
         """Look, for ever."""

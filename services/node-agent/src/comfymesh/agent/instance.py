@@ -70,17 +70,19 @@ _NOT_SERVING = frozenset({InstanceState.DOWN, InstanceState.QUARANTINED})
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """How an instance is looked after.
+    """How an instance is looked after, and what is known of where it runs.
 
     Attributes:
         limits: When the ladder is climbed.
         endurance: When it is set aside.
         start_seconds: How long it may run without an answer, from its start on.
+        gpu_uuid: The GPU that it is bound to; None if the settings do not say.
     """
 
     limits: Limits = field(default_factory=Limits)
     endurance: Endurance = field(default_factory=Endurance)
     start_seconds: float = 1800.0
+    gpu_uuid: str | None = None
 
 
 class Instance:
@@ -117,6 +119,11 @@ class Instance:
         self._care = care or Care()
         self._catalog_read = time.monotonic()
         self._keeper: Keeper | None = None
+
+    @property
+    def gpu_uuid(self) -> str | None:
+        """The GPU that it is bound to; None if that is not known."""
+        return self._care.gpu_uuid
 
     @property
     def memory_bytes(self) -> int | None:

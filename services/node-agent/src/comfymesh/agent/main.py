@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from comfymesh.agent.attempts import Attempts
-from comfymesh.agent.care import care_of, pace_of
+from comfymesh.agent.care import care_of, gpu_of, pace_of
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.host import Host
 from comfymesh.agent.instance import Instance
@@ -23,6 +23,7 @@ from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime import service
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus
+from comfymesh.tasks.placing import Site
 
 _STOP_GRACE = timedelta(seconds=5)
 
@@ -36,10 +37,10 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         host = Host(Nvml().gpus, settings.agent_state_directory)
         background.spawn(host.run(), "host")
         reporting = Reporting(
-            bus, settings.agent_node, settings.agent_labels, instances, slots, settings.agent_report_seconds, host
+            bus, settings.agent_node, _site(settings), instances, slots, settings.agent_report_seconds, host
         )
         store = open_store(settings.artifacts_url, bus)
-        instances.update(_instances(settings, bus, store, reporting))
+        instances.update(_instances(settings, bus, store, reporting, host))
         attempts = Attempts(bus, settings.agent_node, instances, background.failed, previews=settings.agent_previews)
         running = [background.spawn(i.run(), f"instance {i.name}") for i in instances.values()]
         background.spawn(attempts.take_work(), "work queue")
@@ -57,14 +58,27 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
             await _leave(instances, running, stop=settings.agent_stop_instances)
 
 
-def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting) -> dict[str, Instance]:
+def _site(settings: AgentSettings) -> Site:
+    return Site(
+        labels=settings.agent_labels,
+        gpu_class=settings.agent_gpu_class,
+        vram_bytes=settings.agent_vram_bytes,
+        pool=settings.agent_pool,
+    )
+
+
+def _instances(
+    settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting, host: Host
+) -> dict[str, Instance]:
     def instance(spec: InstanceSpec) -> Instance:
         runtime = build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory)
         pace = pace_of(settings)
 
         def open_workplace(url: str) -> Workplace:
             limit = settings.agent_max_artifact_bytes
-            return Workplace(ComfySession(url, pace=pace), TaskLog(bus), store, limit, runtime.log_tail)
+            session = ComfySession(url, pace=pace)
+            gpu_class = settings.agent_gpu_class or host.gpu_class(gpu_of(spec))
+            return Workplace(session, TaskLog(bus), store, limit, runtime.log_tail, gpu_class)
 
         return Instance(
             name=spec.name,

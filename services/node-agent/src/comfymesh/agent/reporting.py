@@ -17,6 +17,7 @@ from comfymesh.agent.instance import Instance, InstanceState
 from comfymesh.agent.nvml import Gpu
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
+from comfymesh.tasks.placing import Site
 from comfymesh.v1 import node_pb2
 from comfymesh.wire.v1 import node_report_pb2
 
@@ -33,7 +34,7 @@ class Reporting:
     Args:
         bus: Where to.
         node: This node.
-        labels: What the operator wrote on it.
+        site: What it is, as its operator says.
         instances: Its instances by name.
         slots: How many attempts each can hold.
         seconds: How often at least.
@@ -44,7 +45,7 @@ class Reporting:
         self,
         bus: Bus,
         node: str,
-        labels: Mapping[str, str],
+        site: Site,
         instances: Mapping[str, Instance],
         slots: int,
         seconds: float,
@@ -52,7 +53,7 @@ class Reporting:
     ) -> None:
         self._bus = bus
         self._node = node
-        self._labels = labels
+        self._site = site
         self._instances = instances
         self._slots = slots
         self._seconds = seconds
@@ -114,7 +115,7 @@ class Reporting:
             name=names.node(self._node),
             state=node_pb2.Node.STATE_ACTIVE,
             availability=availability,
-            labels=self._labels,
+            labels=self._site.labels,
             instances=[self._instance(instance, held) for instance in self._instances.values()],
             agent_version=_VERSION,
             gpus=[_gpu(gpu) for gpu in self._host.gpus] if self._host else [],
@@ -123,6 +124,7 @@ class Reporting:
 
     def _instance(self, instance: Instance, held: list[node_report_pb2.HeldAttempt]) -> node_pb2.Instance:
         condition = instance.condition
+        gpu = self._host.gpu(instance.gpu_uuid) if self._host else None
         count = sum(attempt.instance == instance.name for attempt in held)
         busy = condition.state is InstanceState.READY and count > 0
         name = "BUSY" if busy else condition.state.value
@@ -138,6 +140,10 @@ class Reporting:
             model_file_count=condition.inventory.model_files,
             model_file_bytes=condition.inventory.model_bytes,
             memory_bytes=instance.memory_bytes or 0,
+            resident_models=instance.workplace.residency.resident() if instance.workplace else (),
+            gpu_class=self._site.gpu_class or (self._host.gpu_class(instance.gpu_uuid) if self._host else ""),
+            vram_bytes=self._site.vram_bytes or (gpu.memory_bytes if gpu else 0),
+            pool=self._site.pool,
         )
 
 

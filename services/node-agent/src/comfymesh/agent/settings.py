@@ -18,6 +18,10 @@ def _host() -> str:
     return re.sub(r"[^a-z0-9-]", "-", first).strip("-")[:63] or "node"
 
 
+NAME = r"^([a-z0-9][a-z0-9-]{0,62})?$"
+"""What tasks can ask for by name; empty for nothing."""
+
+
 class AgentSettings(ServiceSettings):
     """Read from environment variables with the prefix COMFYMESH_."""
 
@@ -28,6 +32,13 @@ class AgentSettings(ServiceSettings):
         default_factory=list, description="The ComfyUI instances of this node, a JSON list. See docs/agent.md."
     )
     agent_labels: dict[str, str] = Field(default_factory=dict, description="Labels of this node, a JSON object.")
+    agent_gpu_class: str = Field(
+        default="",
+        pattern=NAME,
+        description="Class of this node's GPUs, for instance nvidia-l40s, for tasks that ask for one.",
+    )
+    agent_vram_bytes: int = Field(default=0, ge=0, description="Memory of each GPU of this node, in bytes; 0: unknown.")
+    agent_pool: str = Field(default="", pattern=NAME, description="The pool that this node's instances belong to.")
     agent_state_directory: Path = Field(
         default=Path("/var/lib/comfymesh-agent"), description="Where process instances keep their files."
     )

@@ -14,6 +14,7 @@ from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.line import Line
+from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.runtimes.contract import RuntimeFailed
 from comfymesh.agent.staging import Staging
 from comfymesh.artifacts.store import BlobStore
@@ -43,11 +44,13 @@ class Workplace:
         store: Where files are, and outputs go.
         max_artifact_bytes: Largest output that is taken.
         log_tail: Where the last words of the instance are.
+        gpu_class: Class of the instance's GPU; empty where it is not known.
 
     Attributes:
         line: Prompts that were submitted and have not ended.
         accepting: Whether new attempts may come.
         told_end: Is told how each attempt has ended, before the log is.
+        residency: Model files in the instance's memory.
     """
 
     def __init__(
@@ -57,16 +60,19 @@ class Workplace:
         store: BlobStore,
         max_artifact_bytes: int,
         log_tail: LogTail = _no_words,
+        gpu_class: str = "",
     ) -> None:
         self.session = session
         self.staging = Staging(log, store, self.session.http)
         self._store = store
         self._max_artifact_bytes = max_artifact_bytes
         self._log_tail = log_tail
+        self.gpu_class = gpu_class
         self.line = Line()
         self.accepting = True
         self.told_end: Callable[[Event], None] = lambda _: None
         self._evidence: str | None = None
+        self.residency = Residency()
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()

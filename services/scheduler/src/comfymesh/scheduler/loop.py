@@ -13,10 +13,12 @@ from comfymesh import names
 from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus import streams, subjects
-from comfymesh.bus.port import Bus, BusError, CaughtUp, Message
+from comfymesh.bus.policies import PolicyStore
+from comfymesh.bus.port import Bus, BusError, CaughtUp, Message, Subscription
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
 from comfymesh.runtime.background import Background
 from comfymesh.scheduler import reports
+from comfymesh.scheduler.answering import answer
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
 from comfymesh.scheduler.domain.events import (
@@ -26,10 +28,13 @@ from comfymesh.scheduler.domain.events import (
     Leading,
     LogRead,
     NodeReported,
+    PolicyChanged,
     TaskChanged,
     TaskEnded,
+    TaskRan,
     Tick,
 )
+from comfymesh.scheduler.runs import run_of
 from comfymesh.tasks import codec, machine
 from comfymesh.wire.v1 import node_report_pb2, spec_pb2, work_pb2
 
@@ -58,6 +63,8 @@ class Scheduler:
         self._clock = clock
         self._tick = tick
         self._catalogs: dict[str, spec_pb2.BlobRef] = {}
+        self._leading = True
+        self._questions: Subscription | None = None
         self._work = Background()
         self.failed = self._work.failed
 
@@ -65,20 +72,44 @@ class Scheduler:
         """Begin to schedule."""
         self._work.spawn(self._follow_reports(), "report tail")
         self._work.spawn(self._follow_tasks(), "task tail")
+        self._work.spawn(self._follow_policy(), "policy tail")
         self._work.spawn(self._follow_clock(), "clock")
+        self._questions = await self._bus.subscribe(subjects.SCHEDULING_QUESTIONS, self._take_question)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Stop. What was decided and is not in the log yet is decided again by the next one."""
+        if self._questions is not None:
+            await self._questions.close()
         await self._work.close()
 
     def lead(self, *, leading: bool) -> None:
         """Act, or stand by. A scheduler that nobody has told otherwise acts."""
+        self._leading = leading
         self._feed(Leading(leading))
 
     async def _follow_tasks(self) -> None:
         async for item in self._log.changes():
-            self._feed(LogRead() if isinstance(item, CaughtUp) else _changed(item))
+            if isinstance(item, CaughtUp):
+                self._feed(LogRead())
+            else:
+                self._take_change(item)
+
+    def _take_change(self, stored: Stored) -> None:
+        if (run := run_of(stored)) is not None:
+            self._feed(TaskRan(run))
+        self._feed(_changed(stored))
+
+    async def _follow_policy(self) -> None:
+        async for settings in PolicyStore(self._bus).changes():
+            logger.info("the policy is %s", settings, extra={"action": "policy_followed"})
+            self._feed(PolicyChanged(settings))
+
+    def _take_question(self, message: Message) -> None:
+        """Whoever does not act leaves questions to the one that does."""
+        if self._leading and (answered := answer(message.data, self._core, self._clock())) is not None:
+            subject, told = answered
+            self._work.spawn(self._publish(subject, told.SerializeToString()), "answer")
 
     async def _follow_reports(self) -> None:
         async for item in self._bus.tail(streams.REPORTS, subjects.ALL_REPORTS):

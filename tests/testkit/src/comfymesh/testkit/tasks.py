@@ -15,12 +15,15 @@ from comfymesh.tasks.record import (
     Failure,
     Key,
     ModelFile,
+    Placement,
     Requirements,
     Resolution,
     SpecRef,
     State,
     TaskError,
     TaskRecord,
+    Timing,
+    Work,
 )
 
 NOW = 1_700_000_000.0
@@ -83,6 +86,15 @@ errors = st.builds(TaskError, st.sampled_from(FailureClass), _texts, _labels, _t
 failures = st.builds(
     Failure, st.integers(1, 1000), _names, _names, st.sampled_from(FailureClass), _moments.filter(lambda t: t > 0)
 )
+_durations = st.integers(0, 10**11).map(lambda micros: micros / 1_000_000)
+timings = st.builds(Timing, _durations, _durations, st.lists(_texts, max_size=3).map(tuple), _names)
+_placements = st.builds(
+    Placement,
+    _labels.map(lambda labels: tuple(sorted(labels.items()))),
+    st.one_of(st.just(""), _names),
+    st.integers(0, 2**50),
+    st.one_of(st.just(""), _names),
+)
 definitions = st.builds(
     Definition,
     key=st.builds(Key, _names, _names),
@@ -92,6 +104,7 @@ definitions = st.builds(
         Requirements,
         st.lists(_texts, max_size=3).map(tuple),
         st.lists(st.builds(ModelFile, _texts, _texts, _texts), max_size=3).map(tuple),
+        _placements,
     ),
     create_time=_moments,
     display_name=_texts,
@@ -105,6 +118,7 @@ definitions = st.builds(
     group=st.one_of(st.just(""), _names),
     requeued_from=st.one_of(st.just(""), _names),
     derived_id=st.one_of(st.just(""), _names),
+    work=st.builds(Work, _texts, st.floats(0.001, 1e6)),
 )
 records = st.builds(
     TaskRecord,
@@ -122,14 +136,15 @@ records = st.builds(
     not_before=_moments,
     start_time=st.one_of(st.none(), _moments),
     end_time=st.one_of(st.none(), _moments),
+    timing=st.one_of(st.none(), timings),
     resolution=st.one_of(st.none(), st.sampled_from(Resolution)),
     requeued_as=st.one_of(st.just(""), _names),
 )
 happenings: st.SearchStrategy[events.Event] = st.one_of(
     st.builds(events.Assigned, st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"])),
     st.just(events.Started()),
-    st.builds(events.Succeeded, st.lists(artifacts, max_size=2).map(tuple)),
-    st.builds(events.AttemptFailed, errors),
+    st.builds(events.Succeeded, st.lists(artifacts, max_size=2).map(tuple), timing=st.one_of(st.none(), timings)),
+    st.builds(events.AttemptFailed, errors, st.one_of(st.none(), timings)),
     st.builds(events.Released, _texts),
     st.builds(events.CancelRequested, _texts),
     st.just(events.Cancelled()),

@@ -34,7 +34,9 @@ def _load_checkpoint(run: NodeRun, inputs: Inputs) -> Outcome:
     return Outcome((Model(name), Model(name), Model(name)))
 
 
-def _load_lora(_run: NodeRun, inputs: Inputs) -> Outcome:
+def _load_lora(run: NodeRun, inputs: Inputs) -> Outcome:
+    if inputs.number("strength_model") or inputs.number("strength_clip"):
+        run.instance.resident.patch(inputs.text("lora_name"))
     return Outcome((inputs.get("model", Model), inputs.get("clip", Model)))
 
 

@@ -17,14 +17,18 @@ from comfymesh.scheduler.domain.events import (
     Leading,
     LogRead,
     NodeReported,
+    PolicyChanged,
     TaskChanged,
     TaskEnded,
+    TaskRan,
     Tick,
 )
+from comfymesh.scheduler.domain.explaining import explain, sum_up
 from comfymesh.scheduler.domain.fleet import Place, Report
 from comfymesh.scheduler.domain.offers import Offers
 from comfymesh.scheduler.domain.placement import Candidate, Feasibility, choose
 from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks
+from comfymesh.scheduler.domain.views import Explanation, QueueOverview
 from comfymesh.tasks.events import AttemptFailed, Expired, Released
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord
@@ -74,6 +78,8 @@ class Core:
                 decisions.extend(self._node_reported(event.report, now))
             case CatalogRead():
                 self._feasibility.learn(event.digest, event.catalog)
+            case TaskRan() | PolicyChanged():
+                pass
             case Deaf():
                 self._last_seen = dict.fromkeys(self._last_seen, now)
             case Tick():
@@ -207,6 +213,21 @@ class Core:
                 yield _take_back(self._tasks[key], now - seen)
             if not self._on_node[node]:
                 del self._last_seen[node]
+
+    # Views
+
+    def explain(self, key: Key, now: float) -> Explanation | None:
+        """Why a task waits at `now`; None where it does not."""
+        task = self._tasks.get(key)
+        if task is None or task.record.state is not State.QUEUED:
+            return None
+        if task.record.not_before > now:
+            return Explanation("it is put off for a while after its last attempt", 0)
+        return explain(task.record, self._candidates(), self._feasibility)
+
+    def overview(self, now: float) -> QueueOverview:  # noqa: ARG002  # estimates will need it
+        """What waits and runs."""
+        return sum_up(change.record for change in self._tasks.values())
 
     # Placement
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from comfymesh.graphs import Catalog
-from comfymesh.scheduler.domain.fleet import Report
-from comfymesh.tasks.record import Key, TaskRecord
+from comfymesh.scheduler.domain.fleet import Place, Report
+from comfymesh.tasks.policy import PolicySettings
+from comfymesh.tasks.record import Key, TaskRecord, Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,43 @@ class CatalogRead:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """An attempt that ran and has ended.
+
+    Attributes:
+        key: Its task.
+        shape: What its graph has in common with others.
+        units: How large it is among those.
+        models: Model files that its graph names.
+        place: Where it ran.
+        timing: Where its time went, and on which class of GPU.
+        succeeded: Whether it came to a good end.
+    """
+
+    key: Key
+    shape: str
+    units: float
+    models: tuple[str, ...]
+    place: Place
+    timing: Timing
+    succeeded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRan:
+    """The log tells how long an attempt took. At the start it does so of the newest ones, before LogRead."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """An operator has changed the policy. It holds from now on; until one is told, the defaults do."""
+
+    settings: PolicySettings
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed."""
 
@@ -62,4 +100,4 @@ class Deaf:
     """The bus does not answer: nodes that are not heard now may well be talking."""
 
 
-Event = TaskChanged | TaskEnded | LogRead | Leading | NodeReported | CatalogRead | Tick | Deaf
+Event = TaskChanged | TaskEnded | TaskRan | LogRead | Leading | NodeReported | CatalogRead | PolicyChanged | Tick | Deaf

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain.fleet import Instance, Place, Report
 from comfymesh.tasks.failures import POLICIES
+from comfymesh.tasks.placing import Site, unmet
 from comfymesh.tasks.record import Requirements, TaskRecord
 
 
@@ -40,7 +41,18 @@ def has_free_slot(candidate: Candidate, _: Requirements) -> bool:
     return candidate.held < candidate.instance.slots
 
 
-FILTERS: tuple[Filter, ...] = (is_open, is_serving, has_free_slot)
+def is_wanted(candidate: Candidate, requirements: Requirements) -> bool:
+    """The instance is where the task's caller wants it to run."""
+    return not any(unmet(requirements.placement, site(candidate)))
+
+
+def site(candidate: Candidate) -> Site:
+    """What an instance is, as far as callers can ask for it."""
+    instance = candidate.instance
+    return Site(candidate.report.labels, instance.gpu_class, instance.vram_bytes, instance.pool)
+
+
+FILTERS: tuple[Filter, ...] = (is_open, is_serving, is_wanted, has_free_slot)
 
 
 def lacks(catalog: Catalog, requirements: Requirements) -> list[str]:

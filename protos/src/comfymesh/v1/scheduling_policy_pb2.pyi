@@ -1,0 +1,34 @@
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class SchedulingPolicy(_message.Message):
+    __slots__ = ("etag", "update_time", "tenants", "affinity")
+    class TenantsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: TenantPolicy
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[TenantPolicy, _Mapping]] = ...) -> None: ...
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    AFFINITY_FIELD_NUMBER: _ClassVar[int]
+    etag: str
+    update_time: _timestamp_pb2.Timestamp
+    tenants: _containers.MessageMap[str, TenantPolicy]
+    affinity: bool
+    def __init__(self, etag: _Optional[str] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenants: _Optional[_Mapping[str, TenantPolicy]] = ..., affinity: bool = ...) -> None: ...
+
+class TenantPolicy(_message.Message):
+    __slots__ = ("weight", "max_running")
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    MAX_RUNNING_FIELD_NUMBER: _ClassVar[int]
+    weight: float
+    max_running: int
+    def __init__(self, weight: _Optional[float] = ..., max_running: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,29 @@
+"""What the log tells of attempts that ran. Read without making a whole value of the record: every task passes here."""
+
+from __future__ import annotations
+
+from comfymesh import names
+from comfymesh.bus.tasklog import Stored
+from comfymesh.scheduler.domain.events import Run
+from comfymesh.scheduler.domain.fleet import Place
+from comfymesh.tasks import codec
+from comfymesh.tasks.events import AttemptFailed, Succeeded
+from comfymesh.v1 import task_pb2
+
+_ENDS = frozenset({Succeeded.__name__, AttemptFailed.__name__})
+
+
+def run_of(stored: Stored) -> Run | None:
+    """The attempt whose end a record tells; None where it tells none, or the attempt did not run."""
+    task, message = stored.task, stored.message
+    if message.event not in _ENDS or not task.HasField("timing") or not task.node:
+        return None  # Later records of the task tell it once more.
+    return Run(
+        key=stored.key,
+        shape=message.work.shape,
+        units=message.work.units,
+        models=tuple(sorted({model.name for model in message.requirements.models})),
+        place=Place(names.parse_node(task.node), task.instance),
+        timing=codec.timing_of(task.timing),
+        succeeded=task.state == task_pb2.Task.STATE_SUCCEEDED,
+    )
