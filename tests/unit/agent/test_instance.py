@@ -113,6 +113,12 @@ async def test_a_server_that_answers_serves(host: Host, bench: Bench) -> None:
     assert host.workplace.session is host.session
 
 
+async def test_what_takes_long_before_it_starts_is_told(host: Host) -> None:
+    host.runtime.told_at_start = ("pulling x: 5 % of 10 MiB", "pulling x: 50 % of 10 MiB")
+    await host.after(1)
+    assert [condition.reason for condition in host.told] == ["starting", *host.runtime.told_at_start, ""]
+
+
 async def test_a_server_that_is_slow_to_start_is_waited_for(host: Host) -> None:
     host.next_session.http.stats = unreachable()
     await host.after(600)

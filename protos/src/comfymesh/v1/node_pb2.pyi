@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Node(_message.Message):
-    __slots__ = ("name", "state", "availability", "labels", "gpus", "instances", "agent_version", "last_report_time", "host")
+    __slots__ = ("name", "state", "availability", "labels", "gpus", "instances", "agent_version", "last_report_time", "host", "wanted_availability", "wanted_reason")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Node.State]
@@ -43,6 +43,8 @@ class Node(_message.Message):
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     LAST_REPORT_TIME_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
+    WANTED_AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    WANTED_REASON_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Node.State
     availability: Node.Availability
@@ -52,7 +54,9 @@ class Node(_message.Message):
     agent_version: str
     last_report_time: _timestamp_pb2.Timestamp
     host: Host
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Node.State, str]] = ..., availability: _Optional[_Union[Node.Availability, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., agent_version: _Optional[str] = ..., last_report_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[_Union[Host, _Mapping]] = ...) -> None: ...
+    wanted_availability: Node.Availability
+    wanted_reason: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Node.State, str]] = ..., availability: _Optional[_Union[Node.Availability, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., agent_version: _Optional[str] = ..., last_report_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[_Union[Host, _Mapping]] = ..., wanted_availability: _Optional[_Union[Node.Availability, str]] = ..., wanted_reason: _Optional[str] = ...) -> None: ...
 
 class Host(_message.Message):
     __slots__ = ("memory_bytes", "memory_available_bytes", "disk_bytes", "disk_free_bytes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from comfymesh.cli import dead_letters, grouping, looking, running, scheduling
+from comfymesh.cli import dead_letters, fleet, grouping, looking, running, scheduling
 from comfymesh.cli.options import TARGET_HELP
 from comfymesh.cli.outcomes import EXIT_CODES_HELP
 from comfymesh.cli.plugins import CommandLine
@@ -41,6 +41,9 @@ for command in (
     looking.get,
     looking.cancel,
     looking.nodes,
+    fleet.cordon,
+    fleet.uncordon,
+    fleet.drain,
     grouping.batch,
     grouping.group,
     dead_letters.dead_letters,

@@ -94,7 +94,7 @@ def node_table(nodes: Sequence[Node], now: datetime) -> Table:
         mine = (
             short_name(node.name),
             _state(node.state),
-            _state(node.availability),
+            _availability(node),
             gpus(node),
         )
         for index, instance in enumerate(node.instances):
@@ -110,6 +110,14 @@ def node_table(nodes: Sequence[Node], now: datetime) -> Table:
         if not node.instances:
             table.add_row(*mine, *"-----", age(node.last_report_time, now))
     return table
+
+
+def _availability(node: Node) -> Text:
+    """What it is, and what it should be where that is something else."""
+    shown = _state(node.availability)
+    if node.wanted_availability not in {node.availability, Availability.UNKNOWN}:
+        shown.append(f" (to be {node.wanted_availability.lower()})", style="yellow")
+    return shown
 
 
 def gpus(node: Node) -> str:

@@ -130,6 +130,8 @@ class Node:
         agent_version: Version of its agent.
         last_report_time: When its last report arrived.
         host: What the host itself has left.
+        wanted_availability: What an operator wants it to be.
+        wanted_reason: Why, in the operator's words.
     """
 
     name: str
@@ -141,3 +143,10 @@ class Node:
     agent_version: str = ""
     last_report_time: datetime | None = None
     host: Host = field(default_factory=Host)
+    wanted_availability: Availability = Availability.OPEN
+    wanted_reason: str = ""
+
+    @property
+    def held_attempts(self) -> int:
+        """Attempts that its instances hold; none once it is drained."""
+        return sum(instance.held_attempts for instance in self.instances)

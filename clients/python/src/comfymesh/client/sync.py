@@ -297,3 +297,15 @@ class Client:
     def nodes(self) -> Sequence[Node]:
         """All nodes of the fleet, by name. See `AsyncClient.nodes`."""
         return self._thread.call(self._client.nodes())
+
+    def cordon_node(self, node: str | Node, reason: str = "") -> Node:
+        """Have a node take no new work. See `AsyncClient.cordon_node`."""
+        return self._thread.call(self._client.cordon_node(node, reason))
+
+    def uncordon_node(self, node: str | Node) -> Node:
+        """Have a node take work again. See `AsyncClient.uncordon_node`."""
+        return self._thread.call(self._client.uncordon_node(node))
+
+    def drain_node(self, node: str | Node, reason: str = "") -> Node:
+        """Have a node take no new work and hand back what has not begun. See `AsyncClient.drain_node`."""
+        return self._thread.call(self._client.drain_node(node, reason))

@@ -29,6 +29,7 @@ from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.watching import Watching
 from comfymesh.artifacts.store import open_store
+from comfymesh.bus.intents import IntentStore
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
@@ -46,6 +47,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         log, model = TaskLog(bus), ReadModel()
         hub, fleet = Hub(model), FleetView(bus, store, time.monotonic)
         background.spawn(fleet.follow(background), "fleet view")
+        background.spawn(fleet.follow_intents(), "intents")
         background.spawn(hub.follow(log.events()), "task hub")
         # Nothing is listed or watched from a model that has not read the log.
         await service.first(hub.ready, stop, background.failed)
@@ -63,7 +65,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             GroupService(Groups(following, log, bus), following),
             DeadLetterService(log, DeadLetters(log, time.time), following),
             AssetService(assets, artifacts),
-            FleetService(fleet),
+            FleetService(fleet, IntentStore(bus)),
             SchedulingService(Policies(PolicyStore(bus)), insight),
         )
         async with serving(settings.api_listen, services) as server:

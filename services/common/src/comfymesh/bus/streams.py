@@ -52,8 +52,9 @@ PROGRESS = Stream("PROGRESS", ("progress.*.*",), Storage.MEMORY, per_subject=1, 
 # On disk: a lease that a restart of the server forgets would begin to count anew, and two could hold the same number.
 LEASES = Stream("LEASES", ("lease.*",), Storage.FILE, per_subject=1)
 SETTINGS = Stream("SETTINGS", ("settings.*",), Storage.FILE, per_subject=1)
+INTENTS = Stream("INTENTS", ("intent.*",), Storage.FILE, per_subject=1)
 
-ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES, SETTINGS)
+ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES, SETTINGS, INTENTS)
 
 
 def plan(progress_retention: timedelta) -> tuple[Stream, ...]:

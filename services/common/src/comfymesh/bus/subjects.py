@@ -9,6 +9,7 @@ progress.<tenant>.<task_id>         latest progress of an attempt               
 blob.<tenant>.<sha256>.<index>      pieces of artifacts, assets and catalogs    stream BLOBS
 asset.<tenant>.<sha256>             what an asset is                            stream BLOBS
 lease.<role>                        who acts in a role of which there is one    stream LEASES
+intent.<node>                       what operators want of a node               stream INTENTS
 settings.scheduling                 the policy of scheduling                    stream SETTINGS
 ask.scheduling                      questions to the scheduler that acts, never stored
 told.<asker>                        answers to one asker, never stored
@@ -23,6 +24,7 @@ from comfymesh.tasks.record import Key
 
 ALL_TASKS = "task.>"
 ALL_REPORTS = "report.*"
+ALL_INTENTS = "intent.*"
 
 SCHEDULING_SETTINGS = "settings.scheduling"
 """Where the policy of scheduling is."""
@@ -92,6 +94,16 @@ def work(node: str) -> str:
 def report(node: str) -> str:
     """Where a node's reports are."""
     return f"report.{node}"
+
+
+def intent(node: str) -> str:
+    """Where it is told what operators want of a node."""
+    return f"intent.{node}"
+
+
+def parse_intent(subject: str) -> str:
+    """Of which node an intent is."""
+    return subject.partition(".")[2]
 
 
 def control(node: str) -> str:

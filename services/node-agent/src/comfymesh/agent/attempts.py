@@ -51,6 +51,9 @@ class Attempts:
         instances: Its instances by name.
         failed: Set when a defect of ours leaves an attempt without an end.
         previews: Whether ComfyUI should make previews.
+
+    Attributes:
+        closed: Whether nothing new is taken, as operators want it.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Attempts:
         self._ended: OrderedDict[tuple[Key, int], None] = OrderedDict()
         self._running = Background(failed)
         self._leaving = False
+        self.closed = False
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -105,7 +109,7 @@ class Attempts:
         self._leaving = True
         try:
             async with asyncio.timeout(seconds):
-                self._give_back(lambda attempt: not attempt.started)
+                self.hand_back(_STOPPING)
                 await self._empty.wait()
         except TimeoutError:
             logger.info("%d attempts are still running", len(self._held), extra={"action": "drain_over"})
@@ -119,16 +123,20 @@ class Attempts:
     async def _give_back_all(self) -> None:
         try:
             async with asyncio.timeout(_GIVE_BACK_SECONDS):
-                self._give_back(lambda _: True)
+                self._give_back(lambda _: True, _STOPPING)
                 await self._empty.wait()
         except TimeoutError:
             # Without the bus nobody can be told. The log still has them here, and the next agent looks after them.
             logger.warning("%d attempts could not be given back", len(self._held), extra={"action": "give_back_failed"})
 
-    def _give_back(self, chosen: Callable[[Attempt], bool]) -> None:
+    def hand_back(self, reason: str) -> None:
+        """Give back what has not begun."""
+        self._give_back(lambda attempt: not attempt.started, reason)
+
+    def _give_back(self, chosen: Callable[[Attempt], bool], reason: str) -> None:
         for held in self._held.values():
             if held.attempt is not None and chosen(held.attempt):
-                held.attempt.give_back(_STOPPING)
+                held.attempt.give_back(reason)
 
     def _take(self, message: Message) -> None:
         try:
@@ -139,7 +147,7 @@ class Attempts:
         held = self._held.get(claim.key)
         if (held is not None and held.claim.number >= claim.number) or (claim.key, claim.number) in self._ended:
             return
-        if self._leaving and not claim.taken:
+        if (self._leaving or self.closed) and not claim.taken:
             return  # The scheduler has been told, and offers it to somebody else.
         if held is not None and held.attempt is not None:
             # Reports name the newer attempt from now on, so no order would reach the older one.

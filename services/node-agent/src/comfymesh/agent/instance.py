@@ -147,17 +147,20 @@ class Instance:
         try:
             await self._serve()
         except InstanceDownError as error:
-            logger.warning("instance %s is down: %s", self.name, error, extra={"action": "instance_down"})
-            self._set_down(error)
+            self._say_down(error)
             # What somebody else runs may come and go as they like.
             return Cause.UNAVAILABLE if self.kind == "attach" and _is_gone(error) else error.cause
         except (RuntimeFailed, ComfyUnreachable, ComfyError) as error:
-            logger.warning("instance %s is down: %s", self.name, error, extra={"action": "instance_down"})
-            self._set_down(error)
+            self._say_down(error)
         except Exception as error:  # whatever one server answers must not take the others of this node down
             logger.exception("instance %s is down by a defect", self.name, extra={"action": "instance_down"})
             self._set_down(error)
         return Cause.UNAVAILABLE
+
+    def _say_down(self, error: Exception) -> None:
+        self._set_down(error)
+        reason = self.condition.reason
+        logger.warning("instance %s is down: %s", self.name, reason, extra={"action": "instance_down"})
 
     async def stop(self, grace: timedelta) -> None:
         """Stop the server."""
@@ -173,7 +176,7 @@ class Instance:
     async def _serve(self) -> None:
         if self.condition.state not in _NOT_SERVING:
             self._set(replace(self.condition, state=InstanceState.STARTING, reason="starting"))
-        endpoint = await self._runtime.start()
+        endpoint = await self._runtime.start(self._tell_start)
         async with self._open_workplace(endpoint.base_url) as workplace:
             http = workplace.session.http
             version = await self._answering(http)
@@ -197,6 +200,11 @@ class Instance:
                 raise
             finally:
                 self.workplace = None
+
+    def _tell_start(self, words: str) -> None:
+        # A pull may go on though it is not waited for any more.
+        if self.workplace is None:
+            self._set(replace(self.condition, reason=clean(words, _MAX_REASON)))
 
     async def _put_down(self, workplace: Workplace, lost: Lost) -> None:
         """Stop it with everything that it executes. Nobody waits for what can't be stopped."""

@@ -11,13 +11,16 @@ from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.host import Host
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.nvml import Nvml
+from comfymesh.agent.obedience import obey
 from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
+from comfymesh.agent.runtimes.leftovers import end_leftovers
 from comfymesh.agent.runtimes.specs import InstanceSpec
 from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.store import BlobStore, open_store
 from comfymesh.bus import subjects
+from comfymesh.bus.intents import IntentStore
 from comfymesh.bus.port import Bus
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime import service
@@ -42,9 +45,14 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         store = open_store(settings.artifacts_url, bus)
         instances.update(_instances(settings, bus, store, reporting, host))
         attempts = Attempts(bus, settings.agent_node, instances, background.failed, previews=settings.agent_previews)
+        leftovers = end_leftovers(
+            settings.agent_instances, node=settings.agent_node, state_directory=settings.agent_state_directory
+        )
+        background.spawn(leftovers, "left-overs")
         running = [background.spawn(i.run(), f"instance {i.name}") for i in instances.values()]
         background.spawn(attempts.take_work(), "work queue")
         background.spawn(reporting.run(attempts), "reports")
+        background.spawn(obey(IntentStore(bus), settings.agent_node, reporting, attempts), "intents")
         orders = await bus.subscribe(subjects.control(settings.agent_node), attempts.take_order)
         interest = await bus.subscribe(subjects.interest(settings.agent_node), attempts.take_interest)
         try:
@@ -71,7 +79,12 @@ def _instances(
     settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting, host: Host
 ) -> dict[str, Instance]:
     def instance(spec: InstanceSpec) -> Instance:
-        runtime = build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory)
+        runtime = build(
+            spec,
+            node=settings.agent_node,
+            state_directory=settings.agent_state_directory,
+            mount_roots=settings.agent_mount_roots,
+        )
         pace = pace_of(settings)
 
         def open_workplace(url: str) -> Workplace:

@@ -16,6 +16,7 @@ from comfymesh.agent.host import Host, Room
 from comfymesh.agent.instance import Instance, InstanceState
 from comfymesh.agent.nvml import Gpu
 from comfymesh.bus import subjects
+from comfymesh.bus.intents import Availability
 from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
 from comfymesh.tasks.placing import Site
 from comfymesh.v1 import node_pb2
@@ -39,6 +40,9 @@ class Reporting:
         slots: How many attempts each can hold.
         seconds: How often at least.
         host: What the host has.
+
+    Attributes:
+        wanted: What operators want this node to be.
     """
 
     def __init__(
@@ -61,7 +65,8 @@ class Reporting:
         self._boot_id = uuid4().hex
         self._sequence = 0
         self._changed = asyncio.Event()
-        self._open = True
+        self._leaving = False
+        self.wanted = node_pb2.Node.AVAILABILITY_OPEN
 
     def changed(self) -> None:
         """Something is different: a report is due."""
@@ -69,8 +74,13 @@ class Reporting:
 
     async def announce_drain(self, attempts: Attempts) -> None:
         """From now on this node takes no new work; say so at once."""
-        self._open = False
+        self._leaving = True
         await self.send(attempts)
+
+    def want(self, availability: Availability) -> None:
+        """What an operator wants this node to be."""
+        self.wanted = availability
+        self._changed.set()
 
     async def run(self, attempts: Attempts) -> None:
         """Report at intervals and at every change, for ever."""
@@ -110,7 +120,7 @@ class Reporting:
         )
 
     def _node_message(self, held: list[node_report_pb2.HeldAttempt]) -> node_pb2.Node:
-        availability = node_pb2.Node.AVAILABILITY_OPEN if self._open else node_pb2.Node.AVAILABILITY_DRAINING
+        availability = node_pb2.Node.AVAILABILITY_DRAINING if self._leaving else self.wanted
         return node_pb2.Node(
             name=names.node(self._node),
             state=node_pb2.Node.STATE_ACTIVE,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from comfymesh import names
-from comfymesh.agent.runtimes.specs import InstanceSpec
+from comfymesh.agent.runtimes.specs import DockerSpec, InstanceSpec
 from comfymesh.runtime.settings import ServiceSettings
 
 
@@ -41,6 +42,14 @@ class AgentSettings(ServiceSettings):
     agent_pool: str = Field(default="", pattern=NAME, description="The pool that this node's instances belong to.")
     agent_state_directory: Path = Field(
         default=Path("/var/lib/comfymesh-agent"), description="Where process instances keep their files."
+    )
+    agent_mount_roots: list[PurePosixPath] = Field(
+        default_factory=list,
+        description="Folders below which the models of containers must be, a JSON list. Empty: anywhere but in folders"
+        " of the system.",
+    )
+    agent_require_digests: bool = Field(
+        default=False, description="Refuse images that are not pinned by their digest, as `name@sha256:...`."
     )
     agent_look_ahead: int = Field(
         default=1,
@@ -108,3 +117,11 @@ class AgentSettings(ServiceSettings):
         if not names.is_node_id(value):
             raise ValueError("must be 1 to 63 characters out of a-z0-9-, beginning with a letter or digit")
         return value
+
+    @model_validator(mode="after")
+    def _images_are_pinned(self) -> Self:
+        images = [spec.image for spec in self.agent_instances if isinstance(spec, DockerSpec)]
+        loose = [image for image in images if "@sha256:" not in image]
+        if self.agent_require_digests and loose:
+            raise ValueError(f"not pinned by a digest, as `name@sha256:...`: {', '.join(loose)}")
+        return self

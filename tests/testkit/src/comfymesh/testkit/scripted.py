@@ -18,7 +18,7 @@ from comfymesh.agent.comfyui.outcome import Interrupted, Lost, Outcome
 from comfymesh.agent.comfyui.outputs import OutputFile
 from comfymesh.agent.comfyui.pulse import Sign
 from comfymesh.agent.comfyui.session import ComfySession
-from comfymesh.agent.runtimes.contract import Endpoint, Running, Status
+from comfymesh.agent.runtimes.contract import Endpoint, Running, Status, silently
 
 T = TypeVar("T")
 
@@ -288,6 +288,7 @@ class ScriptedRuntime:
     Attributes:
         status: What `poll` answers; an error is raised instead. A start makes it Running.
         start_error: Raised by `start`.
+        told_at_start: What `start` tells.
         starts: When it was started, seconds of the event loop.
         stopped: With how much grace it was stopped, if it was.
         memory: What `memory_bytes` answers.
@@ -296,13 +297,16 @@ class ScriptedRuntime:
     def __init__(self) -> None:
         self.status: Status | Exception = Running()
         self.start_error: Exception | None = None
+        self.told_at_start: tuple[str, ...] = ()
         self.starts: list[float] = []
         self.stopped: timedelta | None = None
         self.memory: int | None = None
         self.closed = False
 
-    async def start(self) -> Endpoint:
+    async def start(self, tell: Callable[[str], None] = silently) -> Endpoint:
         """See Runtime.start."""
+        for words in self.told_at_start:
+            tell(words)
         self.starts.append(asyncio.get_running_loop().time())
         if self.start_error is not None:
             raise self.start_error

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from comfymesh.agent.runtimes.contract import Absent, Endpoint, Running, Status
+from comfymesh.agent.runtimes.contract import Absent, Endpoint, Running, Status, silently
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
 
     from comfymesh.agent.runtimes.specs import AttachSpec
@@ -24,7 +25,7 @@ class AttachRuntime:
         self._port = spec.url.port or 80
         self._base_url = str(spec.url).rstrip("/")
 
-    async def start(self) -> Endpoint:
+    async def start(self, tell: Callable[[str], None] = silently) -> Endpoint:  # noqa: ARG002 - nothing takes long
         """Return the address; whether anything answers there is for `poll` to say."""
         return Endpoint(self._base_url)
 

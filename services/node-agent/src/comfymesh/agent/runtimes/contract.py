@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
 
 
@@ -60,6 +61,7 @@ class RuntimeFailureReason(StrEnum):
     GPU_UNAVAILABLE = "GPU_UNAVAILABLE"
     IMAGE_MISSING = "IMAGE_MISSING"
     MODELS_MISSING = "MODELS_MISSING"
+    MOUNT_REFUSED = "MOUNT_REFUSED"
     NAME_TAKEN = "NAME_TAKEN"
     PORT_TAKEN = "PORT_TAKEN"
 
@@ -78,6 +80,10 @@ class RuntimeFailed(Exception):  # noqa: N818 - a `RuntimeError` is Python's own
         self.message = message
 
 
+def silently(_: str) -> None:
+    """Tell nobody."""
+
+
 class Runtime(Protocol):
     """One ComfyUI instance on this node.
 
@@ -87,8 +93,10 @@ class Runtime(Protocol):
     do it, and none blocks the event loop.
     """
 
-    async def start(self) -> Endpoint:
+    async def start(self, tell: Callable[[str], None] = silently) -> Endpoint:
         """Make sure that the instance runs, and say where.
+
+        What takes long on the way, such as the pull of an image, is told in words.
 
         Adopts one that runs already with the same spec; replaces one that runs with another spec, or that has ended.
         Returns as soon as the process or container runs: ComfyUI opens its port only some seconds later (ComfyUI

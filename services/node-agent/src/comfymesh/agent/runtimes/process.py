@@ -19,6 +19,7 @@ from comfymesh.agent.runtimes.contract import (
     RuntimeFailed,
     RuntimeFailureReason,
     Status,
+    silently,
 )
 from comfymesh.agent.runtimes.launch import command_line
 from comfymesh.agent.runtimes.process_command import command_of, environment_of
@@ -26,6 +27,7 @@ from comfymesh.agent.runtimes.process_spawn import spawn
 from comfymesh.agent.runtimes.process_table import ProcessHandle, is_alive, memory_bytes, reap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -48,7 +50,7 @@ class ProcessRuntime:
         self._record_path = self._home / "process.json"
         self._log_path = self._home / "output.log"
 
-    async def start(self) -> Endpoint:
+    async def start(self, tell: Callable[[str], None] = silently) -> Endpoint:  # noqa: ARG002 - nothing takes long
         """Adopt the process that the record names, or launch one."""
         record = await asyncio.to_thread(self._settled_record)
         if record is not None and is_alive(record.process):
