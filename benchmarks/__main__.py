@@ -13,10 +13,22 @@ from typing import Any, ClassVar, Protocol
 
 import click
 
-from benchmarks import faults, ground, machine, overhead, progress, recovery, sustained, takeover, throughput, watchers
+from benchmarks import (
+    affinity,
+    faults,
+    ground,
+    machine,
+    overhead,
+    progress,
+    recovery,
+    sustained,
+    takeover,
+    throughput,
+    watchers,
+)
 
 SUITES = ("overhead", "burst", "relayed", "progress")
-ON_REQUEST = ("sustained", "watchers", "recovery", "takeover", "faults")
+ON_REQUEST = ("sustained", "watchers", "recovery", "takeover", "faults", "affinity")
 """Suites that take minutes each and run on emulators only."""
 
 
@@ -31,6 +43,8 @@ class Result(Protocol):
 
 
 _SUITE = f"Only this one; may be repeated. Only on request: {', '.join(ON_REQUEST)}."
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -48,6 +62,13 @@ _SUITE = f"Only this one; may be repeated. Only on request: {', '.join(ON_REQUES
 @click.option("--trials", default=3, show_default=True, help="How often each part is killed for a take-over.")
 @click.option("--size", default=512, show_default=True, help="Pixels of the pictures whose progress is watched.")
 @click.option("--step-seconds", default="0.1", show_default=True, help="Time of a step of the emulator.")
+@click.option("--trace", type=_FILE, help="Requests of a production trace, for affinity.")
+@click.option("--load-times", type=_FILE, help="Quantiles of the time to load a model, for affinity.")
+@click.option("--lora-load-times", type=_FILE, help="The same for LoRAs.")
+@click.option("--first-request", default=0, show_default=True, help="Where the slice of the trace begins.")
+@click.option("--requests", default=240, show_default=True, help="Requests of the slice.")
+@click.option("--gpus", default=4, show_default=True, help="Emulators that it is replayed against.")
+@click.option("--utilisation", default=0.6, show_default=True, help="Share of their time that executions take.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -69,7 +90,8 @@ def main(out: Path, **options: Any) -> None:  # noqa: ANN401  # what click read
         "results": {name: asdict(result) for name, result in results.items()},
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(document, indent=2) + "\n")
+    # Of files that were measured with, only the name means something elsewhere.
+    out.write_text(json.dumps(document, indent=2, default=lambda path: path.name) + "\n")
     click.echo(f"\nWritten to {out}.")
 
 
@@ -109,8 +131,18 @@ async def _run(suite: str, comfy: ground.ComfyUI, options: dict[str, Any]) -> Re
             return await recovery.measure(options["live"], options["ended"], starts=2)
         case "takeover":
             return await takeover.measure(options["trials"])
+        case "affinity":
+            return await affinity.measure(_slice(options))
         case _:
             return await faults.measure()
+
+
+def _slice(options: dict[str, Any]) -> affinity.Slice:
+    paths = [options[name] for name in ("trace", "load_times", "lora_load_times")]
+    if None in paths:
+        raise click.UsageError("--suite affinity needs --trace, --load-times and --lora-load-times")
+    first, count = options["first_request"], options["requests"]
+    return affinity.Slice(*paths, first=first, count=count, gpus=options["gpus"], utilisation=options["utilisation"])
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ async def nats(sync: Sync, directory: Path) -> AsyncIterator[str]:
 
 def service(kind: str, nats_url: str, name: str = "", **settings: str) -> Program:
     """A service (api, scheduler, agent) as a program of its own. `settings` are its own, without COMFYMESH_."""
-    own = {f"COMFYMESH_{setting.upper()}": value for setting, value in settings.items()}
+    own = {"COMFYMESH_API_AUTH": "open"} | {f"COMFYMESH_{name.upper()}": value for name, value in settings.items()}
     return Program(name or kind, module(f"comfymesh.{kind}.main"), {"COMFYMESH_NATS_URL": nats_url, **own})
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comfymesh.agent.runtimes.contract import Absent, Exited, Running, RuntimeFailed, RuntimeFailureReason
-from comfymesh.agent.runtimes.leftovers import end_leftovers
+from comfymesh.agent.runtimes.orphans import end_orphans
 from comfymesh.testkit.instances import DockerWorld, ask, until_status
 
 if TYPE_CHECKING:
@@ -215,10 +215,10 @@ async def test_what_no_setting_names_any_more_is_ended_with_all_that_belongs_to_
     await ask((await runtime.start()).base_url)
     spec = runtime._spec  # type: ignore[attr-defined]  # what the settings hold
     node = docker_world.node
-    assert await end_leftovers([spec], node=node, state_directory=tmp_path) == []
+    assert await end_orphans([spec], node=node, state_directory=tmp_path) == []
     assert await runtime.poll() == Running()
     other = spec.model_copy(update={"name": "another"})
-    assert await end_leftovers([other], node=node, state_directory=tmp_path) == [spec.name]
+    assert await end_orphans([other], node=node, state_directory=tmp_path) == [spec.name]
     assert await runtime.poll() == Absent()
     assert engine.volumes.list(filters={"label": f"comfymesh.node={node}"}) == []
 

@@ -152,7 +152,9 @@ def test_a_retry_is_never_in_the_past_and_never_far_away(failures: list[Failure]
 
 @given(st.integers(0, 1000), st.integers(0, 1000))
 def test_each_attempt_has_a_prompt_id_of_its_own(one: int, other: int) -> None:
-    ids = {prompt_id(Key(tenant, task), n) for tenant, task in (("a", "b"), ("a-b", "c")) for n in (one, other)}
+    ids = {
+        prompt_id(Key(tenant, task), n, "a", "x") for tenant, task in (("a", "b"), ("a-b", "c")) for n in (one, other)
+    }
     assert len(ids) == 2 * len({one, other})
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from comfymesh.api.hub import Hub
 from comfymesh.api.insight import Insight
 from comfymesh.api.readmodel import ReadModel
-from comfymesh.api.watching import Watching
+from comfymesh.api.watching import Changes, Watching
 from comfymesh.bus import subjects
 from comfymesh.bus.port import CaughtUp
 from comfymesh.bus.tasklog import Stored, TaskLog
@@ -132,9 +132,9 @@ class Play:
             async for position, item in items:
                 assert position >= self.position
                 self.position = position
-                if isinstance(item, Stored):
-                    assert position == item.sequence
-                    self.told.append(item)
+                if isinstance(item, Changes):
+                    assert position == item.last.sequence
+                    self.told += [*item.before, item.last]
                 elif isinstance(item, task_pb2.TaskProgress) and item.phase != task_pb2.TaskProgress.PHASE_WAITING:
                     self.progress.append(item)
                     assert item.attempt == self.told[-1].record.attempt

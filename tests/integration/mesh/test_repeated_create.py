@@ -24,7 +24,11 @@ async def test_a_repeated_create_answers_its_task_though_no_node_is_left(tmp_pat
         first = await client.create(graph, request_id=request_id)
 
     nats, api = mesh.free_port(), mesh.free_port()
-    settings = {"COMFYMESH_NATS_URL": f"nats://127.0.0.1:{nats}", "COMFYMESH_API_LISTEN": f"127.0.0.1:{api}"}
+    settings = {
+        "COMFYMESH_NATS_URL": f"nats://127.0.0.1:{nats}",
+        "COMFYMESH_API_LISTEN": f"127.0.0.1:{api}",
+        "COMFYMESH_API_AUTH": "open",
+    }
     programs = [
         mesh.nats_program(tmp_path, f"127.0.0.1:{nats}"),
         Program("api", mesh.module("comfymesh.api.main"), settings),

@@ -10,7 +10,11 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from comfymesh.api.watch import make_token
+from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.tasklog import TaskLog
 from comfymesh.client import AsyncClient, TaskChanged
+from comfymesh.tasks.record import Key
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh, State, is_course, states_of, task_of
 from comfymesh.testkit.refusals import refused
@@ -73,11 +77,14 @@ class TestWatching:
 
     @pytest.mark.parametrize("after", [1, 2, 3])
     async def test_a_token_resumes_behind_the_state_that_it_came_with(self, mesh: LocalMesh, after: int) -> None:
-        call = mesh.tasks.RunTask(task_service_pb2.RunTaskRequest(task=task_of(graphs.steps(10, 0.02))))
-        told = [message async for message in call if message.HasField("task")]
-        resumed = await mesh.watch(told[0].task.name, resume_token=told[after - 1].resume_token)
+        name = (await mesh.create(graphs.steps(10, 0.02))).name
+        await mesh.finished(name)
+        async with await JetStreamBus.open(mesh.nats_url, "test") as bus:
+            records = await TaskLog(bus).history(Key("default", name.rpartition("/")[2]), 0)
+        tokens = [make_token(stored.sequence) for stored in records]
+        resumed = await mesh.watch(name, resume_token=tokens[after - 1])
         assert states_of(resumed) == ["QUEUED", "ASSIGNED", "RUNNING", "SUCCEEDED"][after:]
-        assert [m.resume_token for m in resumed if m.HasField("task")] == [m.resume_token for m in told[after:]]
+        assert [m.resume_token for m in resumed if m.HasField("task")] == tokens[after:]
 
     async def test_the_token_of_the_end_shows_the_end_again(self, mesh: LocalMesh) -> None:
         task = await mesh.finished((await mesh.create(graphs.picture())).name)

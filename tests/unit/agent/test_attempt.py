@@ -231,7 +231,8 @@ async def test_previews_are_asked_for_where_they_are_wanted(bench: Bench) -> Non
         attempt = bench.attempt(bench.offered(await bench.task(task_id=task_id)), previews=previews)
         running = asyncio.create_task(attempt.run())
         prompt = await bench.session.prompt()
-        assert prompt.extra_data == ({"preview_method": "auto"} if previews else None)
+        assert prompt.extra_data is not None
+        assert prompt.extra_data.get("preview_method") == ("auto" if previews else None)
         prompt.end(SUCCESS)
         await running
 

@@ -85,27 +85,6 @@ async def test_a_claim_of_this_life_is_not_looked_for(bench: Bench) -> None:
     assert bench.last().state is SUCCEEDED
 
 
-async def test_an_offer_that_came_too_late_is_not_executed(bench: Bench) -> None:
-    claim = bench.offered(await bench.task())
-    await bench.happen(CancelRequested())
-    await bench.attempt(claim).run()
-    assert bench.session.submitted == []
-    assert bench.states() == [QUEUED, CANCELLED]
-
-
-async def test_files_are_brought_while_the_claim_is_written_and_the_graph_is_not_submitted_before(bench: Bench) -> None:
-    stored = await bench.task(spec=packed(GRAPH, NOTHING))
-    bench.bus.lose_confirmations = True
-    running = asyncio.create_task(bench.attempt(bench.offered(stored)).run())
-    await asyncio.sleep(60)
-    assert len(bench.session.http.uploaded) == 1
-    assert bench.session.submitted == []
-    bench.bus.lose_confirmations = False
-    (await bench.session.prompt()).end(SUCCESS)
-    await running
-    assert bench.states() == [QUEUED, ASSIGNED, SUCCEEDED]
-
-
 async def test_staging_waits_for_the_store(bench: Bench) -> None:
     with Content.of(packed(GRAPH).graph_zlib) as content:
         await bench.store.put("default", content)

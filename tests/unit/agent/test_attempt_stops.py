@@ -100,15 +100,15 @@ async def test_what_has_begun_and_is_given_back_was_preempted(bench: Bench) -> N
     assert failure(bench.last()) is FailureClass.PREEMPTED
 
 
-async def test_what_is_given_back_just_before_it_is_submitted_is_not_executed(bench: Bench) -> None:
+async def test_what_is_given_back_while_it_is_claimed_is_stopped_and_then_handed_back(bench: Bench) -> None:
     attempt = bench.attempt(bench.offered(await bench.task()))
     bench.bus.lose_confirmations = True
     running = asyncio.create_task(attempt.run())
-    await asyncio.sleep(1)  # All is staged by now.
+    await bench.session.prompt()
     attempt.give_back("the agent is stopping")
     bench.bus.lose_confirmations = False
     await running
-    assert bench.session.submitted == []
+    assert bench.session.cancelled == [prompt_of()]
     assert bench.states() == [QUEUED, ASSIGNED, QUEUED]
 
 

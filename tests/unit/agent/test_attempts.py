@@ -64,8 +64,16 @@ async def test_an_offer_that_somebody_else_took_is_dropped(node: Node, bench: Be
     await bench.happen(Assigned("b", "y"))
     await node.tell(stored, "x")
     assert node.held == []
-    assert node.session.submitted == []
+    assert node.session.cancelled == node.session.submitted
     assert bench.states() == [QUEUED, ASSIGNED]
+
+
+async def test_an_offer_that_was_refused_is_not_executed_when_it_is_told_again(node: Node, bench: Bench) -> None:
+    stored = await bench.task()
+    await bench.happen(Assigned("b", "y"))
+    for _ in range(2):
+        await node.tell(stored, "x")
+    assert node.session.submitted == [prompt_of()]
 
 
 async def test_an_offer_that_was_dropped_can_be_made_again(node: Node, bench: Bench) -> None:
@@ -87,9 +95,10 @@ async def test_only_what_is_claimed_is_reported(node: Node, bench: Bench) -> Non
     stored = await bench.task()
     bench.bus.lose_confirmations = True
     await node.tell(stored, "x")
+    await node.session.prompt()
     assert node.held == []
     bench.bus.lose_confirmations = False
-    await node.session.prompt()
+    await asyncio.sleep(60)
     assert node.held == [("one", 1)]
 
 

@@ -20,7 +20,7 @@ from comfymesh.tasks.events import (
 )
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import State, TaskRecord
-from comfymesh.testkit.benches import Bench
+from comfymesh.testkit.benches import INSTANCE, NODE, Bench
 from comfymesh.testkit.tasks import NOW, assigned, failed
 
 QUEUED, ASSIGNED, RUNNING = State.QUEUED, State.ASSIGNED, State.RUNNING
@@ -88,15 +88,44 @@ async def test_a_claim_whose_confirmation_was_lost_is_one_claim(bench: Bench) ->
     assert bench.states() == [QUEUED, ASSIGNED, SUCCEEDED]
 
 
-async def test_a_claim_that_was_stored_and_then_cancelled_is_not_run(bench: Bench) -> None:
+async def test_a_claim_that_was_stored_and_then_cancelled_is_ours_to_end(bench: Bench) -> None:
     claim = bench.offered(await bench.task())
     bench.bus.lose_confirmations = True
     taking = asyncio.create_task(claim.take())
     await asyncio.sleep(0.1)
     bench.bus.lose_confirmations = False
     await bench.happen(CancelRequested())
-    assert not await taking
-    assert bench.states() == [QUEUED, ASSIGNED, CANCELLING]
+    assert await taking
+    assert claim.record.state is CANCELLING
+    await claim.concede()
+    assert bench.states() == [QUEUED, ASSIGNED, CANCELLING, CANCELLED]
+
+
+async def test_a_claim_that_an_earlier_life_made_late_is_ours(bench: Bench) -> None:
+    claim = bench.offered(await bench.task())
+    await bench.happen(Assigned(NODE, INSTANCE))
+    assert await claim.take()
+    await claim.end(DONE)
+    assert bench.states() == [QUEUED, ASSIGNED, SUCCEEDED]
+
+
+async def test_a_claim_that_another_instance_made_is_not(bench: Bench) -> None:
+    claim = bench.offered(await bench.task())
+    await bench.happen(Assigned(NODE, "another"))
+    assert not await claim.take()
+
+
+async def test_nothing_is_told_of_an_attempt_that_begins_before_the_claim_is_in_the_log(bench: Bench) -> None:
+    claim = bench.offered(await bench.task())
+    with bench.bus.away():
+        taking = asyncio.create_task(claim.take())
+        claim.begin()
+        await asyncio.sleep(1)
+    assert await taking
+    assert bench.states() == [QUEUED, ASSIGNED]
+    await asyncio.sleep(1)
+    assert bench.states() == [QUEUED, ASSIGNED, RUNNING]
+    assert claim.began == bench.last().start_time
 
 
 async def test_a_claim_waits_for_the_bus(bench: Bench) -> None:

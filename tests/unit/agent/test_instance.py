@@ -19,12 +19,13 @@ from comfymesh.agent.comfyui.pulse import Sign
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.ladder import Limits
 from comfymesh.agent.instance import Care, Condition, Instance, InstanceState
+from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.contract import Absent, Exited, RuntimeFailed, RuntimeFailureReason
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.catalogs import read_catalog
 from comfymesh.tasks.events import AttemptFailed
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.testkit.benches import MAX_BYTES, Bench
+from comfymesh.testkit.benches import INSTANCE, MAX_BYTES, NODE, Bench
 from comfymesh.testkit.scripted import ScriptedRuntime, ScriptedSession, silent, unreachable
 
 STARTING, READY, DOWN = InstanceState.STARTING, InstanceState.READY, InstanceState.DOWN
@@ -80,7 +81,8 @@ class Host:
         self.sessions.append(self.next_session)
         self.next_session = ScriptedSession()
         self.next_session.http.info = INFO
-        return Workplace(self.session, self.bench.log, self.bench.store, MAX_BYTES, self.runtime.log_tail)
+        leftovers = Leftovers(self.session, self.bench.log, NODE, INSTANCE)
+        return Workplace(self.session, self.bench.log, self.bench.store, MAX_BYTES, leftovers, self.runtime.log_tail)
 
     def _changed(self) -> None:
         self.told.append(self.instance.condition)
@@ -528,7 +530,7 @@ async def test_leaving_a_workplace_is_bounded_though_comfyui_hangs(
     session = ScriptedSession()
     monkeypatch.setattr(session.http, "delete_history", hang)
     before = clock.monotonic()
-    async with Workplace(session, bench.log, bench.store, MAX_BYTES) as workplace:
+    async with Workplace(session, bench.log, bench.store, MAX_BYTES, bench.leftovers) as workplace:
         workplace.forget("a prompt")
     assert clock.monotonic() - before == pytest.approx(1.0)
     assert session.closed

@@ -12,11 +12,16 @@ from comfymesh.agent.domain.residency import Residency
 FILES = "abcdefg"
 
 
+def run(residency: Residency, used: str, loaded: str) -> None:
+    residency.begin(used)
+    residency.ran(used, loaded)
+
+
 def after(*prompts: tuple[str, str]) -> Residency:
     """Prompts that used and loaded some files, each a letter."""
     residency = Residency()
     for used, loaded in prompts:
-        residency.ran(used, loaded)
+        run(residency, used, loaded)
     return residency
 
 
@@ -31,7 +36,7 @@ def test_a_file_that_had_to_be_loaded_again_tells_how_many_stay() -> None:
 
 def test_a_file_that_had_not_tells_as_well() -> None:
     residency = after(("a", "a"), ("b", "b"), ("a", "a"))  # believed to hold one
-    residency.ran("b", "")
+    run(residency, "b", "")
     assert residency.resident() == ("a", "b")
 
 
@@ -48,9 +53,22 @@ def test_nothing_is_there_after_all_was_unloaded() -> None:
     residency = after(("ab", "ab"))
     residency.clear()
     assert residency.resident() == ()
-    residency.ran("a", "a")
-    residency.ran("b", "b")
+    run(residency, "a", "a")
+    run(residency, "b", "b")
     assert residency.resident() == ("a", "b"), "loads after that tell nothing of how many stay"
+
+
+def test_what_a_prompt_uses_is_there_as_soon_as_it_begins_and_each_change_is_told_once() -> None:
+    told: list[tuple[str, ...]] = []
+    residency = Residency(lambda: told.append(residency.resident()))
+    residency.begin("ab")
+    residency.ran("ab", "ab")
+    residency.begin("ab")
+    residency.ran("ab", "")
+    assert told == [("a", "b")]
+    residency.clear()
+    residency.clear()
+    assert told == [("a", "b"), ()]
 
 
 @given(st.integers(1, 7), st.lists(st.sampled_from(FILES), max_size=60))
@@ -64,6 +82,6 @@ def test_whatever_the_size_of_the_cache_it_is_wrong_only_a_few_times(size: int, 
         cache.move_to_end(name)
         while len(cache) > size:
             cache.popitem(last=False)
-        residency.ran(name, name if loaded else "")
+        run(residency, name, name if loaded else "")
         assert set(cache) <= set(residency.resident())
     assert wrong <= len(FILES) - size

@@ -18,7 +18,7 @@ FAILED = verdict.failure(FailureClass.INSTANCE_LOST, "it broke")
 
 
 def workplace(bench: Bench, log_tail: LogTail) -> Workplace:
-    return Workplace(bench.session, bench.log, bench.store, MAX_BYTES, log_tail)
+    return Workplace(bench.session, bench.log, bench.store, MAX_BYTES, bench.leftovers, log_tail)
 
 
 async def test_a_failure_comes_with_them(bench: Bench) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from comfymesh.api import readmodel
+from comfymesh.api.access.directory import Directory
+from comfymesh.api.access.quotas import Quotas, StoredAssets
 from comfymesh.api.dead_letters import DeadLetters
 from comfymesh.api.errors import RefusedError
+from comfymesh.api.hub import Hub
 from comfymesh.api.query import Query
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks import codec
@@ -17,6 +21,7 @@ from comfymesh.tasks.dead_letters import successor, successor_key
 from comfymesh.tasks.events import CancelRequested, Event, Released, Resolved
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Key, Resolution, State, TaskRecord
+from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import NOW, after, assigned, failed, queued
 from comfymesh.v1 import error_reason_pb2, task_pb2
@@ -33,8 +38,12 @@ def log() -> TaskLog:
 
 
 @pytest.fixture
-def letters(log: TaskLog) -> DeadLetters:
-    return DeadLetters(log, lambda: NOW + 10)
+def letters(log: TaskLog) -> Iterator[DeadLetters]:
+    bus, clock = MemoryBus(), ManualClock(NOW + 10)
+    directory = Directory(bus, clock)
+    with closing(readmodel.ReadModel()) as model:
+        quotas = Quotas(directory, model, Hub(model), StoredAssets(bus), clock)
+        yield DeadLetters(log, clock, directory, quotas)
 
 
 async def put(log: TaskLog, *happened: Event, spec: spec_pb2.Spec = SPEC, task_id: str = "one") -> Stored:

@@ -16,7 +16,7 @@ from comfymesh.client import (
     TaskState,
 )
 from comfymesh.client.convert import (
-    event_from_proto,
+    events_from_proto,
     input_to_proto,
     inputs_to_proto,
     node_from_proto,
@@ -115,7 +115,7 @@ def test_what_a_newer_server_says_is_unknown_and_no_error() -> None:
     assert not task.state.final
     assert task.error is not None
     assert task.error.reason == "REASON_999"
-    assert event_from_proto(task_service_pb2.WatchTaskResponse(resume_token="1")) is None
+    assert events_from_proto(task_service_pb2.WatchTaskResponse(resume_token="1")) == []
 
 
 @pytest.mark.parametrize("state", TaskState)
@@ -132,17 +132,29 @@ def test_the_sdk_knows_every_state_of_the_contract() -> None:
 def test_every_kind_of_event_has_its_class() -> None:
     answer = task_service_pb2.WatchTaskResponse
     events = [
-        event_from_proto(answer(task=task_pb2.Task(name="tasks/x"), resume_token="a")),
-        event_from_proto(answer(progress=task_pb2.TaskProgress(fraction=0.5))),
-        event_from_proto(answer(preview=task_pb2.Preview(data=b"x"))),
-        event_from_proto(answer(heartbeat=task_pb2.Heartbeat())),
+        *events_from_proto(answer(task=task_pb2.Task(name="tasks/x"), resume_token="a")),
+        *events_from_proto(answer(progress=task_pb2.TaskProgress(fraction=0.5))),
+        *events_from_proto(answer(preview=task_pb2.Preview(data=b"x"))),
+        *events_from_proto(answer(heartbeat=task_pb2.Heartbeat())),
     ]
     assert isinstance(events[0], TaskChanged)
     assert events[0].resume_token == "a"
     assert isinstance(events[1], Progressed)
     assert events[1].progress.eta is None
     assert isinstance(events[2], PreviewArrived)
-    assert events[3] is None
+    assert len(events) == 3
+
+
+def test_changes_that_are_told_together_are_events_in_order() -> None:
+    states = [task_pb2.Task.STATE_QUEUED, task_pb2.Task.STATE_ASSIGNED, task_pb2.Task.STATE_SUCCEEDED]
+    *passed, last = (task_pb2.Task(name="tasks/x", state=state) for state in states)
+    events = events_from_proto(task_service_pb2.RunTaskResponse(passed=passed, task=last, resume_token="a"))
+    assert [event.task.state for event in events if isinstance(event, TaskChanged)] == [
+        "QUEUED",
+        "ASSIGNED",
+        "SUCCEEDED",
+    ]
+    assert {event.resume_token for event in events} == {"a"}
 
 
 def test_a_node_keeps_its_gpus_and_instances() -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from comfymesh.client import Placement
-from comfymesh.client.convert import event_from_proto, node_from_proto, task_from_proto, task_to_proto
+from comfymesh.client.convert import events_from_proto, node_from_proto, task_from_proto, task_to_proto
 from comfymesh.client.events import Progressed
 from comfymesh.client.scheduling_convert import policy_from_proto, policy_to_proto, queue_from_proto, waiting_from_proto
 from comfymesh.v1 import node_pb2, queue_pb2, scheduling_policy_pb2, task_pb2, task_service_pb2
@@ -40,7 +40,7 @@ def test_where_the_time_went() -> None:
 def test_why_a_task_waits_comes_with_its_progress() -> None:
     waiting = queue_pb2.Waiting(reason="busy", rejected={"busy": 2}, node="nodes/a", start=estimate(30, 5))
     answer = task_service_pb2.WatchTaskResponse(progress=task_pb2.TaskProgress(queue_position=3, waiting=waiting))
-    event = event_from_proto(answer)
+    (event,) = events_from_proto(answer)
     assert isinstance(event, Progressed)
     told = event.progress.waiting
     assert told == waiting_from_proto(waiting)

@@ -42,12 +42,11 @@ def test_a_file_may_take_a_time_of_its_own() -> None:
     assert slept == [20.0, 1.5, 20.0]
 
 
-def test_loras_take_no_room_of_models() -> None:
+def test_loras_take_no_room_and_stay_as_long_as_their_model_is_used() -> None:
     slept: list[float] = []
-    resident = ResidentModels(1, LoadTimes(1.0), slept.append)
-    resident.use("model")
-    for name in ("detail", "detail", "style", "detail"):
-        resident.patch(name)
-    resident.use("model")
-    assert len(slept) == 4
-    assert resident.names() == ["model", "detail"]
+    resident = ResidentModels(2, LoadTimes(1.0, {"detail": 3.0}), slept.append)
+    for model in ("first", "first", "second", "first"):
+        resident.use(model)
+        resident.patch("detail")
+    assert slept == [1.0, 3.0, 1.0, 3.0, 3.0]
+    assert resident.names() == ["second", "first", "detail"]

@@ -28,7 +28,7 @@ from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63omfymesh/v1/task_service.proto\x12\x0c\x63omfymesh.v1\x1a\x18\x63omfymesh/v1/queue.proto\x1a\x17\x63omfymesh/v1/task.proto\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"q\n\x11\x43reateTaskRequest\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"6\n\x12\x43reateTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\"r\n\x17\x42\x61tchCreateTasksRequest\x12\x31\n\x08requests\x18\x01 \x03(\x0b\x32\x1f.comfymesh.v1.CreateTaskRequest\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\r\n\x05group\x18\x03 \x01(\t\"Q\n\x18\x42\x61tchCreateTasksResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.comfymesh.v1.BatchCreateTasksResult\"p\n\x16\x42\x61tchCreateTasksResult\x12\"\n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12(\n\x07refusal\x18\x02 \x01(\x0b\x32\x15.comfymesh.v1.RefusalH\x00\x42\x08\n\x06result\"O\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\"\x8c\x01\n\x0eRunTaskRequest\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x18\n\x10include_previews\x18\x04 \x01(\x08\x12\x19\n\x11include_artifacts\x18\x05 \x01(\x08\"\xc9\x02\n\x0fRunTaskResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\"\n\x04task\x18\x02 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12.\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.comfymesh.v1.TaskProgressH\x00\x12(\n\x07preview\x18\x04 \x01(\x0b\x32\x15.comfymesh.v1.PreviewH\x00\x12,\n\theartbeat\x18\x05 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x12\x35\n\x0e\x61rtifact_chunk\x18\x06 \x01(\x0b\x32\x1b.comfymesh.v1.ArtifactChunkH\x00\x12\x34\n\x0f\x61rtifact_chunks\x18\x07 \x03(\x0b\x32\x1b.comfymesh.v1.ArtifactChunkB\x07\n\x05\x65vent\"E\n\rArtifactChunk\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x1e\n\x0eGetTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"[\n\x0fGetTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\x12&\n\x07waiting\x18\x02 \x01(\x0b\x32\x15.comfymesh.v1.Waiting\"\xda\x02\n\x10ListTasksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12(\n\x06states\x18\x03 \x03(\x0e\x32\x18.comfymesh.v1.Task.State\x12:\n\x06labels\x18\x04 \x03(\x0b\x32*.comfymesh.v1.ListTasksRequest.LabelsEntry\x12\x31\n\rcreated_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05group\x18\x07 \x01(\t\x12\x14\n\x0cgraph_digest\x18\x08 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x11ListTasksResponse\x12!\n\x05tasks\x18\x01 \x03(\x0b\x32\x12.comfymesh.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x10WatchTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x18\n\x10include_previews\x18\x03 \x01(\x08\"\xde\x01\n\x11WatchTaskResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\"\n\x04task\x18\x02 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12.\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.comfymesh.v1.TaskProgressH\x00\x12(\n\x07preview\x18\x04 \x01(\x0b\x32\x15.comfymesh.v1.PreviewH\x00\x12,\n\theartbeat\x18\x05 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\xe8\x01\n\x11WatchTasksRequest\x12(\n\x06states\x18\x01 \x03(\x0e\x32\x18.comfymesh.v1.Task.State\x12;\n\x06labels\x18\x02 \x03(\x0b\x32+.comfymesh.v1.WatchTasksRequest.LabelsEntry\x12\r\n\x05group\x18\x03 \x01(\t\x12\x18\n\x10include_existing\x18\x04 \x01(\x08\x12\x14\n\x0cresume_token\x18\x05 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb2\x01\n\x12WatchTasksResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\"\n\x04task\x18\x02 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12+\n\tcaught_up\x18\x03 \x01(\x0b\x32\x16.comfymesh.v1.CaughtUpH\x00\x12,\n\theartbeat\x18\x04 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\n\n\x08\x43\x61ughtUp\"1\n\x11\x43\x61ncelTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x12\x43\x61ncelTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task2\xb8\x05\n\x0bTaskService\x12T\n\nCreateTask\x12\x1f.comfymesh.v1.CreateTaskRequest\x1a .comfymesh.v1.CreateTaskResponse\"\x03\x90\x02\x02\x12\x66\n\x10\x42\x61tchCreateTasks\x12%.comfymesh.v1.BatchCreateTasksRequest\x1a&.comfymesh.v1.BatchCreateTasksResponse\"\x03\x90\x02\x02\x12H\n\x07RunTask\x12\x1c.comfymesh.v1.RunTaskRequest\x1a\x1d.comfymesh.v1.RunTaskResponse0\x01\x12K\n\x07GetTask\x12\x1c.comfymesh.v1.GetTaskRequest\x1a\x1d.comfymesh.v1.GetTaskResponse\"\x03\x90\x02\x01\x12Q\n\tListTasks\x12\x1e.comfymesh.v1.ListTasksRequest\x1a\x1f.comfymesh.v1.ListTasksResponse\"\x03\x90\x02\x01\x12S\n\tWatchTask\x12\x1e.comfymesh.v1.WatchTaskRequest\x1a\x1f.comfymesh.v1.WatchTaskResponse\"\x03\x90\x02\x01\x30\x01\x12V\n\nWatchTasks\x12\x1f.comfymesh.v1.WatchTasksRequest\x1a .comfymesh.v1.WatchTasksResponse\"\x03\x90\x02\x01\x30\x01\x12T\n\nCancelTask\x12\x1f.comfymesh.v1.CancelTaskRequest\x1a .comfymesh.v1.CancelTaskResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63omfymesh/v1/task_service.proto\x12\x0c\x63omfymesh.v1\x1a\x18\x63omfymesh/v1/queue.proto\x1a\x17\x63omfymesh/v1/task.proto\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"q\n\x11\x43reateTaskRequest\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"6\n\x12\x43reateTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\"r\n\x17\x42\x61tchCreateTasksRequest\x12\x31\n\x08requests\x18\x01 \x03(\x0b\x32\x1f.comfymesh.v1.CreateTaskRequest\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\r\n\x05group\x18\x03 \x01(\t\"Q\n\x18\x42\x61tchCreateTasksResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.comfymesh.v1.BatchCreateTasksResult\"p\n\x16\x42\x61tchCreateTasksResult\x12\"\n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12(\n\x07refusal\x18\x02 \x01(\x0b\x32\x15.comfymesh.v1.RefusalH\x00\x42\x08\n\x06result\"O\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\"\x8c\x01\n\x0eRunTaskRequest\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x18\n\x10include_previews\x18\x04 \x01(\x08\x12\x19\n\x11include_artifacts\x18\x05 \x01(\x08\"\xed\x02\n\x0fRunTaskResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\"\n\x04task\x18\x02 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12.\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.comfymesh.v1.TaskProgressH\x00\x12(\n\x07preview\x18\x04 \x01(\x0b\x32\x15.comfymesh.v1.PreviewH\x00\x12,\n\theartbeat\x18\x05 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x12\x35\n\x0e\x61rtifact_chunk\x18\x06 \x01(\x0b\x32\x1b.comfymesh.v1.ArtifactChunkH\x00\x12\x34\n\x0f\x61rtifact_chunks\x18\x07 \x03(\x0b\x32\x1b.comfymesh.v1.ArtifactChunk\x12\"\n\x06passed\x18\x08 \x03(\x0b\x32\x12.comfymesh.v1.TaskB\x07\n\x05\x65vent\"E\n\rArtifactChunk\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x1e\n\x0eGetTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"[\n\x0fGetTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\x12&\n\x07waiting\x18\x02 \x01(\x0b\x32\x15.comfymesh.v1.Waiting\"\xda\x02\n\x10ListTasksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12(\n\x06states\x18\x03 \x03(\x0e\x32\x18.comfymesh.v1.Task.State\x12:\n\x06labels\x18\x04 \x03(\x0b\x32*.comfymesh.v1.ListTasksRequest.LabelsEntry\x12\x31\n\rcreated_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05group\x18\x07 \x01(\t\x12\x14\n\x0cgraph_digest\x18\x08 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x11ListTasksResponse\x12!\n\x05tasks\x18\x01 \x03(\x0b\x32\x12.comfymesh.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x10WatchTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x18\n\x10include_previews\x18\x03 \x01(\x08\"\xde\x01\n\x11WatchTaskResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\"\n\x04task\x18\x02 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12.\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.comfymesh.v1.TaskProgressH\x00\x12(\n\x07preview\x18\x04 \x01(\x0b\x32\x15.comfymesh.v1.PreviewH\x00\x12,\n\theartbeat\x18\x05 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\xe8\x01\n\x11WatchTasksRequest\x12(\n\x06states\x18\x01 \x03(\x0e\x32\x18.comfymesh.v1.Task.State\x12;\n\x06labels\x18\x02 \x03(\x0b\x32+.comfymesh.v1.WatchTasksRequest.LabelsEntry\x12\r\n\x05group\x18\x03 \x01(\t\x12\x18\n\x10include_existing\x18\x04 \x01(\x08\x12\x14\n\x0cresume_token\x18\x05 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb2\x01\n\x12WatchTasksResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\"\n\x04task\x18\x02 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12+\n\tcaught_up\x18\x03 \x01(\x0b\x32\x16.comfymesh.v1.CaughtUpH\x00\x12,\n\theartbeat\x18\x04 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\n\n\x08\x43\x61ughtUp\"1\n\x11\x43\x61ncelTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x12\x43\x61ncelTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task2\xb8\x05\n\x0bTaskService\x12T\n\nCreateTask\x12\x1f.comfymesh.v1.CreateTaskRequest\x1a .comfymesh.v1.CreateTaskResponse\"\x03\x90\x02\x02\x12\x66\n\x10\x42\x61tchCreateTasks\x12%.comfymesh.v1.BatchCreateTasksRequest\x1a&.comfymesh.v1.BatchCreateTasksResponse\"\x03\x90\x02\x02\x12H\n\x07RunTask\x12\x1c.comfymesh.v1.RunTaskRequest\x1a\x1d.comfymesh.v1.RunTaskResponse0\x01\x12K\n\x07GetTask\x12\x1c.comfymesh.v1.GetTaskRequest\x1a\x1d.comfymesh.v1.GetTaskResponse\"\x03\x90\x02\x01\x12Q\n\tListTasks\x12\x1e.comfymesh.v1.ListTasksRequest\x1a\x1f.comfymesh.v1.ListTasksResponse\"\x03\x90\x02\x01\x12S\n\tWatchTask\x12\x1e.comfymesh.v1.WatchTaskRequest\x1a\x1f.comfymesh.v1.WatchTaskResponse\"\x03\x90\x02\x01\x30\x01\x12V\n\nWatchTasks\x12\x1f.comfymesh.v1.WatchTasksRequest\x1a .comfymesh.v1.WatchTasksResponse\"\x03\x90\x02\x01\x30\x01\x12T\n\nCancelTask\x12\x1f.comfymesh.v1.CancelTaskRequest\x1a .comfymesh.v1.CancelTaskResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,35 +68,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNTASKREQUEST']._serialized_start=726
   _globals['_RUNTASKREQUEST']._serialized_end=866
   _globals['_RUNTASKRESPONSE']._serialized_start=869
-  _globals['_RUNTASKRESPONSE']._serialized_end=1198
-  _globals['_ARTIFACTCHUNK']._serialized_start=1200
-  _globals['_ARTIFACTCHUNK']._serialized_end=1269
-  _globals['_GETTASKREQUEST']._serialized_start=1271
-  _globals['_GETTASKREQUEST']._serialized_end=1301
-  _globals['_GETTASKRESPONSE']._serialized_start=1303
-  _globals['_GETTASKRESPONSE']._serialized_end=1394
-  _globals['_LISTTASKSREQUEST']._serialized_start=1397
-  _globals['_LISTTASKSREQUEST']._serialized_end=1743
-  _globals['_LISTTASKSREQUEST_LABELSENTRY']._serialized_start=1698
-  _globals['_LISTTASKSREQUEST_LABELSENTRY']._serialized_end=1743
-  _globals['_LISTTASKSRESPONSE']._serialized_start=1745
-  _globals['_LISTTASKSRESPONSE']._serialized_end=1824
-  _globals['_WATCHTASKREQUEST']._serialized_start=1826
-  _globals['_WATCHTASKREQUEST']._serialized_end=1906
-  _globals['_WATCHTASKRESPONSE']._serialized_start=1909
-  _globals['_WATCHTASKRESPONSE']._serialized_end=2131
-  _globals['_WATCHTASKSREQUEST']._serialized_start=2134
-  _globals['_WATCHTASKSREQUEST']._serialized_end=2366
-  _globals['_WATCHTASKSREQUEST_LABELSENTRY']._serialized_start=1698
-  _globals['_WATCHTASKSREQUEST_LABELSENTRY']._serialized_end=1743
-  _globals['_WATCHTASKSRESPONSE']._serialized_start=2369
-  _globals['_WATCHTASKSRESPONSE']._serialized_end=2547
-  _globals['_CAUGHTUP']._serialized_start=2549
-  _globals['_CAUGHTUP']._serialized_end=2559
-  _globals['_CANCELTASKREQUEST']._serialized_start=2561
-  _globals['_CANCELTASKREQUEST']._serialized_end=2610
-  _globals['_CANCELTASKRESPONSE']._serialized_start=2612
-  _globals['_CANCELTASKRESPONSE']._serialized_end=2666
-  _globals['_TASKSERVICE']._serialized_start=2669
-  _globals['_TASKSERVICE']._serialized_end=3365
+  _globals['_RUNTASKRESPONSE']._serialized_end=1234
+  _globals['_ARTIFACTCHUNK']._serialized_start=1236
+  _globals['_ARTIFACTCHUNK']._serialized_end=1305
+  _globals['_GETTASKREQUEST']._serialized_start=1307
+  _globals['_GETTASKREQUEST']._serialized_end=1337
+  _globals['_GETTASKRESPONSE']._serialized_start=1339
+  _globals['_GETTASKRESPONSE']._serialized_end=1430
+  _globals['_LISTTASKSREQUEST']._serialized_start=1433
+  _globals['_LISTTASKSREQUEST']._serialized_end=1779
+  _globals['_LISTTASKSREQUEST_LABELSENTRY']._serialized_start=1734
+  _globals['_LISTTASKSREQUEST_LABELSENTRY']._serialized_end=1779
+  _globals['_LISTTASKSRESPONSE']._serialized_start=1781
+  _globals['_LISTTASKSRESPONSE']._serialized_end=1860
+  _globals['_WATCHTASKREQUEST']._serialized_start=1862
+  _globals['_WATCHTASKREQUEST']._serialized_end=1942
+  _globals['_WATCHTASKRESPONSE']._serialized_start=1945
+  _globals['_WATCHTASKRESPONSE']._serialized_end=2167
+  _globals['_WATCHTASKSREQUEST']._serialized_start=2170
+  _globals['_WATCHTASKSREQUEST']._serialized_end=2402
+  _globals['_WATCHTASKSREQUEST_LABELSENTRY']._serialized_start=1734
+  _globals['_WATCHTASKSREQUEST_LABELSENTRY']._serialized_end=1779
+  _globals['_WATCHTASKSRESPONSE']._serialized_start=2405
+  _globals['_WATCHTASKSRESPONSE']._serialized_end=2583
+  _globals['_CAUGHTUP']._serialized_start=2585
+  _globals['_CAUGHTUP']._serialized_end=2595
+  _globals['_CANCELTASKREQUEST']._serialized_start=2597
+  _globals['_CANCELTASKREQUEST']._serialized_end=2646
+  _globals['_CANCELTASKRESPONSE']._serialized_start=2648
+  _globals['_CANCELTASKRESPONSE']._serialized_end=2702
+  _globals['_TASKSERVICE']._serialized_start=2705
+  _globals['_TASKSERVICE']._serialized_end=3401
 # @@protoc_insertion_point(module_scope)

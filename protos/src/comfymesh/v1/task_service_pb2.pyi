@@ -76,7 +76,7 @@ class RunTaskRequest(_message.Message):
     def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., task_id: _Optional[str] = ..., request_id: _Optional[str] = ..., include_previews: bool = ..., include_artifacts: bool = ...) -> None: ...
 
 class RunTaskResponse(_message.Message):
-    __slots__ = ("resume_token", "task", "progress", "preview", "heartbeat", "artifact_chunk", "artifact_chunks")
+    __slots__ = ("resume_token", "task", "progress", "preview", "heartbeat", "artifact_chunk", "artifact_chunks", "passed")
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,7 @@ class RunTaskResponse(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_CHUNK_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    PASSED_FIELD_NUMBER: _ClassVar[int]
     resume_token: str
     task: _task_pb2.Task
     progress: _task_pb2.TaskProgress
@@ -91,7 +92,8 @@ class RunTaskResponse(_message.Message):
     heartbeat: _task_pb2.Heartbeat
     artifact_chunk: ArtifactChunk
     artifact_chunks: _containers.RepeatedCompositeFieldContainer[ArtifactChunk]
-    def __init__(self, resume_token: _Optional[str] = ..., task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., progress: _Optional[_Union[_task_pb2.TaskProgress, _Mapping]] = ..., preview: _Optional[_Union[_task_pb2.Preview, _Mapping]] = ..., heartbeat: _Optional[_Union[_task_pb2.Heartbeat, _Mapping]] = ..., artifact_chunk: _Optional[_Union[ArtifactChunk, _Mapping]] = ..., artifact_chunks: _Optional[_Iterable[_Union[ArtifactChunk, _Mapping]]] = ...) -> None: ...
+    passed: _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]
+    def __init__(self, resume_token: _Optional[str] = ..., task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., progress: _Optional[_Union[_task_pb2.TaskProgress, _Mapping]] = ..., preview: _Optional[_Union[_task_pb2.Preview, _Mapping]] = ..., heartbeat: _Optional[_Union[_task_pb2.Heartbeat, _Mapping]] = ..., artifact_chunk: _Optional[_Union[ArtifactChunk, _Mapping]] = ..., artifact_chunks: _Optional[_Iterable[_Union[ArtifactChunk, _Mapping]]] = ..., passed: _Optional[_Iterable[_Union[_task_pb2.Task, _Mapping]]] = ...) -> None: ...
 
 class ArtifactChunk(_message.Message):
     __slots__ = ("artifact", "offset_bytes", "data")

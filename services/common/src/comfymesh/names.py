@@ -13,6 +13,9 @@ _NODE = re.compile(r"nodes/([a-z0-9][a-z0-9-]{0,62})")
 _NODE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _ARTIFACT = re.compile(r"tasks/([a-z][a-z0-9-]{0,62})/artifacts/([0-9]{1,6})")
 _GROUP = re.compile(r"groups/([a-z][a-z0-9-]{0,62})")
+_TENANT = re.compile(r"tenants/([a-z][a-z0-9-]{0,62})")
+_TENANT_ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_KEY = re.compile(r"tenants/([a-z][a-z0-9-]{0,62})/keys/([a-z][a-z0-9-]{0,62})")
 _ASSET = re.compile(r"assets/([0-9a-f]{64})")
 
 
@@ -50,6 +53,16 @@ def asset(sha256: str) -> str:
     return f"assets/{sha256}"
 
 
+def tenant(tenant_id: str) -> str:
+    """The name of a tenant."""
+    return f"tenants/{tenant_id}"
+
+
+def key(tenant_id: str, key_id: str) -> str:
+    """The name of an API key."""
+    return f"tenants/{tenant_id}/keys/{key_id}"
+
+
 def parse_task(name: str) -> str:
     """The task id in `name`, or MalformedNameError."""
     return _parse(_TASK, name, "tasks/{task}")[0]
@@ -74,6 +87,22 @@ def parse_artifact(name: str) -> tuple[str, str]:
 def parse_asset(name: str) -> str:
     """The SHA-256 in `name`, or MalformedNameError."""
     return _parse(_ASSET, name, "assets/{sha256}")[0]
+
+
+def parse_tenant(name: str) -> str:
+    """The tenant id in `name`, or MalformedNameError."""
+    return _parse(_TENANT, name, "tenants/{tenant}")[0]
+
+
+def parse_key(name: str) -> tuple[str, str]:
+    """The tenant id and key id in `name`, or MalformedNameError."""
+    tenant_id, key_id = _parse(_KEY, name, "tenants/{tenant}/keys/{key}")
+    return tenant_id, key_id
+
+
+def is_tenant_id(text: str) -> bool:
+    """Whether `text` can be the last part of a tenant's name."""
+    return _TENANT_ID.fullmatch(text) is not None
 
 
 def is_task_id(text: str) -> bool:

@@ -70,6 +70,10 @@ def test_a_graph_node_whose_result_was_cached_loads_nothing() -> None:
     assert timed(began(10), runs(10, "3"), *steps(11, 1, *range(1, 11)), done(21)) == Timing(0, 11, ())
 
 
+def test_a_graph_node_that_is_done_at_once_had_its_file_already() -> None:
+    assert timed(began(10), runs(10, "1"), runs(10.002, "3"), done(12)) == Timing(0, 2, ())
+
+
 @pytest.mark.parametrize("values", [range(1, 11), (1, 10), (3, 5, 9)])
 def test_a_first_step_that_takes_much_longer_than_others_moves_what_the_sampler_needs(values: list[int]) -> None:
     """Throttled servers leave steps out; the time of one is told by any two."""
@@ -92,6 +96,15 @@ def test_a_prompt_that_fails_while_it_loads_has_spent_its_time_with_that() -> No
 def test_a_prompt_whose_beginning_or_graph_was_not_seen_tells_nothing() -> None:
     assert timed(runs(1, "1"), done(9)) is None
     assert timed(began(0), done(9), graph={}) is None
+
+
+def test_a_prompt_whose_last_events_were_lost_has_run_until_it_was_found_to_be_over() -> None:
+    stopwatch = Stopwatch(MODELS)
+    stopwatch.submit(GRAPH)
+    for now, event in (began(0), runs(2, "3")):
+        stopwatch.feed(event, now)
+    stopwatch.stop(30)
+    assert stopwatch.timing() == Timing(0, 30, ())
 
 
 def test_what_was_in_memory_counts_as_used_before_what_was_loaded() -> None:

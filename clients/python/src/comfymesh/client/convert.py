@@ -32,10 +32,10 @@ from comfymesh.client.scheduling_convert import (
     timing_from_proto,
     waiting_from_proto,
 )
-from comfymesh.v1 import error_reason_pb2, node_pb2, task_pb2
+from comfymesh.v1 import error_reason_pb2, node_pb2, task_pb2, task_service_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from enum import StrEnum
     from typing import TypeVar
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from comfymesh.client.scheduling_models import Placement
-    from comfymesh.v1 import asset_pb2, dead_letter_pb2, group_pb2, task_service_pb2
+    from comfymesh.v1 import asset_pb2, dead_letter_pb2, group_pb2
 
     E = TypeVar("E", bound=StrEnum)
 
@@ -281,19 +281,21 @@ def _gpu(message: node_pb2.Gpu) -> Gpu:
     )
 
 
-def event_from_proto(
+def events_from_proto(
     message: task_service_pb2.RunTaskResponse | task_service_pb2.WatchTaskResponse,
-) -> Event | None:
-    """The event in a message of a watch, or None for heartbeats, artifact chunks and kinds not known."""
+) -> Sequence[Event]:
+    """The events in a message of a watch, in order; none for heartbeats, artifact chunks and kinds not known."""
+    token = message.resume_token
     match message.WhichOneof("event"):
         case "task":
-            return TaskChanged(task_from_proto(message.task), message.resume_token)
+            passed = message.passed if isinstance(message, task_service_pb2.RunTaskResponse) else ()
+            return [TaskChanged(task_from_proto(task), token) for task in (*passed, message.task)]
         case "progress":
-            return Progressed(_progress(message.progress), message.resume_token)
+            return [Progressed(_progress(message.progress), token)]
         case "preview":
-            return PreviewArrived(_preview(message.preview), message.resume_token)
+            return [PreviewArrived(_preview(message.preview), token)]
         case _:
-            return None
+            return []
 
 
 def state_to_proto(state: TaskState) -> str:

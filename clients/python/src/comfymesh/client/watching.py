@@ -6,14 +6,14 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from comfymesh.client.convert import event_from_proto
+from comfymesh.client.convert import events_from_proto
 from comfymesh.client.errors import Unavailable
 from comfymesh.client.events import TaskChanged
 from comfymesh.client.statuses import STREAM_BROKEN
 from comfymesh.v1 import task_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from comfymesh.client.downloads import ChunkBuffer
     from comfymesh.client.events import Event
@@ -46,20 +46,22 @@ class Position:
         """Whether the final state has been seen."""
         return self.task is not None and self.task.state.final
 
-    def advance(self, message: pb.RunTaskResponse | pb.WatchTaskResponse) -> tuple[Event | None, bool]:
+    def advance(self, message: pb.RunTaskResponse | pb.WatchTaskResponse) -> tuple[Sequence[Event], bool]:
         """Takes a message.
 
         Returns:
-            Its event, or None when it has none or repeats what was seen, as streams do after they were resumed; and
-            whether the message is more than such a repetition.
+            Its events, without what was seen before, as streams repeat it after they were resumed; and whether the
+            message is more than such a repetition.
         """
         self.token = message.resume_token or self.token
-        event = event_from_proto(message)
-        if isinstance(event, TaskChanged):
-            if event.task == self.task:
-                return None, False
-            self.task = event.task
-        return event, True
+        events = [event for event in events_from_proto(message) if not self._known(event)]
+        return events, bool(events) or not message.HasField("task")
+
+    def _known(self, event: Event) -> bool:
+        if not isinstance(event, TaskChanged):
+            return False
+        known, self.task = event.task == self.task, event.task
+        return known
 
 
 class Farewells:
@@ -134,11 +136,11 @@ async def run(
         try:
             async with _reading(open_run(request), farewells) as (messages, leave):
                 async for message in messages:
-                    event, news = position.advance(message)
+                    events, news = position.advance(message)
                     if news:
                         retrier.succeeded()
                     chunks.take_from(message)
-                    if event is not None:
+                    for event in events:
                         yield event
                     if position.task is not None and position.final and chunks.holds(position.task.artifacts):
                         leave()
@@ -166,10 +168,10 @@ async def _resume(
         try:
             async with _reading(open_stream(request), farewells) as (messages, leave):
                 async for message in messages:
-                    event, news = position.advance(message)
+                    events, news = position.advance(message)
                     if news:
                         retrier.succeeded()
-                    if event is not None:
+                    for event in events:
                         yield event
                     if position.final:
                         leave()

@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     own = parser.add_argument_group("the emulator's own")
     own.add_argument("--load-seconds", type=float, default=0.05, help="time to load a model that names no other")
     own.add_argument("--step-seconds", type=float, default=0.02, help="time of a sampling step")
-    own.add_argument("--resident", type=int, default=2, metavar="N", help="models, and LoRAs, that stay loaded")
+    own.add_argument("--resident", type=int, default=2, metavar="N", help="models that stay loaded")
     own.add_argument(
         "--model",
         action="append",

@@ -76,10 +76,10 @@ class LoadTimes:
 class ResidentModels:
     """Files that are loaded. Using one that is not costs its load time; the one unused for longest goes.
 
-    LoRAs are patches of models and take no room of theirs, so as many of them stay beside as many models.
+    LoRAs are patches of the model that was used last, take no room of theirs, and go when another model is used.
 
     Args:
-        capacity: How many of each stay loaded.
+        capacity: How many models stay loaded.
         times: How long loading takes.
         sleep: Waits, and cannot be interrupted by a prompt's interrupt.
     """
@@ -90,15 +90,24 @@ class ResidentModels:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._models: OrderedDict[str, None] = OrderedDict()
-        self._patches: OrderedDict[str, None] = OrderedDict()
+        self._patches: dict[str, None] = {}
 
     def use(self, name: str) -> None:
         """Loads a model unless it is loaded."""
-        self._use(name, self._models)
+        self._load(name, self._models)
+        with self._lock:
+            if [*self._models][-1:] != [name]:
+                self._patches.clear()
+            self._models[name] = None
+            self._models.move_to_end(name)
+            while len(self._models) > self._capacity:
+                self._models.popitem(last=False)
 
     def patch(self, name: str) -> None:
         """Loads a LoRA unless it is loaded."""
-        self._use(name, self._patches)
+        self._load(name, self._patches)
+        with self._lock:
+            self._patches[name] = None
 
     def unload_all(self) -> None:
         """Unloads everything."""
@@ -107,17 +116,12 @@ class ResidentModels:
             self._patches.clear()
 
     def names(self) -> list[str]:
-        """Returns what is loaded: models, then LoRAs, of each the one unused for longest first."""
+        """Returns what is loaded: models, the one unused for longest first, then LoRAs."""
         with self._lock:
             return [*self._models, *self._patches]
 
-    def _use(self, name: str, loaded: OrderedDict[str, None]) -> None:
+    def _load(self, name: str, loaded: Mapping[str, None]) -> None:
         with self._lock:
             resident = name in loaded
         if not resident:
             self._sleep(self._times.of(name))
-        with self._lock:
-            loaded[name] = None
-            loaded.move_to_end(name)
-            while len(loaded) > self._capacity:
-                loaded.popitem(last=False)

@@ -7,10 +7,10 @@ from typing import Any
 
 import grpc
 
+from comfymesh.api.access import caller
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.assets import Assets
 from comfymesh.api.errors import RefusedError, Violation, invalid
-from comfymesh.api.tenancy import DEFAULT_TENANT
 from comfymesh.v1 import asset_service_pb2, asset_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -30,14 +30,14 @@ class AssetService(asset_service_pb2_grpc.AssetServiceServicer):
     ) -> asset_service_pb2.UploadAssetResponse:
         """See the proto."""
         header = await _header(request_iterator)
-        asset = await self._assets.add(DEFAULT_TENANT, header.filename, header.sha256, _data(request_iterator))
+        asset = await self._assets.add(caller.tenant(), header.filename, header.sha256, _data(request_iterator))
         return asset_service_pb2.UploadAssetResponse(asset=asset)
 
     async def ReadArtifact(
         self, request: asset_service_pb2.ReadArtifactRequest, context: Context
     ) -> AsyncIterator[asset_service_pb2.ReadArtifactResponse]:
         """See the proto."""
-        found = await self._artifacts.find(DEFAULT_TENANT, request.name)
+        found = await self._artifacts.find(caller.tenant(), request.name)
         pieces = self._artifacts.read(found, request.offset_bytes)
         first: dict[str, Any] = {"artifact": found.artifact}
         async for data in pieces:

@@ -6,6 +6,7 @@ import mimetypes
 from collections.abc import AsyncIterable, Callable
 
 from comfymesh import names
+from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.errors import RefusedError
 from comfymesh.artifacts.content import Content, ContentTooLargeError
 from comfymesh.artifacts.store import BlobStore
@@ -35,20 +36,23 @@ class Assets:
         store: Where their bytes are.
         clock: Answers seconds since the epoch.
         max_bytes: Largest asset taken.
+        quotas: How much a tenant may keep.
     """
 
-    def __init__(self, bus: Bus, store: BlobStore, clock: Callable[[], float], max_bytes: int) -> None:
+    def __init__(self, bus: Bus, store: BlobStore, clock: Callable[[], float], max_bytes: int, quotas: Quotas) -> None:
         self._bus = bus
         self._store = store
         self._clock = clock
         self._max_bytes = max_bytes
+        self._quotas = quotas
 
     async def add(self, tenant: str, filename: str, sha256: str, data: AsyncIterable[bytes]) -> asset_pb2.Asset:
         """Store a file. `sha256` may be empty; otherwise the bytes must match it.
 
         Raises:
-            RefusedError: too large, or the bytes do not match.
+            RefusedError: too large, more than the tenant may keep, or the bytes do not match.
         """
+        self._quotas.check_bytes(tenant, 0)
         try:
             content = await Content.collect(data, self._max_bytes)
         except ContentTooLargeError as error:
@@ -60,6 +64,8 @@ class Assets:
                 raise RefusedError(
                     "CONTENT_MISMATCH", "the bytes received have another SHA-256 than announced", metadata
                 )
+            if await self.find(tenant, content.sha256) is None:
+                self._quotas.check_bytes(tenant, content.size_bytes)
             await self._store.put(tenant, content)
             record = self._record(content, filename)
         await self._bus.append([Entry(subjects.asset(tenant, record.blob.sha256), record.SerializeToString())])

@@ -10,6 +10,8 @@ from uuid import UUID, uuid4, uuid5
 
 from comfymesh import graphs, names
 from comfymesh.api import feasibility, fields
+from comfymesh.api.access import allowance
+from comfymesh.api.access.directory import Directory
 from comfymesh.api.assets import Assets
 from comfymesh.api.errors import RefusedError, Violation, invalid
 from comfymesh.api.fleet import FleetView
@@ -47,6 +49,7 @@ class Creation:
     """Checks requests and prepares tasks.
 
     Args:
+        directory: What each tenant's graphs may name.
         fleet: What could run them.
         assets: What their inputs may name.
         store: Takes graphs that are too large for a message.
@@ -57,6 +60,7 @@ class Creation:
 
     def __init__(
         self,
+        directory: Directory,
         fleet: FleetView,
         assets: Assets,
         store: BlobStore,
@@ -64,6 +68,7 @@ class Creation:
         limits: Limits,
         settle_seconds: float,
     ) -> None:
+        self._directory = directory
         self._fleet = fleet
         self._assets = assets
         self._store = store
@@ -90,13 +95,16 @@ class Creation:
             allow_partial=task.allow_partial_outputs,
             settling=self._clock() < self._settled_at,
         )
+        needed = feasibility.requirements(fit.validation, placement)
+        if (owner := self._directory.tenant(tenant)) is not None:
+            allowance.check(owner.allowance, graph, needed)
         text = fit.validation.graph.to_json().encode()
         key, digest = identity(request, tenant)
         definition = Definition(
             key=key,
             request_digest=digest,
             spec=SpecRef(_spec_digest(text, bindings), len(text)),
-            requirements=feasibility.requirements(fit.validation, placement),
+            requirements=needed,
             work=feasibility.work(fit),
             create_time=self._clock(),
             display_name=task.display_name,

@@ -10,12 +10,12 @@ import grpc
 
 from comfymesh import names
 from comfymesh.api import fields, paging
+from comfymesh.api.access import caller
 from comfymesh.api.dead_letters import DeadLetters, check_failed
 from comfymesh.api.errors import Violation, invalid, not_found, to_refusal
 from comfymesh.api.following import Following
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import Place
-from comfymesh.api.tenancy import DEFAULT_TENANT
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks.codec import attempt_failure, seconds
 from comfymesh.tasks.record import Key
@@ -100,7 +100,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         return self._following.model.page(query, size, place)
 
     async def _get(self, name: str) -> Stored:
-        stored = await self._log.get(Key(DEFAULT_TENANT, names.parse_task(name)))
+        stored = await self._log.get(Key(caller.tenant(), names.parse_task(name)))
         if stored is None:
             raise not_found("task", name)
         return stored
@@ -144,7 +144,7 @@ def _filter_violations(chosen: dead_letter_pb2.DeadLetterFilter) -> Iterator[Vio
 
 def _query(chosen: dead_letter_pb2.DeadLetterFilter, *, unresolved: bool) -> Query:
     return Query(
-        DEFAULT_TENANT,
+        caller.tenant(),
         states=(task_pb2.Task.STATE_FAILED,),
         labels=dict(chosen.labels),
         group=chosen.group,

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from comfymesh import names
+from comfymesh.api.access import allowance
+from comfymesh.api.access.directory import Directory
+from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.cancelling import cancel
 from comfymesh.api.errors import RefusedError, not_found
 from comfymesh.bus.tasklog import SpecMissingError, StaleRecordError, Stored, TaskLog
@@ -22,10 +25,14 @@ class DeadLetters:
     Attributes:
         log: Where they are.
         clock: Answers seconds since the epoch.
+        directory: What each tenant may use.
+        quotas: How many tasks it may have.
     """
 
     log: TaskLog
     clock: Callable[[], float]
+    directory: Directory
+    quotas: Quotas
 
     async def requeue(self, stored: Stored) -> Stored:
         """The task that was made of a dead letter, now or before.
@@ -34,7 +41,7 @@ class DeadLetters:
         asks again.
 
         Raises:
-            RefusedError: it has not failed, or was dropped.
+            RefusedError: it has not failed, or was dropped; or the tenant may not have it now.
         """
         check_failed(stored)
         match stored.record.resolution:
@@ -71,8 +78,13 @@ class DeadLetters:
 
     async def _make(self, stored: Stored) -> Stored:
         new = successor(stored.record, self.clock(), tracing.current())
+        if (tenant := self.directory.tenant(stored.key.tenant)) is not None:
+            allowance.check_again(tenant.allowance, stored.record.definition.requirements)
         try:
-            return await self.log.create(new, await self.log.spec(stored.record))
+            spec = await self.log.spec(stored.record)
+            async with self.quotas.task(stored.key.tenant) as counted:
+                made = await self.log.create(new, spec)
+                counted(made.sequence)
         except SpecMissingError as error:
             raise not_found("task", _name(stored)) from error
         except StaleRecordError as error:
@@ -81,6 +93,7 @@ class DeadLetters:
             name = names.task(new.key.task_id)
             message = f"{_name(stored)} would be requeued as {name}, and somebody has given that name to another task"
             raise RefusedError("TASK_ALREADY_EXISTS", message, {"task": name}) from error
+        return made
 
     async def _note(self, stored: Stored, event: Resolved) -> Stored | None:
         """The dead letter as it was resolved, by this event or another; None where it has left the log meanwhile."""

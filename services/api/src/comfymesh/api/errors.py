@@ -49,7 +49,19 @@ _CODES = {
     "CONTENT_MISMATCH": StatusCode.INVALID_ARGUMENT,
     "RECORD_UNREADABLE": StatusCode.DATA_LOSS,
     "SCHEDULER_UNAVAILABLE": StatusCode.UNAVAILABLE,
+    "CREDENTIALS_MISSING": StatusCode.UNAUTHENTICATED,
+    "CREDENTIALS_INVALID": StatusCode.UNAUTHENTICATED,
+    "ISSUER_UNAVAILABLE": StatusCode.UNAVAILABLE,
+    "SCOPE_MISSING": StatusCode.PERMISSION_DENIED,
+    "TENANT_DISABLED": StatusCode.PERMISSION_DENIED,
+    "TENANT_NOT_FOUND": StatusCode.NOT_FOUND,
+    "TENANT_ALREADY_EXISTS": StatusCode.ALREADY_EXISTS,
+    "KEY_NOT_FOUND": StatusCode.NOT_FOUND,
+    "KEY_ENDED": StatusCode.FAILED_PRECONDITION,
     "ETAG_MISMATCH": StatusCode.ABORTED,
+    "QUOTA_EXCEEDED": StatusCode.RESOURCE_EXHAUSTED,
+    "RATE_LIMITED": StatusCode.RESOURCE_EXHAUSTED,
+    "GRAPH_NOT_ALLOWED": StatusCode.PERMISSION_DENIED,
     "INTERNAL": StatusCode.INTERNAL,
 }
 """The status code of each reason with which a call can be refused."""
@@ -61,6 +73,8 @@ _RESOURCE_TYPES = {
     "artifacts": "comfymesh.v1.Artifact",
     "nodes": "comfymesh.v1.Node",
     "groups": "comfymesh.v1.Group",
+    "tenants": "comfymesh.v1.Tenant",
+    "keys": "comfymesh.v1.Key",
 }
 
 
@@ -69,6 +83,14 @@ class Violation:
     """One wrong field: its path in the request, what is wrong with it and what to do."""
 
     field: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaViolation:
+    """Whose limit was met, `tenants/{tenant}`, and which."""
+
+    subject: str
     description: str
 
 
@@ -82,6 +104,7 @@ class RefusedError(Exception):
         metadata: Everything variable in the message.
         violations: Every wrong field of the request.
         resource: Name of the resource that the refusal is about.
+        quota: The limit that was met.
         retry_after: When trying again may help, in seconds; None where it does not.
         code: The status code, where the reason alone does not say.
     """
@@ -91,6 +114,7 @@ class RefusedError(Exception):
     metadata: Mapping[str, str] = field(default_factory=dict)
     violations: Sequence[Violation] = ()
     resource: str = ""
+    quota: QuotaViolation | None = None
     retry_after: float | None = None
     code: StatusCode | None = None
 
@@ -112,7 +136,7 @@ def invalid(violations: Sequence[Violation]) -> RefusedError:
 
 
 def not_found(kind: str, name: str) -> RefusedError:
-    """A resource that does not exist; `kind` is task, asset, artifact, node or group."""
+    """A resource that does not exist; `kind` is task, asset, artifact, node, group, tenant or key."""
     message = f"there is no {kind} {name}; check the name, and that the {kind} has not been removed"
     return RefusedError(f"{kind.upper()}_NOT_FOUND", message, {kind: name}, resource=name)
 
@@ -181,6 +205,9 @@ def _details(error: RefusedError) -> list[Message]:
         details.append(error_details_pb2.BadRequest(field_violations=fields))
     if error.resource:
         details.append(_about_resource(error))
+    if error.quota is not None:
+        met = error_details_pb2.QuotaFailure.Violation(subject=error.quota.subject, description=error.quota.description)
+        details.append(error_details_pb2.QuotaFailure(violations=[met]))
     if error.retry_after is not None:
         delay = Duration()
         delay.FromMilliseconds(round(error.retry_after * 1000))

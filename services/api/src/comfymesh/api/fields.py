@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from comfymesh import names
 from comfymesh.api.errors import Violation
 from comfymesh.tasks.failures import FailureClass
@@ -60,6 +62,21 @@ def reason_violations(reason: str) -> Iterator[Violation]:
     """What is wrong with the reason that a caller gives for something."""
     if len(reason) > _MAX_REASON:
         yield Violation("reason", f"has {len(reason)} characters, at most {_MAX_REASON} are allowed")
+
+
+def display_name_violations(field: str, name: str) -> Iterator[Violation]:
+    """What is wrong with a name for people."""
+    if len(name) > _MAX_DISPLAY_NAME:
+        yield Violation(field, f"has {len(name)} characters, at most {_MAX_DISPLAY_NAME} are allowed")
+
+
+def is_time(value: Timestamp) -> bool:
+    """Whether a timestamp is one: from the year 1 to 9999, with less than a second of nanoseconds."""
+    try:
+        value.ToDatetime()
+    except (ValueError, OverflowError):
+        return False
+    return 0 <= value.nanos < 1_000_000_000
 
 
 def filter_violations(
@@ -167,7 +184,6 @@ def _is_a(parse: Callable[[str], object], name: str) -> bool:
 
 
 def _texts(task: task_pb2.Task) -> Iterator[Violation]:
-    if len(task.display_name) > _MAX_DISPLAY_NAME:
-        yield Violation("task.display_name", f"has {len(task.display_name)} characters, at most 128 are allowed")
+    yield from display_name_violations("task.display_name", task.display_name)
     if not task.graph_json:
         yield Violation("task.graph_json", "is required: a ComfyUI workflow, exported in API format")

@@ -11,12 +11,12 @@ import grpc
 
 from comfymesh import names
 from comfymesh.api import bookmark, fields, groups
+from comfymesh.api.access import caller
 from comfymesh.api.errors import Violation, invalid
 from comfymesh.api.following import Following
 from comfymesh.api.groups import Groups
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import GroupSummary
-from comfymesh.api.tenancy import DEFAULT_TENANT
 from comfymesh.api.watching import Heartbeat
 from comfymesh.bus.port import CaughtUp
 from comfymesh.bus.tasklog import Stored
@@ -40,7 +40,7 @@ class GroupService(group_service_pb2_grpc.GroupServiceServicer):
     ) -> group_service_pb2.GetGroupResponse:
         """See the proto."""
         names.parse_group(request.name)
-        return group_service_pb2.GetGroupResponse(group=await self._groups.get(DEFAULT_TENANT, request.name))
+        return group_service_pb2.GetGroupResponse(group=await self._groups.get(caller.tenant(), request.name))
 
     async def CancelGroup(
         self, request: group_service_pb2.CancelGroupRequest, context: Context
@@ -52,8 +52,8 @@ class GroupService(group_service_pb2_grpc.GroupServiceServicer):
         ]
         if wrong:
             raise invalid(wrong)
-        count = await self._groups.cancel(DEFAULT_TENANT, request.name, request.reason)
-        group = await self._groups.get(DEFAULT_TENANT, request.name)
+        count = await self._groups.cancel(caller.tenant(), request.name, request.reason)
+        group = await self._groups.get(caller.tenant(), request.name)
         return group_service_pb2.CancelGroupResponse(group=group, cancelled_count=count)
 
     async def WatchGroup(
@@ -61,11 +61,11 @@ class GroupService(group_service_pb2_grpc.GroupServiceServicer):
     ) -> AsyncIterator[group_service_pb2.WatchGroupResponse]:
         """See the proto."""
         at = _read(request)
-        if not request.task_count and self._groups.summary(DEFAULT_TENANT, request.name) is None:
-            await self._groups.get(DEFAULT_TENANT, request.name)
-        look = _Look(self._groups, request.name, max(1, request.task_count))
+        if not request.task_count and self._groups.summary(caller.tenant(), request.name) is None:
+            await self._groups.get(caller.tenant(), request.name)
+        look = _Look(self._groups, caller.tenant(), request.name, max(1, request.task_count))
         changes = self._following.watch(
-            Query(DEFAULT_TENANT, group=request.name), at, include_existing=True, heartbeat=_LOOK_SECONDS
+            Query(caller.tenant(), group=request.name), at, include_existing=True, heartbeat=_LOOK_SECONDS
         )
         told = time.monotonic()
         async with aclosing(changes) as items:
@@ -95,8 +95,9 @@ class _Look:
         ended: Whether the last look was at a group that has ended, and of which everything was told.
     """
 
-    def __init__(self, groups: Groups, name: str, expected: int) -> None:
+    def __init__(self, groups: Groups, tenant: str, name: str, expected: int) -> None:
         self._groups = groups
+        self._tenant = tenant
         self._name = name
         self._expected = expected
         self._next = 0.0
@@ -110,7 +111,7 @@ class _Look:
         now = time.monotonic()
         if now < self._next or not (self.changed or self._runs(now)):
             return None
-        summary = self._groups.summary(DEFAULT_TENANT, self._name)
+        summary = self._groups.summary(self._tenant, self._name)
         if summary is None:
             return None
         self._next, self.changed = now + _LOOK_SECONDS, position < summary.sequence
@@ -127,7 +128,7 @@ class _Look:
 
     async def _message(self, summary: GroupSummary, now: float) -> group_pb2.Group:
         self._progress_at = now + _PROGRESS_SECONDS
-        return groups.message(self._name, summary, await self._groups.progress(DEFAULT_TENANT, self._name, summary))
+        return groups.message(self._name, summary, await self._groups.progress(self._tenant, self._name, summary))
 
 
 def _read(request: group_service_pb2.WatchGroupRequest) -> bookmark.Bookmark | None:

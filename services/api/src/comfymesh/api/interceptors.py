@@ -1,4 +1,4 @@
-"""One interceptor for every method: a span, and domain errors turned into a status. Servicers only raise."""
+"""One interceptor for every method: a span, who calls, and domain errors turned into a status. Servicers only raise."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 from opentelemetry.trace import Span, SpanKind, use_span
 
+from comfymesh.api.access import caller
+from comfymesh.api.access.audit import Audit
+from comfymesh.api.access.caller import Caller
+from comfymesh.api.access.gate import Gate
+from comfymesh.api.access.scopes import is_audited
 from comfymesh.api.errors import RefusedError, defect, refusal, to_status
 from comfymesh.telemetry import tracing
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Note: TypeAlias = Callable[[Caller, str, str, Any, str], Awaitable[None]]
 
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 """Largest message of a request."""
@@ -24,9 +30,16 @@ _OURS = "/comfymesh."
 
 
 class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
-    """Wraps every handler of ours, each once. Health and reflection are left as they are."""
+    """Wraps every handler of ours, each once. Health and reflection are left as they are.
 
-    def __init__(self) -> None:
+    Args:
+        gate: Lets callers in.
+        audit: Is told what operators and administrators do.
+    """
+
+    def __init__(self, gate: Gate, audit: Audit) -> None:
+        self._gate = gate
+        self._audit = audit
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -43,8 +56,13 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
             return handler
         if not handler_call_details.method.startswith(_OURS):
             return handler
-        wrap = _streaming if handler.response_streaming else _unary
-        wrapped = self._wrapped[handler_call_details.method] = wrap(handler, handler_call_details.method.lstrip("/"))
+        method = handler_call_details.method.lstrip("/")
+        if handler.response_streaming:
+            wrapped = _streaming(handler, method, self._gate)
+        else:
+            note = self._audit.note if is_audited(method) else None
+            wrapped = _unary(handler, method, self._gate, note)
+        self._wrapped[handler_call_details.method] = wrapped
         return wrapped
 
 
@@ -79,30 +97,60 @@ async def _each(requests: Any) -> AsyncIterator[object]:  # noqa: ANN401  # as g
         yield _one(request)
 
 
-def _unary(handler: Any, method: str) -> Handler:  # noqa: ANN401  # grpc's handlers carry no types
+def _unary(handler: Any, method: str, gate: Gate, note: Note | None) -> Handler:  # noqa: ANN401  # grpc's have no types
     inner, take = handler.unary_unary or handler.stream_unary, _each if handler.request_streaming else _one
 
     async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
-        with use_span(_span(context, method), end_on_exit=True):
+        metadata = _metadata(context)
+        with use_span(_span(metadata, method), end_on_exit=True):
             async with _edge(context, method):
-                return await inner(take(request), context)
+                admission = await gate.admit(method, metadata)
+                caller.enter(admission.caller)
+                if note is None:
+                    return await inner(take(request), context)
+                return await _noted(inner, take(request), context, method, note)
 
     make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
     return make(call, _reading(handler.request_deserializer), handler.response_serializer)
 
 
-def _streaming(handler: Any, method: str) -> Handler:  # noqa: ANN401
+async def _noted(
+    inner: Any,  # noqa: ANN401
+    request: Any,  # noqa: ANN401
+    context: grpc.aio.ServicerContext[Any, Any],
+    method: str,
+    note: Note,
+) -> object:
+    """A call that is written to the audit log before it is answered."""
+    who, peer = caller.current(), context.peer()
+    try:
+        response: object = await inner(request, context)
+    except Exception as error:
+        refused = refusal(error)
+        await note(who, peer, method, request, refused.reason if refused else "INTERNAL")
+        raise
+    await note(who, peer, method, request, "OK")
+    return response
+
+
+def _streaming(handler: Any, method: str, gate: Gate) -> Handler:  # noqa: ANN401
     inner, take = handler.unary_stream or handler.stream_stream, _each if handler.request_streaming else _one
 
     async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
-        span = _span(context, method)
+        metadata = _metadata(context)
+        span = _span(metadata, method)
         async with _edge(context, method):
+            admission = await gate.admit(method, metadata)
             taken = take(request)
+        # This generator runs in the context of the call, which is its own.
+        caller.enter(admission.caller)
         async with aclosing(inner(taken, context)) as responses:
             try:
                 # The span is current while the servicer works, and not while a response is on its way: whoever goes
                 # away then leaves this generator to be closed in another context.
                 while (response := await _next(responses, span, context, method)) is not None:
+                    async with _edge(context, method):
+                        admission = await gate.renew(admission, method, metadata)
                     yield response
             finally:
                 span.end()
@@ -119,8 +167,11 @@ async def _next(
             return await anext(responses, None)
 
 
-def _span(context: grpc.aio.ServicerContext[Any, Any], method: str) -> Span:
-    metadata: Mapping[str, Any] = dict(context.invocation_metadata() or ())
+def _metadata(context: grpc.aio.ServicerContext[Any, Any]) -> Mapping[str, str | bytes]:
+    return dict(context.invocation_metadata() or ())
+
+
+def _span(metadata: Mapping[str, str | bytes], method: str) -> Span:
     parent = tracing.parent(str(metadata.get(_TRACE_PARENT, "")))
     return tracing.tracer.start_span(method, context=parent, kind=SpanKind.SERVER)
 

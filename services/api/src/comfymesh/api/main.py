@@ -7,6 +7,10 @@ import logging
 import time
 from dataclasses import replace
 
+from comfymesh.api.access import setup
+from comfymesh.api.access.audit import Audit
+from comfymesh.api.access.directory import Directory
+from comfymesh.api.access.quotas import Quotas, StoredAssets
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.asset_service import AssetService
 from comfymesh.api.assets import Assets
@@ -20,13 +24,15 @@ from comfymesh.api.group_service import GroupService
 from comfymesh.api.groups import Groups
 from comfymesh.api.hub import Hub
 from comfymesh.api.insight import Insight
+from comfymesh.api.key_service import KeyService
 from comfymesh.api.policies import Policies
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.scheduling_service import SchedulingService
-from comfymesh.api.server import Services, serving
+from comfymesh.api.server import Door, Services, serving
 from comfymesh.api.settings import ApiSettings
 from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
+from comfymesh.api.tenant_service import TenantService
 from comfymesh.api.watching import Watching
 from comfymesh.artifacts.store import open_store
 from comfymesh.bus.intents import IntentStore
@@ -42,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
+    setup.check(settings)
+    certificates = setup.certificates(settings)
     async with await service.unless_stopped(stop, open_bus(settings, "api")) as bus, Background() as background:
         store = open_store(settings.artifacts_url, bus)
         log, model = TaskLog(bus), ReadModel()
@@ -49,26 +57,36 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         background.spawn(fleet.follow(background), "fleet view")
         background.spawn(fleet.follow_intents(), "intents")
         background.spawn(hub.follow(log.events()), "task hub")
-        # Nothing is listed or watched from a model that has not read the log.
+        directory, stored_assets = Directory(bus, time.time), StoredAssets(bus)
+        background.spawn(directory.follow(), "directory")
+        background.spawn(stored_assets.follow(), "stored assets")
+        gate = await setup.gate(settings, directory, background)
+        # Nobody is let in, and nothing is listed or watched, before all that was stored has been read.
+        await service.first(directory.ready, stop, background.failed)
         await service.first(hub.ready, stop, background.failed)
 
-        assets = Assets(bus, store, time.time, settings.api_max_asset_bytes)
+        quotas = Quotas(directory, model, hub, stored_assets, time.time)
+        audit = Audit(bus, time.time)
+        assets = Assets(bus, store, time.time, settings.api_max_asset_bytes, quotas)
         artifacts = Artifacts(log, store)
         limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
-        creation = Creation(fleet, assets, store, time.time, limits, settings.api_settle_seconds)
+        creation = Creation(directory, fleet, assets, store, time.time, limits, settings.api_settle_seconds)
         insight = Insight(bus, time.monotonic)
         background.spawn(insight.run(), "insight")
         watching = Watching(hub, log, bus, model, insight, settings.api_heartbeat_seconds)
         following = Following(hub, log, model, settings.api_heartbeat_seconds)
         services = Services(
-            TaskService(log, Submitting(creation, log), watching, following, artifacts, fleet, insight),
+            TaskService(log, Submitting(creation, log, quotas), watching, following, artifacts, fleet, insight),
             GroupService(Groups(following, log, bus), following),
-            DeadLetterService(log, DeadLetters(log, time.time), following),
+            DeadLetterService(log, DeadLetters(log, time.time, directory, quotas), following),
             AssetService(assets, artifacts),
             FleetService(fleet, IntentStore(bus)),
+            TenantService(directory, quotas, audit),
+            KeyService(directory, time.time),
             SchedulingService(Policies(PolicyStore(bus)), insight),
         )
-        async with serving(settings.api_listen, services) as server:
+        door = Door(settings.api_listen, gate, audit, certificates)
+        async with serving(door, services) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
             try:
                 await service.until(stop, background.failed)

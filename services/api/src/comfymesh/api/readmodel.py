@@ -21,6 +21,7 @@ CREATE TABLE tasks (
     number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, task_id TEXT NOT NULL, sequence INTEGER NOT NULL,
     state INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, task_group TEXT NOT NULL,
     digest TEXT NOT NULL, reason INTEGER NOT NULL, unresolved INTEGER NOT NULL, record BLOB NOT NULL,
+    gpu_seconds REAL NOT NULL, artifact_bytes INTEGER NOT NULL,
     UNIQUE (tenant, task_id)
 );
 CREATE TABLE labels (
@@ -30,19 +31,24 @@ CREATE TABLE labels (
 CREATE INDEX by_age ON tasks (tenant, created DESC, task_id);
 CREATE INDEX by_state ON tasks (tenant, state, created DESC, task_id);
 CREATE INDEX dead_letters ON tasks (tenant, created DESC, task_id) WHERE unresolved;
+CREATE INDEX spending ON tasks (tenant, updated, gpu_seconds) WHERE gpu_seconds > 0;
+CREATE INDEX keeping ON tasks (tenant, artifact_bytes) WHERE artifact_bytes > 0;
 CREATE INDEX by_digest ON tasks (tenant, digest, created DESC, task_id);
 CREATE INDEX by_group ON tasks (tenant, task_group, created DESC, task_id) WHERE task_group != '';
 CREATE INDEX of_group ON tasks (tenant, task_group, state, sequence, created, updated) WHERE task_group != '';
 """
 
 _UPDATE = """
-UPDATE tasks SET sequence = ?, state = ?, updated = ?, reason = ?, unresolved = ?, record = ?
+UPDATE tasks SET sequence = ?, state = ?, updated = ?, reason = ?, unresolved = ?, record = ?,
+    gpu_seconds = ?, artifact_bytes = ?
 WHERE tenant = ? AND task_id = ? AND sequence < ?
 """
 
 _INSERT = """
-INSERT INTO tasks (tenant, task_id, sequence, state, created, updated, task_group, digest, reason, unresolved, record)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO tasks (
+    tenant, task_id, sequence, state, created, updated, task_group, digest, reason, unresolved, record,
+    gpu_seconds, artifact_bytes
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 
 _LABEL = "INSERT INTO labels VALUES (?, ?, ?, ?)"
@@ -53,6 +59,12 @@ _GROUP = """
 SELECT state, count(*), max(sequence), min(created), max(updated) FROM tasks
 WHERE tenant = ? AND task_group = ? AND task_group != '' GROUP BY state
 """
+
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE tenant = ? AND state = ? LIMIT ?)"
+
+_GPU_SECONDS = "SELECT total(gpu_seconds) FROM tasks WHERE tenant = ? AND updated >= ? AND gpu_seconds > 0"
+
+_ARTIFACT_BYTES = "SELECT total(artifact_bytes) FROM tasks WHERE tenant = ? AND artifact_bytes > 0"
 
 _BATCH = 256
 """Records that may wait to be taken in: a burst of them costs one transaction, and a task that runs through one row."""
@@ -124,7 +136,7 @@ class ReadModel:
     def _update(self, stored: Stored) -> bool:
         task, key, sequence = stored.task, stored.key, stored.sequence
         changing = (sequence, task.state, _updated(task), task.error.reason, _is_unresolved(task), stored.data)
-        values = (*changing, key.tenant, key.task_id, sequence)
+        values = (*changing, *_spent(task), key.tenant, key.task_id, sequence)
         return self._database.execute(_UPDATE, values).rowcount > 0
 
     def _insert(self, stored: Stored) -> None:
@@ -148,6 +160,24 @@ class ReadModel:
             return None
         states, counts, sequences, created, updated = zip(*rows, strict=True)
         return GroupSummary(dict(zip(states, counts, strict=True)), max(sequences), min(created), max(updated))
+
+    def count(self, tenant: str, state: int, most: int = -1) -> int:
+        """How many tasks of a tenant are in a state; at most `most` are counted, -1 for all."""
+        self._take_in()
+        (found,) = self._database.execute(_COUNT, (tenant, state, most)).fetchone()
+        return int(found)
+
+    def gpu_seconds(self, tenant: str, since: float) -> float:
+        """Seconds of instances that tasks of a tenant took which have ended since then."""
+        self._take_in()
+        (total,) = self._database.execute(_GPU_SECONDS, (tenant, since)).fetchone()
+        return float(total)
+
+    def artifact_bytes(self, tenant: str) -> int:
+        """Bytes of all artifacts of a tenant."""
+        self._take_in()
+        (total,) = self._database.execute(_ARTIFACT_BYTES, (tenant,)).fetchone()
+        return int(total)
 
     def page(
         self, query: Query, size: int, after: Place | None, up_to: int | None = None
@@ -200,7 +230,15 @@ def _row(stored: Stored) -> tuple[object, ...]:
         *(key.tenant, key.task_id, stored.sequence, task.state),
         *(seconds(task.create_time), _updated(task), task.group, task.graph_digest),
         *(task.error.reason, _is_unresolved(task), stored.data),
+        *_spent(task),
     )
+
+
+def _spent(task: task_pb2.Task) -> tuple[float, int]:
+    """Seconds of an instance, once the task has ended, and bytes that are kept."""
+    ran = task.HasField("end_time") and task.HasField("start_time")
+    spent = max(0.0, seconds(task.end_time) - seconds(task.start_time)) if ran else 0.0
+    return spent, sum(artifact.size_bytes for artifact in task.artifacts)
 
 
 def _updated(task: task_pb2.Task) -> float:

@@ -12,13 +12,18 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from comfymesh.api.access.audit import Audit
+from comfymesh.api.access.certificates import Certificates
+from comfymesh.api.access.gate import Gate
 from comfymesh.api.asset_service import AssetService
 from comfymesh.api.dead_letter_service import DeadLetterService
 from comfymesh.api.fleet_service import FleetService
 from comfymesh.api.group_service import GroupService
 from comfymesh.api.interceptors import MAX_REQUEST_BYTES, Edge
+from comfymesh.api.key_service import KeyService
 from comfymesh.api.scheduling_service import SchedulingService
 from comfymesh.api.task_service import TaskService
+from comfymesh.api.tenant_service import TenantService
 from comfymesh.runtime.service import ServiceFailedError
 from comfymesh.v1 import (
     asset_service_pb2,
@@ -29,10 +34,14 @@ from comfymesh.v1 import (
     fleet_service_pb2_grpc,
     group_service_pb2,
     group_service_pb2_grpc,
+    key_service_pb2,
+    key_service_pb2_grpc,
     scheduling_service_pb2,
     scheduling_service_pb2_grpc,
     task_service_pb2,
     task_service_pb2_grpc,
+    tenant_service_pb2,
+    tenant_service_pb2_grpc,
 )
 
 MAX_MESSAGE_BYTES = 4 * MAX_REQUEST_BYTES
@@ -55,6 +64,8 @@ _NAMES = tuple(
         (dead_letter_service_pb2.DESCRIPTOR, "DeadLetterService"),
         (asset_service_pb2.DESCRIPTOR, "AssetService"),
         (fleet_service_pb2.DESCRIPTOR, "FleetService"),
+        (tenant_service_pb2.DESCRIPTOR, "TenantService"),
+        (key_service_pb2.DESCRIPTOR, "KeyService"),
         (scheduling_service_pb2.DESCRIPTOR, "SchedulingService"),
     )
 )
@@ -69,7 +80,19 @@ class Services:
     dead_letters: DeadLetterService
     assets: AssetService
     fleet: FleetService
+    tenants: TenantService
+    keys: KeyService
     scheduling: SchedulingService
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How callers come in: where, who, and what is noted of them. Without certificates the line is not encrypted."""
+
+    listen: str
+    gate: Gate
+    audit: Audit
+    certificates: Certificates | None = None
 
 
 @dataclass(slots=True)
@@ -86,27 +109,35 @@ class Server:
         await self._server.stop(grace)
 
 
+def _open_port(server: grpc.aio.Server, door: Door) -> int:
+    try:
+        if door.certificates is None:
+            return server.add_insecure_port(door.listen)
+        return server.add_secure_port(door.listen, door.certificates.credentials())
+    except RuntimeError as error:
+        raise ServiceFailedError(f"can't listen on {door.listen}: is the port in use, or the host not ours?") from error
+
+
 @asynccontextmanager
-async def serving(listen: str, services: Services) -> AsyncIterator[Server]:
-    """Serve on `listen` (host:port, port 0 for a free one).
+async def serving(door: Door, services: Services) -> AsyncIterator[Server]:
+    """Serve at a door (host:port, port 0 for a free one).
 
     Raises:
         ServiceFailedError: the address can't be used.
     """
-    server = grpc.aio.server(interceptors=[Edge()], options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[Edge(door.gate, door.audit)], options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(services.tasks, server)
     group_service_pb2_grpc.add_GroupServiceServicer_to_server(services.groups, server)
     dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(services.dead_letters, server)
     asset_service_pb2_grpc.add_AssetServiceServicer_to_server(services.assets, server)
     fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(services.fleet, server)
+    tenant_service_pb2_grpc.add_TenantServiceServicer_to_server(services.tenants, server)
+    key_service_pb2_grpc.add_KeyServiceServicer_to_server(services.keys, server)
     scheduling_service_pb2_grpc.add_SchedulingServiceServicer_to_server(services.scheduling, server)
     checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only the synchronous one
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    try:
-        port = server.add_insecure_port(listen)
-    except RuntimeError as error:
-        raise ServiceFailedError(f"can't listen on {listen}: is the port in use, or the host not ours?") from error
+    port = _open_port(server, door)
     await server.start()
     for name in ("", *_NAMES):
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)

@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal, Self
 
+from pydantic import Field, model_validator
+
+from comfymesh.api.access.posture import is_safe_source
 from comfymesh.runtime.settings import ServiceSettings
 
 
 class ApiSettings(ServiceSettings):
     """Read from environment variables with the prefix COMFYMESH_."""
 
-    api_listen: str = Field(
-        default="127.0.0.1:7700",
-        description="Host and port to listen on. Callers are not authenticated: keep it on loopback or behind a proxy.",
+    api_listen: str = Field(default="127.0.0.1:7700", description="Host and port to listen on.")
+    api_auth: Literal["keys", "open"] = Field(
+        default="keys",
+        description="`keys`: callers need an API key or a JWT. `open`: everybody may do everything; on loopback only.",
+    )
+    api_allow_open: bool = Field(
+        default=False, description="Accept `open` on an address that other machines can reach."
+    )
+    api_allow_plaintext: bool = Field(
+        default=False,
+        description="Accept an address that other machines can reach without TLS, as behind a proxy that has it.",
+    )
+    api_bootstrap_key_file: str = Field(
+        default="",
+        description="File with a secret of at least 32 characters that is taken for a key with all scopes: for making"
+        " the first real one. Remove it then.",
+    )
+    api_tls_certificate: str = Field(default="", description="PEM file of the server's certificate, with its chain.")
+    api_tls_key: str = Field(default="", description="PEM file of its private key.")
+    api_tls_client_ca: str = Field(
+        default="", description="PEM file of who signs callers' certificates; with it, callers need one (mTLS)."
+    )
+    oidc_issuer: str = Field(default="", description="Claim `iss` of the JWTs that are taken; none are when empty.")
+    oidc_audience: str = Field(default="", description="What their claim `aud` must hold. Required with an issuer.")
+    oidc_jwks: str = Field(
+        default="", description="File or https URL of the keys that they are signed with. Required with an issuer."
+    )
+    oidc_tenant_claim: str = Field(default="tenant", description="The claim that names the tenant.")
+    oidc_scope_prefix: str = Field(
+        default="comfymesh:", description="What stands before our scopes in the claim `scope` or `scp`."
     )
     api_drain_seconds: float = Field(
         default=5.0, ge=0, description="How long calls under way may take to end when the server stops. Seconds."
@@ -27,3 +57,15 @@ class ApiSettings(ServiceSettings):
         ge=0,
         description="So long after the start, missing nodes may still come: refusals ask to try again. Seconds.",
     )
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if bool(self.api_tls_certificate) != bool(self.api_tls_key):
+            raise ValueError("COMFYMESH_API_TLS_CERTIFICATE and COMFYMESH_API_TLS_KEY go together")
+        if self.api_tls_client_ca and not self.api_tls_certificate:
+            raise ValueError("COMFYMESH_API_TLS_CLIENT_CA needs COMFYMESH_API_TLS_CERTIFICATE")
+        if self.oidc_issuer and not (self.oidc_audience and self.oidc_jwks):
+            raise ValueError("COMFYMESH_OIDC_ISSUER needs COMFYMESH_OIDC_AUDIENCE and COMFYMESH_OIDC_JWKS")
+        if self.oidc_jwks and not is_safe_source(self.oidc_jwks):
+            raise ValueError("COMFYMESH_OIDC_JWKS must be a file or an https URL: whoever forges keys forges callers")
+        return self

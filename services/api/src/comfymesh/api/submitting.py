@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from comfymesh import names
+from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.creation import CreateRequest, Creation, NewTask, derived_key, identity
 from comfymesh.api.errors import RefusedError, not_found
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
@@ -19,10 +20,12 @@ class Submitting:
     Attributes:
         creation: Checks them.
         log: Takes them.
+        quotas: How many a tenant may have.
     """
 
     creation: Creation
     log: TaskLog
+    quotas: Quotas
 
     async def submit(self, request: CreateRequest, tenant: str, *, validate_only: bool) -> task_pb2.Task:
         """The task that a request makes, has made, or, with `validate_only`, would make.
@@ -55,18 +58,30 @@ class Submitting:
         """The task in the log: made now, or by an earlier call with the same request ID.
 
         Raises:
-            RefusedError: there is another task of that id.
+            RefusedError: there is another task of that id, or the tenant has as many as it may.
         """
         if isinstance(new, Stored):
             return new
         if request.request_id and request.task_id:
             await self._bind(new, request)
         try:
-            return await self.log.create(new.record, new.spec)
+            return await self._create(new, request)
         except StaleRecordError as error:
             if error.last is None:
                 raise not_found("task", names.task(new.key.task_id)) from error
             return _repeated(error.last, new, request)
+
+    async def _create(self, new: NewTask, request: CreateRequest) -> Stored:
+        try:
+            async with self.quotas.task(new.key.tenant) as counted:
+                stored = await self.log.create(new.record, new.spec)
+                counted(stored.sequence)
+        except RefusedError:
+            # What was accepted stays so, however little room there is now.
+            if (earlier := await self._earlier(request, new.key.tenant)) is None:
+                raise
+            return earlier
+        return stored
 
     async def _bind(self, new: NewTask, request: CreateRequest) -> None:
         """A request ID makes one task; with an id of the caller's own that does not follow from the name."""

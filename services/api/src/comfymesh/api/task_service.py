@@ -10,6 +10,7 @@ import grpc
 
 from comfymesh import names
 from comfymesh.api import batches, bookmark, fields, paging, waiting
+from comfymesh.api.access import caller
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.cancelling import cancel
 from comfymesh.api.errors import RefusedError, invalid, not_found
@@ -19,9 +20,8 @@ from comfymesh.api.insight import Insight
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import Place
 from comfymesh.api.submitting import Submitting
-from comfymesh.api.tenancy import DEFAULT_TENANT
-from comfymesh.api.watch import Item, make_token, read_token
-from comfymesh.api.watching import Heartbeat, Watching
+from comfymesh.api.watch import make_token, read_token
+from comfymesh.api.watching import Changes, Heartbeat, Told, Watching
 from comfymesh.bus.port import CaughtUp
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks.codec import seconds
@@ -56,36 +56,37 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.CreateTaskRequest, context: Context
     ) -> task_service_pb2.CreateTaskResponse:
         """See the proto."""
-        task = await self._submitting.submit(request, DEFAULT_TENANT, validate_only=request.validate_only)
+        task = await self._submitting.submit(request, caller.tenant(), validate_only=request.validate_only)
         return task_service_pb2.CreateTaskResponse(task=task)
 
     async def BatchCreateTasks(
         self, request: task_service_pb2.BatchCreateTasksRequest, context: Context
     ) -> task_service_pb2.BatchCreateTasksResponse:
         """See the proto."""
-        results = await batches.create(self._submitting, request, DEFAULT_TENANT)
+        results = await batches.create(self._submitting, request, caller.tenant())
         return task_service_pb2.BatchCreateTasksResponse(results=results)
 
     async def RunTask(
         self, request: task_service_pb2.RunTaskRequest, context: Context
     ) -> AsyncGenerator[task_service_pb2.RunTaskResponse, None]:
         """See the proto."""
-        new = await self._submitting.prepare(request, DEFAULT_TENANT)
+        new = await self._submitting.prepare(request, caller.tenant())
         # The mailbox is there before the task is, so nothing that happens to it can be missed.
         with self._watching.listening(new.key) as mailbox:
             stored = await self._submitting.store(new, request)
             mailbox.begin(stored.sequence - 1)
             mailbox.offer(stored)
             chunks: list[task_service_pb2.ArtifactChunk] = []
-            told = self._watching.follow(mailbox, new.key, previews=request.include_previews)
+            told = self._watching.follow(mailbox, new.key, previews=request.include_previews, together=True)
             async with aclosing(told) as items:
                 async for position, item in items:
                     response = task_service_pb2.RunTaskResponse(resume_token=make_token(position), **_event(item))
-                    if isinstance(item, Stored):
-                        stored = item
-                    if request.include_artifacts and response.task.artifacts:
-                        chunks = await self._artifacts.together(stored)
-                        response.artifact_chunks.extend(chunks)
+                    if isinstance(item, Changes):
+                        stored = item.last
+                        response.passed.extend(change.task for change in item.before)
+                        if request.include_artifacts and response.task.artifacts:
+                            chunks = await self._artifacts.together(stored)
+                            response.artifact_chunks.extend(chunks)
                     yield response
         if request.include_artifacts and not chunks:
             token = make_token(mailbox.position)
@@ -125,9 +126,13 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.WatchTaskRequest, context: Context
     ) -> AsyncIterator[task_service_pb2.WatchTaskResponse]:
         """See the proto."""
-        key = Key(DEFAULT_TENANT, names.parse_task(request.name))
+        key = Key(caller.tenant(), names.parse_task(request.name))
         after = read_token(request.resume_token)
         async for position, item in self._watching.watch(key, after, previews=request.include_previews):
+            if isinstance(item, Changes):
+                for change in item.before:
+                    token = make_token(change.sequence)
+                    yield task_service_pb2.WatchTaskResponse(resume_token=token, task=change.task)
             yield task_service_pb2.WatchTaskResponse(resume_token=make_token(position), **_event(item))
 
     async def WatchTasks(
@@ -136,7 +141,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         """See the proto."""
         if wrong := list(fields.filter_violations(request.states, request.labels, request.group)):
             raise invalid(wrong)
-        query = Query(DEFAULT_TENANT, frozenset(request.states), dict(request.labels), request.group)
+        query = Query(caller.tenant(), frozenset(request.states), dict(request.labels), request.group)
         at = bookmark.read_token(request.resume_token) if request.resume_token else None
         changes = self._following.watch(query, at, include_existing=request.include_existing)
         async with aclosing(changes) as items:
@@ -157,16 +162,16 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         return task_service_pb2.CancelTaskResponse(task=outcome.task.task)
 
     async def _get(self, name: str) -> Stored:
-        stored = await self._log.get(Key(DEFAULT_TENANT, names.parse_task(name)))
+        stored = await self._log.get(Key(caller.tenant(), names.parse_task(name)))
         if stored is None:
             raise not_found("task", name)
         return stored
 
 
-def _event(item: Item | Heartbeat) -> dict[str, Any]:
+def _event(item: Told) -> dict[str, Any]:
     match item:
-        case Stored():
-            return {"task": item.task}
+        case Changes():
+            return {"task": item.last.task}
         case task_pb2.TaskProgress():
             return {"progress": item}
         case task_pb2.Preview():
@@ -192,7 +197,7 @@ def _finished(name: str, state: State) -> RefusedError:
 
 def _query(request: task_service_pb2.ListTasksRequest) -> Query:
     return Query(
-        DEFAULT_TENANT,
+        caller.tenant(),
         states=list(request.states),
         labels=dict(request.labels),
         group=request.group,

@@ -24,6 +24,7 @@ T = TypeVar("T", task_pb2.TaskProgress, task_pb2.Preview)
 
 Item = Stored | task_pb2.TaskProgress | task_pb2.Preview
 
+_PASSING = frozenset({task_pb2.Task.STATE_QUEUED, task_pb2.Task.STATE_ASSIGNED})
 FINAL_STATES = frozenset(task_pb2.Task.State.Value(f"STATE_{state}") for state in FINAL)
 
 
@@ -135,9 +136,19 @@ class Mailbox:
         """What belongs to an attempt that the watcher will hear of in a moment waits for that."""
         return item if item is not None and item.attempt > self.task.attempt else None
 
+    @property
+    def passing(self) -> bool:
+        """Whether the last change that is to be told will most likely be followed by another one at once."""
+        return bool(self._states) and self._states[-1].task.state in _PASSING
+
     async def wait(self, timeout: float) -> None:
         """Wait until there is something to take, at most `timeout` seconds."""
         await woken(self._wake, timeout)
+
+    async def wait_for_more(self, timeout: float) -> None:
+        """Wait until there is more to take than now, at most `timeout` seconds."""
+        self._wake.clear()
+        await self.wait(timeout)
 
 
 def make_token(sequence: int) -> str:

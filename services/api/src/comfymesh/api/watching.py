@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ from comfymesh.api.hub import Hub
 from comfymesh.api.insight import Insight
 from comfymesh.api.places import FIRST_SECONDS, Places
 from comfymesh.api.readmodel import ReadModel
-from comfymesh.api.watch import FINAL_STATES, Item, Mailbox
+from comfymesh.api.watch import FINAL_STATES, Mailbox
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, Message
 from comfymesh.bus.streams import PROGRESS
@@ -29,11 +29,24 @@ from comfymesh.wire.v1 import work_pb2
 _INTEREST_SECONDS = 1.0
 _PACE_SECONDS = 0.03
 """Progress and previews come no closer behind other messages than this: of a short task, only the states are told."""
+_TOGETHER_SECONDS = 0.025
+"""So long RunTask does not tell that a task waits or was assigned: of a short task, all is told in one message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """Nothing happened for some time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The last change, and those before it that are told at the same time, oldest first."""
+
+    last: Stored
+    before: Sequence[Stored] = ()
+
+
+Told = Changes | task_pb2.TaskProgress | task_pb2.Preview | Heartbeat
 
 
 class Watching:
@@ -56,7 +69,7 @@ class Watching:
         self._insight = insight
         self._heartbeat = heartbeat
 
-    async def watch(self, key: Key, after: int, *, previews: bool) -> AsyncIterator[tuple[int, Item | Heartbeat]]:
+    async def watch(self, key: Key, after: int, *, previews: bool) -> AsyncIterator[tuple[int, Told]]:
         """Everything from sequence `after` on (0 for a snapshot), each with the position after it.
 
         Raises:
@@ -73,31 +86,38 @@ class Watching:
         return self._hub.mailbox(key)
 
     async def follow(
-        self, mailbox: Mailbox, key: Key, *, previews: bool
-    ) -> AsyncGenerator[tuple[int, Item | Heartbeat], None]:
-        """Everything that comes into `mailbox`, until the task's final state."""
+        self, mailbox: Mailbox, key: Key, *, previews: bool, together: bool = False
+    ) -> AsyncGenerator[tuple[int, Told], None]:
+        """Everything that comes into `mailbox`, until the task's final state, each with the position after it.
+
+        With `together` changes wait a moment for others that may follow at once.
+        """
         async with AsyncExitStack() as hearing:
-            async for item in self._follow(mailbox, key, hearing, previews=previews):
+            async for item in self._follow(mailbox, key, hearing, previews=previews, together=together):
                 yield item
 
     async def _follow(
-        self, mailbox: Mailbox, key: Key, hearing: AsyncExitStack, *, previews: bool
-    ) -> AsyncGenerator[tuple[int, Item | Heartbeat], None]:
+        self, mailbox: Mailbox, key: Key, hearing: AsyncExitStack, *, previews: bool, together: bool
+    ) -> AsyncGenerator[tuple[int, Told], None]:
         heard = False
         told = asked = time.monotonic()
         places = Places(self._model, self._insight, key)
         while mailbox.task.state not in FINAL_STATES:
             await mailbox.wait(self._patience(mailbox, told, previews=previews))
+            if together and mailbox.passing:
+                await _let_pass(mailbox)
             if mailbox.closed:
                 raise draining()
             now = time.monotonic()
             places.look(mailbox, now)
-            for item in mailbox.take(states_only=now < told + _PACE_SECONDS):
-                told = now
-                # Several states may be taken at once; each goes out with its own position.
-                yield item.sequence if isinstance(item, Stored) else mailbox.position, item
-                if isinstance(item, Stored):
-                    asked = 0.0  # Perhaps an attempt has begun, on a node that nobody has asked yet.
+            items = mailbox.take(states_only=now < told + _PACE_SECONDS)
+            told = now if items else told
+            if states := [item for item in items if isinstance(item, Stored)]:
+                asked = 0.0  # Perhaps an attempt has begun, on a node that nobody has asked yet.
+                yield mailbox.position, Changes(states[-1], states[:-1])
+            for item in items:
+                if not isinstance(item, Stored):
+                    yield mailbox.position, item
             if not heard and mailbox.task.state == task_pb2.Task.STATE_RUNNING:
                 heard = True
                 await self._hear(mailbox, key, hearing, previews=previews)
@@ -150,6 +170,12 @@ class Watching:
         interest = work_pb2.PreviewInterest(tenant=key.tenant, task_id=key.task_id)
         with contextlib.suppress(BusUnavailableError):
             await self._bus.publish(subjects.interest(names.parse_node(task.node)), interest.SerializeToString())
+
+
+async def _let_pass(mailbox: Mailbox) -> None:
+    until = time.monotonic() + _TOGETHER_SECONDS
+    while mailbox.passing and not mailbox.closed and (left := until - time.monotonic()) > 0:
+        await mailbox.wait_for_more(left)
 
 
 def _take_progress(mailbox: Mailbox, message: Message) -> None:

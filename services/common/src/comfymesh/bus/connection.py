@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -20,6 +21,7 @@ from nats.aio.subscription import Subscription as NatsSubscription
 
 from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
 from comfymesh.bus.server import Server
+from comfymesh.bus.tls import Tls, wanted
 
 logger = logging.getLogger(__name__)
 
@@ -54,23 +56,54 @@ class ConnectionSubscription:
             await self._subscription.unsubscribe()
 
 
+class _TlsClient(Client):
+    """A client that speaks TLS or not at all, and reads the certificates anew for each handshake.
+
+    The library's own goes on in the clear, password included, with a server that does not ask for TLS. Whoever sits
+    between could make it look like that.
+    """
+
+    def __init__(self, tls: Tls) -> None:
+        super().__init__()
+        self._files = tls
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """Of the next handshake."""
+        return self._files.context()
+
+    def _connect_command(self) -> bytes:
+        """Called when the line stands, and before anything about us is said."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is None or writer.get_extra_info("ssl_object") is None:
+            raise nats.errors.Error("the server does not offer TLS, and COMFYMESH_NATS_TLS_* or tls:// asks for it")
+        command: bytes = super()._connect_command()
+        return command
+
+
 class Connection:
     """One connection that comes back by itself, with requests whose answers share one inbox."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, tls: Tls | None = None) -> None:
         self._servers = _CREDENTIALS.sub("//", url)
         self._name = name
         self._last_error = ""
-        self._client = Client()
+        self._client = _TlsClient(tls) if tls else Client()
         self._inbox = f"_INBOX.{uuid4().hex}"
         self._tokens = itertools.count(1)
         self._waiting: dict[str, Callable[[Delivery | None], None]] = {}
         self._reconnected: list[Callable[[], None]] = []
 
     @classmethod
-    async def open(cls, url: str, name: str) -> Self:
-        """Connect, waiting as long as it takes. `url` may list several servers, separated by commas."""
-        connection = cls(url, name)
+    async def open(cls, url: str, name: str, *, tls: Tls | None = None) -> Self:
+        """Connect, waiting as long as it takes. `url` may list several servers, separated by commas.
+
+        Raises:
+            BusUnusableError: the files of `tls` can't be used.
+        """
+        if chosen := wanted(url, tls):
+            chosen.check()
+        connection = cls(url, name, chosen)
         # Our subjects are made by one module out of checked parts, so the library need not check them again.
         await connection._client.connect(
             servers=url.split(","),

@@ -27,6 +27,7 @@ from comfymesh.bus.port import (
 from comfymesh.bus.provision import StreamMismatchError, provide
 from comfymesh.bus.server import BusUnusableError, check_version, describe_sync
 from comfymesh.bus.streams import Stream
+from comfymesh.bus.tls import Tls
 
 __all__ = ["ApiError", "JetStreamBus", "StreamMismatchError"]
 
@@ -72,6 +73,7 @@ class JetStreamBus:
         replicas: int = 1,
         plan: Sequence[Stream] | None = None,
         monitor_urls: str = "",
+        tls: Tls | None = None,
     ) -> Self:
         """Connect, waiting as long as it takes, look at the server, and make sure of the streams.
 
@@ -82,7 +84,7 @@ class JetStreamBus:
             BusUnusableError: the server is too old, known to lose messages or without JetStream, or its streams are not
                 ours.
         """
-        bus = cls(await Connection.open(url, name), replicas=replicas, plan=plan)
+        bus = cls(await Connection.open(url, name, tls=tls), replicas=replicas, plan=plan)
         try:
             await bus._renew_until_done()
             await bus._tell(monitor_urls)

@@ -53,8 +53,10 @@ PROGRESS = Stream("PROGRESS", ("progress.*.*",), Storage.MEMORY, per_subject=1, 
 LEASES = Stream("LEASES", ("lease.*",), Storage.FILE, per_subject=1)
 SETTINGS = Stream("SETTINGS", ("settings.*",), Storage.FILE, per_subject=1)
 INTENTS = Stream("INTENTS", ("intent.*",), Storage.FILE, per_subject=1)
+ACCOUNTS = Stream("ACCOUNTS", ("account.tenant.*", "account.key.*.*"), Storage.FILE, per_subject=1)
+AUDIT = Stream("AUDIT", ("audit.*",), Storage.FILE, max_age=timedelta(days=400))
 
-ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES, SETTINGS, INTENTS)
+ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES, SETTINGS, INTENTS, ACCOUNTS, AUDIT)
 
 
 def plan(progress_retention: timedelta) -> tuple[Stream, ...]:

@@ -8,6 +8,9 @@ report.<node>                       a node's reports                            
 progress.<tenant>.<task_id>         latest progress of an attempt               stream PROGRESS
 blob.<tenant>.<sha256>.<index>      pieces of artifacts, assets and catalogs    stream BLOBS
 asset.<tenant>.<sha256>             what an asset is                            stream BLOBS
+account.tenant.<tenant>             a tenant                                    stream ACCOUNTS
+account.key.<tenant>.<key>          an API key, without its secret              stream ACCOUNTS
+audit.<tenant>                      what operators and administrators did       stream AUDIT
 lease.<role>                        who acts in a role of which there is one    stream LEASES
 intent.<node>                       what operators want of a node               stream INTENTS
 settings.scheduling                 the policy of scheduling                    stream SETTINGS
@@ -25,6 +28,9 @@ from comfymesh.tasks.record import Key
 ALL_TASKS = "task.>"
 ALL_REPORTS = "report.*"
 ALL_INTENTS = "intent.*"
+ALL_ACCOUNTS = "account.>"
+ALL_AUDITS = "audit.*"
+ALL_ASSETS = "asset.*.*"
 
 SCHEDULING_SETTINGS = "settings.scheduling"
 """Where the policy of scheduling is."""
@@ -125,3 +131,18 @@ def parse_task(subject: str) -> Key:
     """Whose task, and which, a subject of the log names."""
     _, tenant, task_id = subject.split(".")
     return Key(tenant, task_id)
+
+
+def tenant(name: str) -> str:
+    """Where a tenant is described."""
+    return f"account.tenant.{name}"
+
+
+def key(tenant: str, key_id: str) -> str:
+    """Where an API key is described."""
+    return f"account.key.{tenant}.{key_id}"
+
+
+def audit(tenant: str) -> str:
+    """Where it is told what the operators and administrators of a tenant did."""
+    return f"audit.{tenant}"

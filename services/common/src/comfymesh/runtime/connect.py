@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from comfymesh.bus import streams
 from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.tls import Tls
 from comfymesh.runtime.settings import ServiceSettings
 
 
@@ -21,4 +22,11 @@ async def open_bus(settings: ServiceSettings, name: str) -> JetStreamBus:
         replicas=settings.nats_replicas,
         plan=streams.plan(timedelta(seconds=settings.progress_retention_seconds)),
         monitor_urls=settings.nats_monitor_url,
+        tls=nats_tls(settings),
     )
+
+
+def nats_tls(settings: ServiceSettings) -> Tls | None:
+    """TLS to NATS as it was set; None where nothing was."""
+    tls = Tls(settings.nats_tls_ca, settings.nats_tls_certificate, settings.nats_tls_key)
+    return tls if tls != Tls() else None

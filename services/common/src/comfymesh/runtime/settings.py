@@ -20,6 +20,11 @@ class ServiceSettings(BaseSettings):
         description="Monitoring ports of the NATS servers, such as http://127.0.0.1:8222, separated by commas. They are"
         " asked once, at the start, how soon the server syncs, which it tells nowhere else.",
     )
+    nats_tls_ca: str = Field(
+        "", description="PEM file of who signs the NATS servers' certificates. With it, or tls:// URLs, TLS is a must."
+    )
+    nats_tls_certificate: str = Field("", description="PEM file of our certificate, where NATS wants one.")
+    nats_tls_key: str = Field("", description="PEM file of its private key.")
     progress_retention_seconds: float = Field(
         3600.0,
         gt=0,

@@ -257,9 +257,10 @@ class TaskRecord:
         return self.start_time is not None or bool(self.failures)
 
 
-def prompt_id(key: Key, attempt: int) -> str:
-    """The id under which an attempt is submitted to ComfyUI.
+def prompt_id(key: Key, attempt: int, node: str, instance: str) -> str:
+    """The id under which an instance is given an attempt.
 
-    Derived, not drawn: after any lost answer the agent can find out whether this very attempt was submitted.
+    Derived, not drawn: after any lost answer the agent can find out whether this very attempt was submitted. The place
+    is part of it, since nodes submit while they claim, and two may claim the same attempt.
     """
-    return str(uuid5(_PROMPT_NAMESPACE, f"{key.tenant}/{key.task_id}/{attempt}"))
+    return str(uuid5(_PROMPT_NAMESPACE, f"{key.tenant}/{key.task_id}/{attempt}/{node}/{instance}"))

@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
+from comfymesh.agent import leftovers
 from comfymesh.agent.claim import Claim
 from comfymesh.agent.collecting import OutputsLostError
 from comfymesh.agent.comfyui.control import Standing
@@ -54,18 +55,18 @@ class Attempt:
         self._claim = claim
         self._workplace = workplace
         self._previews = previews
-        # Only a claim that this process did not make itself can have been submitted by an earlier one.
-        self._may_be_known = claim.taken
-        self._prompt_id = prompt_id(claim.key, claim.number)
+        self._prompt_id = prompt_id(claim.key, claim.number, claim.record.node, claim.record.instance)
+        # What the log has, or ComfyUI had before this life of the agent, may have been submitted by an earlier one.
+        self._may_be_known = workplace.leftovers.take(self._prompt_id) or claim.taken
         self._relay = Relay(bus, claim.key, claim.number)
         self._stopwatch = Stopwatch(claim.record.definition.requirements.models)
         self._collecting = workplace.collecting(claim.key.tenant)
         self._begun = asyncio.Event()
         self._stop: Stop | None = None
         self._unwanted = False
-        self._staging: asyncio.Task[dict[str, Any]] | None = None
         self._interrupting: asyncio.Task[None] | None = None
         self._running = False
+        self._relaying: asyncio.Task[None] | None = None
 
     @property
     def started(self) -> bool:
@@ -77,22 +78,22 @@ class Attempt:
         return self._claim.record
 
     async def run(self) -> None:
-        """Claim it, execute it, store what it made, and write its end to the log."""
+        """Claim it, execute it, store what it made, and write its end to the log.
+
+        ComfyUI begins while the log is asked; nothing that comes of it leaves this object before the log has agreed.
+        """
         context = tracing.parent(self._record.definition.trace_parent)
         with tracing.tracer.start_as_current_span("attempt", context=context) as span:
             span.set_attributes({"comfymesh.task": self._claim.key.task_id, "comfymesh.attempt": self._claim.number})
             self._running = True
-            relaying = asyncio.create_task(self._relay.run())
-            # While the log is being told, the graph is read already.
-            self._staging = None if self._may_be_known else asyncio.create_task(self._stage())
+            executing = asyncio.create_task(self._execute())
             try:
-                if await self._claim.take():
-                    await self._run_claimed()
-                    # Not before its end is in the log: the next agent would look for it there.
-                    self._workplace.forget(self._prompt_id)
+                await (self._run_claimed(executing) if await self._claim.take() else self._take_back(executing))
+                # Not before its end is in the log: the next agent would look for it there.
+                self._workplace.forget(self._prompt_id)
             finally:
                 self._running = False
-                await _cancel(relaying, self._staging, self._interrupting)
+                await _cancel(self._relaying, executing, self._interrupting)
                 await self._collecting.close()
 
     def show_previews(self) -> None:
@@ -101,7 +102,7 @@ class Attempt:
 
     async def reconsider(self) -> None:
         """Somebody says that the attempt is not wanted. Only the log is believed."""
-        if not await self._claim.is_wanted():
+        if self._claim.taken and not await self._claim.is_wanted():
             self._unwanted = True
             self._begin_to_interrupt()
 
@@ -110,13 +111,24 @@ class Attempt:
         self._stop = self._stop or GivenBack(reason)
         self._begin_to_interrupt()
 
-    async def _run_claimed(self) -> None:
+    async def _run_claimed(self, executing: asyncio.Task[Outcome]) -> None:
         if self._record.state is State.CANCELLING:
-            await self._interrupt()
+            await self._take_back(executing)
             await self._claim.concede()
             return
-        end = self._timed(await self._workplace.with_evidence(await self._end()))
+        self._relaying = asyncio.create_task(self._relay.run())
+        end = self._timed(await self._workplace.with_evidence(await self._end(executing)))
         await (self._claim.concede() if self._unwanted else self._claim.end(end))
+
+    async def _take_back(self, executing: asyncio.Task[Outcome]) -> None:
+        """Stop whatever ComfyUI has of it; what has come of it meanwhile is nobody's."""
+        self._unwanted = True
+        submitted = self._prompt_id in self._workplace.line
+        if not submitted:
+            executing.cancel()
+        if submitted or self._may_be_known:
+            await self._interrupt()
+        await asyncio.gather(executing, return_exceptions=True)
 
     def _timed(self, end: events.Event) -> events.Event:
         """An end, with where the time went. What the instance holds in memory by now is noted as well."""
@@ -128,10 +140,10 @@ class Attempt:
             self._workplace.residency.clear()
         return replace(end, timing=replace(timing, gpu_class=self._workplace.gpu_class))
 
-    async def _end(self) -> events.Event:
-        """Execute it; answers the event that ends it."""
+    async def _end(self, executing: asyncio.Task[Outcome]) -> events.Event:
+        """Wait for what ComfyUI makes of it; answers the event that ends it."""
         try:
-            return await self._judge(await self._execute())
+            return await self._judge(await executing)
         except _StoppedError:
             return verdict.of_interrupt(self._stop, started=self.started)
         except GraphRefused as error:
@@ -153,14 +165,16 @@ class Attempt:
             return await self._in_line(session.resume(self._prompt_id, self._observe))
         if self.started:
             return Lost("the instance no longer knows the prompt that was submitted to it")
-        return await self._in_line(self._submit(await (self._staging or self._stage())))
+        return await self._in_line(self._submit(await self._stage()))
 
     async def _submit(self, graph: dict[str, Any]) -> Outcome:
         # From here on the session knows the prompt, and whoever stops it reaches it there.
         self._check_stop()
         self._relay.executing(graph)
         self._stopwatch.submit(graph)
-        extra = {"preview_method": "auto"} if self._previews else None
+        extra = leftovers.mark(self._claim.key, self._claim.number)
+        if self._previews:
+            extra["preview_method"] = "auto"
         return await self._workplace.session.execute(self._prompt_id, graph, extra_data=extra, observer=self._observe)
 
     async def _in_line(self, execution: Coroutine[Any, Any, Outcome]) -> Outcome:
@@ -221,6 +235,7 @@ class Attempt:
         match event:
             case ExecutionStarted():
                 self._relay.began()
+                self._workplace.residency.begin(self._stopwatch.used())
                 self._claim.begin()
                 self._begun.set()
             case NodeOutput(graph_node=graph_node, output=output):
@@ -229,6 +244,7 @@ class Attempt:
                 self._relay.feed(event)
 
     async def _judge(self, outcome: Outcome) -> events.Event:
+        self._stopwatch.stop(time.monotonic())
         match outcome:
             case Succeeded() if outcome.node_errors and not self._record.definition.allow_partial_outputs:
                 return verdict.of_partial_outputs(outcome)

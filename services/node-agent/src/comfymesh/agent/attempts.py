@@ -205,7 +205,7 @@ class Attempts:
 
     def _let_go(self, held: _Held) -> None:
         key = held.claim.key
-        if held.claim.taken:
+        if held.claim.taken or held.attempt is not None:  # Somebody has it: we had it, or were refused it.
             self._ended[key, held.claim.number] = None
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)

@@ -71,21 +71,23 @@ class Claim:
         return self.record.start_time or self._began
 
     async def take(self) -> bool:
-        """Write the claim to the log. False if somebody was first, or the task is not wanted any more."""
-        if not self.taken:
-            try:
-                await self._write(self.record)
-            except (StaleRecordError, UnreadableRecordError) as error:
-                logger.info("an offer came too late: %s", error, extra=self.fields("offer_stale"))
-                return False
+        """Write the claim to the log. False if somebody was first, or the task is not wanted any more.
+
+        The log may have it already, from an earlier life of this agent, or from a try that was not confirmed and that
+        somebody has wished to cancel since.
+        """
+        if not self.taken and await self._wrote_claim():
             self.taken = True
-        return True
+            if self._began is not None:
+                self._begin_to_tell()
+        return self.taken
 
     def begin(self) -> None:
-        """ComfyUI executes it. The log is told, but not before it is clear that this lasts a while."""
+        """ComfyUI executes it. The log is told, but only behind the claim, and once it is clear that this lasts."""
         if self.began is None:
             self._began = time.time()
-            self._telling = asyncio.create_task(self._tell_beginning())
+            if self.taken:
+                self._begin_to_tell()
 
     async def is_wanted(self) -> bool:
         """Whether the log still wants it to run."""
@@ -120,6 +122,24 @@ class Claim:
     def fields(self, action: str) -> dict[str, object]:
         """Names it in the process's own log."""
         return {"action": action, "tenant": self.key.tenant, "task": self.key.task_id, "attempt": self.number}
+
+    async def _wrote_claim(self) -> bool:
+        try:
+            await self._write(self.record)
+        except StaleRecordError as error:
+            if error.last is None or not self._same_place(error.last.record) or not self._is_ours(error.last):
+                logger.info("an offer came too late: %s", error, extra=self.fields("offer_stale"))
+                return False
+        except UnreadableRecordError as error:
+            logger.info("an offer can't be taken: %s", error, extra=self.fields("offer_stale"))
+            return False
+        return True
+
+    def _same_place(self, record: TaskRecord) -> bool:
+        return (record.node, record.instance) == (self.record.node, self.record.instance)
+
+    def _begin_to_tell(self) -> None:
+        self._telling = asyncio.create_task(self._tell_beginning())
 
     async def _tell_beginning(self) -> None:
         try:

@@ -182,6 +182,7 @@ class Instance:
             version = await self._answering(http)
             catalog, inventory = await self._catalog(http)
             await self._hearing(workplace.session)
+            await workplace.take_stock()
             self.workplace = workplace
             self._catalog_read = time.monotonic()
             self._set(Condition(InstanceState.READY, "", version, catalog, inventory))

@@ -10,11 +10,12 @@ from comfymesh.agent.care import care_of, gpu_of, pace_of
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.host import Host
 from comfymesh.agent.instance import Instance
+from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.nvml import Nvml
 from comfymesh.agent.obedience import obey
 from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
-from comfymesh.agent.runtimes.leftovers import end_leftovers
+from comfymesh.agent.runtimes.orphans import end_orphans
 from comfymesh.agent.runtimes.specs import InstanceSpec
 from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.workplace import Workplace
@@ -45,10 +46,10 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         store = open_store(settings.artifacts_url, bus)
         instances.update(_instances(settings, bus, store, reporting, host))
         attempts = Attempts(bus, settings.agent_node, instances, background.failed, previews=settings.agent_previews)
-        leftovers = end_leftovers(
+        orphans = end_orphans(
             settings.agent_instances, node=settings.agent_node, state_directory=settings.agent_state_directory
         )
-        background.spawn(leftovers, "left-overs")
+        background.spawn(orphans, "orphans")
         running = [background.spawn(i.run(), f"instance {i.name}") for i in instances.values()]
         background.spawn(attempts.take_work(), "work queue")
         background.spawn(reporting.run(attempts), "reports")
@@ -88,10 +89,12 @@ def _instances(
         pace = pace_of(settings)
 
         def open_workplace(url: str) -> Workplace:
+            session, log = ComfySession(url, pace=pace), TaskLog(bus)
+            leftovers = Leftovers(session, log, settings.agent_node, spec.name)
             limit = settings.agent_max_artifact_bytes
-            session = ComfySession(url, pace=pace)
-            gpu_class = settings.agent_gpu_class or host.gpu_class(gpu_of(spec))
-            return Workplace(session, TaskLog(bus), store, limit, runtime.log_tail, gpu_class)
+            workplace = Workplace(session, log, store, limit, leftovers, runtime.log_tail, reporting.changed)
+            workplace.gpu_class = settings.agent_gpu_class or host.gpu_class(gpu_of(spec))
+            return workplace
 
         return Instance(
             name=spec.name,

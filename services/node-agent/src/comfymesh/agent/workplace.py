@@ -15,6 +15,7 @@ from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.line import Line
 from comfymesh.agent.domain.residency import Residency
+from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.contract import RuntimeFailed
 from comfymesh.agent.staging import Staging
 from comfymesh.artifacts.store import BlobStore
@@ -43,14 +44,16 @@ class Workplace:
         log: Where graphs are.
         store: Where files are, and outputs go.
         max_artifact_bytes: Largest output that is taken.
+        leftovers: Prompts that are there already.
         log_tail: Where the last words of the instance are.
-        gpu_class: Class of the instance's GPU; empty where it is not known.
+        changed: Called whenever the instance holds something else in its memory.
 
     Attributes:
         line: Prompts that were submitted and have not ended.
         accepting: Whether new attempts may come.
         told_end: Is told how each attempt has ended, before the log is.
         residency: Model files in the instance's memory.
+        gpu_class: Class of the instance's GPU; empty where it is not known.
     """
 
     def __init__(
@@ -59,25 +62,28 @@ class Workplace:
         log: TaskLog,
         store: BlobStore,
         max_artifact_bytes: int,
+        leftovers: Leftovers,
         log_tail: LogTail = _no_words,
-        gpu_class: str = "",
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
+        self.leftovers = leftovers
         self.staging = Staging(log, store, self.session.http)
         self._store = store
         self._max_artifact_bytes = max_artifact_bytes
         self._log_tail = log_tail
-        self.gpu_class = gpu_class
+        self.gpu_class = ""
         self.line = Line()
         self.accepting = True
         self.told_end: Callable[[Event], None] = lambda _: None
         self._evidence: str | None = None
-        self.residency = Residency()
+        self.residency = Residency(changed)
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()
         self._ended: list[str] = []
         self._forgetting: asyncio.Task[None] | None = None
+        self._clearing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.session.__aenter__()
@@ -86,9 +92,10 @@ class Workplace:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._forgetting is not None:
-            self._forgetting.cancel()
-            await asyncio.gather(self._forgetting, return_exceptions=True)
+        busy = [task for task in (self._forgetting, self._clearing) if task is not None]
+        for task in busy:
+            task.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
         if self._ended:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FORGET_SECONDS):
@@ -104,6 +111,15 @@ class Workplace:
     def empty(self) -> bool:
         """Whether no attempt is here."""
         return not self._attempts
+
+    async def take_stock(self) -> None:
+        """Find out what an earlier life of this agent has left in the instance, and see to it.
+
+        Raises:
+            ComfyUnreachable, ComfyError: the instance does not say.
+        """
+        await self.leftovers.find()
+        self._clearing = asyncio.create_task(self.leftovers.clear())
 
     def collecting(self, tenant: str) -> Collecting:
         """A collection of outputs for an attempt of this tenant."""

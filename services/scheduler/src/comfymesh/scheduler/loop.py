@@ -64,6 +64,7 @@ class Scheduler:
         self._tick = tick
         self._catalogs: dict[str, spec_pb2.BlobRef] = {}
         self._leading = True
+        self._log_read = False
         self._questions: Subscription | None = None
         self._work = Background()
         self.failed = self._work.failed
@@ -91,6 +92,7 @@ class Scheduler:
     async def _follow_tasks(self) -> None:
         async for item in self._log.changes():
             if isinstance(item, CaughtUp):
+                self._log_read = True
                 self._feed(LogRead())
             else:
                 self._take_change(item)
@@ -106,8 +108,9 @@ class Scheduler:
             self._feed(PolicyChanged(settings))
 
     def _take_question(self, message: Message) -> None:
-        """Whoever does not act leaves questions to the one that does."""
-        if self._leading and (answered := answer(message.data, self._core, self._clock())) is not None:
+        """Whoever does not act leaves questions to the one that does, and nobody answers before knowing everything."""
+        acts = self._leading and self._log_read
+        if acts and (answered := answer(message.data, self._core, self._clock())) is not None:
             subject, told = answered
             self._work.spawn(self._publish(subject, told.SerializeToString()), "answer")
 

@@ -12,6 +12,7 @@ from comfymesh.agent.attempt import Attempt
 from comfymesh.agent.claim import Claim
 from comfymesh.agent.comfyui.outcome import Succeeded
 from comfymesh.agent.instance import Condition, Instance, InstanceState
+from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.bus import subjects
@@ -45,7 +46,8 @@ class Bench:
         self.log, self.store = TaskLog(self.bus), BusStore(self.store_bus)
         self.session = ScriptedSession()
         self.session.http.files["picture.png"] = b"picture"
-        self.workplace = Workplace(self.session, self.log, self.store, MAX_BYTES)
+        self.leftovers = Leftovers(self.session, self.log, NODE, INSTANCE)
+        self.workplace = Workplace(self.session, self.log, self.store, MAX_BYTES, self.leftovers)
 
     async def task(self, *happened: Event, spec: spec_pb2.Spec | None = None, **definition: Any) -> Stored:
         """A task in the log to which all this has happened; `definition` as for `tasks.queued`."""
@@ -101,7 +103,7 @@ class Bench:
 
 def prompt_of(task_id: str = "one", attempt: int = 1) -> str:
     """The id of an attempt's prompt."""
-    return prompt_id(Key("default", task_id), attempt)
+    return prompt_id(Key("default", task_id), attempt, NODE, INSTANCE)
 
 
 def packed(graph: Mapping[str, Any], *assets: spec_pb2.AssetBinding) -> spec_pb2.Spec:

@@ -196,7 +196,7 @@ class Clients:
                     async for message in messages:
                         if not name:
                             name = message.task.name
-                            self._answered(call, message.task)
+                            self._answered(call, message.passed[0] if message.passed else message.task)
                             self._recorder.note(Opened(self._recorder.now, watcher, _id(name)))
                         self._tokens[watcher] = message.resume_token
                         self._note_message(watcher, _id(name), message)
@@ -284,7 +284,9 @@ class Clients:
         now, token = self._recorder.now, message.resume_token
         match message.WhichOneof("event"):
             case "task":
-                self._recorder.note(Told(now, watcher, task, token, *seen(message.task)))
+                passed = message.passed if isinstance(message, task_service_pb2.RunTaskResponse) else ()
+                for told in (*passed, message.task):
+                    self._recorder.note(Told(now, watcher, task, token, *seen(told)))
             case "progress":
                 progress = message.progress
                 phase = task_pb2.TaskProgress.Phase.Name(progress.phase).removeprefix("PHASE_")

@@ -233,7 +233,8 @@ def task_of(graph: graphs.Graph, **fields: Any) -> task_pb2.Task:
 
 def states_of(messages: Sequence[Any]) -> list[str]:
     """The states that a stream told, in order."""
-    told = [message.task.state for message in messages if message.HasField("task")]
+    changed = [message for message in messages if message.HasField("task")]
+    told = [task.state for message in changed for task in (*getattr(message, "passed", ()), message.task)]
     return [State.Name(state).removeprefix("STATE_") for state in told]
 
 

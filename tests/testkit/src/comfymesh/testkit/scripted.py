@@ -88,6 +88,7 @@ class ScriptedHttp(ComfyHttp):
         forgotten: Prompts whose history was dropped.
         ids: What /queue answers.
         freed: What was asked of /free, in order.
+        there: What `prompts` answers.
     """
 
     def __init__(self) -> None:
@@ -105,10 +106,15 @@ class ScriptedHttp(ComfyHttp):
         self.forgotten: list[str] = []
         self.ids = QueueIds((), ())
         self.freed: list[tuple[bool, bool]] = []
+        self.there: dict[str, dict[str, Any]] | Exception = {}
 
     async def system_stats(self) -> dict[str, Any]:
         """See ComfyHttp."""
         return _answer(self.stats)
+
+    async def prompts(self, recent: int) -> dict[str, dict[str, Any]]:  # noqa: ARG002  # the contract's
+        """See ComfyHttp."""
+        return _answer(self.there)
 
     async def object_info(self, node_class: str | None = None) -> dict[str, Any]:  # noqa: ARG002  # the contract's
         """See ComfyHttp."""

@@ -136,6 +136,22 @@ def read_queue(answer: Answer) -> QueueIds:
     return QueueIds(_ids(body.get("queue_running")), _ids(body.get("queue_pending")))
 
 
+def read_prompts(queue: Answer, history: Answer) -> dict[str, dict[str, Any]]:
+    """Read the answers to GET /queue and GET /history.
+
+    Args:
+        queue: What waits and runs.
+        history: What has ended.
+
+    Returns:
+        For each prompt id the `extra_data` that came with it.
+    """
+    waiting, ended = queue.object(), history.object().values()
+    items = [*_items(waiting.get("queue_running")), *_items(waiting.get("queue_pending"))]
+    items += _items([entry.get("prompt") for entry in ended if isinstance(entry, dict)])
+    return {item[1]: item[3] for item in items if len(item) > 3 and isinstance(item[3], dict)}
+
+
 def read_job(answer: Answer) -> dict[str, Any] | None:
     """Read the answer to GET /api/jobs/{id}.
 
@@ -181,8 +197,11 @@ def _refusal(answer: Answer) -> ComfyError:
 
 
 def _ids(items: object) -> tuple[str, ...]:
-    known = [item for item in items if _is_item(item)] if isinstance(items, list) else []
-    return tuple(item[1] for item in sorted(known, key=lambda item: (item[0], item[1])))
+    return tuple(item[1] for item in sorted(_items(items), key=lambda item: (item[0], item[1])))
+
+
+def _items(items: object) -> list[list[Any]]:
+    return [item for item in items if _is_item(item)] if isinstance(items, list) else []
 
 
 def _is_item(item: object) -> bool:

@@ -21,6 +21,7 @@ from comfymesh.agent.comfyui.answers import (
     QueueIds,
     read_accepted,
     read_job,
+    read_prompts,
     read_queue,
     read_stored_name,
 )
@@ -179,6 +180,16 @@ class ComfyHttp:
     async def queue(self) -> QueueIds:
         """GET /queue: the ids in there, without the graphs."""
         return read_queue(await self._call("GET", "/queue", self._timeouts.quick))
+
+    async def prompts(self, recent: int) -> dict[str, dict[str, Any]]:
+        """GET /queue and GET /history: the `extra_data` of what waits, runs and ended last, by prompt id.
+
+        Args:
+            recent: How many of those that have ended. Each answers with its whole graph.
+        """
+        # The queue first: in the other order a prompt that ends in between would be in neither.
+        queue = await self._call("GET", "/queue", self._timeouts.quick)
+        return read_prompts(queue, await self._call("GET", f"/history?max_items={recent}", self._timeouts.quick))
 
     async def history(self, prompt_id: str) -> dict[str, Any] | None:
         """GET /history/{id}: the prompt's entry; None while it waits or runs, and when it is unknown."""

@@ -20,6 +20,9 @@ from comfymesh.agent.comfyui.events import (
 )
 from comfymesh.tasks.record import ModelFile, Timing
 
+_READ_SECONDS = 0.005
+"""Who is quicker than this has not read a model file, but had it."""
+
 _MOVED_SECONDS = 0.25
 _MOVED_STEPS = 4
 """A sampler that needs so much longer for its first step than for others has had its models moved to the GPU. Less may
@@ -81,6 +84,10 @@ class Stopwatch:
             case _:
                 pass
 
+    def stop(self, now: float) -> None:
+        """The prompt is over, whatever of it was heard."""
+        self._last = now
+
     def timing(self) -> Timing | None:
         """What there is to tell by now; None of a prompt whose beginning was not seen."""
         if self._began is None or not self._graph:
@@ -98,10 +105,11 @@ class Stopwatch:
         run, self._run = self._run, None
         if run is None:
             return
-        if files := self._files(run.graph_node):
-            self._load += now - run.since
+        files, took = self._files(run.graph_node), now - run.since
+        if files and took >= _READ_SECONDS:
+            self._load += took
             self._loaded |= dict.fromkeys(files)
-        elif waited := run.waited():
+        elif not files and (waited := run.waited()):
             self._load += waited
             self._loaded |= dict.fromkeys(self._files_behind(run.graph_node))
 

@@ -10,6 +10,9 @@ class Line:
         self._prompts: list[str] = []
         self._excused: set[str] = set()
 
+    def __contains__(self, prompt_id: str) -> bool:
+        return prompt_id in self._prompts
+
     def enter(self, prompt_id: str) -> None:
         """A prompt is submitted, behind all others."""
         self._prompts.append(prompt_id)

@@ -7,40 +7,69 @@ is corrected by it, while one that is wrongly believed to be away is avoided for
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 _FIRST_LIMIT = 32
 _REMEMBERED = 256
 
 
 class Residency:
-    """Files of one life of an instance."""
+    """Files of one life of an instance.
 
-    def __init__(self) -> None:
+    Args:
+        changed: Called whenever something else is there.
+    """
+
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        self._changed = changed
         self._used: dict[str, None] = {}
+        self._before: dict[str, int] = {}
         self._limit = _FIRST_LIMIT
 
+    def begin(self, names: Sequence[str]) -> None:
+        """A prompt begins that uses these files: they are there in a moment, and tasks that need them may come."""
+        self._before = self._newer()
+        with self._telling():
+            self._use(names)
+
     def ran(self, used: Sequence[str], loaded: Collection[str]) -> None:
-        """A prompt has used these files, in this order, and loaded some of them first."""
-        self._learn({name: name in loaded for name in used})
-        for name in used:
-            self._used.pop(name, None)
-            self._used[name] = None
-        while len(self._used) > _REMEMBERED:
-            del self._used[next(iter(self._used))]
+        """It has ended: it has used these files, in this order, and loaded some of them first."""
+        with self._telling():
+            self._learn({name: name in loaded for name in used})
+            self._use(used)
 
     def clear(self) -> None:
         """Everything was unloaded, or may have been."""
-        self._used.clear()
+        with self._telling():
+            self._used.clear()
 
     def resident(self) -> tuple[str, ...]:
         """What is there, the file unused for longest first."""
         return tuple(self._used)[-self._limit :]
 
+    def _use(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._used.pop(name, None)
+            self._used[name] = None
+        while len(self._used) > _REMEMBERED:
+            del self._used[next(iter(self._used))]
+
+    def _newer(self) -> dict[str, int]:
+        """How many files were used after each."""
+        return {name: place for place, name in enumerate(reversed(self._used))}
+
     def _learn(self, used: Mapping[str, bool]) -> None:
         """A file that was loaded again had been dropped after as many others; one that was not had stayed."""
-        newer = {name: place for place, name in enumerate(reversed(self._used))}
+        newer = self._before
         dropped = [newer[name] for name, loaded in used.items() if loaded and name in newer]
         stayed = [newer[name] + 1 for name, loaded in used.items() if not loaded and name in newer]
         # Whatever else was loaded once more, for reasons of its own: what stayed was there, and what ran has room.
         self._limit = max(min([self._limit, *dropped]), *stayed, len(used), 1)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        before = self.resident()
+        yield
+        if self.resident() != before:
+            self._changed()

@@ -100,6 +100,7 @@ def _service(name: str, directory: Path, nats_port: int, comfyui_port: int, list
         "COMFYMESH_AGENT_STATE_DIRECTORY": str(directory / name),
         "COMFYMESH_AGENT_STOP_INSTANCES": "true",
         "COMFYMESH_AGENT_DRAIN_SECONDS": "2",
+        "COMFYMESH_API_AUTH": "open",
         "COMFYMESH_API_LISTEN": listen.get(name, ""),
     }
     return Program(name, module(f"comfymesh.{service}.main"), environment)

@@ -60,6 +60,7 @@ class _Prompt:
     prompt_id: str
     graph: dict[str, Any]
     client_id: str
+    extra_data: dict[str, Any]
     interrupted: bool = False
     messages: list[list[Any]] = field(default_factory=list)
 
@@ -67,6 +68,11 @@ class _Prompt:
     def inputs(self) -> dict[str, Any]:
         inputs: dict[str, Any] = self.graph["1"]["inputs"]
         return inputs
+
+    @property
+    def item(self) -> list[Any]:
+        """As queue and history show it."""
+        return [self.number, self.prompt_id, self.graph, self.extra_data, ["1"]]
 
     @property
     def task(self) -> str:
@@ -143,7 +149,7 @@ class ComfyUI:
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         """Status and JSON of a call."""
-        match method, path.strip("/").split("/"):
+        match method, path.partition("?")[0].strip("/").split("/"):
             case "GET", [what]:
                 return self._state(what)
             case "GET", ["history", prompt_id]:
@@ -165,6 +171,7 @@ class ComfyUI:
             "features": {},
             "object_info": OBJECT_INFO,
             "queue": self._queue(),
+            "history": self._history,
         }
         return (_FOUND, states[what]) if what in states else (_MISSING, {})
 
@@ -184,13 +191,14 @@ class ComfyUI:
 
     def _submit(self, body: dict[str, Any]) -> tuple[int, Any]:
         self._number += 1
-        self._pending.append(_Prompt(self._number, body["prompt_id"], body["prompt"], body.get("client_id", "")))
+        client_id, extra_data = body.get("client_id", ""), body.get("extra_data", {})
+        self._pending.append(_Prompt(self._number, body["prompt_id"], body["prompt"], client_id, extra_data))
         self._arrived.set()
         return _FOUND, {"prompt_id": body["prompt_id"], "number": self._number, "node_errors": {}}
 
     def _queue(self) -> dict[str, Any]:
-        running = [[self._running.number, self._running.prompt_id]] if self._running else []
-        return {"queue_running": running, "queue_pending": [[p.number, p.prompt_id] for p in self._pending]}
+        running = [self._running.item] if self._running else []
+        return {"queue_running": running, "queue_pending": [prompt.item for prompt in self._pending]}
 
     def _job(self, prompt_id: str) -> tuple[int, Any]:
         if self._running is not None and self._running.prompt_id == prompt_id:
@@ -261,8 +269,7 @@ class ComfyUI:
         self._tell(prompt, name, **data)
         well = name == "execution_success"
         status = {"status_str": "success" if well else "error", "completed": well, "messages": prompt.messages}
-        entry = [prompt.number, prompt.prompt_id, prompt.graph, {}, ["1"]]
-        self._history[prompt.prompt_id] = {"prompt": entry, "outputs": outputs or {}, "status": status}
+        self._history[prompt.prompt_id] = {"prompt": prompt.item, "outputs": outputs or {}, "status": status}
 
     def _tell(self, prompt: _Prompt, kind: str, **data: Any) -> None:
         said = {"prompt_id": prompt.prompt_id, **data}

@@ -10,7 +10,9 @@ from contextlib import aclosing
 from typing import Any
 
 from comfymesh.api import errors
+from comfymesh.api.access import caller
 from comfymesh.api.server import Services
+from comfymesh.testkit.callers import ANYBODY
 from comfymesh.testkit.load import CallFailedError
 from comfymesh.testkit.simulation.lives import Life
 from comfymesh.v1 import asset_service_pb2, task_pb2, task_service_pb2
@@ -48,7 +50,7 @@ class Endpoint:
 
     def begin(self, coroutine: Any) -> asyncio.Task[Any]:
         """Let the process work at a call."""
-        task = self.life.spawn(coroutine)
+        task = self.life.spawn(_let_in(coroutine))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
         return task
@@ -174,6 +176,12 @@ class SimulatedApi:
 
     async def _way(self) -> None:
         await asyncio.sleep(self._rng.expovariate(1.0) * _LATENCY)
+
+
+async def _let_in(coroutine: Any) -> Any:
+    """What the interceptor would do."""
+    caller.enter(ANYBODY)
+    return await coroutine
 
 
 async def _pump(stream: AsyncIterator[Any], told: asyncio.Queue[Any]) -> None:

@@ -64,7 +64,7 @@ class World:
         for number in range(self._scenario.agents):
             planned[f"agent-{number}"] = partial(agent_main.serve, _agent_settings(number))
         for number in range(self._scenario.apis):
-            planned[f"api-{number}"] = partial(api_main.serve, ApiSettings(nats_url=_URL))
+            planned[f"api-{number}"] = partial(api_main.serve, ApiSettings(nats_url=_URL, api_auth="open"))
         return {name: Process(name, serve, _RESTART_SECONDS, self._failed) for name, serve in planned.items()}
 
     async def run(self) -> list[Event]:

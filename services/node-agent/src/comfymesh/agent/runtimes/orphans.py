@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _GRACE = timedelta(seconds=10)
 
 
-async def end_leftovers(specs: Sequence[InstanceSpec], *, node: str, state_directory: Path) -> list[str]:
+async def end_orphans(specs: Sequence[InstanceSpec], *, node: str, state_directory: Path) -> list[str]:
     """End what is no instance of these settings, and remove what belonged to it.
 
     Engines that no setting names any more are not asked: nobody knows where they are.
@@ -51,7 +51,7 @@ async def _in_engine(url: str, node: str, known: Iterable[str]) -> list[str]:
     try:
         return sorted(set(await engine.instances_of(node)) - set(known))
     except RuntimeFailed as error:
-        logger.info("left-overs can't be looked for: %s", error)
+        logger.info("orphans can't be looked for: %s", error)
         return []
     finally:
         await engine.close()
@@ -66,9 +66,9 @@ async def _end(name: str, runtime: Runtime) -> list[str]:
     try:
         await runtime.stop(_GRACE)
     except RuntimeFailed as error:
-        logger.warning("left-over instance %s can't be ended: %s", name, error, extra={"action": "leftover_stays"})
+        logger.warning("orphaned instance %s can't be ended: %s", name, error, extra={"action": "orphan_stays"})
         return []
     finally:
         await runtime.close()
-    logger.info("ended left-over instance %s", name, extra={"action": "leftover_ended", "instance": name})
+    logger.info("ended orphaned instance %s", name, extra={"action": "orphan_ended", "instance": name})
     return [name]

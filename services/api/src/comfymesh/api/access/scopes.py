@@ -1,0 +1,73 @@
+"""What each method takes: the one table. A method that is not in it can't be called."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """What a caller may do. Values match `comfymesh.v1.Key.Scope`. None includes another."""
+
+    SUBMIT = "SUBMIT"
+    READ = "READ"
+    OPERATE = "OPERATE"
+    ADMIN = "ADMIN"
+
+
+ALL = frozenset(Scope)
+
+SCOPES = {
+    f"comfymesh.v1.{service}/{method}": scope
+    for service, methods in {
+        "TaskService": {
+            "CreateTask": Scope.SUBMIT,
+            "BatchCreateTasks": Scope.SUBMIT,
+            "RunTask": Scope.SUBMIT,
+            "CancelTask": Scope.SUBMIT,
+            "GetTask": Scope.READ,
+            "ListTasks": Scope.READ,
+            "WatchTask": Scope.READ,
+            "WatchTasks": Scope.READ,
+        },
+        "GroupService": {"GetGroup": Scope.READ, "WatchGroup": Scope.READ, "CancelGroup": Scope.SUBMIT},
+        "DeadLetterService": {
+            "ListDeadLetters": Scope.READ,
+            "GetDeadLetter": Scope.READ,
+            "RequeueDeadLetters": Scope.SUBMIT,
+            "DropDeadLetters": Scope.SUBMIT,
+        },
+        "AssetService": {"UploadAsset": Scope.SUBMIT, "ReadArtifact": Scope.READ},
+        "FleetService": {
+            "GetNode": Scope.READ,
+            "ListNodes": Scope.READ,
+            "CordonNode": Scope.OPERATE,
+            "UncordonNode": Scope.OPERATE,
+            "DrainNode": Scope.OPERATE,
+        },
+        "SchedulingService": {"GetPolicy": Scope.OPERATE, "UpdatePolicy": Scope.OPERATE, "GetQueue": Scope.OPERATE},
+        "TenantService": {
+            "CreateTenant": Scope.ADMIN,
+            "GetTenant": Scope.READ,
+            "ListTenants": Scope.ADMIN,
+            "UpdateTenant": Scope.ADMIN,
+            "ListAuditEvents": Scope.ADMIN,
+        },
+        "KeyService": {
+            "CreateKey": Scope.ADMIN,
+            "GetKey": Scope.ADMIN,
+            "ListKeys": Scope.ADMIN,
+            "RotateKey": Scope.ADMIN,
+            "RevokeKey": Scope.ADMIN,
+        },
+    }.items()
+    for method, scope in methods.items()
+}
+"""The scope that each method takes."""
+
+_LOOKS = ("Get", "List", "Watch")
+
+
+def is_audited(method: str) -> bool:
+    """Whether calls of a method are written to the audit log: operators' and administrators', unless they only look."""
+    changes = not method.rpartition("/")[2].startswith(_LOOKS)
+    return changes and SCOPES[method] in {Scope.OPERATE, Scope.ADMIN}
