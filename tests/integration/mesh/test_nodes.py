@@ -87,3 +87,12 @@ async def test_a_node_that_is_not_there_can_not_be_cordoned(mesh: LocalMesh) -> 
 async def test_a_reason_has_a_limit(mesh: LocalMesh) -> None:
     request = fleet_service_pb2.DrainNodeRequest(name=f"nodes/{NODE}", reason="x" * 513)
     assert (await refused(mesh.fleet.DrainNode(request))).is_ == ("INVALID_ARGUMENT", "INPUT_INVALID")
+
+
+async def test_nothing_of_a_task_stays_on_the_host(mesh: LocalMesh) -> None:
+    task = await mesh.create(graphs.picture())
+    assert (await mesh.finished(task.name)).state == State.STATE_SUCCEEDED
+    folder = mesh.directory / "agent-0" / "instances" / "comfyui-0" / "data" / "output" / "comfymesh"
+    name = task.name.rpartition("/")[2]
+    await until(lambda: not list(folder.glob(f"{name}-*")), "outputs that are removed")
+    assert folder.exists()

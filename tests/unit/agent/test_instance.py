@@ -531,7 +531,7 @@ async def test_leaving_a_workplace_is_bounded_though_comfyui_hangs(
     monkeypatch.setattr(session.http, "delete_history", hang)
     before = clock.monotonic()
     async with Workplace(session, bench.log, bench.store, MAX_BYTES, bench.leftovers) as workplace:
-        workplace.forget("a prompt")
+        workplace.forget("a prompt", "comfymesh/a-1")
     assert clock.monotonic() - before == pytest.approx(1.0)
     assert session.closed
 
@@ -544,9 +544,9 @@ async def test_a_history_that_can_not_be_dropped_is_no_harm(bench: Bench, monkey
         raise unreachable("POST /history")
 
     monkeypatch.setattr(bench.session.http, "delete_history", refuse)
-    bench.workplace.forget("one")
-    bench.workplace.forget("two")
+    bench.workplace.forget("one", "comfymesh/one-1")
+    bench.workplace.forget("two", "comfymesh/two-1")
     await asyncio.sleep(2)
-    bench.workplace.forget("three")
+    bench.workplace.forget("three", "comfymesh/three-1")
     await asyncio.sleep(2)
     assert asked == [("one", "two"), ("three",)]

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import click
 
-from comfymesh.cli import dead_letters, fleet, grouping, looking, running, scheduling
+from comfymesh.cli import (
+    administration,
+    alerts,
+    dead_letters,
+    fleet,
+    grouping,
+    key_commands,
+    looking,
+    running,
+    scheduling,
+)
+from comfymesh.cli.credentials import credentials
 from comfymesh.cli.options import TARGET_HELP
 from comfymesh.cli.outcomes import EXIT_CODES_HELP
 from comfymesh.cli.plugins import CommandLine
@@ -28,7 +39,7 @@ Every command has more: comfymesh COMMAND --help.
 @click.group(cls=CommandLine, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--target", envvar="COMFYMESH_TARGET", default=DEFAULT_TARGET, metavar="HOST:PORT", help=TARGET_HELP)
 @click.version_option(package_name="comfymesh", prog_name="comfymesh")
-@click.pass_context
+@credentials
 def cli(ctx: click.Context, target: str) -> None:  # noqa: D103 - the help text is above
     ctx.ensure_object(Session).target = target
 
@@ -47,8 +58,13 @@ for command in (
     grouping.batch,
     grouping.group,
     dead_letters.dead_letters,
+    alerts.alerts,
     scheduling.policy,
     scheduling.queue,
+    key_commands.keys,
+    administration.quota,
+    administration.tenants,
+    administration.audit,
 ):
     cli.add_command(command)
 

@@ -6,7 +6,24 @@ Example:
     ...     client.run("graph.json", {"3.seed": 42}).save("out/")
 """
 
+from comfymesh.client.access import ApiKey, Tls
+from comfymesh.client.administration import KeyOptions, TenantOptions
+from comfymesh.client.administration_models import AuditEvent, Key, Limits, NewKey, Scope, Tenant, Usage
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
+from comfymesh.client.alert_models import (
+    Alert,
+    AlertChannel,
+    AlertNotice,
+    AlertRule,
+    AlertSetup,
+    AlertState,
+    ChannelDelivery,
+    DeliveryState,
+    NoticeKind,
+    Severity,
+    Silence,
+    WebhookDelivery,
+)
 from comfymesh.client.batches import NewTask
 from comfymesh.client.convert import TaskOptions
 from comfymesh.client.dead_letters import DeadLetterOptions
@@ -74,14 +91,23 @@ from comfymesh.client.uploads import InputValue
 __all__ = [
     "DEFAULT_TARGET",
     "AccessDenied",
+    "Alert",
+    "AlertChannel",
+    "AlertNotice",
+    "AlertRule",
+    "AlertSetup",
+    "AlertState",
+    "ApiKey",
     "Artifact",
     "ArtifactKind",
     "Asset",
     "AsyncClient",
     "AsyncGroupHandle",
     "AttemptFailure",
+    "AuditEvent",
     "Availability",
     "CaughtUp",
+    "ChannelDelivery",
     "Client",
     "ComfyMeshError",
     "Conflict",
@@ -89,6 +115,7 @@ __all__ = [
     "DeadLetterOptions",
     "DeadLetterResolution",
     "DeadlineExceeded",
+    "DeliveryState",
     "Estimate",
     "Event",
     "Gpu",
@@ -103,13 +130,18 @@ __all__ = [
     "Instance",
     "InstanceState",
     "InvalidRequest",
+    "Key",
+    "KeyOptions",
     "LimitExceeded",
+    "Limits",
     "LoadedArtifact",
+    "NewKey",
     "NewTask",
     "NoFeasibleNode",
     "Node",
     "NodeState",
     "NotFound",
+    "NoticeKind",
     "Phase",
     "Placement",
     "Policy",
@@ -121,8 +153,11 @@ __all__ = [
     "QueueShare",
     "Result",
     "RetryPolicy",
+    "Scope",
     "ServerError",
     "Setting",
+    "Severity",
+    "Silence",
     "Task",
     "TaskCancelled",
     "TaskChanged",
@@ -132,8 +167,13 @@ __all__ = [
     "TaskOptions",
     "TaskState",
     "TasksEvent",
+    "Tenant",
+    "TenantOptions",
     "Timing",
+    "Tls",
     "Unavailable",
+    "Usage",
     "Violation",
     "Waiting",
+    "WebhookDelivery",
 ]

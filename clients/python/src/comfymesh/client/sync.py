@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from pathlib import Path
     from types import TracebackType
     from typing import Any, Self
 
-    from comfymesh.client.aio import OnEvent, OnProgress
+    from comfymesh.client.access import ApiKey, Tls
+    from comfymesh.client.administration import KeyOptions, TenantOptions
+    from comfymesh.client.administration_models import AuditEvent, Key, NewKey, Tenant
+    from comfymesh.client.alert_models import (
+        Alert,
+        AlertNotice,
+        AlertSetup,
+        ChannelDelivery,
+        DeliveryState,
+        Severity,
+        Silence,
+        WebhookDelivery,
+    )
     from comfymesh.client.batches import NewTask
+    from comfymesh.client.callbacks import OnEvent, OnProgress
     from comfymesh.client.convert import TaskOptions
     from comfymesh.client.dead_letters import DeadLetterOptions
     from comfymesh.client.errors import ComfyMeshError
@@ -72,6 +85,16 @@ async def _next(items: AsyncGenerator[T]) -> T:
     return await anext(items)
 
 
+class ClientOptions(TypedDict, total=False):
+    """What else `AsyncClient` takes; see there."""
+
+    timeout: float
+    retries: RetryPolicy | None
+    api_key: ApiKey
+    tls: Tls | bool
+    allow_plaintext: bool
+
+
 class GroupHandle:
     """Tasks that were created to belong together. Methods are those of `AsyncGroupHandle`, without ``await``."""
 
@@ -108,14 +131,11 @@ class Client:
 
     Args:
         target: Address of the server, ``host:port``.
-        timeout: Seconds for one call that is not a stream, repetitions included.
-        retries: How patient to be with a server that does not answer.
+        **how: Everything else that `AsyncClient` takes: `timeout`, `retries`, `api_key`, `tls`, `allow_plaintext`.
     """
 
-    def __init__(
-        self, target: str = DEFAULT_TARGET, *, timeout: float = 30.0, retries: RetryPolicy | None = None
-    ) -> None:
-        self._client = AsyncClient(target, timeout=timeout, retries=retries)
+    def __init__(self, target: str = DEFAULT_TARGET, **how: Unpack[ClientOptions]) -> None:
+        self._client = AsyncClient(target, **how)
         self._thread = LoopThread()
 
     def __repr__(self) -> str:
@@ -265,6 +285,66 @@ class Client:
         """Notes of each dead letter that nothing more is to be done about it. See `AsyncClient.drop`."""
         return self._thread.call(self._client.drop(*tasks, **which))
 
+    def alert_setup(self) -> AlertSetup:
+        """The rules and channels that the notifier follows. See `AsyncClient.alert_setup`."""
+        return self._thread.call(self._client.alert_setup())
+
+    def alerts(self, *, firing_only: bool = False) -> Sequence[Alert]:
+        """The alerts under way. See `AsyncClient.alerts`."""
+        return self._thread.call(self._client.alerts(firing_only=firing_only))
+
+    def alert_notices(
+        self,
+        *,
+        rule: str = "",
+        alert: str = "",
+        severity: Severity | None = None,
+        after: datetime | None = None,
+        page_size: int = 0,
+    ) -> Iterator[AlertNotice]:
+        """What was told, oldest first. See `AsyncClient.alert_notices`."""
+        return self._thread.iterate(
+            self._client.alert_notices(rule=rule, alert=alert, severity=severity, after=after, page_size=page_size)
+        )
+
+    def acknowledge_alert(self, alert: str, by: str) -> None:
+        """Says that somebody sees to an alert. See `AsyncClient.acknowledge_alert`."""
+        self._thread.call(self._client.acknowledge_alert(alert, by))
+
+    def silence_alerts(
+        self,
+        lasts: timedelta,
+        comment: str,
+        *,
+        rules: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        by: str = "",
+    ) -> Silence:
+        """Lets nobody be told of some alerts for some time. See `AsyncClient.silence_alerts`."""
+        return self._thread.call(self._client.silence_alerts(lasts, comment, rules=rules, labels=labels, by=by))
+
+    def silences(self) -> Sequence[Silence]:
+        """The silences that have not ended. See `AsyncClient.silences`."""
+        return self._thread.call(self._client.silences())
+
+    def end_silence(self, silence: str) -> None:
+        """Ends a silence. See `AsyncClient.end_silence`."""
+        self._thread.call(self._client.end_silence(silence))
+
+    def test_alert_channel(self, channel: str) -> ChannelDelivery:
+        """Sends a message on a channel. See `AsyncClient.test_alert_channel`."""
+        return self._thread.call(self._client.test_alert_channel(channel))
+
+    def webhook_deliveries(
+        self, *, task: str | Task = "", state: DeliveryState | None = None, page_size: int = 0
+    ) -> Iterator[WebhookDelivery]:
+        """Calls to callback URLs. See `AsyncClient.webhook_deliveries`."""
+        return self._thread.iterate(self._client.webhook_deliveries(task=task, state=state, page_size=page_size))
+
+    def redeliver_webhook(self, delivery: str) -> WebhookDelivery:
+        """Lets a call be tried again. See `AsyncClient.redeliver_webhook`."""
+        return self._thread.call(self._client.redeliver_webhook(delivery))
+
     def upload(self, source: str | Path | bytes, *, filename: str | None = None) -> Asset:
         """Stores a file or bytes, to be used as an input. See `AsyncClient.upload`."""
         return self._thread.call(self._client.upload(source, filename=filename))
@@ -309,3 +389,43 @@ class Client:
     def drain_node(self, node: str | Node, reason: str = "") -> Node:
         """Have a node take no new work and hand back what has not begun. See `AsyncClient.drain_node`."""
         return self._thread.call(self._client.drain_node(node, reason))
+
+    def tenant(self, tenant: str = "") -> Tenant:
+        """A tenant, and what it uses. See `AsyncClient.tenant`."""
+        return self._thread.call(self._client.tenant(tenant))
+
+    def tenants(self) -> Iterator[Tenant]:
+        """All tenants, by name. See `AsyncClient.tenants`."""
+        return self._thread.iterate(self._client.tenants())
+
+    def create_tenant(self, tenant: str, **options: Unpack[TenantOptions]) -> Tenant:
+        """Makes a tenant. See `AsyncClient.create_tenant`."""
+        return self._thread.call(self._client.create_tenant(tenant, **options))
+
+    def update_tenant(self, tenant: str, *, etag: str = "", **options: Unpack[TenantOptions]) -> Tenant:
+        """Changes a tenant. See `AsyncClient.update_tenant`."""
+        return self._thread.call(self._client.update_tenant(tenant, etag=etag, **options))
+
+    def keys(self, tenant: str) -> Iterator[Key]:
+        """The keys of a tenant. See `AsyncClient.keys`."""
+        return self._thread.iterate(self._client.keys(tenant))
+
+    def key(self, name: str) -> Key:
+        """A key, without its secret. See `AsyncClient.key`."""
+        return self._thread.call(self._client.key(name))
+
+    def create_key(self, tenant: str, **options: Unpack[KeyOptions]) -> NewKey:
+        """Makes a key. See `AsyncClient.create_key`."""
+        return self._thread.call(self._client.create_key(tenant, **options))
+
+    def rotate_key(self, name: str, overlap: timedelta | None = None) -> NewKey:
+        """Makes a key in the place of another. See `AsyncClient.rotate_key`."""
+        return self._thread.call(self._client.rotate_key(name, overlap))
+
+    def revoke_key(self, name: str) -> Key:
+        """Ends a key at once. See `AsyncClient.revoke_key`."""
+        return self._thread.call(self._client.revoke_key(name))
+
+    def audit_events(self) -> Iterator[AuditEvent]:
+        """What operators and administrators did, oldest first. See `AsyncClient.audit_events`."""
+        return self._thread.iterate(self._client.audit_events())

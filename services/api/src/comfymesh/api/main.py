@@ -11,6 +11,8 @@ from comfymesh.api.access import setup
 from comfymesh.api.access.audit import Audit
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.access.quotas import Quotas, StoredAssets
+from comfymesh.api.alert_service import AlertService
+from comfymesh.api.alerting import Alerting
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.asset_service import AssetService
 from comfymesh.api.assets import Assets
@@ -26,7 +28,7 @@ from comfymesh.api.hub import Hub
 from comfymesh.api.insight import Insight
 from comfymesh.api.key_service import KeyService
 from comfymesh.api.policies import Policies
-from comfymesh.api.readmodel import ReadModel
+from comfymesh.api.readmodel import LAYOUT, ReadModel
 from comfymesh.api.scheduling_service import SchedulingService
 from comfymesh.api.server import Door, Services, serving
 from comfymesh.api.settings import ApiSettings
@@ -34,12 +36,14 @@ from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.tenant_service import TenantService
 from comfymesh.api.watching import Watching
+from comfymesh.api.webhooks import Webhooks
 from comfymesh.artifacts.store import open_store
+from comfymesh.bus.checkpoints import open_kept
 from comfymesh.bus.intents import IntentStore
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
-from comfymesh.runtime import service
+from comfymesh.runtime import presence, service
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus
 
@@ -52,11 +56,12 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
     certificates = setup.certificates(settings)
     async with await service.unless_stopped(stop, open_bus(settings, "api")) as bus, Background() as background:
         store = open_store(settings.artifacts_url, bus)
-        log, model = TaskLog(bus), ReadModel()
+        kept = await service.unless_stopped(stop, open_kept(bus, settings.checkpoint_dir, "api", LAYOUT))
+        log, model = TaskLog(bus), ReadModel(kept)
         hub, fleet = Hub(model), FleetView(bus, store, time.monotonic)
         background.spawn(fleet.follow(background), "fleet view")
         background.spawn(fleet.follow_intents(), "intents")
-        background.spawn(hub.follow(log.events()), "task hub")
+        background.spawn(hub.follow(log.events(kept.reading.start)), "task hub")
         directory, stored_assets = Directory(bus, time.time), StoredAssets(bus)
         background.spawn(directory.follow(), "directory")
         background.spawn(stored_assets.follow(), "stored assets")
@@ -81,6 +86,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             DeadLetterService(log, DeadLetters(log, time.time, directory, quotas), following),
             AssetService(assets, artifacts),
             FleetService(fleet, IntentStore(bus)),
+            AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),
             KeyService(directory, time.time),
             SchedulingService(Policies(PolicyStore(bus)), insight),
@@ -88,6 +94,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         door = Door(settings.api_listen, gate, audit, certificates)
         async with serving(door, services) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
+            background.spawn(presence.show(bus, "api"), "presence")
             try:
                 await service.until(stop, background.failed)
             finally:

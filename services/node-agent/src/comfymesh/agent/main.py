@@ -8,6 +8,7 @@ from datetime import timedelta
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.care import care_of, gpu_of, pace_of
 from comfymesh.agent.comfyui.session import ComfySession
+from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.host import Host
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.leftovers import Leftovers
@@ -91,9 +92,11 @@ def _instances(
         def open_workplace(url: str) -> Workplace:
             session, log = ComfySession(url, pace=pace), TaskLog(bus)
             leftovers = Leftovers(session, log, settings.agent_node, spec.name)
+            gpu_class = settings.agent_gpu_class or host.gpu_class(gpu_of(spec))
+            residency = Residency(reporting.changed, gpu_class)
             limit = settings.agent_max_artifact_bytes
-            workplace = Workplace(session, log, store, limit, leftovers, runtime.log_tail, reporting.changed)
-            workplace.gpu_class = settings.agent_gpu_class or host.gpu_class(gpu_of(spec))
+            workplace = Workplace(session, log, store, limit, leftovers, runtime.log_tail, residency)
+            workplace.sweep = runtime.remove_outputs
             return workplace
 
         return Instance(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -36,6 +36,10 @@ async def _no_words(_: int) -> str:
     return ""
 
 
+async def _leave_alone(_: Sequence[str]) -> None:
+    """Remove nothing."""
+
+
 class Workplace:
     """A session with an instance, and the ways in and out of it. Stays open until the last attempt has left.
 
@@ -46,17 +50,17 @@ class Workplace:
         max_artifact_bytes: Largest output that is taken.
         leftovers: Prompts that are there already.
         log_tail: Where the last words of the instance are.
-        changed: Called whenever the instance holds something else in its memory.
+        residency: Model files in the instance's memory; one that nobody is told of where there is none.
 
     Attributes:
         line: Prompts that were submitted and have not ended.
         accepting: Whether new attempts may come.
+        sweep: Removes folders of attempts, with all that these wrote there.
         told_end: Is told how each attempt has ended, before the log is.
         residency: Model files in the instance's memory.
-        gpu_class: Class of the instance's GPU; empty where it is not known.
     """
 
-    def __init__(
+    def __init__(  # what an attempt needs of its instance
         self,
         session: ComfySession,
         log: TaskLog,
@@ -64,7 +68,7 @@ class Workplace:
         max_artifact_bytes: int,
         leftovers: Leftovers,
         log_tail: LogTail = _no_words,
-        changed: Callable[[], None] = lambda: None,
+        residency: Residency | None = None,
     ) -> None:
         self.session = session
         self.leftovers = leftovers
@@ -72,16 +76,16 @@ class Workplace:
         self._store = store
         self._max_artifact_bytes = max_artifact_bytes
         self._log_tail = log_tail
-        self.gpu_class = ""
         self.line = Line()
         self.accepting = True
+        self.sweep: Callable[[Sequence[str]], Awaitable[None]] = _leave_alone
         self.told_end: Callable[[Event], None] = lambda _: None
         self._evidence: str | None = None
-        self.residency = Residency(changed)
+        self.residency = residency or Residency()
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()
-        self._ended: list[str] = []
+        self._ended: list[tuple[str, str]] = []
         self._forgetting: asyncio.Task[None] | None = None
         self._clearing: asyncio.Task[None] | None = None
 
@@ -163,9 +167,9 @@ class Workplace:
         """Wait until no attempt is left."""
         await self._empty.wait()
 
-    def forget(self, prompt_id: str) -> None:
-        """Have ComfyUI drop a prompt's history entry, which holds its whole graph. Soon, together with others."""
-        self._ended.append(prompt_id)
+    def forget(self, prompt_id: str, folder: str) -> None:
+        """Drop a prompt's history entry, which holds its whole graph, and what it wrote. Soon, together with others."""
+        self._ended.append((prompt_id, folder))
         if self._forgetting is None or self._forgetting.done():
             self._forgetting = asyncio.create_task(self._forget_soon())
 
@@ -176,7 +180,9 @@ class Workplace:
 
     async def _forget(self) -> None:
         ended, self._ended = self._ended, []
+        prompts, folders = [prompt for prompt, _ in ended], [folder for _, folder in ended]
         try:
-            await self.session.http.delete_history(*ended)
-        except (ComfyUnreachable, ComfyError) as error:
-            logger.debug("the history of %d prompts stays: %s", len(ended), error)
+            await self.session.http.delete_history(*prompts)
+            await self.sweep(folders)
+        except (ComfyUnreachable, ComfyError, RuntimeFailed) as error:
+            logger.debug("what %d prompts left stays: %s", len(ended), error)

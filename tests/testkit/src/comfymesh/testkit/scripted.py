@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
@@ -298,6 +298,7 @@ class ScriptedRuntime:
         starts: When it was started, seconds of the event loop.
         stopped: With how much grace it was stopped, if it was.
         memory: What `memory_bytes` answers.
+        removed: Folders that were removed, in order.
     """
 
     def __init__(self) -> None:
@@ -307,6 +308,7 @@ class ScriptedRuntime:
         self.starts: list[float] = []
         self.stopped: timedelta | None = None
         self.memory: int | None = None
+        self.removed: list[str] = []
         self.closed = False
 
     async def start(self, tell: Callable[[str], None] = silently) -> Endpoint:
@@ -332,6 +334,10 @@ class ScriptedRuntime:
     async def log_tail(self, lines: int) -> str:  # noqa: ARG002  # the contract's
         """See Runtime.log_tail."""
         return "its last words"
+
+    async def remove_outputs(self, folders: Sequence[str]) -> None:
+        """See Runtime.remove_outputs."""
+        self.removed += folders
 
     async def memory_bytes(self) -> int | None:
         """See Runtime.memory_bytes."""

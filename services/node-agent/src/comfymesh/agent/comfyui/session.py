@@ -30,6 +30,7 @@ from comfymesh.agent.comfyui.routing import EventRouter
 from comfymesh.agent.comfyui.socket import DEFAULT_SOCKET_TIMINGS, EventSocket, SocketTimings
 from comfymesh.agent.comfyui.suspicion import Suspicion
 from comfymesh.agent.comfyui.timings import DEFAULT_TIMINGS, SessionTimings
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.patience import is_set
 
 if TYPE_CHECKING:
@@ -248,7 +249,9 @@ class ComfySession:
     async def _submit(self, prompt: Followed, graph: Mapping[str, Any], extra_data: Mapping[str, Any] | None) -> None:
         client_id, before = prompt.client_id or "", time.monotonic()
         try:
+            reached(FaultPoint.PROMPT_READY)
             accepted = await self.http.submit(prompt.prompt_id, graph, client_id=client_id, extra_data=extra_data)
+            reached(FaultPoint.PROMPT_SENT)
         except GraphRefused:
             raise
         except (ComfyUnreachable, ComfyError) as error:

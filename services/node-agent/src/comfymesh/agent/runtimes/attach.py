@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from comfymesh.agent.runtimes.contract import Absent, Endpoint, Running, Status, silently
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from comfymesh.agent.runtimes.specs import AttachSpec
@@ -49,6 +49,10 @@ class AttachRuntime:
         """Return nothing: the output is someone else's."""
         del lines
         return ""
+
+    async def remove_outputs(self, folders: Sequence[str]) -> None:
+        """Do nothing: the files are someone else's."""
+        del folders
 
     async def memory_bytes(self) -> int | None:
         """Return nothing: the process is someone else's."""

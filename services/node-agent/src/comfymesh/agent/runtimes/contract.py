@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
 
@@ -124,6 +124,15 @@ class Runtime(Protocol):
 
     async def log_tail(self, lines: int) -> str:
         """Return the last lines of the output, at most `LOG_TAIL_BYTES`; empty where there is none."""
+
+    async def remove_outputs(self, folders: Sequence[str]) -> None:
+        """Remove folders below the instance's own folders for outputs and temporary files; those not there are no error.
+
+        An attached instance keeps its files: they are someone else's.
+
+        Args:
+            folders: As `own_outputs.folder_of` makes them.
+        """
 
     async def memory_bytes(self) -> int | None:
         """Return how much of the host's memory the instance holds, without what the kernel could take back at once.

@@ -22,6 +22,7 @@ from comfymesh.agent.runtimes.contract import (
 from comfymesh.agent.runtimes.docker_client import DockerEngine
 from comfymesh.agent.runtimes.docker_plan import SPEC_LABEL, Owner, plan
 from comfymesh.agent.runtimes.mounts import refusal
+from comfymesh.agent.runtimes.sweeping import KINDS, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,6 +79,13 @@ class DockerRuntime:
     async def log_tail(self, lines: int) -> str:
         """Return the end of the container's output."""
         return await self._engine.log_tail(self._owner, lines)
+
+    async def remove_outputs(self, folders: Sequence[str]) -> None:
+        """Remove them inside of the container, as its user: its volume may be anywhere."""
+        roots = [self._spec.data_path / kind for kind in KINDS]
+        paths = [str(root / folder) for root in roots for folder in plain(folders)]
+        if paths:
+            await self._engine.run(self._owner, ["rm", "-rf", "--", *paths])
 
     async def memory_bytes(self) -> int | None:
         """Return what the engine accounts to the container, without the page cache that could be dropped."""

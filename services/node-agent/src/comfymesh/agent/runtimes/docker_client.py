@@ -27,7 +27,7 @@ from comfymesh.agent.runtimes.docker_refusals import reason_of
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from comfymesh.agent.runtimes.docker_plan import ContainerPlan, Owner
 
@@ -194,6 +194,18 @@ class DockerEngine:
             return output_log.last_lines(output, lines)
 
         return await self._call(f"read the log of container {owner.name}", call)
+
+    async def run(self, owner: Owner, command: Sequence[str]) -> None:
+        """Run a command in the owner's container, to its end; one that fails, or is not there, is left at that."""
+
+        def call(client: DockerClient) -> None:
+            try:
+                client.containers.get(owner.name).exec_run(list(command))
+            except APIError as error:
+                if error.status_code not in {404, 409}:  # 409: it does not run
+                    raise
+
+        await self._call(f"run {command[0]} in container {owner.name}", call)
 
     async def memory_bytes(self, owner: Owner) -> int | None:
         """Return the memory of the owner's container; None when it does not run."""

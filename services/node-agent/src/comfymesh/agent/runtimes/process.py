@@ -10,7 +10,7 @@ from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from comfymesh.agent.runtimes import output_log, ports, process_record
+from comfymesh.agent.runtimes import output_log, ports, process_record, sweeping
 from comfymesh.agent.runtimes.contract import (
     Absent,
     Endpoint,
@@ -27,7 +27,7 @@ from comfymesh.agent.runtimes.process_spawn import spawn
 from comfymesh.agent.runtimes.process_table import ProcessHandle, is_alive, memory_bytes, reap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -79,6 +79,11 @@ class ProcessRuntime:
     async def log_tail(self, lines: int) -> str:
         """Return the end of the output file of the latest process."""
         return await asyncio.to_thread(output_log.tail, self._log_path, lines)
+
+    async def remove_outputs(self, folders: Sequence[str]) -> None:
+        """Remove them from this host."""
+        roots = [self._home / "data" / kind for kind in sweeping.KINDS]
+        await asyncio.to_thread(sweeping.remove, roots, folders)
 
     async def memory_bytes(self) -> int | None:
         """Return the anonymous and shared memory of the process; model files that it has mapped do not count."""
