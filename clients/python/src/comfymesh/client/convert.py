@@ -270,7 +270,7 @@ def node_from_proto(message: node_pb2.Node) -> Node:
             message.host.disk_bytes,
             message.host.disk_free_bytes,
         ),
-        wanted_availability=_enum(
+        wanted_availability=enum_from_proto(
             Availability, node_pb2.Node.Availability.Name, message.wanted_availability, "AVAILABILITY_"
         ),
         wanted_reason=message.wanted_reason,
