@@ -21,7 +21,7 @@ from comfymesh.agent.domain.ladder import Limits
 from comfymesh.agent.instance import Care, Condition, Instance, InstanceState
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.contract import Absent, Exited, RuntimeFailed, RuntimeFailureReason
-from comfymesh.agent.workplace import Workplace
+from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.catalogs import read_catalog
 from comfymesh.tasks.events import AttemptFailed
 from comfymesh.tasks.failures import FailureClass
@@ -82,7 +82,9 @@ class Host:
         self.next_session = ScriptedSession()
         self.next_session.http.info = INFO
         leftovers = Leftovers(self.session, self.bench.log, NODE, INSTANCE)
-        return Workplace(self.session, self.bench.log, self.bench.store, MAX_BYTES, leftovers, self.runtime.log_tail)
+        return Workplace(
+            self.session, self.bench.log, Files(self.bench.store, MAX_BYTES), leftovers, self.runtime.log_tail
+        )
 
     def _changed(self) -> None:
         self.told.append(self.instance.condition)
@@ -530,7 +532,7 @@ async def test_leaving_a_workplace_is_bounded_though_comfyui_hangs(
     session = ScriptedSession()
     monkeypatch.setattr(session.http, "delete_history", hang)
     before = clock.monotonic()
-    async with Workplace(session, bench.log, bench.store, MAX_BYTES, bench.leftovers) as workplace:
+    async with Workplace(session, bench.log, Files(bench.store, MAX_BYTES), bench.leftovers) as workplace:
         workplace.forget("a prompt", "comfymesh/a-1")
     assert clock.monotonic() - before == pytest.approx(1.0)
     assert session.closed

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import timedelta
 
+from comfymesh.agent import commands
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.care import care_of, gpu_of, pace_of
 from comfymesh.agent.comfyui.session import ComfySession
@@ -18,25 +20,28 @@ from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.orphans import end_orphans
 from comfymesh.agent.runtimes.specs import InstanceSpec
+from comfymesh.agent.seal import seal
 from comfymesh.agent.settings import AgentSettings
-from comfymesh.agent.workplace import Workplace
+from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.store import BlobStore, open_store
 from comfymesh.bus import subjects
 from comfymesh.bus.intents import IntentStore
+from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.node_bus import NodeBus
 from comfymesh.bus.port import Bus
 from comfymesh.bus.tasklog import TaskLog
-from comfymesh.runtime import service
+from comfymesh.runtime import service, supervisor
 from comfymesh.runtime.background import Background
-from comfymesh.runtime.connect import open_bus
+from comfymesh.runtime.connect import open_bus, open_node_bus
 from comfymesh.tasks.placing import Site
+from comfymesh.tasks.record import Key
 
 _STOP_GRACE = timedelta(seconds=5)
 
 
 async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
     """Own this node's instances until `stop` is set."""
-    opening = open_bus(settings, f"agent {settings.agent_node}")
-    async with await service.unless_stopped(stop, opening) as bus, Background() as background:
+    async with await service.unless_stopped(stop, _open_bus(settings)) as bus, Background() as background:
         instances: dict[str, Instance] = {}
         slots = 1 + settings.agent_look_ahead
         host = Host(Nvml().gpus, settings.agent_state_directory)
@@ -57,6 +62,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         background.spawn(obey(IntentStore(bus), settings.agent_node, reporting, attempts), "intents")
         orders = await bus.subscribe(subjects.control(settings.agent_node), attempts.take_order)
         interest = await bus.subscribe(subjects.interest(settings.agent_node), attempts.take_interest)
+        supervisor.ready(f"node {settings.agent_node} takes work")
         try:
             await service.until(stop, background.failed)
             await reporting.announce_drain(attempts)
@@ -66,6 +72,12 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
             await interest.close()
             await attempts.close()
             await _leave(instances, running, stop=settings.agent_stop_instances)
+
+
+async def _open_bus(settings: AgentSettings) -> JetStreamBus:
+    if settings.agent_own_account:
+        return await open_node_bus(settings, settings.agent_node)
+    return await open_bus(settings, f"agent {settings.agent_node}")
 
 
 def _site(settings: AgentSettings) -> Site:
@@ -80,6 +92,11 @@ def _site(settings: AgentSettings) -> Site:
 def _instances(
     settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting, host: Host
 ) -> dict[str, Instance]:
+    def inputs(key: Key) -> BlobStore:
+        return open_store(settings.artifacts_url, bus.for_task(key)) if isinstance(bus, NodeBus) else store
+
+    files = Files(store, settings.agent_max_artifact_bytes, inputs)
+
     def instance(spec: InstanceSpec) -> Instance:
         runtime = build(
             spec,
@@ -92,10 +109,8 @@ def _instances(
         def open_workplace(url: str) -> Workplace:
             session, log = ComfySession(url, pace=pace), TaskLog(bus)
             leftovers = Leftovers(session, log, settings.agent_node, spec.name)
-            gpu_class = settings.agent_gpu_class or host.gpu_class(gpu_of(spec))
-            residency = Residency(reporting.changed, gpu_class)
-            limit = settings.agent_max_artifact_bytes
-            workplace = Workplace(session, log, store, limit, leftovers, runtime.log_tail, residency)
+            residency = Residency(reporting.changed, settings.agent_gpu_class or host.gpu_class(gpu_of(spec)))
+            workplace = Workplace(session, log, files, leftovers, runtime.log_tail, residency)
             workplace.sweep = runtime.remove_outputs
             return workplace
 
@@ -123,5 +138,8 @@ async def _leave(instances: dict[str, Instance], running: list[asyncio.Task[None
 
 
 def main() -> None:
-    """Entry point of `comfymesh-agent`."""
+    """Entry point of `comfymesh-agent`. Without arguments, the agent runs."""
+    if sys.argv[1:]:
+        sys.exit(commands.run(sys.argv[1:]))
+    seal()
     service.run("agent", AgentSettings, serve)
