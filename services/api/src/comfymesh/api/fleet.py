@@ -87,8 +87,7 @@ class FleetView:
     async def follow_intents(self) -> None:
         """Take in what operators want of nodes, for ever."""
         async for intent in IntentStore(self._bus).follow():
-            if intent is not None:
-                self.intend(intent)
+            self.intend(intent)
 
     def intend(self, intent: Intent) -> None:
         """From now on this is wanted of a node."""
