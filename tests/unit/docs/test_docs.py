@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from comfymesh.agent.settings import AgentSettings
+from comfymesh.api.access.scopes import Scope
+from comfymesh.api.settings import ApiSettings
 from comfymesh.tasks import diagram
 from comfymesh.tasks.machine import TRANSITIONS
 from comfymesh.tasks.record import FINAL
@@ -34,3 +36,15 @@ def test_every_setting_of_the_agent_is_documented() -> None:
     page = (ROOT / "docs" / "agent.md").read_text()
     names = {f"COMFYMESH_{name}".upper() for name in AgentSettings.model_fields}
     assert {name for name in names if name not in page} == set()
+
+
+def test_every_setting_of_security_is_documented() -> None:
+    page = (ROOT / "docs" / "security.md").read_text()
+    names = {f"COMFYMESH_{name}".upper() for name in ApiSettings.model_fields if name.startswith(("api_tls", "oidc"))}
+    names |= {f"COMFYMESH_API_{name}" for name in ("AUTH", "ALLOW_OPEN", "ALLOW_PLAINTEXT", "BOOTSTRAP_KEY_FILE")}
+    assert {name for name in names if name not in page} == set()
+
+
+def test_every_scope_is_documented() -> None:
+    page = (ROOT / "docs" / "security.md").read_text()
+    assert {scope for scope in Scope if f"| `{scope.lower()}` |" not in page} == set()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from comfymesh.cli import dead_letters, grouping, looking, running, scheduling
+from comfymesh.cli import administration, dead_letters, grouping, key_commands, looking, running, scheduling
+from comfymesh.cli.credentials import credentials
 from comfymesh.cli.options import TARGET_HELP
 from comfymesh.cli.outcomes import EXIT_CODES_HELP
 from comfymesh.cli.plugins import CommandLine
@@ -28,7 +29,7 @@ Every command has more: comfymesh COMMAND --help.
 @click.group(cls=CommandLine, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--target", envvar="COMFYMESH_TARGET", default=DEFAULT_TARGET, metavar="HOST:PORT", help=TARGET_HELP)
 @click.version_option(package_name="comfymesh", prog_name="comfymesh")
-@click.pass_context
+@credentials
 def cli(ctx: click.Context, target: str) -> None:  # noqa: D103 - the help text is above
     ctx.ensure_object(Session).target = target
 
@@ -46,6 +47,10 @@ for command in (
     dead_letters.dead_letters,
     scheduling.policy,
     scheduling.queue,
+    key_commands.keys,
+    administration.quota,
+    administration.tenants,
+    administration.audit,
 ):
     cli.add_command(command)
 

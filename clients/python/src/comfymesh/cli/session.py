@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
-from comfymesh.client import DEFAULT_TARGET, AsyncClient, RetryPolicy
+from comfymesh.client import DEFAULT_TARGET, AsyncClient, RetryPolicy, Tls
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
 T = TypeVar("T")
 
 _WIDE = 1000
 """Columns where nobody looks: pipes get whole lines."""
+
+
+def _nobody(_: dict[str, str]) -> str:
+    return ""
 
 
 @dataclass(slots=True)
@@ -28,15 +34,32 @@ class Session:
         target: Address of the server.
         connect_timeout: Seconds to go on trying a server that has never answered.
         as_json: Whether machines read the output.
+        read_api_key: Answers who calls, given the environment; empty for nobody.
+        tls: How the line is encrypted; False where it is not.
+        allow_plaintext: Whether a key may go to another machine unencrypted.
     """
 
     target: str = DEFAULT_TARGET
     connect_timeout: float = 5.0
     as_json: bool = False
+    read_api_key: Callable[[dict[str, str]], str] = field(default=_nobody, repr=False)
+    tls: Tls | bool = False
+    allow_plaintext: bool = False
 
     def client(self) -> AsyncClient:
-        """A client of the server."""
-        return AsyncClient(self.target, retries=RetryPolicy(connect_timeout=self.connect_timeout))
+        """A client of the server.
+
+        Raises:
+            click.UsageError: The API key can't be read.
+            InvalidRequest: It would go to another machine unencrypted.
+        """
+        return AsyncClient(
+            self.target,
+            retries=RetryPolicy(connect_timeout=self.connect_timeout),
+            api_key=self.read_api_key(dict(os.environ)),
+            tls=self.tls,
+            allow_plaintext=self.allow_plaintext,
+        )
 
     def call(self, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
         """Does something with a client, and closes it."""

@@ -6,6 +6,9 @@ Example:
     ...     client.run("graph.json", {"3.seed": 42}).save("out/")
 """
 
+from comfymesh.client.access import ApiKey, Tls
+from comfymesh.client.administration import KeyOptions, TenantOptions
+from comfymesh.client.administration_models import AuditEvent, Key, Limits, NewKey, Scope, Tenant, Usage
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
 from comfymesh.client.batches import NewTask
 from comfymesh.client.convert import TaskOptions
@@ -79,12 +82,14 @@ from comfymesh.client.uploads import InputValue
 __all__ = [
     "DEFAULT_TARGET",
     "AccessDenied",
+    "ApiKey",
     "Artifact",
     "ArtifactKind",
     "Asset",
     "AsyncClient",
     "AsyncGroupHandle",
     "AttemptFailure",
+    "AuditEvent",
     "Availability",
     "CaughtUp",
     "Client",
@@ -107,8 +112,12 @@ __all__ = [
     "Instance",
     "InstanceState",
     "InvalidRequest",
+    "Key",
+    "KeyOptions",
     "LimitExceeded",
+    "Limits",
     "LoadedArtifact",
+    "NewKey",
     "NewTask",
     "NoFeasibleNode",
     "Node",
@@ -125,6 +134,7 @@ __all__ = [
     "QueueShare",
     "Result",
     "RetryPolicy",
+    "Scope",
     "ServerError",
     "Setting",
     "Task",
@@ -136,8 +146,12 @@ __all__ = [
     "TaskOptions",
     "TaskState",
     "TasksEvent",
+    "Tenant",
+    "TenantOptions",
     "Timing",
+    "Tls",
     "Unavailable",
+    "Usage",
     "Violation",
     "Waiting",
 ]

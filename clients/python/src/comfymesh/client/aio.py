@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from comfymesh.client import batches, convert, downloads, following, requests, uploads, watching
+from comfymesh.client import batches, callbacks, convert, downloads, following, requests, uploads, watching
+from comfymesh.client.access import Access, ApiKey, Tls
+from comfymesh.client.administration import AdministrationCalls
 from comfymesh.client.calls import task_name
 from comfymesh.client.dead_letters import DeadLetterCalls
 from comfymesh.client.errors import TaskCancelled, TaskExpired, TaskFailed
-from comfymesh.client.events import Event, Progressed, TaskChanged
+from comfymesh.client.events import Event
 from comfymesh.client.groups import AsyncGroupHandle
 from comfymesh.client.models import Artifact, Task, TaskState
 from comfymesh.client.results import Result
@@ -22,28 +23,26 @@ from comfymesh.client.scheduling_convert import waiting_from_proto
 from comfymesh.v1 import fleet_service_pb2, task_service_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
     from typing import Self
 
     from comfymesh.client.batches import NewTask
+    from comfymesh.client.callbacks import OnEvent, OnProgress
     from comfymesh.client.convert import TaskOptions
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.client.events import TasksEvent
     from comfymesh.client.graphs import Graph
-    from comfymesh.client.models import Asset, LoadedArtifact, Node, Progress
+    from comfymesh.client.models import Asset, LoadedArtifact, Node
     from comfymesh.client.uploads import InputValue
-
-    OnProgress = Callable[[Progress], Awaitable[None] | None]
-    OnEvent = Callable[[Event], Awaitable[None] | None]
 
 DEFAULT_TARGET = "127.0.0.1:7700"
 
 _ENDINGS = {TaskState.CANCELLED: TaskCancelled, TaskState.EXPIRED: TaskExpired}
 
 
-class AsyncClient(DeadLetterCalls, SchedulingCalls):
+class AsyncClient(DeadLetterCalls, SchedulingCalls, AdministrationCalls):
     """A client of one ComfyMesh server, for asyncio.
 
     Opens its connection at the first call. Calls that were not answered because the server is UNAVAILABLE are made
@@ -58,12 +57,26 @@ class AsyncClient(DeadLetterCalls, SchedulingCalls):
         target: Address of the server, ``host:port``.
         timeout: Seconds for one call that is not a stream, repetitions included.
         retries: How patient to be with a server that does not answer.
+        api_key: An API key or JWT; or what answers one, asked before each call.
+        tls: True to encrypt the line, or with which certificates. A must where a key goes to another machine.
+        allow_plaintext: Accept that a key goes to another machine unencrypted.
+
+    Raises:
+        InvalidRequest: A key would go to another machine unencrypted.
     """
 
     def __init__(
-        self, target: str = DEFAULT_TARGET, *, timeout: float = 30.0, retries: RetryPolicy | None = None
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout: float = 30.0,
+        retries: RetryPolicy | None = None,
+        api_key: ApiKey = "",
+        tls: Tls | bool = False,
+        allow_plaintext: bool = False,
     ) -> None:
-        super().__init__(target, timeout, retries or RetryPolicy())
+        encryption = (Tls() if tls else None) if isinstance(tls, bool) else tls
+        super().__init__(target, timeout, retries or RetryPolicy(), Access(api_key, encryption, allow_plaintext))
         self._farewells = watching.Farewells()
 
     def __repr__(self) -> str:
@@ -119,7 +132,7 @@ class AsyncClient(DeadLetterCalls, SchedulingCalls):
         events = watching.run(
             self._transport.run_task, self._transport.watch_task, self._server, self._farewells, request, chunks
         )
-        task = await _follow(events, on_progress, on_event)
+        task = await callbacks.follow(events, on_progress, on_event)
         return await self._result(task, chunks, out)
 
     async def result(
@@ -132,7 +145,7 @@ class AsyncClient(DeadLetterCalls, SchedulingCalls):
         out: str | Path | None = None,
     ) -> Result:
         """Follows a task that exists to its end and brings what it made. Arguments and errors as of `run`."""
-        final = await _follow(self._watch(task, "", previews), on_progress, on_event)
+        final = await callbacks.follow(self._watch(task, "", previews), on_progress, on_event)
         return await self._result(final, downloads.ChunkBuffer(), out)
 
     async def create(
@@ -368,23 +381,3 @@ class AsyncClient(DeadLetterCalls, SchedulingCalls):
         artifacts = [chunks.take(artifact) or await self.read_artifact(artifact) for artifact in task.artifacts]
         result = Result(task, tuple(artifacts))
         return result if out is None else result.saved(out)
-
-
-async def _follow(events: AsyncGenerator[Event], on_progress: OnProgress | None, on_event: OnEvent | None) -> Task:
-    """Passes events on and returns the task as the last one showed it."""
-    task: Task | None = None
-    async with aclosing(events):
-        async for event in events:
-            if isinstance(event, TaskChanged):
-                task = event.task
-            if on_event is not None:
-                await _settled(on_event(event))
-            if on_progress is not None and isinstance(event, Progressed):
-                await _settled(on_progress(event.progress))
-    assert task is not None, "a watch that ends without an error has shown the task"
-    return task
-
-
-async def _settled(answer: Awaitable[None] | None) -> None:
-    if inspect.isawaitable(answer):
-        await answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from comfymesh.client.access import Access
 from comfymesh.client.models import Task
 from comfymesh.client.retries import RetryPolicy, Server
 from comfymesh.client.transport import Transport
@@ -22,11 +23,11 @@ class Calls:
         target: Address of the server, ``host:port``.
     """
 
-    def __init__(self, target: str, timeout: float, retries: RetryPolicy) -> None:
+    def __init__(self, target: str, timeout: float, retries: RetryPolicy, access: Access | None = None) -> None:
         self.target = target
         self._timeout = timeout
         self._server = Server(retries)
-        self._transport = Transport(target)
+        self._transport = Transport(target, access)
 
     async def _call(self, method: Callable[[Q, float], Awaitable[A]], request: Q) -> A:
         return await self._server.retry(lambda seconds: method(request, seconds), timeout=self._timeout)

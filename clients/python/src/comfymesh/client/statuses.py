@@ -150,6 +150,10 @@ def _add(details: _Details, packed: Any) -> _Details:
     if packed.Unpack(resource):
         named = {"resource_type": resource.resource_type, "resource_name": resource.resource_name}
         return replace(details, metadata=named | details.metadata)
+    quota = error_details_pb2.QuotaFailure()
+    if packed.Unpack(quota):
+        met = tuple(Violation(v.subject, v.description) for v in quota.violations)
+        return replace(details, violations=details.violations + met)
     precondition = error_details_pb2.PreconditionFailure()
     if packed.Unpack(precondition):
         failed = tuple(Violation(v.subject, v.description, v.type) for v in precondition.violations)

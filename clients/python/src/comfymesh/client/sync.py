@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from pathlib import Path
     from types import TracebackType
     from typing import Any, Self
 
-    from comfymesh.client.aio import OnEvent, OnProgress
+    from comfymesh.client.access import ApiKey, Tls
+    from comfymesh.client.administration import KeyOptions, TenantOptions
+    from comfymesh.client.administration_models import AuditEvent, Key, NewKey, Tenant
     from comfymesh.client.batches import NewTask
+    from comfymesh.client.callbacks import OnEvent, OnProgress
     from comfymesh.client.convert import TaskOptions
     from comfymesh.client.dead_letters import DeadLetterOptions
     from comfymesh.client.errors import ComfyMeshError
@@ -71,6 +74,16 @@ async def _next(items: AsyncGenerator[T]) -> T:
     return await anext(items)
 
 
+class ClientOptions(TypedDict, total=False):
+    """What else `AsyncClient` takes; see there."""
+
+    timeout: float
+    retries: RetryPolicy | None
+    api_key: ApiKey
+    tls: Tls | bool
+    allow_plaintext: bool
+
+
 class GroupHandle:
     """Tasks that were created to belong together. Methods are those of `AsyncGroupHandle`, without ``await``."""
 
@@ -107,14 +120,11 @@ class Client:
 
     Args:
         target: Address of the server, ``host:port``.
-        timeout: Seconds for one call that is not a stream, repetitions included.
-        retries: How patient to be with a server that does not answer.
+        **how: Everything else that `AsyncClient` takes: `timeout`, `retries`, `api_key`, `tls`, `allow_plaintext`.
     """
 
-    def __init__(
-        self, target: str = DEFAULT_TARGET, *, timeout: float = 30.0, retries: RetryPolicy | None = None
-    ) -> None:
-        self._client = AsyncClient(target, timeout=timeout, retries=retries)
+    def __init__(self, target: str = DEFAULT_TARGET, **how: Unpack[ClientOptions]) -> None:
+        self._client = AsyncClient(target, **how)
         self._thread = LoopThread()
 
     def __repr__(self) -> str:
@@ -296,3 +306,43 @@ class Client:
     def nodes(self) -> Sequence[Node]:
         """All nodes of the fleet, by name. See `AsyncClient.nodes`."""
         return self._thread.call(self._client.nodes())
+
+    def tenant(self, tenant: str = "") -> Tenant:
+        """A tenant, and what it uses. See `AsyncClient.tenant`."""
+        return self._thread.call(self._client.tenant(tenant))
+
+    def tenants(self) -> Iterator[Tenant]:
+        """All tenants, by name. See `AsyncClient.tenants`."""
+        return self._thread.iterate(self._client.tenants())
+
+    def create_tenant(self, tenant: str, **options: Unpack[TenantOptions]) -> Tenant:
+        """Makes a tenant. See `AsyncClient.create_tenant`."""
+        return self._thread.call(self._client.create_tenant(tenant, **options))
+
+    def update_tenant(self, tenant: str, *, etag: str = "", **options: Unpack[TenantOptions]) -> Tenant:
+        """Changes a tenant. See `AsyncClient.update_tenant`."""
+        return self._thread.call(self._client.update_tenant(tenant, etag=etag, **options))
+
+    def keys(self, tenant: str) -> Iterator[Key]:
+        """The keys of a tenant. See `AsyncClient.keys`."""
+        return self._thread.iterate(self._client.keys(tenant))
+
+    def key(self, name: str) -> Key:
+        """A key, without its secret. See `AsyncClient.key`."""
+        return self._thread.call(self._client.key(name))
+
+    def create_key(self, tenant: str, **options: Unpack[KeyOptions]) -> NewKey:
+        """Makes a key. See `AsyncClient.create_key`."""
+        return self._thread.call(self._client.create_key(tenant, **options))
+
+    def rotate_key(self, name: str, overlap: timedelta | None = None) -> NewKey:
+        """Makes a key in the place of another. See `AsyncClient.rotate_key`."""
+        return self._thread.call(self._client.rotate_key(name, overlap))
+
+    def revoke_key(self, name: str) -> Key:
+        """Ends a key at once. See `AsyncClient.revoke_key`."""
+        return self._thread.call(self._client.revoke_key(name))
+
+    def audit_events(self) -> Iterator[AuditEvent]:
+        """What operators and administrators did, oldest first. See `AsyncClient.audit_events`."""
+        return self._thread.iterate(self._client.audit_events())

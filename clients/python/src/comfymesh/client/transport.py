@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import grpc
 from grpc import StatusCode, aio
 
+from comfymesh.client.access import Access
 from comfymesh.client.errors import Unavailable
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
 from comfymesh.v1 import (
@@ -15,12 +18,14 @@ from comfymesh.v1 import (
     dead_letter_service_pb2_grpc,
     fleet_service_pb2_grpc,
     group_service_pb2_grpc,
+    key_service_pb2_grpc,
     scheduling_service_pb2_grpc,
     task_service_pb2_grpc,
+    tenant_service_pb2_grpc,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.v1 import asset_service_pb2 as assets_pb
@@ -51,7 +56,9 @@ _OPTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class Stubs:
+    """An open channel, and the methods that can be called over it."""
+
     channel: aio.Channel
     tasks: task_service_pb2_grpc.TaskServiceStub
     assets: asset_service_pb2_grpc.AssetServiceStub
@@ -59,6 +66,26 @@ class _Opened:
     groups: group_service_pb2_grpc.GroupServiceStub
     letters: dead_letter_service_pb2_grpc.DeadLetterServiceStub
     scheduling: scheduling_service_pb2_grpc.SchedulingServiceStub
+    tenants: tenant_service_pb2_grpc.TenantServiceStub
+    keys: key_service_pb2_grpc.KeyServiceStub
+
+
+class _Known:
+    """A channel on which every call says who makes it."""
+
+    def __init__(self, channel: aio.Channel, access: Access) -> None:
+        self._channel = channel
+        self._access = access
+
+    def __getattr__(self, kind: str) -> Callable[..., Callable[..., Any]]:
+        """One of the four ways to make a method, such as `unary_unary`."""
+        make = getattr(self._channel, kind)
+
+        def known(*of: Any, **how: Any) -> Callable[..., Any]:  # noqa: ANN401  # as the stubs have it
+            method = make(*of, **how)
+            return lambda *args, **more: method(*args, metadata=self._access.metadata(), **more)
+
+        return known
 
 
 class Transport:
@@ -66,17 +93,27 @@ class Transport:
 
     Args:
         target: Address, ``host:port`` or any other gRPC target.
+        access: Who calls, and how the line is protected.
+
+    Raises:
+        InvalidRequest: A key would be shown to everybody on the way.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, access: Access | None = None) -> None:
         self.target = target
-        self._opened: _Opened | None = None
+        self._access = access or Access()
+        self._access.check(target)
+        self._opened: Stubs | None = None
 
     async def close(self) -> None:
         """Closes the channel; calls under way fail."""
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened.channel.close(None)
+
+    async def call(self, start: Callable[[Stubs], Awaitable[R]]) -> R:
+        """A call that `start` begins."""
+        return await self._unary(start(self._open))
 
     async def create_task(self, request: tasks_pb.CreateTaskRequest, timeout: float) -> tasks_pb.CreateTaskResponse:
         """TaskService.CreateTask."""
@@ -197,20 +234,32 @@ class Transport:
             call.cancel()
 
     @property
-    def _open(self) -> _Opened:
+    def _open(self) -> Stubs:
         # At the first call and not before, because a channel belongs to the loop that is running then.
         if self._opened is None:
-            channel = aio.insecure_channel(self.target, options=_OPTIONS)
-            self._opened = _Opened(
+            channel = self._channel()
+            known: Any = _Known(channel, self._access) if self._access.api_key else channel
+            self._opened = Stubs(
                 channel,
-                task_service_pb2_grpc.TaskServiceStub(channel),
-                asset_service_pb2_grpc.AssetServiceStub(channel),
-                fleet_service_pb2_grpc.FleetServiceStub(channel),
-                group_service_pb2_grpc.GroupServiceStub(channel),
-                dead_letter_service_pb2_grpc.DeadLetterServiceStub(channel),
-                scheduling_service_pb2_grpc.SchedulingServiceStub(channel),
+                task_service_pb2_grpc.TaskServiceStub(known),
+                asset_service_pb2_grpc.AssetServiceStub(known),
+                fleet_service_pb2_grpc.FleetServiceStub(known),
+                group_service_pb2_grpc.GroupServiceStub(known),
+                dead_letter_service_pb2_grpc.DeadLetterServiceStub(known),
+                scheduling_service_pb2_grpc.SchedulingServiceStub(known),
+                tenant_service_pb2_grpc.TenantServiceStub(known),
+                key_service_pb2_grpc.KeyServiceStub(known),
             )
         return self._opened
+
+    def _channel(self) -> aio.Channel:
+        tls = self._access.tls
+        if tls is None:
+            return aio.insecure_channel(self.target, options=_OPTIONS)
+        ca, key, certificate = (
+            Path(path).read_bytes() if path else None for path in (tls.ca, tls.key, tls.certificate)
+        )
+        return aio.secure_channel(self.target, grpc.ssl_channel_credentials(ca, key, certificate), options=_OPTIONS)
 
     async def _unary(self, call: Awaitable[R]) -> R:
         try:

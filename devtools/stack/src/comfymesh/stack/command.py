@@ -13,6 +13,9 @@ from pathlib import Path
 
 import click
 
+from comfymesh.api.access import setup
+from comfymesh.api.access.posture import UnsafeSettingsError
+from comfymesh.api.settings import ApiSettings
 from comfymesh.client import DEFAULT_TARGET
 from comfymesh.stack import mesh, sources
 from comfymesh.stack.ownership import MeshNotReadyError
@@ -42,8 +45,9 @@ def dev(listen: str, data: Path) -> None:
     """Run the whole mesh on this machine until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
+        setup.check(ApiSettings(api_listen=listen, api_auth="open"))
         asyncio.run(_dev(listen, data))
-    except MeshNotReadyError as error:
+    except (MeshNotReadyError, UnsafeSettingsError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -103,7 +104,7 @@ def _unary(handler: Any, method: str, gate: Gate, note: Note | None) -> Handler:
     async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
         metadata = _metadata(context)
         with use_span(_span(metadata, method), end_on_exit=True):
-            async with _edge(context, method):
+            async with _Edge(context, method):
                 admission = await gate.admit(method, metadata)
                 caller.enter(admission.caller)
                 if note is None:
@@ -138,8 +139,8 @@ def _streaming(handler: Any, method: str, gate: Gate) -> Handler:  # noqa: ANN40
 
     async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
         metadata = _metadata(context)
-        span = _span(metadata, method)
-        async with _edge(context, method):
+        span, edge = _span(metadata, method), _Edge(context, method)
+        async with edge:
             admission = await gate.admit(method, metadata)
             taken = take(request)
         # This generator runs in the context of the call, which is its own.
@@ -148,8 +149,8 @@ def _streaming(handler: Any, method: str, gate: Gate) -> Handler:  # noqa: ANN40
             try:
                 # The span is current while the servicer works, and not while a response is on its way: whoever goes
                 # away then leaves this generator to be closed in another context.
-                while (response := await _next(responses, span, context, method)) is not None:
-                    async with _edge(context, method):
+                while (response := await _next(responses, span, edge)) is not None:
+                    async with edge:
                         admission = await gate.renew(admission, method, metadata)
                     yield response
             finally:
@@ -159,11 +160,9 @@ def _streaming(handler: Any, method: str, gate: Gate) -> Handler:  # noqa: ANN40
     return make(call, _reading(handler.request_deserializer), handler.response_serializer)
 
 
-async def _next(
-    responses: AsyncGenerator[object, None], span: Span, context: grpc.aio.ServicerContext[Any, Any], method: str
-) -> object | None:
+async def _next(responses: AsyncGenerator[object, None], span: Span, edge: _Edge) -> object | None:
     with use_span(span):
-        async with _edge(context, method):
+        async with edge:
             return await anext(responses, None)
 
 
@@ -176,14 +175,24 @@ def _span(metadata: Mapping[str, str | bytes], method: str) -> Span:
     return tracing.tracer.start_span(method, context=parent, kind=SpanKind.SERVER)
 
 
-@asynccontextmanager
-async def _edge(context: grpc.aio.ServicerContext[Any, Any], method: str) -> AsyncIterator[None]:
-    try:
-        yield
-    except grpc.aio.AbortError:
-        raise
-    except Exception as error:  # the edge of the process: whatever it is, the caller gets a status
-        await _abort(context, method, error)
+class _Edge:
+    """The edge of the process: whatever is raised within, the caller gets a status.
+
+    Streams pass it with each message, so it is one object a call and not a generator each time.
+    """
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], method: str) -> None:
+        self._context = context
+        self._method = method
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
+            await _abort(self._context, self._method, error)
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], method: str, error: Exception) -> NoReturn:

@@ -140,7 +140,7 @@ class Attempt:
         self._workplace.residency.ran(self._stopwatch.used(), timing.loaded)
         if isinstance(end, events.AttemptFailed) and end.error.failure is FailureClass.OUT_OF_MEMORY:
             self._workplace.residency.clear()
-        return replace(end, timing=replace(timing, gpu_class=self._workplace.gpu_class))
+        return replace(end, timing=replace(timing, gpu_class=self._workplace.residency.gpu_class))
 
     async def _end(self, executing: asyncio.Task[Outcome]) -> events.Event:
         """Wait for what ComfyUI makes of it; answers the event that ends it."""

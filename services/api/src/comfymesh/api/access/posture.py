@@ -49,7 +49,7 @@ def _problems(posture: Posture) -> Iterator[str]:
         )
     if not posture.has_tls and not posture.allow_plaintext:
         yield (
-            f"{others}, without TLS keys and pictures can be read on the way: set COMFYMESH_API_TLS_CERTIFICATE and"
+            f"{others}, and without TLS all that is sent can be read on the way: set COMFYMESH_API_TLS_CERTIFICATE and"
             " COMFYMESH_API_TLS_KEY, or listen on 127.0.0.1, or, behind a proxy that has TLS, accept it with"
             " COMFYMESH_API_ALLOW_PLAINTEXT=true"
         )
