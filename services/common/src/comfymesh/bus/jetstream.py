@@ -162,7 +162,7 @@ class JetStreamBus:
         if self._replicas > 1:
             return await self._from_leader(stream, {"last_by_subj": subject})
         delivery = await self._api.request(f"$JS.API.DIRECT.GET.{stream.name}.{subject}", b"")
-        return None if delivery.status == _NO_MESSAGE_STATUS else _direct(delivery)
+        return None if delivery.status == _NO_MESSAGE_STATUS else direct(delivery)
 
     async def at(self, stream: Stream, sequence: int) -> Message | None:
         """See Bus.at."""
@@ -190,7 +190,7 @@ class JetStreamBus:
         query = {"seq": after + 1, "next_by_subj": subject, "batch": limit}
         method = f"$JS.API.DIRECT.GET.{stream.name}"
         deliveries, pending = await self._connection.collect(method, json.dumps(query).encode(), self._timeout)
-        return [_direct(delivery) for delivery in deliveries], pending
+        return [direct(delivery) for delivery in deliveries], pending
 
     async def purge(self, stream: Stream, subject: str, up_to: int) -> None:
         """See Bus.purge."""
@@ -310,7 +310,8 @@ def _stored(entry: Entry, delivery: Delivery) -> int:
     raise BusUnavailableError(f"JetStream did not store {entry.subject}: {error.get('description')}{full}")
 
 
-def _direct(delivery: Delivery) -> Message:
+def direct(delivery: Delivery) -> Message:
+    """The message in the answer to a direct read."""
     headers = delivery.headers
     return Message(
         subject=headers["Nats-Subject"],
