@@ -39,7 +39,7 @@ simulate: setup ## run the mesh on a virtual clock, with faults (SEED=17 runs on
 	@$(BIN)/python -m comfymesh.testkit.simulation --seeds $(or $(SEED),0:1000)
 
 chaos: setup ## kill real processes under load (DURATION in seconds, SEED to run again)
-	@$(BIN)/python -m comfymesh.testkit.chaos --seconds $(or $(DURATION),60) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m comfymesh.testkit.chaos --seconds $(or $(DURATION),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: setup ## check format, lint, types and protos
 	@$(BIN)/ruff format --check $(CODE)

@@ -15,6 +15,7 @@ import click
 
 from benchmarks import (
     affinity,
+    bare,
     faults,
     ground,
     machine,
@@ -27,7 +28,7 @@ from benchmarks import (
     watchers,
 )
 
-SUITES = ("overhead", "burst", "relayed", "progress")
+SUITES = ("overhead", "bare", "burst", "relayed", "progress")
 ON_REQUEST = ("sustained", "watchers", "recovery", "takeover", "faults", "affinity")
 """Suites that take minutes each and run on emulators only."""
 
@@ -117,12 +118,20 @@ async def _run(suite: str, comfy: ground.ComfyUI, options: dict[str, Any]) -> Re
     match suite:
         case "overhead":
             return await overhead.measure(comfy, options["rounds"])
+        case "bare":
+            return await bare.measure(options["rounds"])
         case "burst":
             return await throughput.burst(comfy, options["tasks"], options["bursts"])
         case "relayed":
             return await throughput.relayed(options["cached"], instances=4, in_flight=64)
         case "progress":
             return await progress.measure(comfy, tasks=5, size=options["size"])
+        case _:
+            return await _run_on_request(suite, options)
+
+
+async def _run_on_request(suite: str, options: dict[str, Any]) -> Result:
+    match suite:
         case "sustained":
             return await sustained.measure(sustained.Load(options["sustained"], options["instances"]))
         case "watchers":

@@ -43,8 +43,9 @@ class Recovery:
         live: Tasks in the log that wait for a slot.
         ended: Tasks in the log that have ended; of each task the log has one record.
         fill_seconds: How long it took to write them.
-        schedulers: Each start of a scheduler, until it offers the first task.
-        apis: Each start of an API, until it listens.
+        schedulers: Each start of a scheduler, until it offers the first task. The first one reads the whole log, the
+            others go on from what the one before has kept.
+        apis: Each start of an API, until it listens; likewise.
     """
 
     live: int
@@ -57,8 +58,10 @@ class Recovery:
         """The figures for a table."""
         log = f"{self.live:,} tasks that wait, {self.ended:,} that have ended"
         return [
-            *_rows(f"scheduler, start until the first offer ({log})", self.schedulers),
-            *_rows("API, start until it listens", self.apis),
+            *_rows(
+                f"scheduler, start until the first offer ({log}): whole log, then from checkpoints", self.schedulers
+            ),
+            *_rows("API, start until it listens: likewise", self.apis),
         ]
 
 
@@ -89,7 +92,9 @@ async def _start_scheduler(bus: JetStreamBus, url: str, comfyui: str, directory:
     """Until the first offer. The node is there before: its report is stored."""
     async with _node(bus, url, comfyui, directory), _first(bus, subjects.work(_NODE)) as offered:
         began = time.perf_counter()
-        async with ground.mortal(ground.service("scheduler", url), directory) as scheduler:
+        async with ground.mortal(
+            ground.service("scheduler", url, checkpoint_dir=str(directory / "kept")), directory
+        ) as scheduler:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await offered.wait()
             return _since(began, scheduler.pid)
@@ -121,7 +126,8 @@ async def _start_api(url: str, directory: Path) -> Start:
     """Until it listens, which it does once it has read the log."""
     listen = f"127.0.0.1:{free_port()}"
     began = time.perf_counter()
-    async with ground.mortal(ground.service("api", url, api_listen=listen), directory) as api:
+    service = ground.service("api", url, api_listen=listen, checkpoint_dir=str(directory / "kept"))
+    async with ground.mortal(service, directory) as api:
         await ground.until(lambda: _listens(listen), _PATIENCE_SECONDS)
         return _since(began, api.pid)
 

@@ -7,15 +7,13 @@ the API and the watchers are all that there is to measure.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from benchmarks import ground, records
+from benchmarks import bare, ground, listeners, records
 from benchmarks.figures import percentile
 from benchmarks.processes import usage, usages
 from benchmarks.recovery import fill
@@ -76,14 +74,15 @@ class Crowd:
 
 @dataclass(frozen=True, slots=True)
 class Watchers:
-    """Crowds, and what a watcher that never reads adds to the API's memory, in kB."""
+    """Crowds, the same on a bare gRPC server, and what a watcher that never reads adds to the API's memory, in kB."""
 
     crowds: Sequence[Crowd]
+    bare: bare.BareCrowd
     deaf_kilobytes: float
 
     def rows(self) -> list[tuple[str, str]]:
         """The figures for a table."""
-        rows = [row for crowd in self.crowds for row in crowd.rows()]
+        rows = [row for crowd in self.crowds for row in crowd.rows()] + self.bare.rows()
         what = f"a watcher that never reads ({_DEAF_RATE:g} events/s for {_SECONDS:g} s): memory"
         return [*rows, (what, f"{self.deaf_kilobytes:.0f} kB")]
 
@@ -92,10 +91,11 @@ async def measure(watchers: int, rates: Sequence[float]) -> Watchers:
     """Measure `watchers` watchers at each rate, and a fifth of them with and without some that never read."""
     few, calm = watchers // 5, 10.0
     crowds = [await _crowd(watchers, rate) for rate in rates]
+    alone = await bare.crowd(watchers, max(rates), _SECONDS)
     crowds.append(await _crowd(few, calm))
     async with _mesh(few + _DEAF) as (mesh, bus):
         crowd, kilobytes = await _beside_deaf(mesh, bus, few, calm)
-    return Watchers([*crowds, crowd], kilobytes)
+    return Watchers([*crowds, crowd], alone, kilobytes)
 
 
 async def _crowd(watchers: int, rate: float) -> Crowd:
@@ -134,12 +134,15 @@ async def _watched(mesh: Mesh, bus: JetStreamBus, watchers: int, rate: float, de
     pids = {"api": mesh.processes.pid("api"), "nats": mesh.processes.pid("nats"), "publisher": os.getpid()}
     idle = usage(pids["api"]).resident_bytes
     share = watchers // _CLIENTS
-    clients = [await _client(mesh.target, share * number, share) for number in range(_CLIENTS)]
+    clients = [
+        await listeners.start("benchmarks.listener", mesh.target, str(share * number), str(share))
+        for number in range(_CLIENTS)
+    ]
     pids |= {f"client {number}": client.pid for number, client in enumerate(clients)}
     before, began = usages(pids), time.perf_counter()
     published = await _publish(bus, range(share * _CLIENTS), rate, _SECONDS)
     after, seconds = usages(pids), time.perf_counter() - began
-    told = [await _latencies(client) for client in clients]
+    told = [await listeners.latencies(client) for client in clients]
     latencies = [latency for each in told for latency in each]
     return Crowd(
         share * _CLIENTS,
@@ -172,22 +175,6 @@ def _progress(fraction: float) -> task_pb2.TaskProgress:
     message = task_pb2.TaskProgress(attempt=1, phase=task_pb2.TaskProgress.PHASE_EXECUTING, fraction=fraction)
     message.update_time.FromNanoseconds(time.time_ns())
     return message
-
-
-async def _client(target: str, first: int, count: int) -> asyncio.subprocess.Process:
-    """A process with watchers of its own, once all of them have been told the task."""
-    command = (sys.executable, "-m", "benchmarks.listener", target, str(first), str(count))
-    pipe = asyncio.subprocess.PIPE
-    client = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=1 << 30)
-    assert client.stdout is not None
-    await client.stdout.readline()
-    return client
-
-
-async def _latencies(client: asyncio.subprocess.Process) -> list[float]:
-    """What a client has noted so far, in milliseconds. It ends."""
-    output, _ = await client.communicate(b"\n")
-    return [float(latency) for latency in json.loads(output)]
 
 
 @asynccontextmanager

@@ -12,25 +12,29 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from comfymesh.runtime.faultpoints import FaultPoint
 from comfymesh.testkit.chaos.__main__ import summary
 from comfymesh.testkit.chaos.mischief import plan
 from comfymesh.testkit.chaos.proxy import Line, Proxy
 from comfymesh.testkit.chaos.run import wreak
 from comfymesh.testkit.checking import check
-from comfymesh.testkit.history import Answered, Fault, Logged, Read, Told, save
+from comfymesh.testkit.history import Answered, Fault, Heard, Logged, Read, Summed, Told, save
 
-SECONDS = 12.0
+SECONDS = 8.0
 SEED = 5
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 async def test_every_promise_is_kept_whatever_is_killed(tmp_path: Path) -> None:
-    chaos = await wreak(SEED, SECONDS, tmp_path)
+    """At every fault point, and then at random."""
+    chaos = await wreak(SEED, SECONDS, tmp_path, list(FaultPoint))
     save(chaos.history, tmp_path / "history.jsonl")
     verdict = check(chaos.history)
     assert [str(found) for found in verdict.violations] == [], summary(chaos, verdict)
+    died = {event.target for event in chaos.history if isinstance(event, Fault) and "fault point" in event.what}
+    assert died == {f"{point.value} {point.name}" for point in FaultPoint}
     kinds = [type(event) for event in chaos.history]
-    assert {Logged, Told, Answered, Read} <= set(kinds)
+    assert {Logged, Told, Heard, Summed, Answered, Read} <= set(kinds)
     assert sum(isinstance(event, Fault) and event.what == "kill" for event in chaos.history) >= 3
     assert len({event.task for event in chaos.history if isinstance(event, Logged)}) >= SECONDS
 
@@ -41,7 +45,7 @@ def test_a_seed_stands_for_one_plan() -> None:
 
 def test_a_plan_has_mischief_of_every_kind_and_ends_in_time() -> None:
     made = plan(random.Random(3), 600, 1)
-    assert {mischief.what for mischief in made} == {"kill", "pause", "cut", "deaden", "delay"}
+    assert {mischief.what for mischief in made} == {"kill", "pause", "cut", "deaden", "delay", "trap"}
     assert {mischief.target for mischief in made if mischief.what == "kill"} >= {
         "nats",
         "api-0",

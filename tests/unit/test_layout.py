@@ -37,7 +37,7 @@ KNOWN_BY = {
     "docker": {"agent/runtimes/docker_client.py"},
     "websockets": {"agent/comfyui/socket.py"},
     "obstore": {"artifacts/object_store.py"},
-    "sqlite3": {"api/readmodel.py"},
+    "sqlite3": {"runtime/database.py"},
     "uvloop": {"runtime/service.py"},
 }
 SERVICES = ("services/common", "services/api", "services/scheduler", "services/node-agent")

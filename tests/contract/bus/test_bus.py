@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
@@ -332,6 +333,51 @@ class TestWork:
             assert [m.data for m in following.result()] == [b"after"]
 
 
+class TestGoingOn:
+    async def test_a_tail_behind_a_position_has_every_message_from_there(self, world: World) -> None:
+        first, *_, last = await store(world, TASK, "task.default.two", TASK, TASK)
+        tail = world.bus.tail(TASKS, "task.>", first)
+        async with closing(tail):
+            *found, end = await take(tail, 4)
+            assert [m.sequence for m in found if isinstance(m, Message)] == [first + 1, first + 2, last]
+            assert end == CaughtUp()
+            (further,) = await store(world, TASK)
+            assert [m.sequence for m in await take(tail, 1) if isinstance(m, Message)] == [further]
+
+    async def test_a_tail_behind_the_last_position_has_caught_up_at_once(self, world: World) -> None:
+        (last,) = await store(world, TASK)
+        tail = world.bus.tail(TASKS, "task.>", last)
+        async with closing(tail):
+            assert await take(tail, 1) == [CaughtUp()]
+            (further,) = await store(world, TASK)
+            assert [m.sequence for m in await take(tail, 1) if isinstance(m, Message)] == [further]
+
+    async def test_the_message_at_a_position(self, world: World) -> None:
+        first, second = await store(world, TASK, "task.default.two")
+        message = await world.bus.at(TASKS, second)
+        assert message is not None
+        assert (message.subject, message.sequence) == ("task.default.two", second)
+        assert message.time > 0
+        await world.bus.purge(TASKS, TASK, first)
+        assert await world.bus.at(TASKS, first) is None
+        assert await world.bus.at(TASKS, second + 1) is None
+
+    async def test_the_state_of_a_stream(self, world: World) -> None:
+        before = await world.bus.state(TASKS)
+        *_, last = await store(world, TASK, TASK)
+        after = await world.bus.state(TASKS)
+        assert (after.created, after.last) == (before.created, last)
+        assert after.now >= before.now > 0
+        assert (await world.bus.state(WORK)).last == 0
+
+    async def test_a_message_can_say_when_it_goes(self, world: World) -> None:
+        await world.bus.append([Entry(TASK, b"stays"), Entry("task.default.two", b"goes", 0, timedelta(seconds=1))])
+        assert await stored(world, "task.default.two") == [b"goes"]
+        world.let_pass(1.0)
+        await until(lambda: is_gone(world, "task.default.two"), "the end of the message")
+        assert await stored(world, TASK) == [b"stays"]
+
+
 class TestOutage:
     async def test_every_call_says_that_the_bus_is_unavailable_and_works_again_later(self, world: World) -> None:
         await store(world, TASK)
@@ -345,6 +391,10 @@ class TestOutage:
         ):
             with pytest.raises(BusUnavailableError):
                 await call()
+
+
+async def is_gone(world: World, subject: str) -> bool:
+    return not await stored(world, subject)
 
 
 async def store_when_up(world: World, subject: str) -> list[int]:

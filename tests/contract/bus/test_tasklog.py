@@ -7,9 +7,10 @@ import logging
 import pytest
 
 from comfymesh.bus import subjects
+from comfymesh.bus.checkpoints import Reading, problem
 from comfymesh.bus.port import CaughtUp, Entry
 from comfymesh.bus.streams import TASKS
-from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, UnreadableRecordError
+from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, Unreadable, UnreadableRecordError
 from comfymesh.tasks.events import CancelRequested
 from comfymesh.tasks.record import SMALL_BYTES, Key
 from comfymesh.testkit.tasks import NOW, queued
@@ -27,14 +28,15 @@ async def cancelled(log: TaskLog, task_id: str) -> Stored:
 
 
 async def left(world: World) -> list[str]:
-    return [message.subject for message in await world.bus.after(TASKS, ">", 0, 100)]
+    """Subjects of everything but the marks of tasks that are gone."""
+    return [message.subject for message in await world.bus.after(TASKS, ">", 0, 100) if message.data]
 
 
 async def test_a_corrupt_message_is_told_of_and_passed_over(world: World, caplog: pytest.LogCaptureFixture) -> None:
     log, key = TaskLog(world.bus), queued("bad").key
     (sequence,) = await world.other.append([Entry(subjects.task(key), CORRUPT)])
     changes = log.changes()
-    assert await take(changes, 1) == [CaughtUp()]
+    assert await take(changes, 2) == [Unreadable(key, sequence), CaughtUp()]
     (told,) = [vars(record) for record in caplog.records if record.levelno == logging.ERROR]
     assert (told["action"], told["subject"], told["sequence"]) == ("record_unreadable", subjects.task(key), sequence)
     good = await log.create(queued("good"), SPEC)
@@ -88,9 +90,29 @@ async def test_a_drop_that_was_begun_is_completed_by_the_next_try(world: World) 
     await world.bus.append([Entry(subjects.task(ended.key), b"", ended.sequence)])
     await TaskLog(world.other).drop(ended)
     assert await left(world) == []
-    with pytest.raises(StaleRecordError) as refused:
-        await log.drop(ended)
-    assert refused.value.last is None
+    await log.drop(ended)
+    assert await left(world) == []
+    assert await log.get(ended.key) is None
+
+
+async def test_who_left_off_before_a_task_was_dropped_hears_of_it_later(world: World) -> None:
+    log = TaskLog(world.bus)
+    ended = await cancelled(log, "one")
+    kept = await log.create(queued("kept"), SPEC)
+    reading = Reading((await world.bus.state(TASKS)).created)
+    for event in await take(log.events(), 2):
+        assert not isinstance(event, CaughtUp)
+        reading.take(event)
+    start = reading.checkpoint()
+    assert start is not None
+    assert start.sequence == kept.sequence
+    assert problem(start, await world.bus.state(TASKS), await world.bus.at(TASKS, start.sequence)) == ""
+    await log.drop(ended)
+    later = await log.create(queued("later"), SPEC)
+    gone, new, end = await take(TaskLog(world.other).events(start), 3)
+    assert isinstance(gone, Dropped)
+    assert isinstance(new, Stored)
+    assert (gone.key, new.sequence, end) == (ended.key, later.sequence, CaughtUp())
 
 
 async def test_a_dropped_task_can_be_created_again_before_its_messages_are_gone(world: World) -> None:

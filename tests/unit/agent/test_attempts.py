@@ -197,6 +197,25 @@ async def test_a_newer_attempt_of_the_same_task_stops_the_older_one(node: Node, 
     assert bench.states() == [QUEUED, ASSIGNED, QUEUED, ASSIGNED, SUCCEEDED]
 
 
+async def test_an_older_attempt_that_is_being_stopped_is_reported_and_waited_for(node: Node, bench: Bench) -> None:
+    node.session.obedient = False
+    await node.tell(await bench.task(), "x")
+    older = await node.session.prompt()
+    older.begin()
+    await node.tell(await bench.happen(failed(FailureClass.NODE_LOST)), "x")
+    newer = await node.session.prompt()
+    await settle()
+    assert node.held == [("one", 1), ("one", 2)]
+    newer.end(SUCCESS)
+    leaving = asyncio.create_task(node.attempts.drain(10, instances_stop=False))
+    await settle()
+    assert not leaving.done()
+    older.end(SUCCESS)
+    await leaving
+    assert node.held == []
+    assert bench.last().state is SUCCEEDED
+
+
 async def test_previews_of_an_attempt_are_sent_to_who_is_interested(node: Node, bench: Bench) -> None:
     previews: list[Message] = []
     await bench.bus.subscribe("preview.>", previews.append)

@@ -13,7 +13,7 @@ from comfymesh.api import paging
 from comfymesh.api.errors import RefusedError
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import Place, ReadModel
-from comfymesh.bus.tasklog import Stored
+from comfymesh.bus.tasklog import Dropped, Stored
 from comfymesh.tasks import codec
 from comfymesh.tasks.events import CancelRequested
 from comfymesh.tasks.record import Key, TaskRecord
@@ -102,7 +102,7 @@ def test_labels_leave_with_their_task(model: ReadModel) -> None:
     gone = queued("gone", labels={"a": "1"})
     put(model, gone, 1)
     assert names(model, labelled) == ["gone"]
-    model.drop(gone.key)
+    model.drop(Dropped(gone.key, 2))
     put(model, queued("plain"), 2)
     assert names(model, labelled) == []
 
@@ -113,7 +113,7 @@ def test_labels_of_a_task_that_is_gone_can_be_those_of_the_next(model: ReadModel
         record = queued(task_id, labels={"a": "1"})
         put(model, record, sequence)
         assert names(model, labelled) == [task_id]
-        model.drop(record.key)
+        model.drop(Dropped(record.key, sequence))
     assert names(model, labelled) == []
 
 

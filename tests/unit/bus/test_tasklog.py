@@ -100,7 +100,7 @@ class TestCreatingWhileATaskOfThatIdIsDropped:
     ) -> None:
         bus.after_refusal = lambda: log.drop(old)
         new = await log.create(queued(), LARGE)
-        assert [message.sequence for message in bus.stored(subjects.task(new.key))] == [new.sequence]
+        assert [message.sequence for message in bus.stored(subjects.task(new.key)) if message.data] == [new.sequence]
         assert await log.spec(new.record) == LARGE
 
     async def test_it_is_created_where_the_mark_goes_after_it_was_seen(
@@ -109,7 +109,7 @@ class TestCreatingWhileATaskOfThatIdIsDropped:
         await self.mark(bus, old)
         bus.after_look = lambda: log.drop(old)
         new = await log.create(queued(), LARGE)
-        assert [message.sequence for message in bus.stored(subjects.task(new.key))] == [new.sequence]
+        assert [message.sequence for message in bus.stored(subjects.task(new.key)) if message.data] == [new.sequence]
         assert await log.spec(new.record) == LARGE
 
     async def test_it_keeps_its_graph_where_the_mark_comes_between_graph_and_record(

@@ -8,7 +8,7 @@ import pytest
 
 from comfymesh.bus import records, subjects
 from comfymesh.bus.port import CaughtUp, Entry, Message
-from comfymesh.bus.tasklog import Dropped, Stored, TaskLog, UnreadableRecordError
+from comfymesh.bus.tasklog import Dropped, Stored, TaskLog, Unreadable, UnreadableRecordError
 from comfymesh.tasks import codec
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import after, assigned, failed, queued
@@ -69,9 +69,9 @@ async def test_changes_pass_over_it_and_tell_of_it_once(
 ) -> None:
     sequence = await put(bus, data)
     good = await log.create(GOOD, spec_pb2.Spec())
-    first, second = await take(log.changes(), 2)
+    bad, first, second = await take(log.changes(), 3)
     assert isinstance(first, Stored)
-    assert (first.sequence, second) == (good.sequence, CaughtUp())
+    assert (bad, first.sequence, second) == (Unreadable(BAD, sequence), good.sequence, CaughtUp())
     (told,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert vars(told)["action"] == "record_unreadable"
     assert (vars(told)["subject"], vars(told)["sequence"]) == (subjects.task(BAD), sequence)
@@ -117,7 +117,7 @@ async def test_the_mark_of_a_dropped_task_is_no_defect(
     bus: MemoryBus, log: TaskLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     sequence = await put(bus, b"")
-    assert await take(log.changes(), 1) == [CaughtUp()]
+    assert await take(log.changes(), 2) == [Dropped(BAD, sequence), CaughtUp()]
     assert await take(log.events(), 2) == [Dropped(BAD, sequence), CaughtUp()]
     assert await log.get(BAD) is None
     assert caplog.records == []

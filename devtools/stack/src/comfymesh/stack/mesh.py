@@ -76,6 +76,7 @@ async def _running(plan: MeshPlan, lock: int) -> AsyncIterator[Mesh]:
     settings = {
         "COMFYMESH_NATS_URL": nats_url,
         "COMFYMESH_NATS_MONITOR_URL": f"http://{nats.environment['NATS_MONITOR']}",
+        "COMFYMESH_CHECKPOINT_DIR": str(plan.directory / "checkpoints"),
         "COMFYMESH_API_AUTH": "open",  # the api refuses that anywhere but on loopback
         **plan.environment,
         "COMFYMESH_API_LISTEN": listen,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from comfymesh import names
 from comfymesh.api.errors import RefusedError, not_found
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.tasks.events import CancelRequested
 from comfymesh.tasks.record import State
 
@@ -38,10 +39,13 @@ async def cancel(log: TaskLog, stored: Stored, reason: str) -> Cancelled:
         if stored.record.is_final or stored.record.state is State.CANCELLING:
             return Cancelled(stored, changed=False)
         try:
-            return Cancelled(await log.change(stored, CancelRequested(reason), time.time()), changed=True)
+            changed = await log.change(stored, CancelRequested(reason), time.time())
         except StaleRecordError as error:
             if error.last is None:
                 raise not_found("task", name) from error
             stored = error.last
+        else:
+            reached(FaultPoint.CANCEL_STORED)
+            return Cancelled(changed, changed=True)
     message = f"{name} changed {_TRIES} times while it was being cancelled; try again"
     raise RefusedError("BUS_UNAVAILABLE", message, retry_after=0.1)

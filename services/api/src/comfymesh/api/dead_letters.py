@@ -12,6 +12,7 @@ from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.cancelling import cancel
 from comfymesh.api.errors import RefusedError, not_found
 from comfymesh.bus.tasklog import SpecMissingError, StaleRecordError, Stored, TaskLog
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.tasks.dead_letters import successor, successor_key
 from comfymesh.tasks.events import Resolved
 from comfymesh.tasks.record import Resolution, State
@@ -50,6 +51,7 @@ class DeadLetters:
             case Resolution.DROPPED:
                 raise _resolved(stored)
         new = await self._make(stored)
+        reached(FaultPoint.LETTER_COPIED)
         noted = await self._note(stored, Resolved(Resolution.REQUEUED, new.key.task_id))
         if noted is not None and noted.record.resolution is Resolution.DROPPED:
             await cancel(self.log, new, f"{_name(stored)} was dropped while it was requeued")
@@ -98,9 +100,11 @@ class DeadLetters:
     async def _note(self, stored: Stored, event: Resolved) -> Stored | None:
         """The dead letter as it was resolved, by this event or another; None where it has left the log meanwhile."""
         try:
-            return await self.log.change(stored, event, self.clock())
+            noted = await self.log.change(stored, event, self.clock())
         except StaleRecordError as error:
             return error.last
+        reached(FaultPoint.LETTER_RESOLVED)
+        return noted
 
     async def _made_before(self, stored: Stored) -> Stored:
         new = await self._successor(stored)

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from comfymesh.api.backlog import Backlog
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.watch import Mailbox
+from comfymesh.bus.checkpoints import LogEvent
 from comfymesh.bus.port import CaughtUp
-from comfymesh.bus.tasklog import Dropped, Stored
+from comfymesh.bus.tasklog import Dropped, Stored, Unreadable
 from comfymesh.tasks.record import Key
 
 
@@ -29,22 +30,25 @@ class Hub:
         self._awaited: list[tuple[int, asyncio.Future[None]]] = []
         self._draining = False
         self.ready = asyncio.Event()
-        self.position = 0
+        self.position = model.position
 
-    async def follow(self, changes: AsyncIterator[Stored | Dropped | CaughtUp]) -> None:
+    async def follow(self, changes: AsyncIterator[LogEvent | CaughtUp]) -> None:
         """Take in changes for ever."""
         async for item in changes:
             if isinstance(item, CaughtUp):
+                self._model.complete()
                 self.ready.set()
             elif isinstance(item, Dropped):
-                # No position: the mark is about to be purged, and a replica that starts later would not know it.
-                self._model.drop(item.key)
+                # No position: the mark will go, and a replica that starts later would not know it.
+                self._model.drop(item)
+            elif isinstance(item, Unreadable):
+                self._model.pass_over(item)
             else:
                 self._take(item)
 
     def _take(self, stored: Stored) -> None:
         self._model.put(stored)
-        self.position = stored.sequence
+        self.position = max(self.position, stored.sequence)
         for mailbox in self._mailboxes.get(stored.key, ()):
             mailbox.offer(stored)
         if self._backlogs:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -70,19 +71,36 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         return wrapped
 
 
-@dataclass(frozen=True, slots=True)
 class _Call:
-    """One call: what gRPC has of it, what is called, and what the caller says of it."""
+    """One call, and the edge of the process around it: whatever is raised within, the caller gets a status.
 
-    context: grpc.aio.ServicerContext[Any, Any]
-    method: str
-    metadata: Mapping[str, str | bytes]
+    Streams pass the edge with each message, so it is one object a call and not a generator each time.
+    """
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], method: str) -> None:
+        self.context = context
+        self.method = method
+        self.metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata() or ())
 
     @property
     def request_id(self) -> str:
         """What the caller calls it; empty where that is nothing to repeat."""
         said = self.metadata.get(_REQUEST_ID, "")
         return said if isinstance(said, str) and len(said) <= _LONGEST_REQUEST_ID else ""
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
+            await self._abort(error)
+
+    async def _abort(self, error: Exception) -> NoReturn:
+        refused = refusal(error) or defect(self.method, error, self.request_id)
+        status = to_status(refused, self.request_id)
+        await self.context.abort(refused.status_code, refused.message, ((_DETAILS, status.SerializeToString()),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +139,9 @@ def _unary(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN401  #
     audited = is_audited(method)
 
     async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
-        call = _Call(context, method, _metadata(context))
+        call = _Call(context, method)
         with use_span(_span(call), end_on_exit=True):
-            async with _edge(call):
+            async with call:
                 door.room.enter()
                 try:
                     admission = await door.gate.admit(method, call.metadata)
@@ -161,12 +179,12 @@ def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN40
     inner, take = handler.unary_stream or handler.stream_stream, _each if handler.request_streaming else _one
 
     async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
-        call = _Call(context, method, _metadata(context))
+        call = _Call(context, method)
         span = _span(call)
-        async with _edge(call):
+        async with call:
             door.room.enter()
         try:
-            async with _edge(call):
+            async with call:
                 admission = await door.gate.admit(method, call.metadata)
                 taken = take(request)
             # This generator runs in the context of the call, which is its own.
@@ -175,7 +193,7 @@ def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN40
                 # The span is current while the servicer works, and not while a response is on its way: whoever goes
                 # away then leaves this generator to be closed in another context.
                 while (response := await _next(responses, span, call)) is not None:
-                    async with _edge(call):
+                    async with call:
                         admission = await door.gate.renew(admission, method, call.metadata)
                     yield response
         finally:
@@ -188,12 +206,8 @@ def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN40
 
 async def _next(responses: AsyncGenerator[object, None], span: Span, call: _Call) -> object | None:
     with use_span(span):
-        async with _edge(call):
+        async with call:
             return await anext(responses, None)
-
-
-def _metadata(context: grpc.aio.ServicerContext[Any, Any]) -> Mapping[str, str | bytes]:
-    return dict(context.invocation_metadata() or ())
 
 
 def _span(call: _Call) -> Span:
@@ -202,19 +216,3 @@ def _span(call: _Call) -> Span:
     if request_id := call.request_id:
         span.set_attribute("rpc.request_id", request_id)
     return span
-
-
-@asynccontextmanager
-async def _edge(call: _Call) -> AsyncIterator[None]:
-    try:
-        yield
-    except grpc.aio.AbortError:
-        raise
-    except Exception as error:  # the edge of the process: whatever it is, the caller gets a status
-        await _abort(call, error)
-
-
-async def _abort(call: _Call, error: Exception) -> NoReturn:
-    refused = refusal(error) or defect(call.method, error, call.request_id)
-    status = to_status(refused, call.request_id)
-    await call.context.abort(refused.status_code, refused.message, ((_DETAILS, status.SerializeToString()),))

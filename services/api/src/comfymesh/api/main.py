@@ -27,7 +27,7 @@ from comfymesh.api.insight import Insight
 from comfymesh.api.interceptors import Door
 from comfymesh.api.key_service import KeyService
 from comfymesh.api.policies import Policies
-from comfymesh.api.readmodel import ReadModel
+from comfymesh.api.readmodel import LAYOUT, ReadModel
 from comfymesh.api.room import Room
 from comfymesh.api.scheduling_service import SchedulingService
 from comfymesh.api.server import Place, Services, serving
@@ -37,6 +37,7 @@ from comfymesh.api.task_service import TaskService
 from comfymesh.api.tenant_service import TenantService
 from comfymesh.api.watching import Watching
 from comfymesh.artifacts.store import open_store
+from comfymesh.bus.checkpoints import open_kept
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
@@ -53,10 +54,11 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
     certificates = setup.certificates(settings)
     async with await service.unless_stopped(stop, open_bus(settings, "api")) as bus, Background() as background:
         store = open_store(settings.artifacts_url, bus)
-        log, model = TaskLog(bus), ReadModel()
+        kept = await service.unless_stopped(stop, open_kept(bus, settings.checkpoint_dir, "api", LAYOUT))
+        log, model = TaskLog(bus), ReadModel(kept)
         hub, fleet = Hub(model), FleetView(bus, store, time.monotonic)
         background.spawn(fleet.follow(background), "fleet view")
-        background.spawn(hub.follow(log.events()), "task hub")
+        background.spawn(hub.follow(log.events(kept.reading.start)), "task hub")
         directory, stored_assets = Directory(bus, time.time), StoredAssets(bus)
         background.spawn(directory.follow(), "directory")
         background.spawn(stored_assets.follow(), "stored assets")

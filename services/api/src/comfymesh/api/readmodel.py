@@ -1,17 +1,14 @@
-"""The tasks of the mesh in a form that can be searched. Built anew from the log by each replica; nothing is kept.
-
-The only module that knows SQLite.
-"""
+"""The tasks of the mesh in a form that can be searched. Built from the log by each replica, which may keep it."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from comfymesh.api.line import Line, Turn
 from comfymesh.api.query import Query
-from comfymesh.bus.tasklog import Stored
+from comfymesh.bus.checkpoints import Kept, temporary
+from comfymesh.bus.tasklog import Dropped, Stored, Unreadable
 from comfymesh.tasks.codec import seconds
 from comfymesh.tasks.record import Key
 from comfymesh.v1 import task_pb2
@@ -19,7 +16,8 @@ from comfymesh.v1 import task_pb2
 _SCHEMA = """
 CREATE TABLE tasks (
     number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, task_id TEXT NOT NULL, sequence INTEGER NOT NULL,
-    state INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, task_group TEXT NOT NULL,
+    state INTEGER NOT NULL, priority INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL,
+    task_group TEXT NOT NULL,
     digest TEXT NOT NULL, reason INTEGER NOT NULL, unresolved INTEGER NOT NULL, record BLOB NOT NULL,
     gpu_seconds REAL NOT NULL, artifact_bytes INTEGER NOT NULL,
     UNIQUE (tenant, task_id)
@@ -28,6 +26,9 @@ CREATE TABLE labels (
     tenant TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, number INTEGER NOT NULL,
     PRIMARY KEY (tenant, key, value, number)
 ) WITHOUT ROWID;
+"""
+
+_INDEXES = """
 CREATE INDEX by_age ON tasks (tenant, created DESC, task_id);
 CREATE INDEX by_state ON tasks (tenant, state, created DESC, task_id);
 CREATE INDEX dead_letters ON tasks (tenant, created DESC, task_id) WHERE unresolved;
@@ -36,7 +37,11 @@ CREATE INDEX keeping ON tasks (tenant, artifact_bytes) WHERE artifact_bytes > 0;
 CREATE INDEX by_digest ON tasks (tenant, digest, created DESC, task_id);
 CREATE INDEX by_group ON tasks (tenant, task_group, created DESC, task_id) WHERE task_group != '';
 CREATE INDEX of_group ON tasks (tenant, task_group, state, sequence, created, updated) WHERE task_group != '';
+CREATE INDEX in_line ON tasks (tenant, task_id, priority, created) WHERE state = 1;
 """
+"""Made once all that the log held is there, which takes a fraction of keeping them up to date meanwhile."""
+
+LAYOUT = _SCHEMA + _INDEXES
 
 _UPDATE = """
 UPDATE tasks SET sequence = ?, state = ?, updated = ?, reason = ?, unresolved = ?, record = ?,
@@ -46,9 +51,9 @@ WHERE tenant = ? AND task_id = ? AND sequence < ?
 
 _INSERT = """
 INSERT INTO tasks (
-    tenant, task_id, sequence, state, created, updated, task_group, digest, reason, unresolved, record,
+    tenant, task_id, sequence, state, priority, created, updated, task_group, digest, reason, unresolved, record,
     gpu_seconds, artifact_bytes
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 
 _LABEL = "INSERT INTO labels VALUES (?, ?, ?, ?)"
@@ -60,6 +65,8 @@ SELECT state, count(*), max(sequence), min(created), max(updated) FROM tasks
 WHERE tenant = ? AND task_group = ? AND task_group != '' GROUP BY state
 """
 
+_WAITING = "SELECT tenant, task_id, priority, created FROM tasks WHERE state = 1"
+
 _COUNT = "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE tenant = ? AND state = ? LIMIT ?)"
 
 _GPU_SECONDS = "SELECT total(gpu_seconds) FROM tasks WHERE tenant = ? AND updated >= ? AND gpu_seconds > 0"
@@ -68,6 +75,9 @@ _ARTIFACT_BYTES = "SELECT total(artifact_bytes) FROM tasks WHERE tenant = ? AND 
 
 _BATCH = 256
 """Records that may wait to be taken in: a burst of them costs one transaction, and a task that runs through one row."""
+
+_LOAD_BATCH = 10_000
+"""The same while the log is read, when nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +106,56 @@ class GroupSummary:
 
 
 class ReadModel:
-    """All tasks, as the log has them."""
+    """All tasks, as the log has them.
 
-    def __init__(self) -> None:
-        self._database = sqlite3.connect(":memory:", isolation_level=None)
-        self._database.executescript(_SCHEMA)
+    Args:
+        kept: What the last life of the replica has made of the log; by default this begins with nothing.
+
+    Attributes:
+        position: How far the log had been read then.
+    """
+
+    def __init__(self, kept: Kept | None = None) -> None:
+        kept = kept or temporary(LAYOUT)
+        self._database = kept.database
+        self._reading = kept.reading
+        self._complete = False
         self._fresh: dict[Key, Stored] = {}
         self._turns: dict[Key, Turn] = {}
         self._line = Line()
+        self.position = kept.reading.start.sequence if kept.reading.start else 0
+        if kept.reading.start is None:
+            self._database.script(_SCHEMA)
+        for tenant, task_id, priority, created in self._database.rows(_WAITING):
+            self._turns[Key(tenant, task_id)] = turn = (-priority, created)
+            self._line.add(turn)
 
     def close(self) -> None:
-        """Drop everything."""
+        """Leave everything to the next life, or drop it."""
+        self._take_in()
         self._database.close()
+
+    def complete(self) -> None:
+        """Everything that the log held has been put."""
+        self._take_in()
+        if self._reading.start is None:
+            self._database.script(_INDEXES)
+        self._complete = True
+        with self._database.transaction(self._reading.note()):
+            """From now on it is worth keeping."""
+
+    def pass_over(self, item: Unreadable) -> None:
+        """The last record of a task can't be read."""
+        self._reading.take(item)
 
     def put(self, stored: Stored) -> None:
         """Take in a record."""
+        self._reading.take(stored)
         known = self._fresh.get(stored.key)
         if known is None or known.sequence < stored.sequence:
             self._fresh[stored.key] = stored
         self._line_up(stored)
-        if len(self._fresh) >= _BATCH:
+        if len(self._fresh) >= (_BATCH if self._complete else _LOAD_BATCH):
             self._take_in()
 
     def ahead(self, task: task_pb2.Task) -> int:
@@ -126,8 +166,7 @@ class ReadModel:
         """Everything that was put since the last time."""
         if not self._fresh:
             return
-        with self._database:  # Commits, or takes back what was begun.
-            self._database.execute("BEGIN")
+        with self._database.transaction(self._reading.note() if self._complete else ""):
             for stored in self._fresh.values():
                 if not self._update(stored):
                     self._insert(stored)
@@ -143,7 +182,7 @@ class ReadModel:
         cursor = self._database.execute(_INSERT, _row(stored))
         # Without an effect, the record is older than what is known.
         if cursor.rowcount and cursor.lastrowid is not None:
-            self._database.executemany(_LABEL, _labels(stored, cursor.lastrowid))
+            self._database.execute_many(_LABEL, _labels(stored, cursor.lastrowid))
 
     def _line_up(self, stored: Stored) -> None:
         if (known := self._turns.pop(stored.key, None)) is not None:
@@ -155,7 +194,7 @@ class ReadModel:
     def group(self, tenant: str, name: str) -> GroupSummary | None:
         """What a group has come to; None where none of its tasks is known."""
         self._take_in()
-        rows = self._database.execute(_GROUP, (tenant, name)).fetchall()
+        rows = self._database.rows(_GROUP, (tenant, name))
         if not rows:
             return None
         states, counts, sequences, created, updated = zip(*rows, strict=True)
@@ -195,24 +234,23 @@ class ReadModel:
             "SELECT tenant, task_id, sequence, record, created FROM tasks WHERE "  # noqa: S608  # only our own text
             f"{' AND '.join(conditions)} ORDER BY created DESC, task_id LIMIT ?"
         )
-        rows = self._database.execute(statement, [*values, size + 1]).fetchall()
+        rows = self._database.rows(statement, [*values, size + 1])
         found = [Stored(Key(tenant, task_id), sequence, record) for tenant, task_id, sequence, record, _ in rows[:size]]
         place = Place(rows[size - 1][4], rows[size - 1][1]) if len(rows) > size else None
         return found, place
 
-    def drop(self, key: Key) -> None:
+    def drop(self, gone: Dropped) -> None:
         """Forget a task that has left the log."""
+        key = gone.key
+        self._reading.take(gone)
         self._fresh.pop(key, None)
         if (turn := self._turns.pop(key, None)) is not None:
             self._line.remove(turn)
         chosen = "SELECT number, sequence, record FROM tasks WHERE tenant = ? AND task_id = ?"
-        row = self._database.execute(chosen, (key.tenant, key.task_id)).fetchone()
-        if row is not None:
-            number, sequence, record = row
-            with self._database:
+        for number, sequence, record in self._database.rows(chosen, (key.tenant, key.task_id)):
+            with self._database.transaction():
                 # SQLite gives the number to another task: a label that stayed would become that one's.
-                self._database.execute("BEGIN")
-                self._database.executemany(_UNLABEL, _labels(Stored(key, sequence, record), number))
+                self._database.execute_many(_UNLABEL, _labels(Stored(key, sequence, record), number))
                 self._database.execute("DELETE FROM tasks WHERE number = ?", (number,))
 
 
@@ -227,7 +265,7 @@ def _labels(stored: Stored, number: int) -> list[tuple[str, str, str, int]]:
 def _row(stored: Stored) -> tuple[object, ...]:
     task, key = stored.task, stored.key
     return (
-        *(key.tenant, key.task_id, stored.sequence, task.state),
+        *(key.tenant, key.task_id, stored.sequence, task.state, task.priority),
         *(seconds(task.create_time), _updated(task), task.group, task.graph_digest),
         *(task.error.reason, _is_unresolved(task), stored.data),
         *_spent(task),

@@ -7,10 +7,10 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from comfymesh.api.access.posture import is_safe_source
-from comfymesh.runtime.settings import ServiceSettings
+from comfymesh.runtime.settings import LogReaderSettings
 
 
-class ApiSettings(ServiceSettings):
+class ApiSettings(LogReaderSettings):
     """Read from environment variables with the prefix COMFYMESH_."""
 
     api_listen: str = Field(default="127.0.0.1:7700", description="Host and port to listen on.")

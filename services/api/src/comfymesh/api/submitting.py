@@ -9,6 +9,7 @@ from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.creation import CreateRequest, Creation, NewTask, derived_key, identity
 from comfymesh.api.errors import RefusedError, not_found
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.tasks import codec
 from comfymesh.v1 import task_pb2
 
@@ -64,12 +65,15 @@ class Submitting:
             return new
         if request.request_id and request.task_id:
             await self._bind(new, request)
+        reached(FaultPoint.TASK_CHECKED)
         try:
-            return await self._create(new, request)
+            stored = await self._create(new, request)
         except StaleRecordError as error:
             if error.last is None:
                 raise not_found("task", names.task(new.key.task_id)) from error
             return _repeated(error.last, new, request)
+        reached(FaultPoint.TASK_STORED)
+        return stored
 
     async def _create(self, new: NewTask, request: CreateRequest) -> Stored:
         try:

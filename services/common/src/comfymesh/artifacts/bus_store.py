@@ -9,6 +9,7 @@ from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, Entry
 from comfymesh.bus.streams import BLOBS
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 
 _PIPELINED = 8
 
@@ -43,6 +44,7 @@ class BusStore:
             await self._bus.append(entries)
         except BusUnavailableError as error:
             raise StoreUnavailableError(str(error)) from error
+        reached(FaultPoint.BLOB_STORED)
 
     async def _piece(self, owner: str, sha256: str, index: int) -> bytes:
         try:

@@ -44,9 +44,12 @@ class Tail:
         subject: Which messages; wildcards allowed.
         call: The JetStream API.
         copies: How many copies of the stream there are. With more than one, the consumer may be fed by one that lags.
+        after: Every message above this sequence, instead of the last of each subject first; 0 for those.
     """
 
-    def __init__(self, connection: Connection, stream: str, subject: str, call: Call, copies: int = 1) -> None:
+    def __init__(  # what the server is asked
+        self, connection: Connection, stream: str, subject: str, call: Call, *, copies: int = 1, after: int = 0
+    ) -> None:
         self._connection = connection
         self._stream = stream
         self._subject = subject
@@ -55,7 +58,8 @@ class Tail:
         self._goal = 0
         self._clock_offset = 0.0
         self._order = Order()
-        self._handed_out = 0
+        self._handed_out = after
+        self._goes_on = after > 0
         self._created = ""
         self._caught_up = False
 
@@ -140,7 +144,7 @@ class Tail:
         if self._lags and not self._caught_up:
             self._goal = await self._last_sequence()
         start: dict[str, Any] = {"deliver_policy": "last_per_subject"}
-        if self._caught_up:
+        if self._caught_up or self._goes_on:
             start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self._handed_out + 1}
         self._order = Order()
         answer = await self._call(

@@ -22,20 +22,26 @@ from comfymesh.bus.port import (
     Handler,
     Message,
     SequenceConflictError,
+    StreamState,
     Subscription,
 )
 from comfymesh.bus.provision import StreamMismatchError, provide
 from comfymesh.bus.server import BusUnusableError, check_version, describe_sync
 from comfymesh.bus.streams import Stream
 from comfymesh.bus.tls import Tls
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 
 __all__ = ["ApiError", "JetStreamBus", "StreamMismatchError"]
 
 logger = logging.getLogger(__name__)
 
 _WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
+_FULL = frozenset({10023, 10028, 10047})
+"""Insufficient resources, and more than is allowed to an account or to the server."""
+
 _NO_MESSAGE_STATUS = 404
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+_LIFETIME = "Nats-TTL"
 
 
 class JetStreamBus:
@@ -134,8 +140,11 @@ class JetStreamBus:
                 acknowledgements.append(  # noqa: PERF401  # what was sent must be known when a later one fails
                     await self._connection.send(entry.subject, entry.data, _append_headers(entry))
                 )
+            reached(FaultPoint.APPEND_SENT)
             async with asyncio.timeout(self._timeout):
-                return [_stored(entry, await future) for entry, future in zip(entries, acknowledgements, strict=True)]
+                stored = [_stored(entry, await future) for entry, future in zip(entries, acknowledgements, strict=True)]
+            reached(FaultPoint.APPEND_CONFIRMED)
+            return stored  # noqa: TRY300  # what is stored is answered, whatever the next lines do
         except TimeoutError:
             subjects = ", ".join(entry.subject for entry in entries)
             raise BusUnavailableError(f"NATS did not confirm {subjects} within {self._timeout:g} s") from None
@@ -154,6 +163,15 @@ class JetStreamBus:
             return await self._from_leader(stream, {"last_by_subj": subject})
         delivery = await self._api.request(f"$JS.API.DIRECT.GET.{stream.name}.{subject}", b"")
         return None if delivery.status == _NO_MESSAGE_STATUS else _direct(delivery)
+
+    async def at(self, stream: Stream, sequence: int) -> Message | None:
+        """See Bus.at."""
+        return await self._from_leader(stream, {"seq": sequence})
+
+    async def state(self, stream: Stream) -> StreamState:
+        """See Bus.state."""
+        info = await self.call(f"STREAM.INFO.{stream.name}", {})
+        return StreamState(info["created"], info["state"]["last_seq"], datetime.fromisoformat(info["ts"]).timestamp())
 
     async def after(self, stream: Stream, subject: str, sequence: int, limit: int) -> list[Message]:
         """See Bus.after."""
@@ -178,9 +196,10 @@ class JetStreamBus:
             lambda delivery: handler(Message(delivery.subject, delivery.data)),
         )
 
-    def tail(self, stream: Stream, subject: str) -> AsyncIterator[Message | CaughtUp]:
+    def tail(self, stream: Stream, subject: str, after: int = 0) -> AsyncIterator[Message | CaughtUp]:
         """See Bus.tail."""
-        return Tail(self._connection, stream.name, subject, self.call, copies=self._replicas).messages()
+        tail = Tail(self._connection, stream.name, subject, self.call, copies=self._replicas, after=after)
+        return tail.messages()
 
     def work(self, stream: Stream, subject: str, name: str) -> AsyncIterator[Message]:
         """See Bus.work."""
@@ -264,7 +283,12 @@ def _told(sync: str) -> str:
 
 
 def _append_headers(entry: Entry) -> dict[str, str] | None:
-    return None if entry.expected is None else {_EXPECTED: str(entry.expected)}
+    headers = dict[str, str]()
+    if entry.expected is not None:
+        headers[_EXPECTED] = str(entry.expected)
+    if entry.lifetime is not None:
+        headers[_LIFETIME] = f"{entry.lifetime.total_seconds():.0f}s"
+    return headers or None
 
 
 def _stored(entry: Entry, delivery: Delivery) -> int:
@@ -275,7 +299,8 @@ def _stored(entry: Entry, delivery: Delivery) -> int:
         return int(answer["seq"])
     if error.get("err_code") in _WRONG_LAST_SEQUENCE:
         raise SequenceConflictError(entry.subject, entry.expected or 0)
-    raise BusUnavailableError(f"JetStream did not store {entry.subject}: {error.get('description')}")
+    full = ", what it may use of its disk is full" if error.get("err_code") in _FULL else ""
+    raise BusUnavailableError(f"JetStream did not store {entry.subject}: {error.get('description')}{full}")
 
 
 def _direct(delivery: Delivery) -> Message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from comfymesh.bus.streams import Stream
@@ -37,11 +38,28 @@ class Entry:
         subject: Where to.
         data: The payload.
         expected: The sequence that the subject's last message must have, 0 for none, None for no guard.
+        lifetime: When the server drops it by itself, None for never. Whole seconds; only streams with `expiring` do.
     """
 
     subject: str
     data: bytes
     expected: int | None = None
+    lifetime: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """A stream as it is now.
+
+    Attributes:
+        created: When it was made, as the server says it; another stream of that name has another.
+        last: Sequence of the last message that it ever stored.
+        now: The server's time, seconds since the epoch.
+    """
+
+    created: str
+    last: int
+    now: float
 
 
 class BusError(Exception):
@@ -106,6 +124,18 @@ class Bus(Protocol):
         """The last message of `subject`, never stale. None where there is none."""
         ...
 
+    async def at(self, stream: Stream, sequence: int) -> Message | None:
+        """The message at a position of a stream, never stale. None where it is gone, or was never there."""
+        ...
+
+    async def state(self, stream: Stream) -> StreamState:
+        """A stream as it is now.
+
+        Raises:
+            BusUnavailableError: no answer.
+        """
+        ...
+
     async def after(self, stream: Stream, subject: str, sequence: int, limit: int) -> list[Message]:
         """Up to `limit` messages of `subject` (wildcards allowed) with a sequence above `sequence`, in order.
 
@@ -126,9 +156,10 @@ class Bus(Protocol):
         """Hand every message published to `subject` from now on to `handler`."""
         ...
 
-    def tail(self, stream: Stream, subject: str) -> AsyncIterator[Message | CaughtUp]:
+    def tail(self, stream: Stream, subject: str, after: int = 0) -> AsyncIterator[Message | CaughtUp]:
         """The last message of each matching subject, in order of sequence, then every further one, without end or gap.
 
+        With `after`, every message above that sequence instead, one that this stream has had.
         `CaughtUp` comes once, after the messages that were there at the beginning. Survives restarts of the server.
         """
         ...

@@ -78,4 +78,5 @@ def _configuration(stream: Stream, replicas: int) -> dict[str, Any]:
         "num_replicas": replicas,
         "discard": "old",
         "allow_direct": True,
+        "allow_msg_ttl": stream.expiring,
     }

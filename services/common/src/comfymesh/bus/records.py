@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 
 from google.protobuf.message import DecodeError
@@ -21,18 +22,22 @@ logger = logging.getLogger(__name__)
 GONE = b""
 """In place of a record: the task was dropped, and its messages are about to be."""
 
+MARKS_KEPT = timedelta(days=8)
+"""How long such a mark stays: who goes on where he left off not longer ago than that hears of every drop."""
+
 
 _FINAL_STATES = frozenset(task_pb2.Task.State.Value(f"STATE_{state}") for state in FINAL)
 """States that nothing leaves, as records have them."""
 
 
 class Stored:
-    """A record in the log, read lazily: watchers need no more than its bytes."""
+    """A record in the log, read lazily: watchers need no more than its bytes. `time` is when the server stored it."""
 
-    def __init__(self, key: Key, sequence: int, data: bytes) -> None:
+    def __init__(self, key: Key, sequence: int, data: bytes, time: float = 0.0) -> None:
         self.key = key
         self.sequence = sequence
         self.data = data
+        self.time = time
 
     @cached_property
     def message(self) -> task_record_pb2.TaskRecord:
@@ -83,6 +88,14 @@ class Dropped:
     sequence: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The last message of a task, at `sequence`, is no record that we can read."""
+
+    key: Key
+    sequence: int
+
+
 def try_to_read(message: Message, level: int = logging.ERROR) -> Stored | Dropped | None:
     """What a message of the log says; None where it can't be read, which is reported at `level`."""
     try:
@@ -116,7 +129,7 @@ def read(message: Message) -> Stored:
 def _open(message: Message) -> Stored:
     """The record in a message, which names the task that its subject names."""
     key = _key(message)
-    stored = Stored(key, message.sequence, message.data)
+    stored = Stored(key, message.sequence, message.data, message.time)
     try:
         named = Key(stored.message.tenant, stored.message.task_id)
     except DecodeError as error:

@@ -31,6 +31,7 @@ class Stream:
         per_subject: Messages kept of one subject, -1 for all.
         max_age: When messages are dropped, None for never.
         work_queue: Whether a message goes away once it was acknowledged.
+        expiring: Whether a message may say by itself when it is dropped.
     """
 
     name: str
@@ -39,11 +40,12 @@ class Stream:
     per_subject: int = -1
     max_age: timedelta | None = None
     work_queue: bool = False
+    expiring: bool = False
 
 
 # A task's graph and its records share a stream: messages of one connection to one stream are stored in order, so no
 # record can ever be there without its graph.
-TASKS = Stream("TASKS", ("task.*.*", "spec.*.*.*"), Storage.FILE, per_subject=HISTORY)
+TASKS = Stream("TASKS", ("task.*.*", "spec.*.*.*"), Storage.FILE, per_subject=HISTORY, expiring=True)
 BLOBS = Stream("BLOBS", ("blob.*.*.*", "asset.*.*"), Storage.FILE, per_subject=1)
 # Not the truth, only its delivery: what a restart of the server drops is sent again on the next report.
 WORK = Stream("WORK", ("work.*",), Storage.MEMORY, work_queue=True)
@@ -64,6 +66,7 @@ def plan(progress_retention: timedelta) -> tuple[Stream, ...]:
     Args:
         progress_retention: For how long the latest progress of a task is kept.
 
-    Nothing in TASKS expires by age: a task that lives long would lose its records. `scheduler/janitor.py` drops tasks.
+    No record in TASKS expires: a task that lives long would lose it. `scheduler/janitor.py` drops tasks; only the marks
+    that it leaves expire.
     """
     return tuple(replace(s, max_age=progress_retention) if s is PROGRESS else s for s in ALL)

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from comfymesh.bus import records, subjects
-from comfymesh.bus.port import Bus, BusUnavailableError, CaughtUp, Entry, SequenceConflictError
-from comfymesh.bus.records import Dropped, Stored, UnreadableRecordError
+from comfymesh.bus.checkpoints import Checkpoint, LogEvent
+from comfymesh.bus.port import Bus, BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
+from comfymesh.bus.records import MARKS_KEPT, Dropped, Stored, Unreadable, UnreadableRecordError
 from comfymesh.bus.streams import HISTORY, TASKS
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import codec, machine
@@ -21,7 +22,15 @@ from comfymesh.tasks.events import Event
 from comfymesh.tasks.record import SMALL_BYTES, Key, TaskRecord
 from comfymesh.wire.v1 import spec_pb2
 
-__all__ = ["Dropped", "SpecMissingError", "StaleRecordError", "Stored", "TaskLog", "UnreadableRecordError"]
+__all__ = [
+    "Dropped",
+    "SpecMissingError",
+    "StaleRecordError",
+    "Stored",
+    "TaskLog",
+    "Unreadable",
+    "UnreadableRecordError",
+]
 
 
 class StaleRecordError(Exception):
@@ -151,7 +160,8 @@ class TaskLog:
 
         The first step is an append that marks the task as gone. It is guarded like any change, so nobody else can have
         changed the task, and everybody who follows the log hears of it. What comes later on the same subjects is left
-        alone. The mark goes last, together with the records: until then, calling again completes what was begun.
+        alone. The records go last: until then, calling again completes what was begun. The mark stays for some days,
+        for those who go on reading where they left off.
 
         Raises:
             StaleRecordError: it was changed or created anew meanwhile, or is gone.
@@ -161,13 +171,13 @@ class TaskLog:
         await self._bus.purge(TASKS, subjects.specs(stored.key), mark)
         if derived_id := stored.message.derived_task_id:
             await self._bus.purge(TASKS, subjects.binding(Key(stored.key.tenant, derived_id)), mark)
-        await self._bus.purge(TASKS, subjects.task(stored.key), mark)
+        await self._bus.purge(TASKS, subjects.task(stored.key), mark - 1)
 
     async def _mark_as_gone(self, stored: Stored) -> int:
         """Append the mark, or find the one that an earlier try left behind; answers its sequence."""
         subject = subjects.task(stored.key)
         try:
-            (mark,) = await self._bus.append([Entry(subject, records.GONE, stored.sequence)])
+            (mark,) = await self._bus.append([Entry(subject, records.GONE, stored.sequence, MARKS_KEPT)])
         except SequenceConflictError:
             last = await self._bus.last(TASKS, subject)
             if last is None or last.data != records.GONE:
@@ -215,22 +225,36 @@ class TaskLog:
             raise SpecMissingError(f"the graph of task {record.key.task_id} is not in the log")
         return spec_pb2.Spec.FromString(message.data)
 
-    async def changes(self) -> AsyncIterator[Stored | CaughtUp]:
+    async def changes(self, start: Checkpoint | None = None) -> AsyncIterator[LogEvent | CaughtUp]:
         """Every task as it stands, in the order of the last changes; then every further change. Never ends.
 
-        What can't be read is reported once and passed over: one bad message must not stop the mesh. Of a task that has
-        ended, which most have, only that is read: making a value of its record is most of what reading it costs.
+        From a checkpoint, every change since then instead, and what could not be read until then.
+
+        What can't be read is reported once, and one bad message does not stop the mesh. Of a task that has ended, which
+        most have, only that is read: making a value of its record is most of what reading it costs.
         """
-        async for item in self.events():
-            if isinstance(item, CaughtUp) or (isinstance(item, Stored) and (item.is_final or records.is_whole(item))):
+        async for item in self.events(start):
+            if isinstance(item, Stored) and not item.is_final and not records.is_whole(item):
+                yield Unreadable(item.key, item.sequence)
+            else:
                 yield item
 
-    async def events(self) -> AsyncIterator[Stored | Dropped | CaughtUp]:
-        """As `changes`, with tasks that leave the log. Of a record only the message is known to be readable."""
-        async for item in self._bus.tail(TASKS, subjects.ALL_TASKS):
-            event = item if isinstance(item, CaughtUp) else records.try_to_read(item)
-            if event is not None:
-                yield event
+    async def events(self, start: Checkpoint | None = None) -> AsyncIterator[LogEvent | CaughtUp]:
+        """As `changes`, but of a record only the message is known to be readable."""
+        if start is not None:
+            for key in start.unreadable:
+                message = await self._last_patiently(key)
+                yield _event(message) if message else Dropped(key, start.sequence)
+        async for item in self._bus.tail(TASKS, subjects.ALL_TASKS, start.sequence if start else 0):
+            yield item if isinstance(item, CaughtUp) else _event(item)
+
+    async def _last_patiently(self, key: Key) -> Message | None:
+        subject = subjects.task(key)
+        return await patiently(lambda: self._bus.last(TASKS, subject), BusUnavailableError, what="read the task log")
+
+
+def _event(message: Message) -> LogEvent:
+    return records.try_to_read(message) or Unreadable(subjects.parse_task(message.subject), message.sequence)
 
 
 def _with_spec(record: TaskRecord, spec: bytes) -> TaskRecord:

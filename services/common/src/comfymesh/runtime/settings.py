@@ -38,3 +38,13 @@ class ServiceSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     otlp_endpoint: str = Field("", description="OTLP/gRPC endpoint for traces and metrics; none are sent when empty.")
     trace_ratio: float = Field(1.0, ge=0, le=1, description="Share of new traces that are recorded.")
+
+
+class LogReaderSettings(ServiceSettings):
+    """Settings of a service that follows the task log."""
+
+    checkpoint_dir: str = Field(
+        "",
+        description="Folder of this host in which the service keeps what it has made of the task log, so that its next"
+        " start reads only what came since then. Several may share it. The log is read as a whole where it is empty.",
+    )

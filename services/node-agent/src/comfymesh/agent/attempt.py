@@ -25,6 +25,7 @@ from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus.port import Bus, BusUnavailableError
 from comfymesh.bus.tasklog import SpecMissingError
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import events
 from comfymesh.tasks.failures import FailureClass
@@ -89,6 +90,7 @@ class Attempt:
             executing = asyncio.create_task(self._execute())
             try:
                 await (self._run_claimed(executing) if await self._claim.take() else self._take_back(executing))
+                reached(FaultPoint.END_STORED)
                 # Not before its end is in the log: the next agent would look for it there.
                 self._workplace.forget(self._prompt_id)
             finally:
@@ -138,7 +140,7 @@ class Attempt:
         self._workplace.residency.ran(self._stopwatch.used(), timing.loaded)
         if isinstance(end, events.AttemptFailed) and end.error.failure is FailureClass.OUT_OF_MEMORY:
             self._workplace.residency.clear()
-        return replace(end, timing=replace(timing, gpu_class=self._workplace.gpu_class))
+        return replace(end, timing=replace(timing, gpu_class=self._workplace.residency.gpu_class))
 
     async def _end(self, executing: asyncio.Task[Outcome]) -> events.Event:
         """Wait for what ComfyUI makes of it; answers the event that ends it."""
@@ -249,7 +251,9 @@ class Attempt:
             case Succeeded() if outcome.node_errors and not self._record.definition.allow_partial_outputs:
                 return verdict.of_partial_outputs(outcome)
             case Succeeded():
+                reached(FaultPoint.PROMPT_ENDED)
                 artifacts = await self._collect(outcome)
+                reached(FaultPoint.OUTPUTS_STORED)
                 return events.Succeeded(artifacts, self._claim.began)
             case Failed():
                 return verdict.of_failure(outcome)

@@ -22,6 +22,7 @@ from comfymesh.bus.port import Bus, Message
 from comfymesh.bus.streams import WORK
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime.background import Background
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.tasks import codec
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Key, State
@@ -34,6 +35,9 @@ _PATIENCE_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 _GIVE_BACK_SECONDS = 3.0
 _STOPPING = "the agent is stopping"
+
+_Name = tuple[Key, int]
+"""A task, and the number of one of its attempts."""
 
 
 @dataclass(slots=True)
@@ -61,8 +65,9 @@ class Attempts:
         self._node = node
         self._instances = instances
         self._previews = previews
-        self._held: dict[Key, _Held] = {}
-        self._ended: OrderedDict[tuple[Key, int], None] = OrderedDict()
+        # Usually one of a task. An older one that was given up on stays until it has stopped.
+        self._held: dict[_Name, _Held] = {}
+        self._ended: OrderedDict[_Name, None] = OrderedDict()
         self._running = Background(failed)
         self._leaving = False
         self._empty = asyncio.Event()
@@ -75,6 +80,7 @@ class Attempts:
     async def take_work(self) -> None:
         """Take in what the scheduler tells this node, for ever."""
         async for message in self._bus.work(WORK, subjects.work(self._node), self._node):
+            reached(FaultPoint.WORK_RECEIVED)
             self._take(message)
 
     def take_order(self, message: Message) -> None:
@@ -84,17 +90,17 @@ class Attempts:
         except DecodeError as error:
             logger.warning("an order can't be read: %s", error)
             return
-        held = self._held.get(Key(order.tenant, order.task_id))
-        if held is not None and held.claim.number == order.attempt and held.attempt is not None:
+        held = self._held.get((Key(order.tenant, order.task_id), order.attempt))
+        if held is not None and held.attempt is not None:
             self._running.spawn(held.attempt.reconsider(), "order")
 
     def take_interest(self, message: Message) -> None:
         """Somebody watches the previews of a task."""
         with contextlib.suppress(DecodeError):
             interest = work_pb2.PreviewInterest.FromString(message.data)
-            held = self._held.get(Key(interest.tenant, interest.task_id))
-            if held is not None and held.attempt is not None:
-                held.attempt.show_previews()
+            for held in self._of_task(Key(interest.tenant, interest.task_id)):
+                if held.attempt is not None:
+                    held.attempt.show_previews()
 
     async def drain(self, seconds: float, *, instances_stop: bool) -> None:
         """Give back what has not begun, and let what has begun end within `seconds`.
@@ -136,17 +142,20 @@ class Attempts:
         except (DecodeError, KeyError, ValueError) as error:  # no message, or not of a task as we know them
             logger.warning("work can't be read: %r", error, extra={"action": "work_unreadable"})
             return
-        held = self._held.get(claim.key)
-        if (held is not None and held.claim.number >= claim.number) or (claim.key, claim.number) in self._ended:
+        name, others = (claim.key, claim.number), self._of_task(claim.key)
+        if any(held.claim.number >= claim.number for held in others) or name in self._ended:
             return
         if self._leaving and not claim.taken:
             return  # The scheduler has been told, and offers it to somebody else.
-        if held is not None and held.attempt is not None:
-            # Reports name the newer attempt from now on, so no order would reach the older one.
-            self._running.spawn(held.attempt.reconsider(), "older attempt")
-        self._held[claim.key] = _Held(claim)
+        for held in others:
+            if held.attempt is not None:
+                self._running.spawn(held.attempt.reconsider(), "older attempt")
+        held = self._held[name] = _Held(claim)
         self._empty.clear()
-        self._running.spawn(self._run(self._held[claim.key]), f"attempt {claim.key.task_id}/{claim.number}")
+        self._running.spawn(self._run(held), f"attempt {claim.key.task_id}/{claim.number}")
+
+    def _of_task(self, key: Key) -> list[_Held]:
+        return [held for (task, _), held in self._held.items() if task == key]
 
     def _claim(self, work: work_pb2.Work) -> Claim:
         record = codec.from_message(work.record)
@@ -196,12 +205,11 @@ class Attempts:
         return None if deaf and not claim.taken else workplace
 
     def _let_go(self, held: _Held) -> None:
-        key = held.claim.key
+        name = (held.claim.key, held.claim.number)
         if held.claim.taken or held.attempt is not None:  # Somebody has it: we had it, or were refused it.
-            self._ended[key, held.claim.number] = None
+            self._ended[name] = None
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
-        if self._held.get(key) is held:
-            del self._held[key]
+        del self._held[name]
         if not self._held:
             self._empty.set()

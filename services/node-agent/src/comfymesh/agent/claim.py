@@ -10,6 +10,7 @@ from typing import Self
 from comfymesh.agent.domain import verdict
 from comfymesh.bus.port import BusUnavailableError
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import events, machine
 from comfymesh.tasks.failures import FailureClass
@@ -124,6 +125,7 @@ class Claim:
         return {"action": action, "tenant": self.key.tenant, "task": self.key.task_id, "attempt": self.number}
 
     async def _wrote_claim(self) -> bool:
+        reached(FaultPoint.CLAIM_DECIDED)
         try:
             await self._write(self.record)
         except StaleRecordError as error:
@@ -133,6 +135,7 @@ class Claim:
         except UnreadableRecordError as error:
             logger.info("an offer can't be taken: %s", error, extra=self.fields("offer_stale"))
             return False
+        reached(FaultPoint.CLAIM_STORED)
         return True
 
     def _same_place(self, record: TaskRecord) -> bool:
@@ -151,6 +154,7 @@ class Claim:
     async def _tell_started(self) -> None:
         if self.record.state is State.ASSIGNED:
             await self._wrote(events.Started(self._began))
+            reached(FaultPoint.START_STORED)
 
     def _fitting(self, event: events.Event) -> events.Event:
         """The event, or what it comes to as the task now stands."""

@@ -139,7 +139,10 @@ class Collecting:
 
 async def _all(keepings: Iterable[Coroutine[Any, Any, _Kept]]) -> list[_Kept]:
     """What all answer. When one fails, the others are not left running."""
-    tasks = [asyncio.ensure_future(keeping) for keeping in keepings]
+    first, *others = keepings
+    if not others:
+        return [await first]
+    tasks = [asyncio.ensure_future(keeping) for keeping in (first, *others)]
     try:
         return await asyncio.gather(*tasks)
     finally:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.comfyui.session import ComfySession
+from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.reporting import Reporting
@@ -70,8 +71,9 @@ def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: R
         def open_workplace(url: str) -> Workplace:
             session, log = ComfySession(url), TaskLog(bus)
             leftovers = Leftovers(session, log, settings.agent_node, spec.name)
-            limit, gpu_class = settings.agent_max_artifact_bytes, settings.agent_gpu_class
-            return Workplace(session, log, store, limit, leftovers, runtime.log_tail, gpu_class, reporting.changed)
+            residency = Residency(reporting.changed, settings.agent_gpu_class)
+            limit = settings.agent_max_artifact_bytes
+            return Workplace(session, log, store, limit, leftovers, runtime.log_tail, residency)
 
         return Instance(
             name=spec.name,

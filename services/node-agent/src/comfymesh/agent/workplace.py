@@ -46,15 +46,14 @@ class Workplace:
         max_artifact_bytes: Largest output that is taken.
         leftovers: Prompts that are there already.
         log_tail: Where the last words of the instance are.
-        gpu_class: Class of the instance's GPU; empty where it is not known.
-        changed: Called whenever the instance holds something else in its memory.
+        residency: Model files in the instance's memory; one that nobody is told of where there is none.
 
     Attributes:
         line: Prompts that were submitted and have not ended.
         residency: Model files in the instance's memory.
     """
 
-    def __init__(
+    def __init__(  # what an attempt needs of its instance
         self,
         session: ComfySession,
         log: TaskLog,
@@ -62,8 +61,7 @@ class Workplace:
         max_artifact_bytes: int,
         leftovers: Leftovers,
         log_tail: LogTail = _no_words,
-        gpu_class: str = "",
-        changed: Callable[[], None] = lambda: None,
+        residency: Residency | None = None,
     ) -> None:
         self.session = session
         self.leftovers = leftovers
@@ -71,9 +69,8 @@ class Workplace:
         self._store = store
         self._max_artifact_bytes = max_artifact_bytes
         self._log_tail = log_tail
-        self.gpu_class = gpu_class
         self.line = Line()
-        self.residency = Residency(changed)
+        self.residency = residency or Residency()
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()

@@ -18,6 +18,7 @@ from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusError, Entry, Message, SequenceConflictError, Subscription
 from comfymesh.bus.streams import LEASES
 from comfymesh.runtime.background import Background
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.scheduler.domain.candidacy import Candidacy, Look, Step, Take, Terms, Wait
 
 logger = logging.getLogger(__name__)
@@ -146,6 +147,7 @@ class Lease:
         except SequenceConflictError:
             self._candidacy.refused()
         else:
+            reached(FaultPoint.LEASE_TAKEN)
             self._candidacy.took(sequence, sent)
 
     async def _release(self) -> None:

@@ -13,10 +13,12 @@ from comfymesh import names
 from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus import streams, subjects
+from comfymesh.bus.checkpoints import LogEvent
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.port import Bus, BusError, CaughtUp, Message, Subscription
-from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
+from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, Unreadable, UnreadableRecordError
 from comfymesh.runtime.background import Background
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.answering import answer
 from comfymesh.scheduler.domain.core import Core
@@ -34,6 +36,7 @@ from comfymesh.scheduler.domain.events import (
     TaskRan,
     Tick,
 )
+from comfymesh.scheduler.live import LiveTasks
 from comfymesh.scheduler.runs import run_of
 from comfymesh.tasks import codec, machine
 from comfymesh.wire.v1 import node_report_pb2, spec_pb2, work_pb2
@@ -42,6 +45,7 @@ logger = logging.getLogger(__name__)
 
 _RETRY_WAIT = 0.25
 _NOBODY = "-"
+_AT_ONCE = 100
 
 
 class Scheduler:
@@ -53,15 +57,19 @@ class Scheduler:
         store: Where catalogs are.
         clock: Answers seconds since the epoch.
         tick: How often the core looks at the clock, in seconds.
+        live: What the last life knew of the log.
     """
 
-    def __init__(self, core: Core, bus: Bus, store: BlobStore, clock: Callable[[], float], tick: float) -> None:
+    def __init__(
+        self, core: Core, bus: Bus, store: BlobStore, clock: Callable[[], float], tick: float, live: LiveTasks
+    ) -> None:
         self._core = core
         self._bus = bus
         self._log = TaskLog(bus)
         self._store = store
         self._clock = clock
         self._tick = tick
+        self._live = live
         self._catalogs: dict[str, spec_pb2.BlobRef] = {}
         self._leading = True
         self._log_read = False
@@ -83,6 +91,7 @@ class Scheduler:
         if self._questions is not None:
             await self._questions.close()
         await self._work.close()
+        self._live.close()
 
     def lead(self, *, leading: bool) -> None:
         """Act, or stand by. A scheduler that nobody has told otherwise acts."""
@@ -90,17 +99,36 @@ class Scheduler:
         self._feed(Leading(leading))
 
     async def _follow_tasks(self) -> None:
-        async for item in self._log.changes():
+        """What the last life has kept comes first, as if the log had told it."""
+        for stored in self._live.ran():
+            self._tell_run(stored)
+        for number, stored in enumerate(self._live.all()):
+            self._feed(_changed(stored))
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        async for item in self._log.changes(self._live.start):
             if isinstance(item, CaughtUp):
+                self._live.complete()
                 self._log_read = True
                 self._feed(LogRead())
             else:
                 self._take_change(item)
 
-    def _take_change(self, stored: Stored) -> None:
+    def _take_change(self, item: LogEvent) -> None:
+        if isinstance(item, Dropped):
+            self._live.take(item)
+            self._feed(TaskEnded(item.key, item.sequence))
+        elif isinstance(item, Unreadable):
+            self._live.take(item)
+        else:
+            self._live.take(item, ran=self._tell_run(item))
+            self._feed(_changed(item))
+
+    def _tell_run(self, stored: Stored) -> bool:
+        """Tell the core of the attempt whose end a record tells; answers whether it tells one."""
         if (run := run_of(stored)) is not None:
             self._feed(TaskRan(run))
-        self._feed(_changed(stored))
+        return run is not None
 
     async def _follow_policy(self) -> None:
         async for settings in PolicyStore(self._bus).changes():
@@ -122,6 +150,7 @@ class Scheduler:
     async def _follow_clock(self) -> None:
         while True:
             await asyncio.sleep(self._tick)
+            self._live.write()
             self._feed(Tick() if await self._hears() else Deaf())
 
     async def _hears(self) -> bool:
@@ -166,6 +195,7 @@ class Scheduler:
     async def _change(self, decision: Change) -> None:
         """Append a change. Refused or not confirmed, it needs no more care: the log tells how the task stands."""
         record = machine.apply(decision.record, decision.event, self._clock())
+        reached(FaultPoint.CHANGE_DECIDED)
         try:
             await self._log.append(record, decision.sequence)
         except StaleRecordError as error:
@@ -175,13 +205,16 @@ class Scheduler:
         except BusError as error:
             logger.warning("%s of task %s is not confirmed: %s", record.event, record.key.task_id, error)
         else:
+            reached(FaultPoint.CHANGE_STORED)
             logger.info("task %s is %s", record.key.task_id, record.state, extra=_log_fields(decision))
 
     async def _offer_work(self, decision: OfferWork) -> None:
         work = work_pb2.Work(
             record=codec.to_message(decision.record), log_sequence=decision.sequence, instance=decision.place.instance
         )
+        reached(FaultPoint.OFFER_DECIDED)
         await self._publish(subjects.work(decision.place.node), work.SerializeToString())
+        reached(FaultPoint.OFFER_SENT)
 
     async def _send_work(self, decision: SendWork) -> None:
         work = work_pb2.Work(record=codec.to_message(decision.record), log_sequence=decision.sequence)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from comfymesh.artifacts.store import open_store
+from comfymesh.bus.checkpoints import open_kept
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime import service
 from comfymesh.runtime.background import Background
@@ -16,6 +17,7 @@ from comfymesh.runtime.connect import open_bus
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.janitor import Janitor
 from comfymesh.scheduler.lease import Lease
+from comfymesh.scheduler.live import LAYOUT, LiveTasks
 from comfymesh.scheduler.loop import Scheduler
 from comfymesh.scheduler.settings import SchedulerSettings
 from comfymesh.tasks.retention import Retention
@@ -30,7 +32,9 @@ async def serve(settings: SchedulerSettings, stop: asyncio.Event) -> None:
         core = Core(report_ttl=settings.scheduler_report_ttl, resend_after=settings.scheduler_resend_after)
         retention = Retention(timedelta(days=settings.task_retention_days).total_seconds())
         janitor = Janitor(TaskLog(bus), retention, time.time)
-        async with Scheduler(core, bus, store, time.time, _TICK) as scheduler, Lease(bus, _holder()) as lease:
+        kept = await service.unless_stopped(stop, open_kept(bus, settings.checkpoint_dir, "scheduler", LAYOUT))
+        live = LiveTasks(kept)
+        async with Scheduler(core, bus, store, time.time, _TICK, live) as scheduler, Lease(bus, _holder()) as lease:
             scheduler.lead(leading=False)
             background.spawn(_take_turns(scheduler, lease), "turns")
             background.spawn(janitor.run(), "janitor")

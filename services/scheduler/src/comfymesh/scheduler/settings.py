@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from comfymesh.bus.streams import REPORT_TTL
-from comfymesh.runtime.settings import ServiceSettings
+from comfymesh.runtime.settings import LogReaderSettings
 
 
-class SchedulerSettings(ServiceSettings):
+class SchedulerSettings(LogReaderSettings):
     """Read from environment variables with the prefix COMFYMESH_."""
 
     scheduler_report_ttl: float = Field(

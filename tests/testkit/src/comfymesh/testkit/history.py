@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 UNGUARDED = -1
 """`Logged.after` of a record that was stored without a guard."""
@@ -128,6 +129,8 @@ class Logged:
         time: Update time, in microseconds since the epoch.
         node: Where the attempt is.
         content: Names the content that the task was created with, as in `Called`.
+        group: The group that it belongs to, `groups/...`; empty for none.
+        origin: The dead letter that it was made of; empty for none.
     """
 
     at: float
@@ -140,6 +143,50 @@ class Logged:
     time: int
     node: str = ""
     content: str = ""
+    group: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A follower opened a stream of many tasks: of a group, or of all where `scope` is empty."""
+
+    at: float
+    follower: str
+    scope: str
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A follower was told a task as it stood; or, without a task, `state`: CAUGHT_UP or HEARTBEAT."""
+
+    at: float
+    follower: str
+    token: str
+    task: str
+    state: str
+    attempt: int = 0
+    time: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A follower's stream ended: because it had heard the ends of all that it waited for where `reason` is empty."""
+
+    at: float
+    follower: str
+    awaited: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """What a group was said to have come to at its end: how many of its tasks are in each state that has any."""
+
+    at: float
+    group: str
+    counts: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +267,10 @@ Event = (
     | Progressed
     | Closed
     | Logged
+    | Joined
+    | Heard
+    | Left
+    | Summed
     | Made
     | Read
     | Prompted
@@ -240,6 +291,10 @@ _KINDS: dict[str, type[Event]] = {
         Progressed,
         Closed,
         Logged,
+        Joined,
+        Heard,
+        Left,
+        Summed,
         Made,
         Read,
         Prompted,
@@ -304,4 +359,5 @@ def _events(text: str) -> Iterator[Event]:
         kind = _KINDS.get(fields.pop("kind", ""))
         if kind is None:
             raise ValueError(f"line {number} is no event of a history: {line[:80]}")
-        yield kind(**fields)
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+        yield kind(**values)

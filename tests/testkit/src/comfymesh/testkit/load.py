@@ -1,19 +1,18 @@
 """Clients that put a mesh under load and take down everything that they see of it.
 
 The same clients serve the simulation and the chaos suite: they know the API as a small port, and chance and time as
-arguments.
+arguments. `plans` says what they do.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Protocol
-from uuid import UUID
 
+from comfymesh.testkit.crowds import FINAL_STATES, Crowd
 from comfymesh.testkit.history import (
     Answered,
     Called,
@@ -25,113 +24,11 @@ from comfymesh.testkit.history import (
     Refused,
     Told,
 )
+from comfymesh.testkit.meshapi import CONTENT_LABEL, Api, CallFailedError, Message, id_of, seen
+from comfymesh.testkit.plans import Follower, Job, Sweep, Watch, Work
 from comfymesh.v1 import task_pb2, task_service_pb2
 
-CONTENT_LABEL = "content"
-"""Label of a task that names its content, so that the log can be compared with what was asked for."""
-
-_RETRYABLE = frozenset(
-    {"UNAVAILABLE", "BUS_UNAVAILABLE", "SERVER_DRAINING", "DEADLINE_EXCEEDED", "NO_FEASIBLE_NODE", "CANCELLED"}
-)
-
-
-Message = task_service_pb2.WatchTaskResponse | task_service_pb2.RunTaskResponse
-"""What a stream tells."""
-
-
-class CallFailedError(Exception):
-    """A call that was not answered; `reason` is the machine-readable one, or the name of the status code."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
-
-    @property
-    def retryable(self) -> bool:
-        """Whether it may be answered when it is made again."""
-        return self.reason in _RETRYABLE
-
-
-class Api(Protocol):
-    """A mesh's API as clients see it. Every call raises CallFailedError where it is not answered."""
-
-    async def create(self, task: task_pb2.Task, request_id: str) -> task_pb2.Task:
-        """CreateTask."""
-        ...
-
-    def run(self, task: task_pb2.Task, request_id: str) -> AsyncGenerator[task_service_pb2.RunTaskResponse]:
-        """RunTask."""
-        ...
-
-    async def get(self, name: str) -> task_pb2.Task:
-        """GetTask."""
-        ...
-
-    async def cancel(self, name: str) -> task_pb2.Task:
-        """CancelTask."""
-        ...
-
-    def watch(self, name: str, token: str) -> AsyncGenerator[task_service_pb2.WatchTaskResponse]:
-        """WatchTask."""
-        ...
-
-    async def read(self, artifact: str) -> tuple[int, str]:
-        """The size and the SHA-256 of an artifact's bytes."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """A watcher: when it comes, and after how many messages it breaks each of its streams off (0: never)."""
-
-    after: float
-    patience: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a client does with one task. Times in seconds.
-
-    Attributes:
-        at: When it is created.
-        content: Names its content.
-        request_id: Of its creation.
-        runs: Whether it is created and watched in one call.
-        repeats: After how long the same creation is sent again, and again.
-        reuses: Whether its request ID is then sent with other content.
-        watches: Its watchers.
-        cancel: After how long it is cancelled; None for never.
-        looks: After how long each GetTask follows the one before.
-    """
-
-    at: float
-    content: str
-    request_id: str
-    runs: bool = False
-    repeats: tuple[float, ...] = ()
-    reuses: bool = False
-    watches: tuple[Watch, ...] = ()
-    cancel: float | None = None
-    looks: tuple[float, ...] = ()
-
-
-def jobs(rng: random.Random, count: int, spread: float) -> list[Job]:
-    """So many jobs within `spread` seconds."""
-    return [_job(rng, number, spread) for number in range(count)]
-
-
-def _job(rng: random.Random, number: int, spread: float) -> Job:
-    return Job(
-        at=rng.uniform(0, spread),
-        content=f"c{number}",
-        request_id=str(UUID(int=rng.getrandbits(128), version=4)),
-        runs=rng.random() < 0.3,
-        repeats=tuple(rng.uniform(0, 3) for _ in range(rng.choice((0, 0, 1, 2)))),
-        reuses=rng.random() < 0.1,
-        watches=tuple(Watch(rng.expovariate(1), rng.choice((0, 0, 1, 2, 5))) for _ in range(rng.choice((0, 1, 1, 2)))),
-        cancel=rng.expovariate(0.5) if rng.random() < 0.2 else None,
-        looks=tuple(rng.expovariate(1) for _ in range(rng.choice((0, 0, 2)))),
-    )
+_LOOK_SECONDS = 0.5
 
 
 class Clients:
@@ -150,27 +47,80 @@ class Clients:
         self._rng = rng
         self._make = make
         self._tokens: dict[str, str] = {}
+        self._followers = itertools.count()
+        self._crowd = Crowd(api, recorder, rng, self._task)
 
-    async def run(self, jobs: Sequence[Job]) -> None:
-        """Do every job; answers once every task's watchers have been told its end."""
+    async def run(self, work: Sequence[Work]) -> None:
+        """Do all of it; answers once every task's watchers, and who follows many, have been told its end."""
+        created, over = set[str](), asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            for job in jobs:
-                group.create_task(self._do(job))
+            for one in work:
+                if isinstance(one, Follower):
+                    name = f"f{next(self._followers)}"
+                    group.create_task(self._crowd.follow_all(name, one, created, over))
+            async with asyncio.TaskGroup() as doing:
+                for one in work:
+                    if isinstance(one, Job):
+                        doing.create_task(self._do(one, created))
+                    elif isinstance(one, Sweep):
+                        doing.create_task(self._crowd.sweep(one, created))
+            over.set()
 
-    async def _do(self, job: Job) -> None:
+    async def _do(self, job: Job, created: set[str]) -> None:
         await asyncio.sleep(job.at)
         if job.runs:
             await self._run(f"{job.content}/run", job)
         name = await self._create(job.content, job.request_id)
         if not name:
             return
+        created.add(id_of(name))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._repeat(job))
             group.create_task(self._look(job, name))
+            group.create_task(self._see_to(job, name, created))
             for number, watch in enumerate(job.watches):
                 group.create_task(self._watch(f"{job.content}/{number}", watch, name))
             if job.cancel is not None:
                 group.create_task(self._cancel(job.cancel, name))
+
+    async def _see_to(self, job: Job, name: str, created: set[str]) -> None:
+        """Wait for the end; see to it where it is a failure."""
+        if not job.letters:
+            return
+        while not await self._has_ended(name):  # noqa: ASYNC110  # the mesh is asked, as a client would
+            await asyncio.sleep(_LOOK_SECONDS)
+        async with asyncio.TaskGroup() as group:
+            for number, method in enumerate(job.letters):
+                group.create_task(self._resolve(method, name, f"{job.content}/letter{number}", created))
+
+    async def _has_ended(self, name: str) -> bool:
+        try:
+            return (await self._api.get(name)).state in FINAL_STATES
+        except CallFailedError:
+            return False
+
+    async def _resolve(self, method: str, name: str, watcher: str, created: set[str]) -> None:
+        """Requeue a dead letter and watch what becomes of it, or drop it."""
+        answer = await self._see_to_letter(method, name)
+        if answer is not None and method == "requeue":
+            created.add(id_of(answer.name))
+            await self._watch(watcher, Watch(0.0), answer.name)
+
+    async def _see_to_letter(self, method: str, name: str) -> task_pb2.Task | None:
+        """The answer, as soon as there is one; None where it is refused."""
+        while True:
+            call = self._recorder.next_call()
+            self._recorder.note(Called(self._recorder.now, call, method, id_of(name)))
+            try:
+                task = await (self._api.requeue(name) if method == "requeue" else self._api.drop(name))
+            except CallFailedError as error:
+                self._recorder.note(Refused(self._recorder.now, call, error.reason))
+                if not error.retryable:
+                    return None
+                await self._pause()
+            else:
+                self._answered(call, task)
+                return task
 
     async def _create(self, content: str, request_id: str) -> str:
         while True:
@@ -197,16 +147,16 @@ class Clients:
                         if not name:
                             name = message.task.name
                             self._answered(call, message.passed[0] if message.passed else message.task)
-                            self._recorder.note(Opened(self._recorder.now, watcher, _id(name)))
+                            self._recorder.note(Opened(self._recorder.now, watcher, id_of(name)))
                         self._tokens[watcher] = message.resume_token
-                        self._note_message(watcher, _id(name), message)
+                        self._note_message(watcher, id_of(name), message)
                 reason = ""
             except CallFailedError as error:
                 reason = error.reason
                 if not name:
                     self._recorder.note(Refused(self._recorder.now, call, reason))
                     await self._pause()
-        self._recorder.note(Closed(self._recorder.now, watcher, _id(name), reason))
+        self._recorder.note(Closed(self._recorder.now, watcher, id_of(name), reason))
         if reason:
             await self._watch(watcher, Watch(0.0), name)
 
@@ -240,7 +190,7 @@ class Clients:
     async def _ask(self, method: str, name: str) -> bool:
         """Make a call about a task; answers whether there is no need to make it again."""
         call = self._recorder.next_call()
-        self._recorder.note(Called(self._recorder.now, call, method, _id(name)))
+        self._recorder.note(Called(self._recorder.now, call, method, id_of(name)))
         try:
             task = await (self._api.get(name) if method == "get" else self._api.cancel(name))
         except CallFailedError as error:
@@ -250,7 +200,7 @@ class Clients:
         return True
 
     def _answered(self, call: int, task: task_pb2.Task) -> None:
-        self._recorder.note(Answered(self._recorder.now, call, _id(task.name), *seen(task)))
+        self._recorder.note(Answered(self._recorder.now, call, id_of(task.name), *seen(task)))
 
     async def _watch(self, watcher: str, watch: Watch, name: str) -> None:
         await asyncio.sleep(watch.after)
@@ -261,7 +211,7 @@ class Clients:
                 reason = "" if done else "broken off"
             except CallFailedError as error:
                 reason, done = error.reason, not error.retryable
-            self._recorder.note(Closed(self._recorder.now, watcher, _id(name), reason))
+            self._recorder.note(Closed(self._recorder.now, watcher, id_of(name), reason))
             if done:
                 return
             patience = 2 * patience  # However impatient, it sees the end in the end.
@@ -270,11 +220,11 @@ class Clients:
     async def _follow(self, watcher: str, name: str, patience: int) -> bool:
         """Read one stream, from the last token that the watcher was given; answers whether it ended by itself."""
         token, count = self._tokens.get(watcher, ""), 0
-        self._recorder.note(Opened(self._recorder.now, watcher, _id(name), token))
+        self._recorder.note(Opened(self._recorder.now, watcher, id_of(name), token))
         async with aclosing(self._api.watch(name, token)) as messages:
             async for message in messages:
                 self._tokens[watcher] = message.resume_token
-                self._note_message(watcher, _id(name), message)
+                self._note_message(watcher, id_of(name), message)
                 count += 1
                 if count == patience:
                     return False
@@ -311,13 +261,3 @@ async def read_all(api: Api, recorder: Recorder, task: str, artifact: str, tries
         else:
             recorder.note(Read(recorder.now, task, artifact, size, digest))
             return
-
-
-def seen(task: task_pb2.Task) -> tuple[str, int, int]:
-    """What tells one record of a task from another: state, attempt, update time in microseconds."""
-    state = task_pb2.Task.State.Name(task.state).removeprefix("STATE_")
-    return state, task.attempt, task.update_time.seconds * 1_000_000 + task.update_time.nanos // 1000
-
-
-def _id(name: str) -> str:
-    return name.rpartition("/")[2]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Message
 from comfymesh.testkit.history import UNGUARDED, Logged, Made
-from comfymesh.testkit.load import CONTENT_LABEL, seen
+from comfymesh.testkit.meshapi import CONTENT_LABEL, seen
 from comfymesh.wire.v1 import task_record_pb2
 
 
@@ -19,6 +19,8 @@ def records(message: Message, expected: int | None, began: float) -> Iterator[Lo
         expected: The sequence that its writer expected, None where it expected nothing.
         began: When the run began, seconds since the epoch.
     """
+    if not message.data:
+        return  # The mark of a task that has left the log.
     key = subjects.parse_task(message.subject)
     record = task_record_pb2.TaskRecord.FromString(message.data)
     task, at = record.task, max(0.0, message.time - began)
@@ -31,6 +33,8 @@ def records(message: Message, expected: int | None, began: float) -> Iterator[Lo
         *seen(task),
         node=task.node.rpartition("/")[2],
         content=task.labels.get(CONTENT_LABEL, ""),
+        group=task.group,
+        origin=task.requeued_from.rpartition("/")[2],
     )
     for artifact in task.artifacts:
         yield Made(at, key.task_id, artifact.name, artifact.size_bytes, artifact.sha256)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from comfymesh.bus import streams
@@ -21,6 +22,7 @@ from comfymesh.bus.port import (
     Message,
     MessageTooLargeError,
     SequenceConflictError,
+    StreamState,
 )
 from comfymesh.bus.streams import Storage, Stream
 from comfymesh.testkit.clock import ManualClock
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 MAX_PAYLOAD = 2 * 1024 * 1024 - 1024
 
 
+@lru_cache(maxsize=65536)
 def matches(pattern: str, subject: str) -> bool:
     """Whether a subject is one of those that a pattern with the wildcards `*` and `>` means."""
     wanted, given = pattern.split("."), subject.split(".")
@@ -44,8 +47,11 @@ class _Kept:
     """What one stream holds."""
 
     stream: Stream
+    created: str
     messages: list[Message] = field(default_factory=list)
     sequence: int = 0
+    ends: dict[int, float] = field(default_factory=dict)
+    """When messages are dropped that said so themselves, by their sequence."""
 
     def of(self, pattern: str) -> list[Message]:
         return [message for message in self.messages if matches(pattern, message.subject)]
@@ -66,6 +72,9 @@ class _Kept:
         if self.stream.max_age is not None:
             oldest = now - self.stream.max_age.total_seconds()
             self.messages = [message for message in self.messages if message.time > oldest]
+        if over := {sequence for sequence, end in self.ends.items() if end <= now}:
+            self.messages = [message for message in self.messages if message.sequence not in over]
+            self.ends = {sequence: end for sequence, end in self.ends.items() if sequence not in over}
 
 
 class _Listener:
@@ -93,7 +102,7 @@ class MemoryBus:
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock or ManualClock()
-        self._kept = {stream.name: _Kept(stream) for stream in streams.ALL}
+        self._kept = {stream.name: _Kept(stream, f"made at {self._clock():.6f}") for stream in streams.ALL}
         self._listeners: list[_Listener] = []
         self._tails: list[tuple[Stream, str, asyncio.Queue[Message]]] = []
         self._arrived = asyncio.Event()
@@ -133,6 +142,17 @@ class MemoryBus:
         await self._round_trip()
         return self._current(stream).last(subject)
 
+    async def at(self, stream: Stream, sequence: int) -> Message | None:
+        """See Bus.at."""
+        await self._round_trip()
+        return next((m for m in self._current(stream).messages if m.sequence == sequence), None)
+
+    async def state(self, stream: Stream) -> StreamState:
+        """See Bus.state."""
+        await self._round_trip()
+        kept = self._current(stream)
+        return StreamState(kept.created, kept.sequence, self._clock())
+
     async def after(self, stream: Stream, subject: str, sequence: int, limit: int) -> list[Message]:
         """See Bus.after."""
         await self._round_trip()
@@ -151,14 +171,16 @@ class MemoryBus:
         self._listeners.append(listener)
         return listener
 
-    async def tail(self, stream: Stream, subject: str) -> AsyncGenerator[Message | CaughtUp, None]:
+    async def tail(self, stream: Stream, subject: str, after: int = 0) -> AsyncGenerator[Message | CaughtUp, None]:
         """See Bus.tail."""
         queue: asyncio.Queue[Message] = asyncio.Queue()
         tail = (stream, subject, queue)
-        latest = {message.subject: message for message in self._current(stream).of(subject)}
+        there = [message for message in self._current(stream).of(subject) if message.sequence > after]
+        if not after:
+            there = sorted({m.subject: m for m in there}.values(), key=lambda message: message.sequence)
         self._tails.append(tail)
         try:
-            for message in sorted(latest.values(), key=lambda message: message.sequence):
+            for message in there:
                 yield replace(message, age=self._clock() - message.time)
             yield CaughtUp()
             while True:
@@ -187,6 +209,7 @@ class MemoryBus:
         for kept in self._kept.values():
             if kept.stream.storage is Storage.MEMORY:
                 kept.messages, kept.sequence = [], 0
+                kept.created = f"made at {self._clock():.6f}"
 
     @contextmanager
     def away(self) -> Iterator[None]:
@@ -204,7 +227,10 @@ class MemoryBus:
         last = kept.last(entry.subject)
         if entry.expected is not None and entry.expected != (last.sequence if last else 0):
             raise SequenceConflictError(entry.subject, entry.expected)
-        return self._take(entry.subject, entry.data)
+        sequence = self._take(entry.subject, entry.data)
+        if entry.lifetime is not None and kept.stream.expiring:
+            kept.ends[sequence] = self._clock() + entry.lifetime.total_seconds()
+        return sequence
 
     def _take(self, subject: str, data: bytes) -> int:
         """Store a message where a stream wants it, and hand it to everybody who listens."""

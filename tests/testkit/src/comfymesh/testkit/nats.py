@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -24,23 +24,24 @@ class NatsServer:
         configuration: Another configuration file to use.
         name: Its name.
         environment: Further variables that the configuration uses.
+        runner: Words of a command that runs the server.
     """
 
-    def __init__(
+    def __init__(  # what a server is made of
         self,
         directory: Path,
         configuration: Path | None = None,
         name: str = "nats",
         environment: Mapping[str, str] | None = None,
+        runner: Sequence[str] = (),
     ) -> None:
         self.name = name
         self._port = free_port()
         self.url = f"nats://127.0.0.1:{self._port}"
         program = nats_program(directory, f"127.0.0.1:{self._port}", name)
-        command = program.command if configuration is None else (*program.command[:-1], str(configuration))
-        self._program = replace(
-            program, command=command, environment={**program.environment, **(environment or {}), "NATS_NAME": name}
-        )
+        own = program.command if configuration is None else (*program.command[:-1], str(configuration))
+        variables = {**program.environment, **(environment or {}), "NATS_NAME": name}
+        self._program = replace(program, command=(*runner, *own), environment=variables)
         self.monitor_url = f"http://{program.environment['NATS_MONITOR']}"
         self._log = directory / f"{name}.log"
         self._process: asyncio.subprocess.Process | None = None

@@ -27,6 +27,7 @@ from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, 
 from comfymesh.agent.comfyui.routing import EventRouter
 from comfymesh.agent.comfyui.socket import DEFAULT_SOCKET_TIMINGS, EventSocket, SocketTimings
 from comfymesh.agent.comfyui.timings import DEFAULT_TIMINGS, SessionTimings
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.patience import is_set
 
 if TYPE_CHECKING:
@@ -218,7 +219,9 @@ class ComfySession:
     async def _submit(self, prompt: _Followed, graph: Mapping[str, Any], extra_data: Mapping[str, Any] | None) -> None:
         client_id = prompt.client_id or ""
         try:
+            reached(FaultPoint.PROMPT_READY)
             accepted = await self.http.submit(prompt.prompt_id, graph, client_id=client_id, extra_data=extra_data)
+            reached(FaultPoint.PROMPT_SENT)
         except GraphRefused:
             raise
         except (ComfyUnreachable, ComfyError) as error:

@@ -19,9 +19,11 @@ class Residency:
 
     Args:
         changed: Called whenever something else is there.
+        gpu_class: Class of the GPU whose memory it is; empty where it is not known.
     """
 
-    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, changed: Callable[[], None] = lambda: None, gpu_class: str = "") -> None:
+        self.gpu_class = gpu_class
         self._changed = changed
         self._used: dict[str, None] = {}
         self._before: dict[str, int] = {}

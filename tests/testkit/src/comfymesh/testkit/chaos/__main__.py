@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from comfymesh.runtime.faultpoints import FaultPoint
 from comfymesh.testkit.chaos.run import Chaos, wreak
 from comfymesh.testkit.checking import Verdict, check
 from comfymesh.testkit.history import Ended, Event, Fault, Logged, save
@@ -23,7 +24,8 @@ def main() -> int:
     _say(f"chaos for {arguments.seconds:g} s, seed {seed}")
     began = time.monotonic()
     with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        chaos = asyncio.run(wreak(seed, arguments.seconds, Path(directory)))
+        points = list(FaultPoint) * arguments.rounds
+        chaos = asyncio.run(wreak(seed, arguments.seconds, Path(directory), points))
     verdict = check(chaos.history)
     path = arguments.save / f"{seed}.jsonl"
     save(chaos.history, path)
@@ -61,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, help="decides everything that is left to chance; drawn where it is not given"
     )
+    parser.add_argument("--rounds", type=int, default=1, help="how often processes die at every fault point before")
     parser.add_argument("--save", type=Path, default=Path("out/chaos"), help="where the history goes")
     return parser.parse_args()
 

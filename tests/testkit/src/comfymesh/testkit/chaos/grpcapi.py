@@ -11,9 +11,19 @@ from typing import Any, Self
 
 import grpc
 
-from comfymesh.testkit.load import CallFailedError
+from comfymesh.testkit.meshapi import CallFailedError, Followed, one_of, only
 from comfymesh.testkit.refusals import read_refusal
-from comfymesh.v1 import asset_service_pb2, asset_service_pb2_grpc, task_pb2, task_service_pb2, task_service_pb2_grpc
+from comfymesh.v1 import (
+    asset_service_pb2,
+    asset_service_pb2_grpc,
+    dead_letter_service_pb2,
+    dead_letter_service_pb2_grpc,
+    group_service_pb2,
+    group_service_pb2_grpc,
+    task_pb2,
+    task_service_pb2,
+    task_service_pb2_grpc,
+)
 
 _DEADLINE = 10.0
 _STREAM_DEADLINE = 40.0
@@ -79,6 +89,41 @@ class GrpcApi:
             async for message in messages:
                 yield message
 
+    async def create_batch(
+        self, requests: Sequence[task_service_pb2.CreateTaskRequest], group: str
+    ) -> list[task_pb2.Task | CallFailedError]:
+        """See Api.create_batch."""
+        request = task_service_pb2.BatchCreateTasksRequest(requests=requests, group=group)
+        answer = await _answer(self._tasks().BatchCreateTasks(request, timeout=_DEADLINE))
+        return [one_of(result) for result in answer.results]
+
+    async def cancel_group(self, group: str) -> None:
+        """See Api.cancel_group."""
+        request = group_service_pb2.CancelGroupRequest(name=group)
+        await _answer(self._groups().CancelGroup(request, timeout=_DEADLINE))
+
+    async def requeue(self, name: str) -> task_pb2.Task:
+        """See Api.requeue."""
+        request = dead_letter_service_pb2.RequeueDeadLettersRequest(names=[name])
+        return only(await _answer(self._letters().RequeueDeadLetters(request, timeout=_DEADLINE)))
+
+    async def drop(self, name: str) -> task_pb2.Task:
+        """See Api.drop."""
+        request = dead_letter_service_pb2.DropDeadLettersRequest(names=[name])
+        return only(await _answer(self._letters().DropDeadLetters(request, timeout=_DEADLINE)))
+
+    async def follow(self, group: str, count: int, token: str) -> AsyncGenerator[Followed, None]:
+        """See Api.follow."""
+        if group:
+            request = group_service_pb2.WatchGroupRequest(name=group, task_count=count, resume_token=token)
+            call = self._groups().WatchGroup(request, timeout=_STREAM_DEADLINE)
+        else:
+            everything = task_service_pb2.WatchTasksRequest(include_existing=True, resume_token=token)
+            call = self._tasks().WatchTasks(everything, timeout=_STREAM_DEADLINE)
+        async with aclosing(_stream(call)) as messages:
+            async for message in messages:
+                yield message
+
     async def read(self, artifact: str) -> tuple[int, str]:
         """See Api.read."""
         stub = asset_service_pb2_grpc.AssetServiceStub(self._rng.choice(self._channels))
@@ -92,16 +137,25 @@ class GrpcApi:
             raise _failed(error) from error
         return size, digest.hexdigest()
 
+    def _groups(self) -> Any:
+        return group_service_pb2_grpc.GroupServiceStub(self._rng.choice(self._channels))
+
+    def _letters(self) -> Any:
+        return dead_letter_service_pb2_grpc.DeadLetterServiceStub(self._rng.choice(self._channels))
+
     def _tasks(self) -> Any:
         return task_service_pb2_grpc.TaskServiceStub(self._rng.choice(self._channels))
 
     async def _task(self, call: Awaitable[Any]) -> task_pb2.Task:
-        try:
-            answer = await call
-        except grpc.aio.AioRpcError as error:
-            raise _failed(error) from error
-        task: task_pb2.Task = answer.task
+        task: task_pb2.Task = (await _answer(call)).task
         return task
+
+
+async def _answer(call: Awaitable[Any]) -> Any:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        raise _failed(error) from error
 
 
 async def _stream(call: Any) -> AsyncGenerator[Any, None]:

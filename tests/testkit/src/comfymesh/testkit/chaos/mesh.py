@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from comfymesh.client import AsyncClient, ComfyMeshError, InstanceState
+from comfymesh.runtime import faultpoints
 from comfymesh.stack import processes
 from comfymesh.stack.mesh import emulated, free_port, module, nats_program
 from comfymesh.stack.processes import Processes, Program
@@ -56,6 +57,11 @@ class ChaosMesh:
         except (FileNotFoundError, ValueError):
             return 0
 
+    @property
+    def points(self) -> Path:
+        """Where fault points are armed."""
+        return _points(self.directory)
+
     def outputs(self) -> list[Path]:
         """Every picture that any ComfyUI has made."""
         return [path for path in self.directory.rglob("*.png") if "comfymesh" in path.parts]
@@ -92,6 +98,8 @@ def _service(name: str, directory: Path, nats_port: int, comfyui_port: int, list
     attached = {"name": "comfyui-0", "runtime": "attach", "url": f"http://127.0.0.1:{comfyui_port}"}
     instance = attached if number == "0" else emulated(*_PACE, name="comfyui-1")
     environment = {
+        faultpoints.VARIABLE: str(_points(directory)),
+        "COMFYMESH_CHECKPOINT_DIR": str(directory / "kept"),
         "COMFYMESH_NATS_URL": f"nats://127.0.0.1:{nats_port}",
         "COMFYMESH_SCHEDULER_REPORT_TTL": str(_TTL_SECONDS),
         "COMFYMESH_AGENT_NODE": name,
@@ -104,6 +112,12 @@ def _service(name: str, directory: Path, nats_port: int, comfyui_port: int, list
         "COMFYMESH_API_LISTEN": listen.get(name, ""),
     }
     return Program(name, module(f"comfymesh.{service}.main"), environment)
+
+
+def _points(directory: Path) -> Path:
+    folder = directory / "points"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 async def _serves(target: str) -> bool:

@@ -6,11 +6,12 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from comfymesh.runtime.faultpoints import FaultPoint
 from comfymesh.tasks.record import FINAL
 from comfymesh.testkit import graphs, logdump
 from comfymesh.testkit.chaos import logreader
@@ -18,12 +19,15 @@ from comfymesh.testkit.chaos.grpcapi import GrpcApi
 from comfymesh.testkit.chaos.mesh import ChaosMesh, chaos_mesh
 from comfymesh.testkit.chaos.mischief import Doer, plan
 from comfymesh.testkit.history import Begun, Defect, Ended, Event, Fault, Logged, Made, Recorder
-from comfymesh.testkit.load import Clients, jobs, read_all
+from comfymesh.testkit.load import Clients, read_all
+from comfymesh.testkit.plans import work
 from comfymesh.v1 import task_pb2
 
 _TASKS_PER_SECOND = 2.0
 _MEAN_PAUSE = 1.0
 _SETTLE_SECONDS = 120.0
+_WAVE_SECONDS = 2.0
+_LONGEST_WAY = 150.0
 _DEFECT = "Traceback (most recent call last)"
 _TRACE_LINES = 12
 
@@ -36,8 +40,11 @@ class Chaos:
     pictures: int
 
 
-async def wreak(seed: int, seconds: float, directory: Path) -> Chaos:
-    """Run a mesh under load for so many seconds of mischief, then in peace until all is done."""
+async def wreak(seed: int, seconds: float, directory: Path, points: Sequence[FaultPoint] = ()) -> Chaos:
+    """Run a mesh under load for so many seconds of mischief, then in peace until all is done.
+
+    Before the mischief, processes die at each of the `points` under a load of its own.
+    """
     rng = random.Random(seed)
     async with chaos_mesh(directory) as mesh:
         recorder = Recorder(time.monotonic)
@@ -45,10 +52,12 @@ async def wreak(seed: int, seconds: float, directory: Path) -> Chaos:
         began = time.time()
         async with GrpcApi(mesh.targets, random.Random(rng.random())) as api:
             clients = Clients(api, recorder, random.Random(rng.random()), cache(_maker(rng.random())))
-            work = jobs(random.Random(rng.random()), round(seconds * _TASKS_PER_SECOND), seconds)
-            working = asyncio.create_task(clients.run(work))
             doer = Doer(mesh, lambda what, target: recorder.note(Fault(recorder.now, what, target)))
+            waves = await _through(doer, points, clients, random.Random(rng.random()))
+            wanted = work(random.Random(rng.random()), round(seconds * _TASKS_PER_SECOND), seconds)
+            working = asyncio.gather(clients.run(wanted), *waves)
             await doer.run(plan(random.Random(rng.random()), seconds, _MEAN_PAUSE))
+            doer.disarm()
             recorder.note(Fault(recorder.now, "everything is mended"))
             await asyncio.wait([working], timeout=_SETTLE_SECONDS)
             settled = working.done() and await _quiet(mesh, began)
@@ -63,6 +72,22 @@ async def wreak(seed: int, seconds: float, directory: Path) -> Chaos:
         recorder.note(defect)
     recorder.note(Ended(recorder.now, settled))
     return Chaos(recorder.events, pictures)
+
+
+async def _through(
+    doer: Doer, points: Sequence[FaultPoint], clients: Clients, rng: random.Random
+) -> list[asyncio.Task[None]]:
+    """Let processes die at each point; answers the load under which they did, which is not done yet."""
+    going = asyncio.create_task(doer.through(points))
+    waves = list[asyncio.Task[None]]()
+    while not going.done():
+        wanted = work(rng, round(_WAVE_SECONDS * _TASKS_PER_SECOND), _WAVE_SECONDS, f"w{len(waves)}-")
+        waves.append(asyncio.create_task(clients.run(wanted)))
+        await asyncio.wait([going], timeout=_WAVE_SECONDS)
+        if len(waves) * _WAVE_SECONDS > _LONGEST_WAY:
+            going.cancel()
+    await asyncio.gather(going, return_exceptions=True)
+    return waves
 
 
 async def _quiet(mesh: ChaosMesh, began: float) -> bool:
@@ -119,6 +144,9 @@ def _maker(seed: float) -> Callable[[str], task_pb2.Task]:
                 graph = graphs.raising("runtime")
             case _:
                 graph = graphs.raising("os_exit")
-        return task_pb2.Task(graph_json=graphs.text(graph), max_retries=rng.choice((0, 2)))
+        task = task_pb2.Task(graph_json=graphs.text(graph), max_retries=rng.choice((0, 2)))
+        if rng.random() < 0.2:
+            task.start_timeout.FromMilliseconds(rng.choice((20, 300, 3000)))
+        return task
 
     return make

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from comfymesh.testkit.checking import artifacts, creations, records, sightings
+from comfymesh.testkit.checking import artifacts, creations, crowds, letters, records, sightings
 from comfymesh.testkit.checking.story import story
 from comfymesh.testkit.checking.views import View, view
 from comfymesh.testkit.checking.violations import Promise, Violation
@@ -53,6 +53,10 @@ def check(history: Sequence[Event]) -> Verdict:
         *sightings.watched(seen),
         *sightings.read(events, seen),
         *sightings.unended(events, seen),
+        *crowds.followed(seen),
+        *crowds.summed(seen),
+        *crowds.cancelled(events, seen),
+        *letters.resolved(seen),
         *artifacts.kept(seen),
         *_defects(seen),
     ]

@@ -40,7 +40,7 @@ def _of_one_request(calls: list[Call]) -> Iterator[tuple[str, str]]:
 def _twice_in_the_log(view: View) -> Iterator[Violation]:
     made: defaultdict[str, list[str]] = defaultdict(list)
     for task, records in view.log.items():
-        if records[0].content:
+        if records[0].content and not records[0].origin:
             made[records[0].content].append(task)
     for content, tasks in made.items():
         if len(tasks) > 1:

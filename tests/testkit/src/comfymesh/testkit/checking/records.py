@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from comfymesh.tasks import machine
-from comfymesh.tasks.events import Resolved
+from comfymesh.tasks.events import AttemptFailed, Resolved, Started
 from comfymesh.tasks.record import FINAL, State
 from comfymesh.testkit import tasks
 from comfymesh.testkit.checking.views import View
 from comfymesh.testkit.checking.violations import Promise, Violation
 from comfymesh.testkit.history import UNGUARDED, Logged, Prompted
 
+_MAKING = frozenset({"create", "requeue"})
+_BEGUN = frozenset({Started.__name__, AttemptFailed.__name__})
 _FIRST = machine.create(tasks.definition())
 _LEGAL = {(state.value, event.__name__): targets for (state, event), targets in machine.TRANSITIONS.items()}
 
@@ -22,7 +24,7 @@ def lost(view: View) -> Iterator[Violation]:
     """P1: nothing that was answered is missing from the log, and everything in it has come to one end."""
     for call in view.calls.values():
         answer = call.answer
-        if answer is not None and call.called.method == "create" and answer.task not in view.log:
+        if answer is not None and call.called.method in _MAKING and answer.task not in view.log:
             yield Violation(Promise.P1, answer.task, "its creation was answered, and the log does not have it")
     for task, records in view.log.items():
         last = records[-1]
@@ -41,6 +43,8 @@ def chains(view: View) -> Iterator[Violation]:
         resolutions = sum(record.event == Resolved.__name__ for record in records)
         if resolutions > 1:
             yield Violation(Promise.P2, task, f"its dead letter was resolved {resolutions} times")
+        if records[-1].state == State.EXPIRED and any(record.event in _BEGUN for record in records):
+            yield Violation(Promise.P2, task, "it was too late to begin, and had begun before")
         commits = sum(record.state == State.SUCCEEDED for record in records)
         if commits > 1:
             yield Violation(Promise.P2, task, f"it was committed {commits} times")

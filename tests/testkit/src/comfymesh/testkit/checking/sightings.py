@@ -109,11 +109,11 @@ def read(events: list[Event], view: View) -> Iterator[Violation]:
     for event in events:
         match event:
             case Called():
-                readers.floor[event.call] = readers.known[event.task] if event.task else 0
+                readers.floor[event.call, event.task] = readers.known[event.task] if event.task else 0
             case Opened():
                 readers.fresh[event.watcher] = readers.known[event.task] if not event.token else 0
             case Answered():
-                yield from readers.saw(event, readers.floor.get(event.call, 0))
+                yield from readers.saw(event, readers.floor.get((event.call, event.task), 0))
             case Told():
                 yield from readers.saw(event, readers.fresh.pop(event.watcher, 0))
             case _:
@@ -126,7 +126,7 @@ class _Readers:
 
     view: View
     known: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    floor: dict[int, int] = field(default_factory=dict)
+    floor: dict[tuple[int, str], int] = field(default_factory=dict)
     fresh: dict[str, int] = field(default_factory=dict)
 
     def saw(self, event: Answered | Told, least: int) -> Iterator[Violation]:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from comfymesh.tasks import machine
+from comfymesh.tasks.events import AttemptFailed, Expired, Started
 from comfymesh.tasks.record import FINAL, State
 from comfymesh.testkit import tasks
 from comfymesh.testkit.history import (
@@ -27,6 +28,7 @@ from comfymesh.testkit.history import (
 
 DIGEST = "ab" * 32
 _MOST_CHANGES = 12
+_BEGUN = {Started.__name__, AttemptFailed.__name__}
 _FIRST = machine.create(tasks.definition())
 
 
@@ -85,7 +87,7 @@ def _path(rng: random.Random) -> Path:
             (kind.__name__, target)
             for (source, kind), targets in machine.TRANSITIONS.items()
             for target in targets
-            if source is state
+            if source is state and not (kind is Expired and _BEGUN & {event for event, _ in path})
         ]
         ends = [choice for choice in choices if choice[1] in FINAL]
         path.append(rng.choice(ends if len(path) > _MOST_CHANGES and ends else choices))

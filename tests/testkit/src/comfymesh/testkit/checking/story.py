@@ -14,6 +14,9 @@ from comfymesh.testkit.history import (
     Ended,
     Event,
     Fault,
+    Heard,
+    Joined,
+    Left,
     Logged,
     Made,
     Opened,
@@ -21,6 +24,7 @@ from comfymesh.testkit.history import (
     Prompted,
     Read,
     Refused,
+    Summed,
     Told,
 )
 
@@ -46,6 +50,8 @@ def _line(event: Event, task: str, calls: set[int]) -> Iterator[tuple[float, str
     match event:
         case Begun() | Ended() | Fault() | Defect():
             yield event.at, _general(event)
+        case Joined() | Left() | Summed():
+            return
         case Called() | Answered() | Refused():
             if event.call in calls:
                 yield event.at, _call(event)
@@ -77,12 +83,14 @@ def _call(event: Called | Answered | Refused) -> str:
             return f"<- #{event.call} failed: {event.reason}"
 
 
-def _own(event: Opened | Told | Progressed | Closed | Logged | Made | Read | Prompted) -> str:
+def _own(event: Opened | Told | Progressed | Closed | Heard | Logged | Made | Read | Prompted) -> str:
     match event:
         case Opened():
             return f"   {event.watcher} watches{f' from {event.token}' if event.token else ''}"
         case Told():
             return f"   {event.watcher} is told {event.state} (attempt {event.attempt}) {event.token}"
+        case Heard():
+            return f"   {event.follower} hears {event.state} (attempt {event.attempt}) {event.token}"
         case Progressed():
             return f"   {event.watcher} sees {event.phase} {event.fraction:.3f} (attempt {event.attempt})"
         case Closed():

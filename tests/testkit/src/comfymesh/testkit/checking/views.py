@@ -11,6 +11,9 @@ from comfymesh.testkit.history import (
     Closed,
     Defect,
     Event,
+    Heard,
+    Joined,
+    Left,
     Logged,
     Made,
     Opened,
@@ -18,10 +21,12 @@ from comfymesh.testkit.history import (
     Prompted,
     Read,
     Refused,
+    Summed,
     Told,
 )
 
 Stream = Opened | Told | Progressed | Closed
+Following = Joined | Heard | Left
 
 
 @dataclass(slots=True)
@@ -41,6 +46,8 @@ class View:
         log: The records of each task, in the order of the stream.
         calls: Every call, in order.
         streams: What each watcher did and was told, in order.
+        followers: What each follower of many tasks did and heard, in order.
+        sums: What groups were said to have come to.
         made: What the log says that tasks made.
         read: What was read of that, by artifact.
         prompts: What ComfyUI executed.
@@ -50,6 +57,8 @@ class View:
     log: dict[str, list[Logged]] = field(default_factory=lambda: defaultdict(list))
     calls: dict[int, Call] = field(default_factory=dict)
     streams: dict[str, list[Stream]] = field(default_factory=lambda: defaultdict(list))
+    followers: dict[str, list[Following]] = field(default_factory=lambda: defaultdict(list))
+    sums: list[Summed] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
     read: dict[str, list[Read]] = field(default_factory=lambda: defaultdict(list))
     prompts: list[Prompted] = field(default_factory=list)
@@ -72,21 +81,31 @@ def view(events: list[Event]) -> View:
                 _put_call(found, event)
             case Opened() | Told() | Progressed() | Closed():
                 found.streams[event.watcher].append(event)
-            case Logged():
-                found.log[event.task].append(event)
-            case Made():
-                found.made.append(event)
-            case Read():
-                found.read[event.artifact].append(event)
-            case Prompted():
-                found.prompts.append(event)
-            case Defect():
-                found.defects.append(event)
+            case Joined() | Heard() | Left():
+                found.followers[event.follower].append(event)
             case _:
-                continue
+                _put_fact(found, event)
     for records in found.log.values():
         records.sort(key=lambda record: record.sequence)
     return found
+
+
+def _put_fact(found: View, event: Event) -> None:
+    match event:
+        case Logged():
+            found.log[event.task].append(event)
+        case Made():
+            found.made.append(event)
+        case Read():
+            found.read[event.artifact].append(event)
+        case Summed():
+            found.sums.append(event)
+        case Prompted():
+            found.prompts.append(event)
+        case Defect():
+            found.defects.append(event)
+        case _:
+            return
 
 
 def _put_call(found: View, event: Called | Answered | Refused) -> None:

@@ -7,6 +7,9 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing import Pool
 from pathlib import Path
 
 from comfymesh.testkit.checking import Verdict, check
@@ -15,6 +18,9 @@ from comfymesh.testkit.simulation.planted import PLANTED, planted
 from comfymesh.testkit.simulation.run import quiet, simulate
 
 _HASH_SEED = "PYTHONHASHSEED"
+
+_defects = ExitStack()
+"""Those of this process; they stay to its end."""
 
 
 def main() -> int:
@@ -25,16 +31,14 @@ def main() -> int:
         os.environ[_HASH_SEED] = "0"
         again = [sys.executable, "-m", "comfymesh.testkit.simulation", *sys.argv[1:]]
         os.execv(sys.executable, again)  # noqa: S606  # no shell is needed
-    quiet()
     began, failed, done, faults = time.monotonic(), list[int](), 0, 0
-    with planted(arguments.plant):
-        for seed in _seeds(arguments.seeds):
-            verdict = check(simulate(seed))
+    with Pool(arguments.processes, _begin, (arguments.plant,)) as pool:
+        for ran in pool.imap(_run, _seeds(arguments.seeds)):
             done += 1
-            faults += sum(isinstance(event, Fault) for event in verdict.history)
-            if not verdict.good:
-                failed.append(seed)
-                _tell(seed, verdict, arguments.save)
+            faults += ran.faults
+            if ran.verdict is not None:
+                failed.append(ran.seed)
+                _tell(ran.seed, ran.verdict, arguments.save)
                 if arguments.first:
                     break
     minutes = (time.monotonic() - began) / 60
@@ -43,11 +47,33 @@ def main() -> int:
     return 1 if failed else 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """What came of a seed: how many faults it met, and the verdict where a promise was broken."""
+
+    seed: int
+    faults: int
+    verdict: Verdict | None
+
+
+def _begin(defect: str) -> None:
+    """One of the processes: all that it runs has the defect."""
+    quiet()
+    _defects.enter_context(planted(defect))
+
+
+def _run(seed: int) -> _Ran:
+    verdict = check(simulate(seed))
+    faults = sum(isinstance(event, Fault) for event in verdict.history)
+    return _Ran(seed, faults, None if verdict.good else verdict)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("simulate", description=__doc__)
     parser.add_argument("--seeds", default="0:100", help="a seed, or FIRST:BEHIND for a range")
     parser.add_argument("--save", type=Path, default=Path("out/simulation"), help="where histories of failures go")
     parser.add_argument("--plant", default="", choices=["", *PLANTED], help="put this defect into the code")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="how many run side by side")
     parser.add_argument("--first", action="store_true", help="end with the first seed that breaks a promise")
     return parser.parse_args()
 

@@ -10,7 +10,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Self
 
-from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Handler, Message, Subscription
+from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Handler, Message, StreamState, Subscription
 from comfymesh.bus.streams import Stream
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.simulation.lives import Life
@@ -125,6 +125,20 @@ class SimulatedBus:
         await self._return()
         return answer
 
+    async def at(self, stream: Stream, sequence: int) -> Message | None:
+        """See Bus.at."""
+        await self._go()
+        answer = await self._server.at(stream, sequence)
+        await self._return()
+        return answer
+
+    async def state(self, stream: Stream) -> StreamState:
+        """See Bus.state."""
+        await self._go()
+        answer = await self._server.state(stream)
+        await self._return()
+        return answer
+
     async def after(self, stream: Stream, subject: str, sequence: int, limit: int) -> list[Message]:
         """See Bus.after."""
         await self._go()
@@ -143,9 +157,9 @@ class SimulatedBus:
 
         return await self._server.subscribe(subject, take)
 
-    async def tail(self, stream: Stream, subject: str) -> AsyncGenerator[Message | CaughtUp, None]:
+    async def tail(self, stream: Stream, subject: str, after: int = 0) -> AsyncGenerator[Message | CaughtUp, None]:
         """See Bus.tail."""
-        async with aclosing(self._server.tail(stream, subject)) as messages:
+        async with aclosing(self._server.tail(stream, subject, after)) as messages:
             async for message in messages:
                 await self._arrive()
                 yield message

@@ -13,9 +13,9 @@ from comfymesh.api import errors
 from comfymesh.api.access import caller
 from comfymesh.api.server import Services
 from comfymesh.testkit.callers import ANYBODY
-from comfymesh.testkit.load import CallFailedError
+from comfymesh.testkit.meshapi import CallFailedError, Followed, one_of, only
 from comfymesh.testkit.simulation.lives import Life
-from comfymesh.v1 import asset_service_pb2, task_pb2, task_service_pb2
+from comfymesh.v1 import asset_service_pb2, dead_letter_service_pb2, group_service_pb2, task_pb2, task_service_pb2
 
 _LATENCY = 0.002
 _DEADLINE = 10.0
@@ -118,10 +118,43 @@ class SimulatedApi:
             async for message in told:
                 yield message
 
-    async def _stream(self, method: str, request: Any) -> AsyncGenerator[Any, None]:
+    async def create_batch(
+        self, requests: Sequence[task_service_pb2.CreateTaskRequest], group: str
+    ) -> list[task_pb2.Task | CallFailedError]:
+        """See Api.create_batch."""
+        request = task_service_pb2.BatchCreateTasksRequest(requests=requests, group=group)
+        return [one_of(result) for result in (await self._call("tasks", "BatchCreateTasks", request)).results]
+
+    async def cancel_group(self, group: str) -> None:
+        """See Api.cancel_group."""
+        await self._call("groups", "CancelGroup", group_service_pb2.CancelGroupRequest(name=group))
+
+    async def requeue(self, name: str) -> task_pb2.Task:
+        """See Api.requeue."""
+        request = dead_letter_service_pb2.RequeueDeadLettersRequest(names=[name])
+        return only(await self._call("dead_letters", "RequeueDeadLetters", request))
+
+    async def drop(self, name: str) -> task_pb2.Task:
+        """See Api.drop."""
+        request = dead_letter_service_pb2.DropDeadLettersRequest(names=[name])
+        return only(await self._call("dead_letters", "DropDeadLetters", request))
+
+    async def follow(self, group: str, count: int, token: str) -> AsyncGenerator[Followed, None]:
+        """See Api.follow."""
+        if group:
+            request = group_service_pb2.WatchGroupRequest(name=group, task_count=count, resume_token=token)
+            stream = self._stream("WatchGroup", request, "groups")
+        else:
+            everything = task_service_pb2.WatchTasksRequest(include_existing=True, resume_token=token)
+            stream = self._stream("WatchTasks", everything)
+        async with aclosing(stream) as told:
+            async for message in told:
+                yield message
+
+    async def _stream(self, method: str, request: Any, service: str = "tasks") -> AsyncGenerator[Any, None]:
         endpoint = await self._reach()
         told: asyncio.Queue[Any] = asyncio.Queue()
-        stream = getattr(endpoint.services.tasks, method)(request, SimulatedContext())
+        stream = getattr(getattr(endpoint.services, service), method)(request, SimulatedContext())
         pump = endpoint.begin(_pump(stream, told))
         try:
             while (message := await told.get()) is not None:
@@ -143,10 +176,13 @@ class SimulatedApi:
         return len(data), hashlib.sha256(data).hexdigest()
 
     async def _task(self, method: str, request: Any) -> task_pb2.Task:
-        endpoint = await self._reach()
-        answer = await self._answer(endpoint, getattr(endpoint.services.tasks, method)(request, SimulatedContext()))
-        task: task_pb2.Task = answer.task
+        task: task_pb2.Task = (await self._call("tasks", method, request)).task
         return task
+
+    async def _call(self, service: str, method: str, request: Any) -> Any:
+        endpoint = await self._reach()
+        servicer = getattr(endpoint.services, service)
+        return await self._answer(endpoint, getattr(servicer, method)(request, SimulatedContext()))
 
     async def _reach(self) -> Endpoint:
         await self._way()

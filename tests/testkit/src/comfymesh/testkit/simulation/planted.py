@@ -8,19 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
 
 from comfymesh.api import creation
+from comfymesh.api.backlog import Backlog
+from comfymesh.api.groups import Groups
+from comfymesh.api.readmodel import GroupSummary, ReadModel
 from comfymesh.api.watch import Mailbox
 from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.artifacts.content import Content
 from comfymesh.bus import tasklog
 from comfymesh.bus.port import Entry
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
-from comfymesh.tasks import codec
-from comfymesh.tasks.record import TaskRecord
+from comfymesh.tasks import codec, dead_letters, machine
+from comfymesh.tasks.record import Key, State, TaskRecord
 from comfymesh.testkit.checking import Promise
 from comfymesh.testkit.simulation.bus import SimulatedServer
 from comfymesh.wire.v1 import spec_pb2
@@ -45,9 +49,9 @@ def _every(count: int) -> Callable[[], bool]:
 def _no_guard() -> Patch:
     """Appends go out without a guard."""
 
-    def unguarded(subject: str, data: bytes, expected: int | None = None) -> Entry:
+    def unguarded(subject: str, data: bytes, expected: int | None = None, lifetime: timedelta | None = None) -> Entry:
         del expected
-        return Entry(subject, data)
+        return Entry(subject, data, lifetime=lifetime)
 
     return tasklog, "Entry", unguarded
 
@@ -119,6 +123,52 @@ def _artifact_dropped() -> Patch:
     return BusStore, "put", put
 
 
+def _follower_not_told() -> Patch:
+    """Who follows many tasks misses a change now and then."""
+    original, due = Backlog.offer, _every(2 * _ONE_OF)
+
+    def offer(backlog: Backlog, stored: Stored) -> None:
+        if not due():
+            original(backlog, stored)
+
+    return Backlog, "offer", offer
+
+
+def _group_left_running() -> Patch:
+    """A wish to cancel a group does not reach all of its tasks."""
+    original = Groups._stoppable
+
+    def stoppable(groups: Groups, tenant: str, name: str) -> list[Stored]:
+        return [stored for stored in original(groups, tenant, name) if not stored.task.labels["content"].endswith("0")]
+
+    return Groups, "_stoppable", stoppable
+
+
+def _group_miscounted() -> Patch:
+    """A group is said to have come to more than it has."""
+    original = ReadModel.group
+
+    def group(model: ReadModel, tenant: str, name: str) -> GroupSummary | None:
+        summary = original(model, tenant, name)
+        return summary and replace(summary, counts={state: count + 1 for state, count in summary.counts.items()})
+
+    return ReadModel, "group", group
+
+
+def _letter_requeued_anew() -> Patch:
+    """Each requeueing of a dead letter makes a task of its own."""
+    return dead_letters, "successor_key", lambda key: Key(key.tenant, f"t{uuid4().hex}")
+
+
+def _late_though_begun() -> Patch:
+    """A task is too late to begin that has begun before."""
+
+    def can_expire(record: TaskRecord) -> bool:
+        return record.state is State.QUEUED and record.definition.start_by is not None
+
+    return machine, "can_expire", can_expire
+
+
 PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
     "no-guard": (_no_guard, (Promise.P2,)),
     "guard-ignored": (_guard_ignored, (Promise.P2,)),
@@ -128,6 +178,11 @@ PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
     "request-forgotten": (_request_forgotten, (Promise.P3,)),
     "change-not-told": (_change_not_told, (Promise.P4,)),
     "artifact-dropped": (_artifact_dropped, (Promise.P5,)),
+    "follower-not-told": (_follower_not_told, (Promise.P4,)),
+    "group-left-running": (_group_left_running, (Promise.P4,)),
+    "group-miscounted": (_group_miscounted, (Promise.P4,)),
+    "letter-requeued-anew": (_letter_requeued_anew, (Promise.P3,)),
+    "late-though-begun": (_late_though_begun, (Promise.P2,)),
 }
 """Every defect by name: how to put it in, and the promises of which one at least is seen broken."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, fields
 
-from comfymesh.testkit.load import Job, jobs
+from comfymesh.testkit.plans import Work, work
 from comfymesh.testkit.simulation.bus import Roughness
 
 TROUBLE_SECONDS = 20.0
-"""All trouble is within the first so many seconds; then everything is mended."""
+"""All trouble is within the first so many seconds at most; then everything is mended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,20 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is run. `seed` makes it, and everything else that is left to chance in its run."""
+    """What is run. `seed` makes it, and everything else that is left to chance in its run.
+
+    All trouble is within the first `trouble_seconds`.
+    """
 
     seed: int
     apis: int
     schedulers: int
     agents: int
-    jobs: tuple[Job, ...]
+    work: tuple[Work, ...]
     rough: Roughness
     lost_answers: float
     troubles: tuple[Trouble, ...]
+    trouble_seconds: float
 
 
 def scenario(seed: int) -> Scenario:
@@ -46,15 +50,18 @@ def scenario(seed: int) -> Scenario:
     targets = _targets(apis, schedulers, agents)
     kinds = [kind for kind in targets if rng.random() < 0.35]
     count = rng.randint(1, 6) if kinds else 0
+    # Most of what a run costs is the time that passes in it.
+    seconds = rng.choice((5.0, 5.0, 10.0, TROUBLE_SECONDS))
     return Scenario(
         seed,
         apis,
         schedulers,
         agents,
-        tuple(jobs(rng, rng.randint(2, 8), rng.choice((1.0, 10.0)))),
+        tuple(work(rng, rng.randint(2, 8), rng.choice((1.0, seconds / 2)))),
         _rough(rng),
         rng.choice((0.0, 0.0, 0.02, 0.2)),
-        tuple(_trouble(rng, rng.choice(kinds), targets) for _ in range(count)),
+        tuple(_trouble(rng, rng.choice(kinds), targets, seconds) for _ in range(count)),
+        seconds,
     )
 
 
@@ -75,9 +82,9 @@ def _targets(apis: int, schedulers: int, agents: int) -> dict[str, list[str]]:
     }
 
 
-def _trouble(rng: random.Random, kind: str, targets: dict[str, list[str]]) -> Trouble:
+def _trouble(rng: random.Random, kind: str, targets: dict[str, list[str]], seconds: float) -> Trouble:
     lasts = rng.choice((0.1, 1.0, 5.0, 12.0)) * rng.uniform(0.5, 1.5)
-    return Trouble(rng.uniform(0.5, TROUBLE_SECONDS - 1), kind, rng.choice(targets[kind]), lasts)
+    return Trouble(rng.uniform(0.5, seconds - 1), kind, rng.choice(targets[kind]), lasts)
 
 
 def _rough(rng: random.Random) -> Roughness:

@@ -26,7 +26,7 @@ from comfymesh.testkit.simulation.comfyui import ComfyUI
 from comfymesh.testkit.simulation.edges import Edges
 from comfymesh.testkit.simulation.endpoint import SimulatedApi
 from comfymesh.testkit.simulation.lives import Process, Serve
-from comfymesh.testkit.simulation.scenario import TROUBLE_SECONDS, Scenario, Trouble
+from comfymesh.testkit.simulation.scenario import Scenario, Trouble
 from comfymesh.v1 import task_pb2
 
 _SETTLE_SECONDS = 300.0
@@ -89,9 +89,9 @@ class World:
         return recorder.events
 
     async def _live(self) -> bool:
-        working = asyncio.ensure_future(self._clients.run(self._scenario.jobs))
+        working = asyncio.ensure_future(self._clients.run(self._scenario.work))
         troubles = [asyncio.ensure_future(self._trouble(trouble)) for trouble in self._scenario.troubles]
-        await asyncio.sleep(TROUBLE_SECONDS)
+        await asyncio.sleep(self._scenario.trouble_seconds)
         self._mend()
         await asyncio.wait([*troubles, working], timeout=_SETTLE_SECONDS)
         settled = await self._quiet() and working.done()
@@ -128,7 +128,7 @@ class World:
 
     async def _trouble(self, trouble: Trouble) -> None:
         await asyncio.sleep(trouble.at)
-        lasts = min(trouble.lasts, TROUBLE_SECONDS - trouble.at)
+        lasts = min(trouble.lasts, self._scenario.trouble_seconds - trouble.at)
         self._note(trouble.what, f"{trouble.target} for {lasts:.2f} s")
         match trouble.what:
             case "kill":
