@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := protos services/common services/api services/scheduler services/node-agent clients/python \
+MEMBERS := protos services/common services/api services/scheduler services/notifier services/node-agent clients/python \
 	devtools/emulator devtools/stack tests/testkit
 CODE := $(MEMBERS) tests benchmarks examples deploy
 BASE ?= main

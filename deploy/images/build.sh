@@ -10,7 +10,7 @@
 set -euo pipefail
 shopt -s inherit_errexit
 
-OWN=(protos services/common services/api services/scheduler services/node-agent clients/python
+OWN=(protos services/common services/api services/scheduler services/notifier services/node-agent clients/python
      devtools/emulator devtools/stack)
 
 # That every program of ours finds what it imports.

@@ -181,23 +181,25 @@ def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN40
     async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
         call = _Call(context, method)
         span = _span(call)
-        async with call:
-            door.room.enter()
         try:
             async with call:
-                admission = await door.gate.admit(method, call.metadata)
-                taken = take(request)
-            # This generator runs in the context of the call, which is its own.
-            caller.enter(admission.caller)
-            async with aclosing(inner(taken, context)) as responses:
-                # The span is current while the servicer works, and not while a response is on its way: whoever goes
-                # away then leaves this generator to be closed in another context.
-                while (response := await _next(responses, span, call)) is not None:
-                    async with call:
-                        admission = await door.gate.renew(admission, method, call.metadata)
-                    yield response
+                door.room.enter()
+            try:
+                async with call:
+                    admission = await door.gate.admit(method, call.metadata)
+                    taken = take(request)
+                # This generator runs in the context of the call, which is its own.
+                caller.enter(admission.caller)
+                async with aclosing(inner(taken, context)) as responses:
+                    # The span is current while the servicer works, and not while a response is on its way: whoever goes
+                    # away then leaves this generator to be closed in another context.
+                    while (response := await _next(responses, span, call)) is not None:
+                        async with call:
+                            admission = await door.gate.renew(admission, method, call.metadata)
+                        yield response
+            finally:
+                door.room.leave()
         finally:
-            door.room.leave()
             span.end()
 
     make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler

@@ -11,6 +11,8 @@ from comfymesh.api.access import setup
 from comfymesh.api.access.audit import Audit
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.access.quotas import Quotas, StoredAssets
+from comfymesh.api.alert_service import AlertService
+from comfymesh.api.alerting import Alerting
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.asset_service import AssetService
 from comfymesh.api.assets import Assets
@@ -36,12 +38,13 @@ from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.tenant_service import TenantService
 from comfymesh.api.watching import Watching
+from comfymesh.api.webhooks import Webhooks
 from comfymesh.artifacts.store import open_store
 from comfymesh.bus.checkpoints import open_kept
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
-from comfymesh.runtime import service
+from comfymesh.runtime import presence, service
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus
 
@@ -83,6 +86,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             DeadLetterService(log, DeadLetters(log, time.time, directory, quotas), following),
             AssetService(assets, artifacts),
             FleetService(fleet),
+            AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),
             KeyService(directory, time.time),
             SchedulingService(Policies(PolicyStore(bus)), insight),
@@ -93,6 +97,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         door = Door(gate, Room(settings.api_max_calls), audit)
         async with serving(place, door, services) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
+            background.spawn(presence.show(bus, "api"), "presence")
             try:
                 await service.until(stop, background.failed)
                 await server.announce(settings.api_drain_notice_seconds)
