@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
 from comfymesh.api.access import setup
@@ -19,6 +20,7 @@ from comfymesh.api.assets import Assets
 from comfymesh.api.creation import Creation
 from comfymesh.api.dead_letter_service import DeadLetterService
 from comfymesh.api.dead_letters import DeadLetters
+from comfymesh.api.desk import answering
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.fleet_service import FleetService
 from comfymesh.api.following import Following
@@ -41,12 +43,13 @@ from comfymesh.api.watching import Watching
 from comfymesh.api.webhooks import Webhooks
 from comfymesh.artifacts.store import open_store
 from comfymesh.bus.checkpoints import open_kept
+from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
 from comfymesh.runtime import presence, service
 from comfymesh.runtime.background import Background
-from comfymesh.runtime.connect import open_bus
+from comfymesh.runtime.connect import nats_tls, open_bus
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +70,8 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         background.spawn(stored_assets.follow(), "stored assets")
         gate = await setup.gate(settings, directory, background)
         # Nobody is let in, and nothing is listed or watched, before all that was stored has been read.
-        await service.first(directory.ready, stop, background.failed)
-        await service.first(hub.ready, stop, background.failed)
+        for ready in (directory.ready, stored_assets.ready, hub.ready):
+            await service.first(ready, stop, background.failed)
 
         quotas = Quotas(directory, model, hub, stored_assets, time.time)
         audit = Audit(bus, time.time)
@@ -95,7 +98,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             settings.api_listen, certificates, settings.api_max_connection_calls, settings.api_compress_responses
         )
         door = Door(gate, Room(settings.api_max_calls), audit)
-        async with serving(place, door, services) as server:
+        async with _desk(settings, bus, background), serving(place, door, services) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
             background.spawn(presence.show(bus, "api"), "presence")
             try:
@@ -105,6 +108,10 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
                 hub.drain()
                 await server.drain(settings.api_drain_seconds)
                 model.close()
+
+
+def _desk(settings: ApiSettings, bus: JetStreamBus, background: Background) -> AbstractAsyncContextManager[None]:
+    return answering(settings.nats_url, nats_tls(settings), bus, background) if settings.api_desk else nullcontext()
 
 
 def main() -> None:
