@@ -15,10 +15,11 @@ from comfymesh.agent.care import care_of
 from comfymesh.agent.comfyui.outcome import Succeeded
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.instance import Condition, Instance, InstanceState
+from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.specs import ProcessSpec
 from comfymesh.agent.settings import AgentSettings
-from comfymesh.agent.workplace import Workplace
+from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.testkit import graphs
@@ -39,7 +40,10 @@ class Host:
         self.told: list[Condition] = []
 
         def open_workplace(url: str) -> Workplace:
-            return Workplace(ComfySession(url), TaskLog(bus), BusStore(bus), 1000, runtime.log_tail)
+            session, log = ComfySession(url), TaskLog(bus)
+            return Workplace(
+                session, log, Files(BusStore(bus), 1000), Leftovers(session, log, "a", "x"), runtime.log_tail
+            )
 
         care = care_of(spec, AgentSettings.model_validate(settings))
         self.instance = Instance("x", "process", runtime, BusStore(bus), open_workplace, self._changed, care)

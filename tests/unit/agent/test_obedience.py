@@ -34,7 +34,7 @@ async def reporting(node: Node) -> AsyncIterator[Reporting]:
 
 async def want(node: Node, availability: node_pb2.Node.Availability, name: str = "a") -> None:
     await IntentStore(node.bench.bus).write(Intent(name, availability, "why"))
-    await settle()
+    await asyncio.sleep(2.5)
 
 
 async def test_without_an_intent_it_takes_work(node: Node, reporting: Reporting) -> None:
@@ -81,8 +81,14 @@ async def test_what_is_wanted_of_another_node_is_not_its_business(node: Node, re
     assert reporting.wanted == OPEN
 
 
-async def test_what_can_not_be_read_changes_nothing(node: Node, reporting: Reporting) -> None:
+async def test_while_the_bus_is_away_the_last_intent_holds(node: Node, reporting: Reporting) -> None:
     await want(node, CORDONED)
+    with node.bench.bus.away():
+        await asyncio.sleep(60)
+        assert (reporting.wanted, node.attempts.closed) == (CORDONED, True)
+
+
+async def test_an_intent_that_can_not_be_read_is_none(node: Node, reporting: Reporting) -> None:
     await node.bench.bus.append([Entry(subjects.intent("a"), b"\xff\xff")])
-    await settle()
-    assert reporting.wanted == CORDONED
+    await asyncio.sleep(2.5)
+    assert reporting.wanted == OPEN

@@ -54,16 +54,19 @@ class IntentStore:
         message = node_intent_pb2.NodeIntent(availability=wanted.availability, reason=wanted.reason)
         await self._bus.append([Entry(intent(wanted.node), message.SerializeToString())])
 
-    async def follow(self, node: str | None = None) -> AsyncIterator[Intent | None]:
-        """Every intent that holds, None once all of these have come, then each new one, without end.
+    async def read(self, node: str) -> Intent:
+        """What is wanted of a node: nothing in particular, if nobody ever said.
 
-        Args:
-            node: Only of this node.
+        Raises:
+            BusUnavailableError: the bus does not answer.
         """
-        async for item in self._bus.tail(INTENTS, ALL_INTENTS if node is None else intent(node)):
-            if isinstance(item, CaughtUp):
-                yield None
-            elif (read := _read(item)) is not None:
+        last = await self._bus.last(INTENTS, intent(node))
+        return (_read(last) if last else None) or Intent(node)
+
+    async def follow(self) -> AsyncIterator[Intent]:
+        """Every intent that holds, then each new one, without end."""
+        async for item in self._bus.tail(INTENTS, ALL_INTENTS):
+            if not isinstance(item, CaughtUp) and (read := _read(item)) is not None:
                 yield read
 
 
