@@ -109,8 +109,7 @@ def _instances(
         def open_workplace(url: str) -> Workplace:
             session, log = ComfySession(url, pace=pace), TaskLog(bus)
             leftovers = Leftovers(session, log, settings.agent_node, spec.name)
-            gpu_class = settings.agent_gpu_class or host.gpu_class(gpu_of(spec))
-            residency = Residency(reporting.changed, gpu_class)
+            residency = Residency(reporting.changed, settings.agent_gpu_class or host.gpu_class(gpu_of(spec)))
             workplace = Workplace(session, log, files, leftovers, runtime.log_tail, residency)
             workplace.sweep = runtime.remove_outputs
             return workplace

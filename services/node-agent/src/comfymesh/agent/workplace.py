@@ -38,10 +38,6 @@ async def _no_words(_: int) -> str:
     return ""
 
 
-async def _leave_alone(_: Sequence[str]) -> None:
-    """Remove nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class Files:
     """Where the files of attempts come from and go to.
@@ -59,6 +55,10 @@ class Files:
     def of(self, key: Key) -> BlobStore:
         """Where the files are that a task reads."""
         return self.inputs(key) if self.inputs else self.store
+
+
+async def _leave_alone(_: Sequence[str]) -> None:
+    """Remove nothing."""
 
 
 class Workplace:

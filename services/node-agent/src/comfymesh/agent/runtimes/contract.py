@@ -126,7 +126,7 @@ class Runtime(Protocol):
         """Return the last lines of the output, at most `LOG_TAIL_BYTES`; empty where there is none."""
 
     async def remove_outputs(self, folders: Sequence[str]) -> None:
-        """Remove folders below the instance's own for outputs and temporary files; those not there are no error.
+        """Remove folders below the instance's folders for outputs and temporary files. Those not there are no error.
 
         An attached instance keeps its files: they are someone else's.
 

@@ -19,7 +19,7 @@ KINDS = ("output", "temp")
 
 
 def plain(folders: Sequence[str]) -> list[str]:
-    """The folders that are of an attempt: two plain names. Anything else is a defect of ours, and left alone."""
+    """Those that are of an attempt: two plain names. Anything else would be a defect of ours, and is left alone."""
     return [folder for folder in folders if _FOLDER.fullmatch(folder)]
 
 
