@@ -21,6 +21,7 @@ from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import read_all
 from comfymesh.bus import subjects
 from comfymesh.bus.connection import Connection, Delivery
+from comfymesh.bus.intents import Intent, IntentStore
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.node_bus import NodeBus
 from comfymesh.bus.port import BusError, BusUnavailableError, Entry, Message
@@ -34,6 +35,7 @@ from comfymesh.tasks.record import Key, State
 from comfymesh.testkit.nats import NatsServer
 from comfymesh.testkit.tasks import NOW, queued
 from comfymesh.testkit.waiting import take, until
+from comfymesh.v1 import node_pb2
 from comfymesh.wire.v1 import spec_pb2
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "nats"
@@ -329,3 +331,12 @@ def test_passwords_are_for_their_owner_alone(tmp_path: Path) -> None:
     assert (tmp_path / "a.env").stat().st_mode & 0o777 == 0o600
     assert all(secret not in path.read_text() for path in tmp_path.glob("accounts.*"))
     assert (tmp_path / "accounts.conf").read_text().count('"$2a$') == 3
+
+
+async def test_a_node_may_read_what_is_wanted_of_it_and_of_no_other(world: World) -> None:
+    cordoned = Intent("a", node_pb2.Node.AVAILABILITY_CORDONED, "the fan is loud")
+    await IntentStore(world.mesh).write(cordoned)
+    assert await IntentStore(world.a).read("a") == cordoned
+    with pytest.raises(BusError):
+        await IntentStore(world.b).read("a")
+    assert await IntentStore(world.b).read("b") == Intent("b")
