@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
 from comfymesh.api.access import setup
@@ -19,6 +20,7 @@ from comfymesh.api.assets import Assets
 from comfymesh.api.creation import Creation
 from comfymesh.api.dead_letter_service import DeadLetterService
 from comfymesh.api.dead_letters import DeadLetters
+from comfymesh.api.desk import answering
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.fleet_service import FleetService
 from comfymesh.api.following import Following
@@ -39,12 +41,13 @@ from comfymesh.api.watching import Watching
 from comfymesh.api.webhooks import Webhooks
 from comfymesh.artifacts.store import open_store
 from comfymesh.bus.checkpoints import open_kept
+from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
 from comfymesh.runtime import presence, service
 from comfymesh.runtime.background import Background
-from comfymesh.runtime.connect import open_bus
+from comfymesh.runtime.connect import nats_tls, open_bus
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +93,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             SchedulingService(Policies(PolicyStore(bus)), insight),
         )
         door = Door(settings.api_listen, gate, audit, certificates)
-        async with serving(door, services) as server:
+        async with _desk(settings, bus, background), serving(door, services) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
             background.spawn(presence.show(bus, "api"), "presence")
             try:
@@ -99,6 +102,10 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
                 hub.drain()
                 await server.drain(settings.api_drain_seconds)
                 model.close()
+
+
+def _desk(settings: ApiSettings, bus: JetStreamBus, background: Background) -> AbstractAsyncContextManager[None]:
+    return answering(settings.nats_url, nats_tls(settings), bus, background) if settings.api_desk else nullcontext()
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ ask.scheduling                      questions to the scheduler that acts, never 
 told.<asker>                        answers to one asker, never stored
 preview.<tenant>.<task_id>          previews, never stored
 interest.<node>                     somebody watches previews of a task there, never stored
+desk.<node>.<verb>                  requests of a node that may not read the log itself, never stored
 control.<node>                      orders to a node, repeated until obeyed, never stored
 """
 
@@ -115,6 +116,11 @@ def control(node: str) -> str:
     return f"control.{node}"
 
 
+def desk(node: str) -> str:
+    """Where a node asks for what is its own; a verb follows."""
+    return f"desk.{node}"
+
+
 def blob(owner: str, sha256: str, index: int | str) -> str:
     """Where a piece of a blob is; `*` for all pieces."""
     return f"blob.{owner}.{sha256}.{index}"
@@ -123,6 +129,11 @@ def blob(owner: str, sha256: str, index: int | str) -> str:
 def asset(tenant: str, sha256: str) -> str:
     """Where the description of an asset is."""
     return f"asset.{tenant}.{sha256}"
+
+
+def is_task(subject: str) -> bool:
+    """Whether records of a task are there."""
+    return subject.startswith("task.")
 
 
 ALL_NOTICES = "notice.*"
