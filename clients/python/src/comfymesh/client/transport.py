@@ -178,6 +178,20 @@ class Transport(AlertMethods):
         """FleetService.ListNodes."""
         return await self._unary(self._open.fleet.ListNodes(request, timeout=timeout))
 
+    async def cordon_node(self, request: fleet_pb.CordonNodeRequest, timeout: float) -> fleet_pb.CordonNodeResponse:
+        """FleetService.CordonNode."""
+        return await self._unary(self._open.fleet.CordonNode(request, timeout=timeout))
+
+    async def uncordon_node(
+        self, request: fleet_pb.UncordonNodeRequest, timeout: float
+    ) -> fleet_pb.UncordonNodeResponse:
+        """FleetService.UncordonNode."""
+        return await self._unary(self._open.fleet.UncordonNode(request, timeout=timeout))
+
+    async def drain_node(self, request: fleet_pb.DrainNodeRequest, timeout: float) -> fleet_pb.DrainNodeResponse:
+        """FleetService.DrainNode."""
+        return await self._unary(self._open.fleet.DrainNode(request, timeout=timeout))
+
     async def get_policy(
         self, request: scheduling_pb.GetPolicyRequest, timeout: float
     ) -> scheduling_pb.GetPolicyResponse:

@@ -13,6 +13,7 @@ from comfymesh import names
 from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus import streams, subjects
+from comfymesh.bus.intents import OPEN, Intent, IntentStore
 from comfymesh.bus.port import Bus, CaughtUp, Message
 from comfymesh.graphs import Catalog
 from comfymesh.runtime.background import Background
@@ -73,6 +74,7 @@ class FleetView:
         self._store = store
         self._clock = clock
         self._nodes: dict[str, _Seen] = {}
+        self._intents: dict[str, Intent] = {}
         self._catalogs: dict[str, Catalog] = {}
         self._reading: set[str] = set()
 
@@ -82,16 +84,32 @@ class FleetView:
             if not isinstance(item, CaughtUp):
                 self._take(item, background)
 
+    async def follow_intents(self) -> None:
+        """Take in what operators want of nodes, for ever."""
+        async for intent in IntentStore(self._bus).follow():
+            self.intend(intent)
+
+    def intend(self, intent: Intent) -> None:
+        """From now on this is wanted of a node."""
+        self._intents[names.node(intent.node)] = intent
+
     def nodes(self) -> list[node_pb2.Node]:
         """Every node seen within the last hour, by name."""
         now = self._clock()
         self._forget(now)
-        return [_node(self._nodes[name], now) for name in sorted(self._nodes)]
+        return [self._shown(self._nodes[name], now) for name in sorted(self._nodes)]
 
     def node(self, name: str) -> node_pb2.Node | None:
         """One node."""
         seen = self._nodes.get(name)
-        return _node(seen, self._clock()) if seen else None
+        return self._shown(seen, self._clock()) if seen else None
+
+    def _shown(self, seen: _Seen, now: float) -> node_pb2.Node:
+        node = _node(seen, now)
+        intent = self._intents.get(node.name)
+        node.wanted_availability = intent.availability if intent else OPEN
+        node.wanted_reason = intent.reason if intent else ""
+        return node
 
     def offers(self) -> list[Offer]:
         """What each instance of each node offers, whether it serves now or not."""

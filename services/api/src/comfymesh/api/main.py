@@ -41,6 +41,7 @@ from comfymesh.api.watching import Watching
 from comfymesh.api.webhooks import Webhooks
 from comfymesh.artifacts.store import open_store
 from comfymesh.bus.checkpoints import open_kept
+from comfymesh.bus.intents import IntentStore
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
@@ -62,6 +63,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         log, model = TaskLog(bus), ReadModel(kept)
         hub, fleet = Hub(model), FleetView(bus, store, time.monotonic)
         background.spawn(fleet.follow(background), "fleet view")
+        background.spawn(fleet.follow_intents(), "intents")
         background.spawn(hub.follow(log.events(kept.reading.start)), "task hub")
         directory, stored_assets = Directory(bus, time.time), StoredAssets(bus)
         background.spawn(directory.follow(), "directory")
@@ -86,7 +88,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             GroupService(Groups(following, log, bus), following),
             DeadLetterService(log, DeadLetters(log, time.time, directory, quotas), following),
             AssetService(assets, artifacts),
-            FleetService(fleet),
+            FleetService(fleet, IntentStore(bus)),
             AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),
             KeyService(directory, time.time),
