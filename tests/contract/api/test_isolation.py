@@ -266,6 +266,13 @@ async def test_administration_is_refused_before_anything_is_looked_up(
     assert told == await outcome(api, method, row.fields(ABSENT), stranger)
 
 
+@pytest.mark.parametrize(
+    "method", [method for method in methods() if SCOPES.get(f"comfymesh.v1.{method}") is Scope.OPERATE]
+)
+async def test_what_is_for_operators_is_for_nobody_else(api: LocalApi, owner: str, method: str) -> None:
+    assert (await outcome(api, method, {}, owner)).startswith("PERMISSION_DENIED SCOPE_MISSING")
+
+
 async def test_names_that_a_foreign_resource_has_are_free(
     api: LocalApi, owned: Owned, owner: str, stranger: str
 ) -> None:

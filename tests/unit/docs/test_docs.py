@@ -51,6 +51,7 @@ def test_every_setting_of_security_is_documented() -> None:
     page = (ROOT / "docs" / "security.md").read_text()
     names = {f"COMFYMESH_{name}".upper() for name in ApiSettings.model_fields if name.startswith(("api_tls", "oidc"))}
     names |= {f"COMFYMESH_API_{name}" for name in ("AUTH", "ALLOW_OPEN", "ALLOW_PLAINTEXT", "BOOTSTRAP_KEY_FILE")}
+    names |= {f"COMFYMESH_API_{name}" for name in ("MAX_CALLS", "MAX_CONNECTION_CALLS", "DRAIN_NOTICE_SECONDS")}
     assert {name for name in names if name not in page} == set()
 
 

@@ -138,6 +138,13 @@ class FleetView:
         old = [name for name, seen in self._nodes.items() if now - seen.at >= _FORGET_AFTER]
         for name in old:
             del self._nodes[name]
+        if old:
+            self._forget_catalogs()
+
+    def _forget_catalogs(self) -> None:
+        """Drop catalogs that no node offers any more."""
+        offered = {offer.catalog.sha256 for seen in self._nodes.values() for offer in seen.report.offers}
+        self._catalogs = {digest: catalog for digest, catalog in self._catalogs.items() if digest in offered}
 
     def _take(self, item: Message, background: Background) -> None:
         try:
@@ -148,7 +155,10 @@ class FleetView:
             return
         if item.subject != subjects.report(node):
             return
+        before = self._nodes.get(report.node.name)
         self._nodes[report.node.name] = _Seen(report, self._clock() - item.age, item.time)
+        if before is not None and before.report.offers != report.offers:
+            self._forget_catalogs()
         for offer in report.offers:
             digest = offer.catalog.sha256
             if digest and digest not in self._catalogs and digest not in self._reading:
