@@ -72,6 +72,8 @@ uninstall() {
     systemctl disable --quiet --now comfymesh-agent || true
   fi
   remove_instances
+  # What could not be removed would run on as a user that there is not.
+  systemctl kill --kill-whom=all --signal=KILL comfymesh-agent 2> /dev/null || true
   say "removing the agent"
   rm -rf "$UNIT" "$UNIT.d" "$PROGRAM" "$ROOT"
   rmdir --ignore-fail-on-non-empty /opt/comfymesh 2> /dev/null || true
