@@ -11,6 +11,7 @@ import grpc
 from grpc import StatusCode, aio
 
 from comfymesh.client.access import Access
+from comfymesh.client.alert_methods import AlertMethods
 from comfymesh.client.errors import Unavailable
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
 from comfymesh.v1 import (
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 
     from comfymesh.client.errors import ComfyMeshError
-    from comfymesh.v1 import alert_service_pb2 as alerts_pb
     from comfymesh.v1 import asset_service_pb2 as assets_pb
     from comfymesh.v1 import dead_letter_service_pb2 as letters_pb
     from comfymesh.v1 import fleet_service_pb2 as fleet_pb
@@ -91,7 +91,7 @@ class _Known:
         return known
 
 
-class Transport:
+class Transport(AlertMethods):
     """One channel to one server.
 
     Args:
@@ -178,64 +178,6 @@ class Transport:
         """FleetService.ListNodes."""
         return await self._unary(self._open.fleet.ListNodes(request, timeout=timeout))
 
-    async def list_alert_rules(
-        self, request: alerts_pb.ListAlertRulesRequest, timeout: float
-    ) -> alerts_pb.ListAlertRulesResponse:
-        """AlertService.ListAlertRules."""
-        return await self._unary(self._open.alerts.ListAlertRules(request, timeout=timeout))
-
-    async def list_alerts(self, request: alerts_pb.ListAlertsRequest, timeout: float) -> alerts_pb.ListAlertsResponse:
-        """AlertService.ListAlerts."""
-        return await self._unary(self._open.alerts.ListAlerts(request, timeout=timeout))
-
-    async def list_alert_notices(
-        self, request: alerts_pb.ListAlertNoticesRequest, timeout: float
-    ) -> alerts_pb.ListAlertNoticesResponse:
-        """AlertService.ListAlertNotices."""
-        return await self._unary(self._open.alerts.ListAlertNotices(request, timeout=timeout))
-
-    async def acknowledge_alert(
-        self, request: alerts_pb.AcknowledgeAlertRequest, timeout: float
-    ) -> alerts_pb.AcknowledgeAlertResponse:
-        """AlertService.AcknowledgeAlert."""
-        return await self._unary(self._open.alerts.AcknowledgeAlert(request, timeout=timeout))
-
-    async def create_silence(
-        self, request: alerts_pb.CreateSilenceRequest, timeout: float
-    ) -> alerts_pb.CreateSilenceResponse:
-        """AlertService.CreateSilence."""
-        return await self._unary(self._open.alerts.CreateSilence(request, timeout=timeout))
-
-    async def list_silences(
-        self, request: alerts_pb.ListSilencesRequest, timeout: float
-    ) -> alerts_pb.ListSilencesResponse:
-        """AlertService.ListSilences."""
-        return await self._unary(self._open.alerts.ListSilences(request, timeout=timeout))
-
-    async def delete_silence(
-        self, request: alerts_pb.DeleteSilenceRequest, timeout: float
-    ) -> alerts_pb.DeleteSilenceResponse:
-        """AlertService.DeleteSilence."""
-        return await self._unary(self._open.alerts.DeleteSilence(request, timeout=timeout))
-
-    async def test_alert_channel(
-        self, request: alerts_pb.TestAlertChannelRequest, timeout: float
-    ) -> alerts_pb.TestAlertChannelResponse:
-        """AlertService.TestAlertChannel."""
-        return await self._unary(self._open.alerts.TestAlertChannel(request, timeout=timeout))
-
-    async def list_webhook_deliveries(
-        self, request: alerts_pb.ListWebhookDeliveriesRequest, timeout: float
-    ) -> alerts_pb.ListWebhookDeliveriesResponse:
-        """AlertService.ListWebhookDeliveries."""
-        return await self._unary(self._open.alerts.ListWebhookDeliveries(request, timeout=timeout))
-
-    async def redeliver_webhook(
-        self, request: alerts_pb.RedeliverWebhookRequest, timeout: float
-    ) -> alerts_pb.RedeliverWebhookResponse:
-        """AlertService.RedeliverWebhook."""
-        return await self._unary(self._open.alerts.RedeliverWebhook(request, timeout=timeout))
-
     async def get_policy(
         self, request: scheduling_pb.GetPolicyRequest, timeout: float
     ) -> scheduling_pb.GetPolicyResponse:
@@ -293,6 +235,10 @@ class Transport:
             raise self._silent() from None
         finally:
             call.cancel()
+
+    @property
+    def _alerts(self) -> alert_service_pb2_grpc.AlertServiceStub:
+        return self._open.alerts
 
     @property
     def _open(self) -> Stubs:
