@@ -46,7 +46,7 @@ read_options() {
 }
 
 install_version() {
-  [[ -f $here/requirements.txt ]] || fail "$here is no bundle: it has no requirements.txt" "unpack the bundle and run its install.sh"
+  [[ -d $here/wheels ]] || fail "$here is no bundle: it has no wheels" "unpack the bundle and run its install.sh"
   [[ -z $settings || -f $settings ]] || fail "there is no file $settings" "give --settings a file of NAME=VALUE lines"
   version=$(< "$here/VERSION")
   ensure_python
