@@ -53,7 +53,7 @@ class Workplace:
         residency: Model files in the instance's memory.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  # what an attempt needs of its instance
+    def __init__(  # what an attempt needs of its instance
         self,
         session: ComfySession,
         log: TaskLog,
