@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := protos services/common services/api services/scheduler services/node-agent clients/python \
+MEMBERS := protos services/common services/api services/scheduler services/notifier services/node-agent clients/python \
 	devtools/emulator devtools/stack tests/testkit
 CODE := $(MEMBERS) tests benchmarks examples deploy
 BASE ?= main
@@ -11,7 +11,7 @@ WORKERS ?= 2
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test simulate chaos check format protos protos-check types bench images constraints clean
+.PHONY: help setup demo dev test simulate chaos check format protos protos-check types bench images release constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -26,7 +26,7 @@ $(VENV)/ready: constraints.txt $(MEMBERS:%=%/pyproject.toml)
 	@$(PIP) install --no-deps --no-build-isolation $(MEMBERS:%=-e ./%)
 	@touch $@
 
-demo: setup ## run two workflows on a whole mesh, save the pictures to out/ (COMFYUI_URL or COMFYUI_DIR: a real ComfyUI)
+demo: setup ## run two workflows on a whole mesh, save the pictures to out/ (COMFYUI_URL or COMFYUI_DIR: a real ComfyUI; RUNTIME=docker: in a container)
 	@$(BIN)/python -m comfymesh.stack.demo
 
 dev: setup ## run a mesh until Ctrl-C (COMFYUI_URL or COMFYUI_DIR: with a real ComfyUI)
@@ -73,6 +73,9 @@ images: setup ## build the container image comfymesh:dev (needs Docker)
 constraints: setup ## resolve requirements.in anew into constraints.txt (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--no-emit-index-url --upgrade requirements.in --output-file constraints.txt
+
+release: setup ## make the bundle from which the agent is installed on a host (VERSION, PYTHON_VERSION)
+	@deploy/host/release.sh
 
 clean: ## remove what was made here
 	@rm -rf $(VENV) .venv-gen .cache out .mypy_cache .ruff_cache .pytest_cache .hypothesis

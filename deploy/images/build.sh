@@ -9,8 +9,9 @@
 # PYTHON      interpreter of an environment in which the workspace is installed (default .venv/bin/python)
 set -euo pipefail
 shopt -s inherit_errexit
+source "$(dirname "${BASH_SOURCE[0]}")/../platforms.sh"
 
-OWN=(protos services/common services/api services/scheduler services/node-agent clients/python
+OWN=(protos services/common services/api services/scheduler services/notifier services/node-agent clients/python
      devtools/emulator devtools/stack)
 
 # That every program of ours finds what it imports.
@@ -65,14 +66,6 @@ ensure_packages() {
   "$python" -m pip install -qq --require-hashes --no-deps --no-compile --target "$context/packages" \
     --python-version "$version" --implementation cp --only-binary :all: $(platforms) --requirement "$wanted"
   cp "$wanted" "$have"
-}
-
-# What glibc 2.28 and later can load, newest first.
-platforms() {
-  local machine; machine=$(uname -m)
-  printf -- '--platform %s ' "manylinux_2_28_$machine" "manylinux_2_27_$machine" "manylinux_2_24_$machine" \
-    "manylinux_2_17_$machine" "manylinux2014_$machine" "manylinux_2_12_$machine" "manylinux2010_$machine" \
-    "manylinux_2_5_$machine" "manylinux1_$machine"
 }
 
 # Our own distributions, and a program for each of their console scripts.

@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 GRAPHS = ROOT / "tests" / "data" / "comfyui" / "workflows"
+SERVICES = ("nats", "api", "scheduler", "notifier", "agent", "emulator")
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -96,12 +97,20 @@ def test_the_mesh_goes_on_after_its_log_was_restarted(project: Project, tmp_path
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_task_that_fails_is_told(project: Project) -> None:
+    project.until_ready()
+    failing = str(GRAPHS / "21-probe-raise-runtime.json")
+    project.call("submit", failing)
+    while "task-failed" not in project.call("alerts", "history", "--json"):
+        time.sleep(0.2)
+
+
 def test_only_the_api_is_published_and_on_the_loopback_interface_alone(
     project: Project, engine: docker.DockerClient
 ) -> None:
     published = {
         service: [binding for bindings in ports.values() if bindings for binding in bindings]
-        for service in ("nats", "api", "scheduler", "agent", "emulator")
+        for service in SERVICES
         if (ports := project.container(engine, service).attrs["NetworkSettings"]["Ports"])
     }
     assert {service: bindings for service, bindings in published.items() if bindings} == {
@@ -110,7 +119,7 @@ def test_only_the_api_is_published_and_on_the_loopback_interface_alone(
 
 
 def test_every_service_has_limits_no_privileges_and_no_root(project: Project, engine: docker.DockerClient) -> None:
-    for service in ("nats", "api", "scheduler", "agent", "emulator"):
+    for service in SERVICES:
         container = project.container(engine, service)
         host = container.attrs["HostConfig"]
         assert host["Memory"] > 0, service
@@ -121,7 +130,7 @@ def test_every_service_has_limits_no_privileges_and_no_root(project: Project, en
 def test_every_service_stops_when_asked_and_without_a_traceback(project: Project, engine: docker.DockerClient) -> None:
     project.until_ready()
     project.compose("stop")
-    for service in ("nats", "api", "scheduler", "agent", "emulator"):
+    for service in SERVICES:
         container = project.container(engine, service)
         assert container.attrs["State"]["ExitCode"] == 0, service
         assert b"Traceback" not in container.logs(), service

@@ -19,6 +19,7 @@ SOURCES = sorted(
 IMPURE = frozenset(
     {
         "aiohttp",
+        "apprise",
         "asyncio",
         "docker",
         "grpc",
@@ -33,14 +34,17 @@ IMPURE = frozenset(
     }
 )
 KNOWN_BY = {
+    "apprise": {"notifier/sending.py"},
     "nats": {"bus/connection.py"},
+    "re2": {"notifier/domain/patterns.py"},
+    "yaml": {"notifier/rulesfile.py"},
     "docker": {"agent/runtimes/docker_client.py"},
     "websockets": {"agent/comfyui/socket.py"},
     "obstore": {"artifacts/object_store.py"},
     "sqlite3": {"runtime/database.py"},
     "uvloop": {"runtime/service.py"},
 }
-SERVICES = ("services/common", "services/api", "services/scheduler", "services/node-agent")
+SERVICES = ("services/common", "services/api", "services/scheduler", "services/notifier", "services/node-agent")
 
 
 def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
@@ -72,7 +76,7 @@ def is_pure(path: str) -> bool:
 
 
 def test_every_member_is_found() -> None:
-    assert len(SOURCES) == 9
+    assert len(SOURCES) == 10
 
 
 def test_the_namespace_has_no_init_of_its_own() -> None:
@@ -115,7 +119,7 @@ def test_one_file_speaks_http_to_comfyui_and_one_to_others() -> None:
     assert speakers == {"agent/comfyui/http.py", "egress/http.py"}
 
 
-@pytest.mark.parametrize("folder", ["services/scheduler", "services/node-agent"])
+@pytest.mark.parametrize("folder", ["services/scheduler", "services/notifier", "services/node-agent"])
 def test_only_the_api_speaks_grpc(folder: str) -> None:
     assert {path for path, module in modules(folder) if libraries(module) & {"grpc", "grpc_health"}} == set()
 
@@ -126,6 +130,7 @@ def test_only_the_api_speaks_grpc(folder: str) -> None:
         ("services/common", {"api", "scheduler", "agent", "client", "cli", "stack", "emulator", "testkit"}),
         ("services/api", {"scheduler", "agent", "client", "cli", "stack", "emulator", "testkit"}),
         ("services/scheduler", {"api", "agent", "client", "cli", "stack", "emulator", "testkit"}),
+        ("services/notifier", {"api", "scheduler", "agent", "client", "cli", "stack", "emulator", "testkit"}),
         ("services/node-agent", {"api", "scheduler", "client", "cli", "stack", "emulator", "testkit"}),
         (
             "clients/python",

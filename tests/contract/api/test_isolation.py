@@ -10,17 +10,21 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 
 from comfymesh import names
 from comfymesh.api.access.scopes import SCOPES, Scope
+from comfymesh.bus import subjects
+from comfymesh.bus.port import Entry
 from comfymesh.tasks.events import Event, Started, Succeeded
 from comfymesh.tasks.record import Artifact, ArtifactKind, Key
 from comfymesh.testkit.apis import GRAPH, NODE, LocalApi, Refused, find, methods, request_type
 from comfymesh.testkit.tasks import NOW, assigned, failed
-from comfymesh.v1 import asset_service_pb2, key_pb2, task_pb2
+from comfymesh.v1 import alert_pb2, asset_service_pb2, key_pb2, task_pb2
+from comfymesh.wire.v1 import alerting_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -39,6 +43,7 @@ class Owned:
     asset: str
     key: str
     tenant: str
+    delivery: str
     group: str = GROUP
 
 
@@ -51,6 +56,7 @@ ABSENT = Owned(
     asset=names.asset("0" * 64),
     key="tenants/ownex/keys/k0000000000000000",
     tenant="tenants/ownex",
+    delivery=f"webhookDeliveries/{UUID(int=0)}",
     group="groups/ourx",
 )
 
@@ -125,6 +131,16 @@ MATRIX: dict[str, Foreign | Hidden | Apart | Shared | Denied] = {
     "SchedulingService/GetPolicy": Shared("the policy is the fleet's; for operators"),
     "SchedulingService/UpdatePolicy": Shared("the policy is the fleet's; for operators"),
     "SchedulingService/GetQueue": Shared("the queue is the fleet's; for operators, who see all tenants"),
+    "AlertService/ListAlertRules": Shared("alerts are the fleet's; for operators"),
+    "AlertService/ListAlerts": Shared("alerts are the fleet's; for operators, who see all tenants"),
+    "AlertService/ListAlertNotices": Shared("alerts are the fleet's; for operators, who see all tenants"),
+    "AlertService/AcknowledgeAlert": Shared("alerts are the fleet's; for operators"),
+    "AlertService/CreateSilence": Shared("silences are the fleet's; for operators"),
+    "AlertService/ListSilences": Shared("silences are the fleet's; for operators"),
+    "AlertService/DeleteSilence": Shared("silences are the fleet's; for operators"),
+    "AlertService/TestAlertChannel": Shared("channels are the fleet's; for operators"),
+    "AlertService/ListWebhookDeliveries": Hidden({}),
+    "AlertService/RedeliverWebhook": Foreign(lambda owned: {"name": owned.delivery}),
     "TenantService/CreateTenant": Denied(lambda owned: {"tenant_id": owned.tenant.rpartition("/")[2]}),
     "TenantService/GetTenant": Foreign(lambda owned: {"name": owned.tenant}),
     "TenantService/ListTenants": Denied(lambda _: {}),
@@ -166,7 +182,17 @@ async def owned(api: LocalApi, owner: str) -> Owned:
     await happen(api, "done", assigned(), Started(), Succeeded((small,)))
     await happen(api, "dead", assigned(), failed())
     key = await api.make_key("owner", "READ")
-    return Owned(*made, f"{made[1]}/artifacts/0", uploaded.asset.name, key.key.name, "tenants/owner")
+    delivery = await called(api, made[2])
+    return Owned(*made, f"{made[1]}/artifacts/0", uploaded.asset.name, key.key.name, "tenants/owner", delivery)
+
+
+async def called(api: LocalApi, task_name: str) -> str:
+    """A webhook of a task, as the notifier makes one."""
+    delivery = alert_pb2.WebhookDelivery(name=f"webhookDeliveries/{uuid4()}", task=task_name)
+    webhook = alerting_pb2.Webhook(delivery=delivery, tenant="owner")
+    subject = subjects.webhook("owner", delivery.name.partition("/")[2])
+    await api.bus.append([Entry(subject, webhook.SerializeToString())])
+    return delivery.name
 
 
 async def create(api: LocalApi, secret: str, task_id: str) -> str:
@@ -297,7 +323,7 @@ async def outcome(api: LocalApi, method: str, fields: Fields, secret: str) -> st
 
 def anonymous(told: str, fields: Fields) -> str:
     """The same without the names that were asked for."""
-    asked = re.findall(r"(?:tasks|groups|tenants|assets)/[a-z0-9/-]+", str(fields))
+    asked = re.findall(r"(?:tasks|groups|tenants|assets|webhookDeliveries)/[a-z0-9/-]+", str(fields))
     for name in sorted(asked, key=len, reverse=True):
         told = told.replace(name, "{name}")
     return told

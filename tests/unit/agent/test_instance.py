@@ -15,7 +15,7 @@ from comfymesh.agent.comfyui.errors import ComfyError
 from comfymesh.agent.instance import Condition, Instance, InstanceState
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.contract import Absent, Exited, RuntimeFailed, RuntimeFailureReason
-from comfymesh.agent.workplace import Workplace
+from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.catalogs import read_catalog
 from comfymesh.testkit.benches import INSTANCE, MAX_BYTES, NODE, Bench
 from comfymesh.testkit.scripted import ScriptedRuntime, ScriptedSession, silent, unreachable
@@ -73,7 +73,7 @@ class Host:
         self.next_session = ScriptedSession()
         self.next_session.http.info = INFO
         leftovers = Leftovers(self.session, self.bench.log, NODE, INSTANCE)
-        return Workplace(self.session, self.bench.log, self.bench.store, MAX_BYTES, leftovers)
+        return Workplace(self.session, self.bench.log, Files(self.bench.store, MAX_BYTES), leftovers)
 
     def _changed(self) -> None:
         self.told.append(self.instance.condition)
@@ -348,7 +348,7 @@ async def test_leaving_a_workplace_is_bounded_though_comfyui_hangs(
     session = ScriptedSession()
     monkeypatch.setattr(session.http, "delete_history", hang)
     before = clock.monotonic()
-    async with Workplace(session, bench.log, bench.store, MAX_BYTES, bench.leftovers) as workplace:
+    async with Workplace(session, bench.log, Files(bench.store, MAX_BYTES), bench.leftovers) as workplace:
         workplace.forget("a prompt")
     assert clock.monotonic() - before == pytest.approx(1.0)
     assert session.closed

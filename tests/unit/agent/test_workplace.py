@@ -9,7 +9,7 @@ import pytest
 
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.runtimes.contract import RuntimeFailed, RuntimeFailureReason
-from comfymesh.agent.workplace import LogTail, Workplace
+from comfymesh.agent.workplace import Files, LogTail, Workplace
 from comfymesh.tasks.events import AttemptFailed, Cancelled
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.testkit.benches import MAX_BYTES, Bench
@@ -18,7 +18,7 @@ FAILED = verdict.failure(FailureClass.INSTANCE_LOST, "it broke")
 
 
 def workplace(bench: Bench, log_tail: LogTail) -> Workplace:
-    return Workplace(bench.session, bench.log, bench.store, MAX_BYTES, bench.leftovers, log_tail)
+    return Workplace(bench.session, bench.log, Files(bench.store, MAX_BYTES), bench.leftovers, log_tail)
 
 
 async def test_a_failure_comes_with_them(bench: Bench) -> None:

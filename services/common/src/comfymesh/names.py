@@ -13,6 +13,9 @@ _NODE = re.compile(r"nodes/([a-z0-9][a-z0-9-]{0,62})")
 _NODE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _ARTIFACT = re.compile(r"tasks/([a-z][a-z0-9-]{0,62})/artifacts/([0-9]{1,6})")
 _GROUP = re.compile(r"groups/([a-z][a-z0-9-]{0,62})")
+_ALERT = re.compile(r"alerts/([0-9a-f]{16})")
+_SILENCE = re.compile(r"silences/([0-9a-f]{12})")
+_WEBHOOK_DELIVERY = re.compile(r"webhookDeliveries/([0-9a-f-]{36})")
 _TENANT = re.compile(r"tenants/([a-z][a-z0-9-]{0,62})")
 _TENANT_ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _KEY = re.compile(r"tenants/([a-z][a-z0-9-]{0,62})/keys/([a-z][a-z0-9-]{0,62})")
@@ -82,6 +85,21 @@ def parse_artifact(name: str) -> tuple[str, str]:
     """The task id and artifact id in `name`, or MalformedNameError."""
     task_id, artifact_id = _parse(_ARTIFACT, name, "tasks/{task}/artifacts/{artifact}")
     return task_id, artifact_id
+
+
+def parse_alert(name: str) -> str:
+    """The alert id in `name`, or MalformedNameError."""
+    return _parse(_ALERT, name, "alerts/{alert}")[0]
+
+
+def parse_silence(name: str) -> str:
+    """The silence id in `name`, or MalformedNameError."""
+    return _parse(_SILENCE, name, "silences/{silence}")[0]
+
+
+def parse_webhook_delivery(name: str) -> str:
+    """The delivery id in `name`, or MalformedNameError."""
+    return _parse(_WEBHOOK_DELIVERY, name, "webhookDeliveries/{delivery}")[0]
 
 
 def parse_asset(name: str) -> str:

@@ -1,9 +1,11 @@
-"""Reads `--set`, `--input` and `--label`."""
+"""Reads `--set`, `--input`, `--label` and durations."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from comfymesh.client import InputValue
+
+_DURATION_PART = re.compile(r"([0-9]{1,9})([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_SECONDS = 3650 * 86400
 
 
 def parse_inputs(sets: Sequence[str], files: Sequence[str]) -> dict[str, InputValue]:
@@ -48,6 +54,19 @@ def parse_labels(texts: Sequence[str]) -> dict[str, str]:
         click.UsageError: One of them is not ``KEY=VALUE``.
     """
     return dict(_pair("--label", text) for text in texts)
+
+
+def parse_duration(text: str) -> timedelta:
+    """A duration such as ``90s``, ``30m``, ``1h30m`` or ``7d``.
+
+    Raises:
+        click.UsageError: It is none, or longer than ten years.
+    """
+    parts = _DURATION_PART.findall(text)
+    seconds = sum(int(number) * _SECONDS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or not 0 < seconds <= _LONGEST_SECONDS:
+        raise click.UsageError(f"{text!r} is not a duration such as 90s, 30m, 1h30m or 7d.")
+    return timedelta(seconds=seconds)
 
 
 def parse_value(text: str) -> bool | int | float | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from comfymesh.cli import administration, dead_letters, grouping, key_commands, looking, running, scheduling
+from comfymesh.cli import administration, alerts, dead_letters, grouping, key_commands, looking, running, scheduling
 from comfymesh.cli.credentials import credentials
 from comfymesh.cli.options import TARGET_HELP
 from comfymesh.cli.outcomes import EXIT_CODES_HELP
@@ -45,6 +45,7 @@ for command in (
     grouping.batch,
     grouping.group,
     dead_letters.dead_letters,
+    alerts.alerts,
     scheduling.policy,
     scheduling.queue,
     key_commands.keys,

@@ -12,7 +12,7 @@ import click
 
 from comfymesh.cli.arguments import parse_inputs, parse_labels
 from comfymesh.cli.session import Session
-from comfymesh.client import Placement
+from comfymesh.client import Placement, TaskState
 from comfymesh.client.graphs import decode_graph, graph_text
 
 if TYPE_CHECKING:
@@ -90,6 +90,14 @@ def task_options(command: F) -> F:
             is_flag=True,
             help="Run the valid outputs of a graph of which others are invalid.",
         ),
+        click.option("--callback-url", metavar="URL", help="Is called (POST, signed) when the task ends."),
+        click.option(
+            "--callback-state",
+            "callback_states",
+            multiple=True,
+            type=click.Choice([state.lower() for state in TaskState if state is not TaskState.UNKNOWN]),
+            help="Call it in this state instead; may be given several times.",
+        ),
         click.option(
             "--node-label", "node_labels", multiple=True, metavar="KEY=VALUE", help="Only on nodes with this label."
         ),
@@ -134,6 +142,7 @@ def read_task(options: dict[str, Any]) -> tuple[str, dict[str, InputValue], Task
         said["start_timeout"] = timedelta(seconds=options["start_timeout"])
     if options["max_retries"] is not None:
         said["max_retries"] = options["max_retries"]
+    said |= _callback(options)
     if any(options[name] for name in ("node_labels", "gpu_class", "min_vram", "pool")):
         said["placement"] = Placement(
             labels=parse_labels(options["node_labels"]),
@@ -144,6 +153,15 @@ def read_task(options: dict[str, Any]) -> tuple[str, dict[str, InputValue], Task
     if options["task_id"]:
         said["task_id"] = options["task_id"]
     return read_graph(options["graph"]), inputs, said
+
+
+def _callback(options: dict[str, Any]) -> TaskOptions:
+    said: TaskOptions = {}
+    if options["callback_url"]:
+        said["callback_url"] = options["callback_url"]
+    if options["callback_states"]:
+        said["callback_states"] = [TaskState(state.upper()) for state in options["callback_states"]]
+    return said
 
 
 def read_graph(path: str) -> str:

@@ -38,7 +38,7 @@ _STYLES = {
 
 def task_table(tasks: Sequence[Task], now: datetime) -> Table:
     """Tasks, a line for each."""
-    table = _table("TASK", "STATE", "CREATED", "TOOK", "NODE", "NAME")
+    table = plain_table("TASK", "STATE", "CREATED", "TOOK", "NODE", "NAME")
     for task in tasks:
         table.add_row(
             short_name(task.name),
@@ -53,7 +53,7 @@ def task_table(tasks: Sequence[Task], now: datetime) -> Table:
 
 def dead_letter_table(letters: Sequence[DeadLetter], now: datetime) -> Table:
     """Dead letters, a line for each."""
-    table = _table("TASK", "FAILED", "REASON", "ATTEMPTS", "NODE", "RESOLVED", "MESSAGE")
+    table = plain_table("TASK", "FAILED", "REASON", "ATTEMPTS", "NODE", "RESOLVED", "MESSAGE")
     for letter in letters:
         task, error = letter.task, letter.task.error
         table.add_row(
@@ -87,7 +87,9 @@ def _resolution(task: Task) -> str:
 
 def node_table(nodes: Sequence[Node], now: datetime) -> Table:
     """Nodes, a line for each instance."""
-    table = _table("NODE", "STATE", "TAKES WORK", "GPUS", "INSTANCE", "STATE", "HELD", "COMFYUI", "RUNTIME", "REPORT")
+    table = plain_table(
+        "NODE", "STATE", "TAKES WORK", "GPUS", "INSTANCE", "STATE", "HELD", "COMFYUI", "RUNTIME", "REPORT"
+    )
     for node in nodes:
         mine = (
             short_name(node.name),
@@ -195,7 +197,8 @@ def _error(error: TaskError) -> Iterator[tuple[str, Text | str]]:
         yield "log tail", Text(clean(error.log_tail), style="dim")
 
 
-def _table(*headings: str) -> Table:
+def plain_table(*headings: str) -> Table:
+    """A table without lines, with these headings."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
         table.add_column(heading, no_wrap=heading != "GPUS", overflow="ellipsis")

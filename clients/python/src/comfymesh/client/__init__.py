@@ -10,6 +10,20 @@ from comfymesh.client.access import ApiKey, Tls
 from comfymesh.client.administration import KeyOptions, TenantOptions
 from comfymesh.client.administration_models import AuditEvent, Key, Limits, NewKey, Scope, Tenant, Usage
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
+from comfymesh.client.alert_models import (
+    Alert,
+    AlertChannel,
+    AlertNotice,
+    AlertRule,
+    AlertSetup,
+    AlertState,
+    ChannelDelivery,
+    DeliveryState,
+    NoticeKind,
+    Severity,
+    Silence,
+    WebhookDelivery,
+)
 from comfymesh.client.batches import NewTask
 from comfymesh.client.convert import TaskOptions
 from comfymesh.client.dead_letters import DeadLetterOptions
@@ -82,6 +96,12 @@ from comfymesh.client.uploads import InputValue
 __all__ = [
     "DEFAULT_TARGET",
     "AccessDenied",
+    "Alert",
+    "AlertChannel",
+    "AlertNotice",
+    "AlertRule",
+    "AlertSetup",
+    "AlertState",
     "ApiKey",
     "Artifact",
     "ArtifactKind",
@@ -92,6 +112,7 @@ __all__ = [
     "AuditEvent",
     "Availability",
     "CaughtUp",
+    "ChannelDelivery",
     "Client",
     "ComfyMeshError",
     "Conflict",
@@ -99,6 +120,7 @@ __all__ = [
     "DeadLetterOptions",
     "DeadLetterResolution",
     "DeadlineExceeded",
+    "DeliveryState",
     "Estimate",
     "Event",
     "Gpu",
@@ -123,6 +145,7 @@ __all__ = [
     "Node",
     "NodeState",
     "NotFound",
+    "NoticeKind",
     "Phase",
     "Placement",
     "Policy",
@@ -137,6 +160,8 @@ __all__ = [
     "Scope",
     "ServerError",
     "Setting",
+    "Severity",
+    "Silence",
     "Task",
     "TaskCancelled",
     "TaskChanged",
@@ -154,4 +179,5 @@ __all__ = [
     "Usage",
     "Violation",
     "Waiting",
+    "WebhookDelivery",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 from comfymesh.client import batches, callbacks, convert, downloads, following, requests, uploads, watching
 from comfymesh.client.access import Access, ApiKey, Tls
 from comfymesh.client.administration import AdministrationCalls
+from comfymesh.client.alerts import AlertCalls
 from comfymesh.client.calls import task_name
 from comfymesh.client.dead_letters import DeadLetterCalls
 from comfymesh.client.errors import TaskCancelled, TaskExpired, TaskFailed
@@ -42,7 +43,7 @@ DEFAULT_TARGET = "127.0.0.1:7700"
 _ENDINGS = {TaskState.CANCELLED: TaskCancelled, TaskState.EXPIRED: TaskExpired}
 
 
-class AsyncClient(DeadLetterCalls, SchedulingCalls, AdministrationCalls):
+class AsyncClient(DeadLetterCalls, SchedulingCalls, AlertCalls, AdministrationCalls):
     """A client of one ComfyMesh server, for asyncio.
 
     Opens its connection at the first call. Calls that were not answered because the server is UNAVAILABLE are made

@@ -1,4 +1,4 @@
-"""The only place where protobuf messages become values of the SDK, and the other way round."""
+"""Where protobuf messages become values of the SDK, and the other way round. For alerts: alert_convert."""
 
 from __future__ import annotations
 
@@ -69,6 +69,8 @@ class TaskOptions(TypedDict, total=False):
         max_retries: How often a failure of the graph itself is tried again.
         allow_partial_outputs: Run the valid outputs of a graph of which others are invalid.
         group: The group that it belongs to: ``groups/{group}``, or its last part alone.
+        callback_url: Is called (POST, signed) when the task reaches one of `callback_states`.
+        callback_states: The states that it is told of; default: the final ones.
         placement: Where it may run, beyond what its graph needs.
         task_id: Last part of the task's name; default: chosen by the server.
         request_id: A UUID that names this request, to repeat it safely; default: a fresh one for each call.
@@ -82,6 +84,8 @@ class TaskOptions(TypedDict, total=False):
     max_retries: int
     allow_partial_outputs: bool
     group: str
+    callback_url: str
+    callback_states: Sequence[TaskState]
     placement: Placement
     task_id: str
     request_id: str
@@ -105,6 +109,8 @@ def task_to_proto(graph_json: str, inputs: Mapping[str, Scalar], options: TaskOp
         max_retries=_int32("task.max_retries", options.get("max_retries", 0)),
         allow_partial_outputs=options.get("allow_partial_outputs", False),
         group=group_name(options.get("group", "")),
+        callback_url=options.get("callback_url", ""),
+        callback_states=[f"STATE_{state}" for state in options.get("callback_states", ())],
         placement=placement_to_proto(options["placement"]) if "placement" in options else None,
     )
 
@@ -176,7 +182,7 @@ def task_from_proto(message: task_pb2.Task) -> Task:
     """A task."""
     return Task(
         name=message.name,
-        state=_enum(TaskState, task_pb2.Task.State.Name, message.state, "STATE_"),
+        state=enum_from_proto(TaskState, task_pb2.Task.State.Name, message.state, "STATE_"),
         state_reason=message.state_reason,
         display_name=message.display_name,
         priority=message.priority,
@@ -186,10 +192,10 @@ def task_from_proto(message: task_pb2.Task) -> Task:
         node=message.node,
         instance=message.instance,
         artifacts=tuple(artifact_from_proto(artifact) for artifact in message.artifacts),
-        create_time=_time(message, "create_time"),
-        update_time=_time(message, "update_time"),
-        start_time=_time(message, "start_time"),
-        end_time=_time(message, "end_time"),
+        create_time=time_from_proto(message, "create_time"),
+        update_time=time_from_proto(message, "update_time"),
+        start_time=time_from_proto(message, "start_time"),
+        end_time=time_from_proto(message, "end_time"),
         graph_digest=message.graph_digest,
         group=message.group,
         requeued_from=message.requeued_from,
@@ -205,7 +211,7 @@ def dead_letter_from_proto(message: dead_letter_pb2.DeadLetter) -> DeadLetter:
     return DeadLetter(
         task=task_from_proto(message.task),
         failures=tuple(
-            AttemptFailure(each.attempt, each.node, each.instance, _reason(each.reason), _time(each, "time"))
+            AttemptFailure(each.attempt, each.node, each.instance, _reason(each.reason), time_from_proto(each, "time"))
             for each in message.failures
         ),
     )
@@ -219,8 +225,8 @@ def group_from_proto(message: group_pb2.Group) -> Group:
         task_count=message.task_count,
         counts={state: count for state, count in counts.items() if count},
         fraction=message.fraction,
-        create_time=_time(message, "create_time"),
-        end_time=_time(message, "end_time"),
+        create_time=time_from_proto(message, "create_time"),
+        end_time=time_from_proto(message, "end_time"),
     )
 
 
@@ -234,7 +240,7 @@ def artifact_from_proto(message: task_pb2.Artifact) -> Artifact:
         sha256=message.sha256,
         graph_node=message.graph_node,
         output_key=message.output_key,
-        kind=_enum(ArtifactKind, task_pb2.Artifact.Kind.Name, message.kind, "KIND_"),
+        kind=enum_from_proto(ArtifactKind, task_pb2.Artifact.Kind.Name, message.kind, "KIND_"),
     )
 
 
@@ -246,7 +252,7 @@ def asset_from_proto(message: asset_pb2.Asset) -> Asset:
         media_type=message.media_type,
         size_bytes=message.size_bytes,
         sha256=message.sha256,
-        create_time=_time(message, "create_time"),
+        create_time=time_from_proto(message, "create_time"),
     )
 
 
@@ -254,13 +260,15 @@ def node_from_proto(message: node_pb2.Node) -> Node:
     """A node."""
     return Node(
         name=message.name,
-        state=_enum(NodeState, node_pb2.Node.State.Name, message.state, "STATE_"),
-        availability=_enum(Availability, node_pb2.Node.Availability.Name, message.availability, "AVAILABILITY_"),
+        state=enum_from_proto(NodeState, node_pb2.Node.State.Name, message.state, "STATE_"),
+        availability=enum_from_proto(
+            Availability, node_pb2.Node.Availability.Name, message.availability, "AVAILABILITY_"
+        ),
         labels=dict(message.labels),
         gpus=tuple(Gpu(gpu.uuid, gpu.model, gpu.memory_bytes) for gpu in message.gpus),
         instances=tuple(_instance(instance) for instance in message.instances),
         agent_version=message.agent_version,
-        last_report_time=_time(message, "last_report_time"),
+        last_report_time=time_from_proto(message, "last_report_time"),
     )
 
 
@@ -289,7 +297,7 @@ def state_to_proto(state: TaskState) -> str:
 def _instance(message: node_pb2.Instance) -> Instance:
     return Instance(
         name=message.name,
-        state=_enum(InstanceState, node_pb2.Instance.State.Name, message.state, "STATE_"),
+        state=enum_from_proto(InstanceState, node_pb2.Instance.State.Name, message.state, "STATE_"),
         state_reason=message.state_reason,
         comfyui_version=message.comfyui_version,
         runtime=message.runtime,
@@ -305,7 +313,7 @@ def _instance(message: node_pb2.Instance) -> Instance:
 def _progress(message: task_pb2.TaskProgress) -> Progress:
     return Progress(
         attempt=message.attempt,
-        phase=_enum(Phase, task_pb2.TaskProgress.Phase.Name, message.phase, "PHASE_"),
+        phase=enum_from_proto(Phase, task_pb2.TaskProgress.Phase.Name, message.phase, "PHASE_"),
         fraction=message.fraction,
         graph_nodes_done=message.graph_nodes_done,
         graph_node_count=message.graph_node_count,
@@ -315,7 +323,7 @@ def _progress(message: task_pb2.TaskProgress) -> Progress:
         step_count=message.step_count,
         eta=message.eta.ToTimedelta() if message.HasField("eta") else None,
         queue_position=message.queue_position,
-        update_time=_time(message, "update_time"),
+        update_time=time_from_proto(message, "update_time"),
         waiting=waiting_from_proto(message.waiting) if message.HasField("waiting") else None,
     )
 
@@ -346,10 +354,10 @@ def _resolution(number: int) -> DeadLetterResolution | None:
     if not number:
         return None
     name = task_pb2.Task.DeadLetterResolution.Name
-    return _enum(DeadLetterResolution, name, number, "DEAD_LETTER_RESOLUTION_")
+    return enum_from_proto(DeadLetterResolution, name, number, "DEAD_LETTER_RESOLUTION_")
 
 
-def _enum(kind: type[E], name_of: Callable[[int], str], number: int, prefix: str) -> E:
+def enum_from_proto(kind: type[E], name_of: Callable[[int], str], number: int, prefix: str) -> E:
     """The member of that number, or UNKNOWN for one that a newer server knows."""
     try:
         return kind(name_of(number).removeprefix(prefix))
@@ -357,7 +365,8 @@ def _enum(kind: type[E], name_of: Callable[[int], str], number: int, prefix: str
         return kind("UNKNOWN")
 
 
-def _time(message: Message, field: str) -> datetime | None:
+def time_from_proto(message: Message, field: str) -> datetime | None:
+    """A field that may be absent."""
     if not message.HasField(field):
         return None
     stamp: Timestamp = getattr(message, field)

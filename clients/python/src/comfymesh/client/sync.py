@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
+from comfymesh.client.sync_alerts import SyncAlertCalls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -108,7 +109,7 @@ class GroupHandle:
         return self._thread.iterate(self._group.watch(resume_token, task_count=task_count))
 
 
-class Client:
+class Client(SyncAlertCalls):
     """A client of one ComfyMesh server. Methods are those of `AsyncClient`, without ``await``.
 
     Callbacks are called on the client's own thread.

@@ -11,9 +11,11 @@ import grpc
 from grpc import StatusCode, aio
 
 from comfymesh.client.access import Access
+from comfymesh.client.alert_methods import AlertMethods
 from comfymesh.client.errors import Unavailable
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
 from comfymesh.v1 import (
+    alert_service_pb2_grpc,
     asset_service_pb2_grpc,
     dead_letter_service_pb2_grpc,
     fleet_service_pb2_grpc,
@@ -65,6 +67,7 @@ class Stubs:
     fleet: fleet_service_pb2_grpc.FleetServiceStub
     groups: group_service_pb2_grpc.GroupServiceStub
     letters: dead_letter_service_pb2_grpc.DeadLetterServiceStub
+    alerts: alert_service_pb2_grpc.AlertServiceStub
     scheduling: scheduling_service_pb2_grpc.SchedulingServiceStub
     tenants: tenant_service_pb2_grpc.TenantServiceStub
     keys: key_service_pb2_grpc.KeyServiceStub
@@ -88,7 +91,7 @@ class _Known:
         return known
 
 
-class Transport:
+class Transport(AlertMethods):
     """One channel to one server.
 
     Args:
@@ -234,6 +237,10 @@ class Transport:
             call.cancel()
 
     @property
+    def _alerts(self) -> alert_service_pb2_grpc.AlertServiceStub:
+        return self._open.alerts
+
+    @property
     def _open(self) -> Stubs:
         # At the first call and not before, because a channel belongs to the loop that is running then.
         if self._opened is None:
@@ -246,6 +253,7 @@ class Transport:
                 fleet_service_pb2_grpc.FleetServiceStub(known),
                 group_service_pb2_grpc.GroupServiceStub(known),
                 dead_letter_service_pb2_grpc.DeadLetterServiceStub(known),
+                alert_service_pb2_grpc.AlertServiceStub(known),
                 scheduling_service_pb2_grpc.SchedulingServiceStub(known),
                 tenant_service_pb2_grpc.TenantServiceStub(known),
                 key_service_pb2_grpc.KeyServiceStub(known),

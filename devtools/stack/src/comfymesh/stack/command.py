@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -41,24 +42,40 @@ Examples:
     show_default="~/.local/state/comfymesh/dev",
     help="Folder for data and logs; kept, so that tasks survive a restart.",
 )
-def dev(listen: str, data: Path) -> None:
+@click.option(
+    "--rules",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    envvar="COMFYMESH_NOTIFIER_RULES",
+    metavar="FILE",
+    help="Run a notifier with these alert rules. One runs too where COMFYMESH_NOTIFIER_WEBHOOK_SECRETS is set.",
+)
+def dev(listen: str, data: Path, rules: Path | None) -> None:
     """Run the whole mesh on this machine until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         setup.check(ApiSettings(api_listen=listen, api_auth="open"))
-        asyncio.run(_dev(listen, data))
+        asyncio.run(_dev(_plan(listen, data, rules)))
     except (MeshNotReadyError, UnsafeSettingsError) as error:
         raise click.ClickException(str(error)) from error
 
 
-async def _dev(listen: str, data: Path) -> None:
+def _plan(listen: str, data: Path, rules: Path | None) -> mesh.MeshPlan:
+    """What to run, without its instances."""
+    environment = {"COMFYMESH_NOTIFIER_LOG": str(data / "alerts.jsonl")}
+    if rules is not None:
+        environment["COMFYMESH_NOTIFIER_RULES"] = str(rules.absolute())
+    wanted = rules is not None or bool(os.environ.get("COMFYMESH_NOTIFIER_WEBHOOK_SECRETS"))
+    return mesh.MeshPlan(data, [], listen, environment, notifier=wanted)
+
+
+async def _dev(plan: mesh.MeshPlan) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await asyncio.to_thread(sources.require, os.environ)
     instance, what = sources.instance(os.environ)
     click.echo(f"Starting a mesh with {what} ...")
-    serving = asyncio.create_task(_serve(mesh.MeshPlan(data, [instance], listen)))
+    serving = asyncio.create_task(_serve(replace(plan, instances=[instance])))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

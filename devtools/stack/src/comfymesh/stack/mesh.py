@@ -34,6 +34,7 @@ class MeshPlan:
         listen: Where the API listens, host:port.
         environment: Further settings of the services.
         agents: Number of agents, each with the same instances. More than one only where they can share them.
+        notifier: Whether to run a notifier too. Its settings are in `environment`, or in this process's.
         nats_configuration: In place of the NATS server's own; it is given the same variables.
     """
 
@@ -42,6 +43,7 @@ class MeshPlan:
     listen: str = "127.0.0.1:7700"
     environment: dict[str, str] = field(default_factory=dict)
     agents: int = 1
+    notifier: bool = False
     nats_configuration: Path | None = None
 
 
@@ -86,6 +88,7 @@ async def _running(plan: MeshPlan, lock: int) -> AsyncIterator[Mesh]:
         Program("scheduler", module("comfymesh.scheduler.main"), settings),
         *(_agent(plan, number, settings) for number in range(plan.agents)),
         Program("api", module("comfymesh.api.main"), settings),
+        *([Program("notifier", module("comfymesh.notifier.main"), settings)] if plan.notifier else []),
     ]
     # The programs hold the lock too: what is left of a mesh whose keeper was killed still owns the folder.
     async with Processes(programs, plan.directory / "logs", keep_open=(lock,)) as processes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
@@ -12,6 +13,8 @@ from typing import Any
 from comfymesh.stack.mesh import emulated
 from comfymesh.stack.ownership import MeshNotReadyError
 
+RUNTIME = "RUNTIME"
+IMAGE = "COMFYMESH_IMAGE"
 URL = "COMFYUI_URL"
 DIRECTORY = "COMFYUI_DIR"
 PYTHON = "COMFYUI_PYTHON"
@@ -28,7 +31,8 @@ def instance(environment: Mapping[str, str], *emulator_arguments: str) -> tuple[
 
     Args:
         environment: COMFYUI_URL names a ComfyUI that runs; COMFYUI_DIR a folder of one to be run with COMFYUI_PYTHON
-            (default python3) and COMFYUI_ARGUMENTS.
+            (default python3) and COMFYUI_ARGUMENTS. RUNTIME=docker runs the emulator in a container, of the image
+            COMFYMESH_IMAGE (default comfymesh:dev, which `make images` makes).
         emulator_arguments: For the emulator, used where neither is set.
     """
     if url := environment.get(URL):
@@ -42,6 +46,11 @@ def instance(environment: Mapping[str, str], *emulator_arguments: str) -> tuple[
             "arguments": environment.get(ARGUMENTS, "").split(),
         }
         return spec, f"a ComfyUI started from {directory}"
+    if environment.get(RUNTIME) == "docker":
+        image = _image(environment)
+        command = ("comfymesh-emulator", "--model", _EXAMPLE_CHECKPOINT, *emulator_arguments)
+        in_container = {"name": "comfyui-0", "runtime": "docker", "image": image, "pull": False, "command": command}
+        return in_container, f"an emulator of ComfyUI in a container of {image}: real pictures, no model behind them"
     return emulated(
         "--model", _EXAMPLE_CHECKPOINT, *emulator_arguments
     ), "an emulator of ComfyUI: real pictures, no model behind them"
@@ -53,8 +62,12 @@ def require(environment: Mapping[str, str]) -> None:
     Raises:
         MeshNotReadyError: it can't; the message says what to do.
     """
+    if environment.get(RUNTIME, "process") not in {"process", "docker"}:
+        raise MeshNotReadyError(f"{RUNTIME}={environment[RUNTIME]} is no runtime of the demo: process or docker")
     if url := environment.get(URL):
         _ask(url, "/system_stats")
+    elif environment.get(RUNTIME) == "docker":
+        _look_for_image(_image(environment))
     elif (directory := environment.get(DIRECTORY)) and not (Path(directory) / "main.py").is_file():
         raise MeshNotReadyError(f"{DIRECTORY}={directory} is not a folder of ComfyUI: it has no main.py")
 
@@ -72,6 +85,22 @@ def checkpoint(environment: Mapping[str, str]) -> str:
         folder = Path(directory) / "models" / "checkpoints"
         return next((path.name for path in sorted(folder.glob("*")) if path.suffix in _SUFFIXES), "")
     return ""
+
+
+def _image(environment: Mapping[str, str]) -> str:
+    return environment.get(IMAGE, "comfymesh:dev")
+
+
+def _look_for_image(image: str) -> None:
+    try:
+        subprocess.run(["docker", "image", "inspect", image], check=True, capture_output=True, timeout=_TIMEOUT)
+    except FileNotFoundError as error:
+        raise MeshNotReadyError(f"{RUNTIME}=docker needs a Docker Engine, and there is no docker here") from error
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        said = (error.stderr or b"").decode(errors="replace").strip() or "no answer"
+        raise MeshNotReadyError(
+            f"image {image} can't be had ({said}); `make images` makes it, or start the Docker Engine"
+        ) from error
 
 
 def _ask(url: str, route: str) -> Any:  # noqa: ANN401  # whatever JSON it answers

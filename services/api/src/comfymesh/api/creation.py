@@ -117,6 +117,8 @@ class Creation:
             trace_parent=tracing.current(),
             derived_id=bound_id(request, key),
             group=names.parse_group(task.group) if task.group else "",
+            callback_url=task.callback_url,
+            callback_states=fields.callback_states(task),
         )
         return NewTask(machine.create(definition), await self._spec(text, bindings, tenant))
 

@@ -48,6 +48,11 @@ _CODES = {
     "SERVER_DRAINING": StatusCode.UNAVAILABLE,
     "CONTENT_MISMATCH": StatusCode.INVALID_ARGUMENT,
     "RECORD_UNREADABLE": StatusCode.DATA_LOSS,
+    "ALERT_NOT_FOUND": StatusCode.NOT_FOUND,
+    "SILENCE_NOT_FOUND": StatusCode.NOT_FOUND,
+    "ALERT_CHANNEL_NOT_FOUND": StatusCode.NOT_FOUND,
+    "WEBHOOK_DELIVERY_NOT_FOUND": StatusCode.NOT_FOUND,
+    "NOTIFIER_SILENT": StatusCode.UNAVAILABLE,
     "SCHEDULER_UNAVAILABLE": StatusCode.UNAVAILABLE,
     "CREDENTIALS_MISSING": StatusCode.UNAUTHENTICATED,
     "CREDENTIALS_INVALID": StatusCode.UNAUTHENTICATED,
@@ -73,6 +78,10 @@ _RESOURCE_TYPES = {
     "artifacts": "comfymesh.v1.Artifact",
     "nodes": "comfymesh.v1.Node",
     "groups": "comfymesh.v1.Group",
+    "alerts": "comfymesh.v1.Alert",
+    "silences": "comfymesh.v1.Silence",
+    "alertChannels": "comfymesh.v1.AlertChannel",
+    "webhookDeliveries": "comfymesh.v1.WebhookDelivery",
     "tenants": "comfymesh.v1.Tenant",
     "keys": "comfymesh.v1.Key",
 }
@@ -136,6 +145,9 @@ def invalid(violations: Sequence[Violation]) -> RefusedError:
 
 
 def not_found(kind: str, name: str) -> RefusedError:
+    """A resource that does not exist; `kind` is task, group, alert_channel, ...: as in its reason, in lower case."""
+    words = kind.replace("_", " ")
+    message = f"there is no {words} {name}; check the name, and that the {words} has not been removed or ended"
     """A resource that does not exist; `kind` is task, asset, artifact, node, group, tenant or key."""
     message = f"there is no {kind} {name}; check the name, and that the {kind} has not been removed"
     return RefusedError(f"{kind.upper()}_NOT_FOUND", message, {kind: name}, resource=name)

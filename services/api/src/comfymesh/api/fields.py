@@ -10,7 +10,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from comfymesh import names
 from comfymesh.api.errors import Violation
+from comfymesh.egress.guard import EgressRefusedError
+from comfymesh.egress.guard import parse as parse_url
 from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.record import State
 from comfymesh.v1 import error_reason_pb2, task_pb2
 
 DEFAULT_TIMEOUT = 3600.0
@@ -41,6 +44,7 @@ def violations(task: task_pb2.Task, task_id: str, request_id: str) -> list[Viola
         *_texts(task),
         *_placement(task.placement),
         *group_violations("task.group", task.group),
+        *_callback(task),
     ]
 
 
@@ -112,6 +116,11 @@ def start_timeout(task: task_pb2.Task) -> float | None:
     return task.start_timeout.ToMilliseconds() / 1000 if task.HasField("start_timeout") else None
 
 
+def callback_states(task: task_pb2.Task) -> tuple[State, ...]:
+    """The states that the task's callback URL is to be told of."""
+    return tuple(State(task_pb2.Task.State.Name(state).removeprefix("STATE_")) for state in task.callback_states)
+
+
 def _ids(task_id: str, request_id: str) -> Iterator[Violation]:
     if task_id and not names.is_task_id(task_id):
         yield Violation("task_id", "must be 1 to 63 characters out of a-z0-9- and begin with a letter")
@@ -181,6 +190,22 @@ def _is_a(parse: Callable[[str], object], name: str) -> bool:
     except names.MalformedNameError:
         return False
     return True
+
+
+def _callback(task: task_pb2.Task) -> Iterator[Violation]:
+    if task.callback_url:
+        try:
+            parse_url(task.callback_url)  # Where it leads is judged when it is called, by the one who calls.
+        except EgressRefusedError as error:
+            yield Violation("task.callback_url", str(error))
+    elif task.callback_states:
+        yield Violation("task.callback_states", "says when to call, and there is no callback_url")
+    known = set(task_pb2.Task.State.values()) - {task_pb2.Task.STATE_UNSPECIFIED}
+    for index, state in enumerate(task.callback_states):
+        if state not in known:
+            yield Violation(f"task.callback_states[{index}]", f"{state} is not a state of tasks")
+        if state in task.callback_states[:index]:
+            yield Violation(f"task.callback_states[{index}]", "is there twice")
 
 
 def _texts(task: task_pb2.Task) -> Iterator[Violation]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
 from comfymesh.api.access import setup
 from comfymesh.api.access.audit import Audit
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.access.quotas import Quotas, StoredAssets
+from comfymesh.api.alert_service import AlertService
+from comfymesh.api.alerting import Alerting
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.asset_service import AssetService
 from comfymesh.api.assets import Assets
 from comfymesh.api.creation import Creation
 from comfymesh.api.dead_letter_service import DeadLetterService
 from comfymesh.api.dead_letters import DeadLetters
+from comfymesh.api.desk import answering
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.fleet_service import FleetService
 from comfymesh.api.following import Following
@@ -34,14 +38,16 @@ from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.tenant_service import TenantService
 from comfymesh.api.watching import Watching
+from comfymesh.api.webhooks import Webhooks
 from comfymesh.artifacts.store import open_store
 from comfymesh.bus.checkpoints import open_kept
+from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
-from comfymesh.runtime import service
+from comfymesh.runtime import presence, service
 from comfymesh.runtime.background import Background
-from comfymesh.runtime.connect import open_bus
+from comfymesh.runtime.connect import nats_tls, open_bus
 
 logger = logging.getLogger(__name__)
 
@@ -81,19 +87,25 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             DeadLetterService(log, DeadLetters(log, time.time, directory, quotas), following),
             AssetService(assets, artifacts),
             FleetService(fleet),
+            AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),
             KeyService(directory, time.time),
             SchedulingService(Policies(PolicyStore(bus)), insight),
         )
         door = Door(settings.api_listen, gate, audit, certificates)
-        async with serving(door, services) as server:
+        async with _desk(settings, bus, background), serving(door, services) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
+            background.spawn(presence.show(bus, "api"), "presence")
             try:
                 await service.until(stop, background.failed)
             finally:
                 hub.drain()
                 await server.drain(settings.api_drain_seconds)
                 model.close()
+
+
+def _desk(settings: ApiSettings, bus: JetStreamBus, background: Background) -> AbstractAsyncContextManager[None]:
+    return answering(settings.nats_url, nats_tls(settings), bus, background) if settings.api_desk else nullcontext()
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from comfymesh.api.access.audit import Audit
 from comfymesh.api.access.certificates import Certificates
 from comfymesh.api.access.gate import Gate
+from comfymesh.api.alert_service import AlertService
 from comfymesh.api.asset_service import AssetService
 from comfymesh.api.dead_letter_service import DeadLetterService
 from comfymesh.api.fleet_service import FleetService
@@ -26,6 +27,8 @@ from comfymesh.api.task_service import TaskService
 from comfymesh.api.tenant_service import TenantService
 from comfymesh.runtime.service import ServiceFailedError
 from comfymesh.v1 import (
+    alert_service_pb2,
+    alert_service_pb2_grpc,
     asset_service_pb2,
     asset_service_pb2_grpc,
     dead_letter_service_pb2,
@@ -64,6 +67,7 @@ _NAMES = tuple(
         (dead_letter_service_pb2.DESCRIPTOR, "DeadLetterService"),
         (asset_service_pb2.DESCRIPTOR, "AssetService"),
         (fleet_service_pb2.DESCRIPTOR, "FleetService"),
+        (alert_service_pb2.DESCRIPTOR, "AlertService"),
         (tenant_service_pb2.DESCRIPTOR, "TenantService"),
         (key_service_pb2.DESCRIPTOR, "KeyService"),
         (scheduling_service_pb2.DESCRIPTOR, "SchedulingService"),
@@ -80,6 +84,7 @@ class Services:
     dead_letters: DeadLetterService
     assets: AssetService
     fleet: FleetService
+    alerts: AlertService
     tenants: TenantService
     keys: KeyService
     scheduling: SchedulingService
@@ -131,6 +136,7 @@ async def serving(door: Door, services: Services) -> AsyncIterator[Server]:
     dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(services.dead_letters, server)
     asset_service_pb2_grpc.add_AssetServiceServicer_to_server(services.assets, server)
     fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(services.fleet, server)
+    alert_service_pb2_grpc.add_AlertServiceServicer_to_server(services.alerts, server)
     tenant_service_pb2_grpc.add_TenantServiceServicer_to_server(services.tenants, server)
     key_service_pb2_grpc.add_KeyServiceServicer_to_server(services.keys, server)
     scheduling_service_pb2_grpc.add_SchedulingServiceServicer_to_server(services.scheduling, server)

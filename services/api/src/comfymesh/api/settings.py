@@ -52,6 +52,10 @@ class ApiSettings(LogReaderSettings):
     api_heartbeat_seconds: float = Field(
         default=15.0, gt=0, description="A watcher who was told nothing for so long is sent a heartbeat. Seconds."
     )
+    api_desk: bool = Field(
+        default=False,
+        description="Answer nodes that have NATS accounts of their own. Needed where there are any. See docs/nats.md.",
+    )
     api_settle_seconds: float = Field(
         default=30.0,
         ge=0,

@@ -10,6 +10,7 @@ from comfymesh.bus.connection import Connection, Delivery
 from comfymesh.bus.port import BusError, BusUnavailableError
 
 NO_MESSAGE = 10037
+NO_STREAM = 10059
 STREAM_NAME_IN_USE = 10058
 OFF = frozenset({10039, 10076})
 """JetStream is not enabled for the account, or not at all."""

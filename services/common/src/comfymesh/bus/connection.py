@@ -116,27 +116,35 @@ class Connection:
         self._reconnected: list[Callable[[], None]] = []
 
     @classmethod
-    async def open(cls, url: str, name: str, *, tls: Tls | None = None) -> Self:
+    async def open(cls, url: str, name: str, *, tls: Tls | None = None, patient: bool = True) -> Self:
         """Connect, waiting as long as it takes. `url` may list several servers, separated by commas.
 
         Raises:
             BusUnusableError: the files of `tls` can't be used.
+            BusUnavailableError: we are not patient, and no server takes us now.
         """
         if chosen := wanted(url, tls):
             chosen.check()
         connection = cls(url, name, chosen)
         # Our subjects are made by one module out of checked parts, so the library need not check them again.
-        await connection._client.connect(
-            servers=url.split(","),
-            name=name,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=_RECONNECT_WAIT,  # type: ignore[arg-type]  # declared int, used as float
-            ping_interval=_PING_INTERVAL,
-            skip_subject_validation=True,
-            error_cb=connection._on_error,
-            disconnected_cb=connection._on_disconnect,
-            reconnected_cb=connection._on_reconnect,
-        )
+        try:
+            await connection._client.connect(
+                servers=url.split(","),
+                name=name,
+                max_reconnect_attempts=-1 if patient else 1,
+                allow_reconnect=patient,
+                reconnect_time_wait=_RECONNECT_WAIT,  # type: ignore[arg-type]  # declared int, used as float
+                ping_interval=_PING_INTERVAL,
+                skip_subject_validation=True,
+                error_cb=connection._on_error,
+                disconnected_cb=connection._on_disconnect,
+                reconnected_cb=connection._on_reconnect,
+            )
+        except (OSError, nats.errors.Error) as error:
+            # The library leaves open what it has opened, and asserts that there is something to close.
+            with contextlib.suppress(AssertionError):
+                await connection._client.close()
+            raise BusUnavailableError(connection._last_error or str(error) or type(error).__name__) from error
         await connection.subscribe(f"{connection._inbox}.*", connection._on_reply)
         return connection
 
@@ -197,10 +205,12 @@ class Connection:
         if len(data) > self._client.max_payload - _HEADER_ROOM:
             raise MessageTooLargeError(f"{len(data)} bytes are more than NATS takes for {subject}")
 
-    async def subscribe(self, subject: str, handler: Callable[[Delivery], None]) -> ConnectionSubscription:
-        """Hand every message for `subject` to `handler`, in order."""
+    async def subscribe(
+        self, subject: str, handler: Callable[[Delivery], None], queue: str = ""
+    ) -> ConnectionSubscription:
+        """Hand every message for `subject` to `handler`, in order; with a `queue`, to one of all who share that."""
         each = cast("asyncio.Future[Msg]", _EachMessage(handler))
-        return ConnectionSubscription(await self._client.subscribe(subject, future=each))
+        return ConnectionSubscription(await self._client.subscribe(subject, queue=queue, future=each))
 
     async def send(
         self, subject: str, data: bytes, headers: Mapping[str, str] | None = None

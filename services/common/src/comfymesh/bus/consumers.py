@@ -201,14 +201,31 @@ class WorkQueue:
 
     They are acknowledged at once and not when the work is done: the task log says what a node holds, the node's reports
     say what it has, and the scheduler sends again what is missing. So no redelivery timer can start work twice.
+
+    Args:
+        connection: Where to.
+        stream: Name of the stream.
+        subject: Which messages.
+        name: Of the consumer.
+        call: The JetStream API.
+        ensure: Makes sure of the consumer, where we may not do that ourselves.
     """
 
-    def __init__(self, connection: Connection, stream: str, subject: str, name: str, call: Call) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        subject: str,
+        name: str,
+        call: Call,
+        ensure: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._connection = connection
         self._stream = stream
         self._subject = subject
         self._name = name
         self._call = call
+        self._ensure = ensure or self._create
 
     async def messages(self) -> AsyncIterator[Message]:
         """Every message. Ends only by being closed."""
@@ -222,7 +239,7 @@ class WorkQueue:
                 await asyncio.sleep(_RETRY_WAIT)
 
     async def _one_consumer(self) -> AsyncGenerator[Message, None]:
-        await self._create()
+        await self._ensure()
         queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
         inbox = f"_INBOX.work.{uuid4().hex}"
         subscription = await self._connection.subscribe(inbox, queue.put_nowait)
@@ -270,20 +287,25 @@ class WorkQueue:
         await self._connection.publish(subject, json.dumps(request).encode(), inbox)
 
     async def _create(self) -> None:
-        await self._call(
-            f"CONSUMER.CREATE.{self._stream}.{self._name}.{self._subject}",
-            {
-                "stream_name": self._stream,
-                "config": {
-                    "name": self._name,
-                    "durable_name": self._name,
-                    "filter_subject": self._subject,
-                    "ack_policy": "explicit",
-                    "deliver_policy": "all",
-                    "mem_storage": True,
-                },
+        await create_work_consumer(self._call, self._stream, self._subject, self._name)
+
+
+async def create_work_consumer(call: Call, stream: str, subject: str, name: str) -> dict[str, Any]:
+    """Make sure of a work queue's consumer; answers what the server says of it."""
+    return await call(
+        f"CONSUMER.CREATE.{stream}.{name}.{subject}",
+        {
+            "stream_name": stream,
+            "config": {
+                "name": name,
+                "durable_name": name,
+                "filter_subject": subject,
+                "ack_policy": "explicit",
+                "deliver_policy": "all",
+                "mem_storage": True,
             },
-        )
+        },
+    )
 
 
 async def _next(queue: asyncio.Queue[Delivery | None], heartbeat: float) -> Delivery | None:

@@ -162,7 +162,7 @@ class JetStreamBus:
         if self._replicas > 1:
             return await self._from_leader(stream, {"last_by_subj": subject})
         delivery = await self._api.request(f"$JS.API.DIRECT.GET.{stream.name}.{subject}", b"")
-        return None if delivery.status == _NO_MESSAGE_STATUS else _direct(delivery)
+        return None if delivery.status == _NO_MESSAGE_STATUS else direct(delivery)
 
     async def at(self, stream: Stream, sequence: int) -> Message | None:
         """See Bus.at."""
@@ -178,7 +178,7 @@ class JetStreamBus:
         query = {"seq": sequence + 1, "next_by_subj": subject, "batch": limit}
         method = f"$JS.API.DIRECT.GET.{stream.name}"
         found = [
-            _direct(delivery)
+            direct(delivery)
             for delivery in await self._connection.collect(method, json.dumps(query).encode(), self._timeout)
         ]
         if self._replicas > 1:
@@ -303,7 +303,8 @@ def _stored(entry: Entry, delivery: Delivery) -> int:
     raise BusUnavailableError(f"JetStream did not store {entry.subject}: {error.get('description')}{full}")
 
 
-def _direct(delivery: Delivery) -> Message:
+def direct(delivery: Delivery) -> Message:
+    """The message in the answer to a direct read."""
     headers = delivery.headers
     return Message(
         subject=headers["Nats-Subject"],

@@ -57,7 +57,13 @@ SETTINGS = Stream("SETTINGS", ("settings.*",), Storage.FILE, per_subject=1)
 ACCOUNTS = Stream("ACCOUNTS", ("account.tenant.*", "account.key.*.*"), Storage.FILE, per_subject=1)
 AUDIT = Stream("AUDIT", ("audit.*",), Storage.FILE, max_age=timedelta(days=400))
 
-ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES, SETTINGS, ACCOUNTS, AUDIT)
+# What was told, what became of it, and what is still to be told. Notices are named; each is stored once.
+ALERTS = Stream("ALERTS", ("notice.*", "delivered.*.*"), Storage.FILE, per_subject=1, max_age=timedelta(days=30))
+# The notifier's state and what people tell it.
+ALERTING = Stream("ALERTING", ("alerting.>",), Storage.FILE, per_subject=1)
+WEBHOOKS = Stream("WEBHOOKS", ("webhook.*.*",), Storage.FILE, per_subject=1, max_age=timedelta(days=30))
+
+ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES, SETTINGS, ACCOUNTS, AUDIT, ALERTS, ALERTING, WEBHOOKS)
 
 
 def plan(progress_retention: timedelta) -> tuple[Stream, ...]:

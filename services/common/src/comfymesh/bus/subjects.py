@@ -12,11 +12,22 @@ account.tenant.<tenant>             a tenant                                    
 account.key.<tenant>.<key>          an API key, without its secret              stream ACCOUNTS
 audit.<tenant>                      what operators and administrators did       stream AUDIT
 lease.<role>                        who acts in a role of which there is one    stream LEASES
+notice.<notice>                     what people were told                       stream ALERTS
+delivered.<notice>.<channel>        what became of it on a channel              stream ALERTS
+alerting.state                      all that the notifier must not forget       stream ALERTING
+alerting.active                     alerts under way                            stream ALERTING
+alerting.setup                      rules and channels of the notifier          stream ALERTING
+alerting.cursor.<channel>           how far a channel has been told             stream ALERTING
+alerting.silence.<silence>          silences                                    stream ALERTING
+alerting.acknowledged.<alert>       who sees to an alert                        stream ALERTING
+webhook.<tenant>.<delivery>         calls to callback URLs                      stream WEBHOOKS
+presence.<role>.<process>           a process is there, never stored
 settings.scheduling                 the policy of scheduling                    stream SETTINGS
 ask.scheduling                      questions to the scheduler that acts, never stored
 told.<asker>                        answers to one asker, never stored
 preview.<tenant>.<task_id>          previews, never stored
 interest.<node>                     somebody watches previews of a task there, never stored
+desk.<node>.<verb>                  requests of a node that may not read the log itself, never stored
 control.<node>                      orders to a node, repeated until obeyed, never stored
 """
 
@@ -105,6 +116,11 @@ def control(node: str) -> str:
     return f"control.{node}"
 
 
+def desk(node: str) -> str:
+    """Where a node asks for what is its own; a verb follows."""
+    return f"desk.{node}"
+
+
 def blob(owner: str, sha256: str, index: int | str) -> str:
     """Where a piece of a blob is; `*` for all pieces."""
     return f"blob.{owner}.{sha256}.{index}"
@@ -113,6 +129,57 @@ def blob(owner: str, sha256: str, index: int | str) -> str:
 def asset(tenant: str, sha256: str) -> str:
     """Where the description of an asset is."""
     return f"asset.{tenant}.{sha256}"
+
+
+def is_task(subject: str) -> bool:
+    """Whether records of a task are there."""
+    return subject.startswith("task.")
+
+
+ALL_NOTICES = "notice.*"
+ALL_WEBHOOKS = "webhook.*.*"
+ALL_PRESENCES = "presence.*.*"
+ALL_PROGRESS = "progress.*.*"
+SILENCES = "alerting.silence.*"
+ACKNOWLEDGEMENTS = "alerting.acknowledged.*"
+NOTIFIER_STATE = "alerting.state"
+ACTIVE_ALERTS = "alerting.active"
+ALERTING_SETUP = "alerting.setup"
+
+
+def notice(notice_id: str) -> str:
+    """Where a notice is."""
+    return f"notice.{notice_id}"
+
+
+def delivered(notice_id: str, channel: str) -> str:
+    """Where it is written what became of a notice on a channel; `*` for all channels."""
+    return f"delivered.{notice_id}.{channel}"
+
+
+def cursor(channel: str) -> str:
+    """Where it is written how far a channel has been told."""
+    return f"alerting.cursor.{channel}"
+
+
+def silence(silence_id: str) -> str:
+    """Where a silence is."""
+    return f"alerting.silence.{silence_id}"
+
+
+def acknowledgement(alert_id: str) -> str:
+    """Where it is written who sees to an alert."""
+    return f"alerting.acknowledged.{alert_id}"
+
+
+def webhook(tenant: str, delivery_id: str) -> str:
+    """Where a call to a callback URL is; `*` for all."""
+    return f"webhook.{tenant}.{delivery_id}"
+
+
+def presence(role: str, process: str) -> str:
+    """Where a process in a role shows that it is there."""
+    return f"presence.{role}.{process}"
 
 
 def parse_task(subject: str) -> Key:

@@ -6,8 +6,18 @@ from datetime import timedelta
 
 from comfymesh.bus import streams
 from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.node_bus import NodeBus
 from comfymesh.bus.tls import Tls
 from comfymesh.runtime.settings import ServiceSettings
+
+
+async def open_node_bus(settings: ServiceSettings, node: str) -> NodeBus:
+    """Connect as a node whose user is in an account of its own, waiting as long as it takes.
+
+    Raises:
+        BusUnusableError: the server can't be used; ends the service with a message that says why.
+    """
+    return await NodeBus.open_for(settings.nats_url, node, tls=nats_tls(settings))
 
 
 async def open_bus(settings: ServiceSettings, name: str) -> JetStreamBus:

@@ -1,4 +1,7 @@
-"""Logs: a sentence for people, fields for machines. Readable on a terminal, one JSON object a line otherwise."""
+"""Logs: a sentence for people, fields for machines.
+
+Readable on a terminal, entries with fields in systemd's journal, one JSON object a line otherwise.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+
+from comfymesh.runtime import journal
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -51,9 +56,15 @@ class TextFormatter(logging.Formatter):
 
 
 def set_up(service: str, level: str) -> None:
-    """Send every log record of this process to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(TextFormatter(service) if sys.stderr.isatty() else JsonFormatter(service))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    """Send every log record of this process to standard error, or to the journal where that is the same."""
+    logging.basicConfig(level=level.upper(), handlers=[_handler(service)], force=True)
     # The client library reports what our own connection reports with more context.
     logging.getLogger("nats").setLevel(logging.CRITICAL)
+
+
+def _handler(service: str) -> logging.Handler:
+    if journal.takes_stderr():
+        return journal.JournalHandler(service, fields)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(TextFormatter(service) if sys.stderr.isatty() else JsonFormatter(service))
+    return handler

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import signal
 import sys
@@ -14,12 +15,12 @@ import uvloop
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from comfymesh.runtime import logs
+from comfymesh.runtime import logs, supervisor
 from comfymesh.runtime.errors import EXIT_CONFIGURATION, ServiceFailedError
 from comfymesh.runtime.settings import ServiceSettings
 from comfymesh.telemetry import setup
 
-__all__ = ["ServiceFailedError", "StoppedError", "first", "run", "unless_stopped", "until"]
+__all__ = ["ServiceFailedError", "StoppedError", "first", "problems", "run", "unless_stopped", "until"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +95,11 @@ def run(name: str, settings_type: type[S], serve: Callable[[S, asyncio.Event], A
     try:
         settings = settings_type()
     except (ValidationError, SettingsError) as error:
-        print(f"{name}: the settings are wrong:", *_problems(error), sep="\n  ", file=sys.stderr)  # noqa: T201  # no logs yet
+        print(f"{name}: the settings are wrong:", *problems(error), sep="\n  ", file=sys.stderr)  # noqa: T201  # no logs yet
         sys.exit(EXIT_CONFIGURATION)
     logs.set_up(name, settings.log_level)
+    # Of a process that hangs, the watchdog's SIGABRT leaves where it does.
+    faulthandler.enable()
     telemetry = setup.start(name, settings.otlp_endpoint, settings.trace_ratio)
     try:
         uvloop.run(_serve(name, settings, serve))
@@ -110,7 +113,9 @@ def run(name: str, settings_type: type[S], serve: Callable[[S, asyncio.Event], A
 async def _serve(name: str, settings: S, serve: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    supervisor.status("starting")
     serving = asyncio.ensure_future(serve(settings, stop))
+    beating = asyncio.ensure_future(supervisor.pulse())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     stopping = asyncio.ensure_future(stop.wait())
@@ -118,12 +123,17 @@ async def _serve(name: str, settings: S, serve: Callable[[S, asyncio.Event], Awa
     stopping.cancel()
     if not serving.done():
         logger.info("%s is stopping", name, extra={"action": "stopping"})
-    with contextlib.suppress(StoppedError):
-        await serving
+        supervisor.stopping("stopping")
+    try:
+        with contextlib.suppress(StoppedError):
+            await serving
+    finally:
+        beating.cancel()
     logger.info("%s has stopped", name, extra={"action": "stopped"})
 
 
-def _problems(error: ValidationError | SettingsError) -> list[str]:
+def problems(error: ValidationError | SettingsError) -> list[str]:
+    """What is wrong with settings, a line a setting. Values are left out: they may be secret."""
     if isinstance(error, SettingsError):
         return [f"{error}: is it JSON?"]
     return [f"{_setting(problem['loc'])}: {problem['msg']}" for problem in error.errors()]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -35,9 +36,28 @@ class ServiceSettings(BaseSettings):
         "nats:",
         description="Where artifacts are kept: `nats:` for NATS itself, or file:///..., s3://..., gs://..., az://...",
     )
+
+    @field_validator("nats_url")
+    @classmethod
+    def _names_servers(cls, value: str) -> str:
+        # The message leaves the value out: it may hold a password.
+        if not all(_has_host(url) for url in value.split(",")):
+            raise ValueError(
+                "must be URLs such as nats://HOST:4222 or nats://USER:PASSWORD@HOST:4222, with commas between"
+            )
+        return value
+
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     otlp_endpoint: str = Field("", description="OTLP/gRPC endpoint for traces and metrics; none are sent when empty.")
     trace_ratio: float = Field(1.0, ge=0, le=1, description="Share of new traces that are recorded.")
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.scheme and parts.hostname and (parts.port is None or parts.port > 0))
+    except ValueError:
+        return False
 
 
 class LogReaderSettings(ServiceSettings):

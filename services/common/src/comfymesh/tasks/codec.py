@@ -160,6 +160,8 @@ def _task(record: TaskRecord) -> task_pb2.Task:
         graph_digest=definition.spec.digest,
         requeued_from=names.task(definition.requeued_from) if definition.requeued_from else "",
         requeued_as=names.task(record.requeued_as) if record.requeued_as else "",
+        callback_url=definition.callback_url,
+        callback_states=[_STATES[state] for state in definition.callback_states],
     )
     if record.resolution is not None:
         task.dead_letter_resolution = _RESOLUTIONS[record.resolution]
@@ -202,6 +204,8 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
         group=names.parse_group(task.group) if task.group else "",
         requeued_from=names.parse_task(task.requeued_from) if task.requeued_from else "",
         derived_id=message.derived_task_id,
+        callback_url=task.callback_url,
+        callback_states=tuple(_STATE_OF[state] for state in task.callback_states),
         work=Work(message.work.shape, message.work.units) if message.HasField("work") else Work(),
     )
 

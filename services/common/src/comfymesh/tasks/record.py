@@ -177,6 +177,7 @@ class Failure:
 class Definition:
     """The part of a task that never changes. Times in seconds, `create_time` since the epoch.
 
+    `callback_url` is called when the task reaches one of `callback_states`, or the final ones where none are named.
     `derived_id` is the task id that follows from its request ID, empty where it has that id, or no request ID.
     `group` is the id of the group that it belongs to, empty for none.
     `requeued_from` is the id of the dead letter that it was made of, empty for none.
@@ -201,6 +202,8 @@ class Definition:
     group: str = ""
     requeued_from: str = ""
     derived_id: str = ""
+    callback_url: str = ""
+    callback_states: tuple[State, ...] = ()
 
     @property
     def start_by(self) -> float | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import timedelta
 
+from comfymesh.agent import commands
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.domain.residency import Residency
@@ -13,24 +15,27 @@ from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.specs import InstanceSpec
+from comfymesh.agent.seal import seal
 from comfymesh.agent.settings import AgentSettings
-from comfymesh.agent.workplace import Workplace
+from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.store import BlobStore, open_store
 from comfymesh.bus import subjects
+from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.node_bus import NodeBus
 from comfymesh.bus.port import Bus
 from comfymesh.bus.tasklog import TaskLog
-from comfymesh.runtime import service
+from comfymesh.runtime import service, supervisor
 from comfymesh.runtime.background import Background
-from comfymesh.runtime.connect import open_bus
+from comfymesh.runtime.connect import open_bus, open_node_bus
 from comfymesh.tasks.placing import Site
+from comfymesh.tasks.record import Key
 
 _STOP_GRACE = timedelta(seconds=5)
 
 
 async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
     """Own this node's instances until `stop` is set."""
-    opening = open_bus(settings, f"agent {settings.agent_node}")
-    async with await service.unless_stopped(stop, opening) as bus, Background() as background:
+    async with await service.unless_stopped(stop, _open_bus(settings)) as bus, Background() as background:
         instances: dict[str, Instance] = {}
         slots = 1 + settings.agent_look_ahead
         reporting = Reporting(
@@ -44,6 +49,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         background.spawn(reporting.run(attempts), "reports")
         orders = await bus.subscribe(subjects.control(settings.agent_node), attempts.take_order)
         interest = await bus.subscribe(subjects.interest(settings.agent_node), attempts.take_interest)
+        supervisor.ready(f"node {settings.agent_node} takes work")
         try:
             await service.until(stop, background.failed)
             await reporting.announce_drain(attempts)
@@ -53,6 +59,12 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
             await interest.close()
             await attempts.close()
             await _leave(instances, running, stop=settings.agent_stop_instances)
+
+
+async def _open_bus(settings: AgentSettings) -> JetStreamBus:
+    if settings.agent_own_account:
+        return await open_node_bus(settings, settings.agent_node)
+    return await open_bus(settings, f"agent {settings.agent_node}")
 
 
 def _site(settings: AgentSettings) -> Site:
@@ -65,6 +77,11 @@ def _site(settings: AgentSettings) -> Site:
 
 
 def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting) -> dict[str, Instance]:
+    def inputs(key: Key) -> BlobStore:
+        return open_store(settings.artifacts_url, bus.for_task(key)) if isinstance(bus, NodeBus) else store
+
+    files = Files(store, settings.agent_max_artifact_bytes, inputs)
+
     def instance(spec: InstanceSpec) -> Instance:
         runtime = build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory)
 
@@ -72,8 +89,7 @@ def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: R
             session, log = ComfySession(url), TaskLog(bus)
             leftovers = Leftovers(session, log, settings.agent_node, spec.name)
             residency = Residency(reporting.changed, settings.agent_gpu_class)
-            limit = settings.agent_max_artifact_bytes
-            return Workplace(session, log, store, limit, leftovers, runtime.log_tail, residency)
+            return Workplace(session, log, files, leftovers, runtime.log_tail, residency)
 
         return Instance(
             name=spec.name,
@@ -98,5 +114,8 @@ async def _leave(instances: dict[str, Instance], running: list[asyncio.Task[None
 
 
 def main() -> None:
-    """Entry point of `comfymesh-agent`."""
+    """Entry point of `comfymesh-agent`. Without arguments, the agent runs."""
+    if sys.argv[1:]:
+        sys.exit(commands.run(sys.argv[1:]))
+    seal()
     service.run("agent", AgentSettings, serve)

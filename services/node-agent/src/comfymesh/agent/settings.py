@@ -28,6 +28,11 @@ class AgentSettings(ServiceSettings):
     agent_node: str = Field(
         default_factory=_host, description="Name of this node, unique in the mesh. Default: the host's name."
     )
+    agent_own_account: bool = Field(
+        default=False,
+        description="Whether this node's NATS user is in an account of the node's own, and reaches nothing else. See"
+        " docs/nats.md.",
+    )
     agent_instances: list[InstanceSpec] = Field(
         default_factory=list, description="The ComfyUI instances of this node, a JSON list. See docs/agent.md."
     )

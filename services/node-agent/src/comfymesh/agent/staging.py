@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from comfymesh.agent.comfyui.http import ComfyHttp
 from comfymesh.agent.domain.own_outputs import with_own_prefix
 from comfymesh.artifacts.store import BlobStore, read_all
 from comfymesh.bus.tasklog import TaskLog
-from comfymesh.tasks.record import TaskRecord
+from comfymesh.tasks.record import Key, TaskRecord
 from comfymesh.wire.v1 import spec_pb2
 
 _SUBFOLDER = "comfymesh"
@@ -26,13 +27,13 @@ class Staging:
 
     Args:
         log: Where graphs are.
-        store: Where files are.
+        inputs: Where the files of a task are.
         http: The instance.
     """
 
-    def __init__(self, log: TaskLog, store: BlobStore, http: ComfyHttp) -> None:
+    def __init__(self, log: TaskLog, inputs: Callable[[Key], BlobStore], http: ComfyHttp) -> None:
         self._log = log
-        self._store = store
+        self._inputs = inputs
         self._http = http
         self._staged: dict[tuple[str, str, str], str] = {}
 
@@ -48,26 +49,27 @@ class Staging:
             StoreUnavailableError, BusUnavailableError: something can't be read now.
             ComfyUnreachable, ComfyError: the instance did not take a file.
         """
-        tenant = record.key.tenant
+        tenant, store = record.key.tenant, self._inputs(record.key)
         spec = await self._log.spec(record)
-        graph: dict[str, Any] = json.loads(await self._text(spec, tenant))
+        graph: dict[str, Any] = json.loads(await _text(spec, store, tenant))
         for binding in spec.assets:
-            graph[binding.graph_node]["inputs"][binding.input] = await self._file(binding, tenant)
+            graph[binding.graph_node]["inputs"][binding.input] = await self._file(binding, store, tenant)
         return with_own_prefix(graph, record.key.task_id, record.attempt)
 
-    async def _text(self, spec: spec_pb2.Spec, tenant: str) -> bytes:
-        packed = spec.graph_zlib
-        if spec.HasField("graph_blob"):
-            packed = await read_all(self._store, tenant, spec.graph_blob.sha256, spec.graph_blob.size_bytes)
-        return zlib.decompressobj().decompress(packed, _MAX_GRAPH_BYTES)
-
-    async def _file(self, binding: spec_pb2.AssetBinding, tenant: str) -> str:
+    async def _file(self, binding: spec_pb2.AssetBinding, store: BlobStore, tenant: str) -> str:
         # The digest in the name keeps files of one name, and of different tenants, apart.
         plain = _UNSAFE.sub("_", binding.filename)[-_MAX_NAME:].lstrip(".") or "file"
         name = f"{binding.blob.sha256[:_DIGEST_DIGITS]}-{plain}"
         place = (tenant, binding.blob.sha256, name)
         known = self._staged.get(place)
         if known is None:
-            data = await read_all(self._store, tenant, binding.blob.sha256, binding.blob.size_bytes)
+            data = await read_all(store, tenant, binding.blob.sha256, binding.blob.size_bytes)
             known = self._staged[place] = await self._http.upload_image(data, name, f"{_SUBFOLDER}/{tenant}")
         return known
+
+
+async def _text(spec: spec_pb2.Spec, store: BlobStore, tenant: str) -> bytes:
+    packed = spec.graph_zlib
+    if spec.HasField("graph_blob"):
+        packed = await read_all(store, tenant, spec.graph_blob.sha256, spec.graph_blob.size_bytes)
+    return zlib.decompressobj().decompress(packed, _MAX_GRAPH_BYTES)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,7 @@ from comfymesh.agent.staging import Staging
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.tasks.events import Event
+from comfymesh.tasks.record import Key
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +38,32 @@ async def _no_words(_: int) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where the files of attempts come from and go to.
+
+    Attributes:
+        store: Takes outputs.
+        max_artifact_bytes: Largest output that is taken.
+        inputs: Where the files are that a task reads, if not in `store`.
+    """
+
+    store: BlobStore
+    max_artifact_bytes: int
+    inputs: Callable[[Key], BlobStore] | None = None
+
+    def of(self, key: Key) -> BlobStore:
+        """Where the files are that a task reads."""
+        return self.inputs(key) if self.inputs else self.store
+
+
 class Workplace:
     """A session with an instance, and the ways in and out of it. Stays open until the last attempt has left.
 
     Args:
         session: The session, opened and closed with the workplace.
         log: Where graphs are.
-        store: Where files are, and outputs go.
-        max_artifact_bytes: Largest output that is taken.
+        files: Where files come from and go to.
         leftovers: Prompts that are there already.
         log_tail: Where the last words of the instance are.
         residency: Model files in the instance's memory; one that nobody is told of where there is none.
@@ -57,17 +77,15 @@ class Workplace:
         self,
         session: ComfySession,
         log: TaskLog,
-        store: BlobStore,
-        max_artifact_bytes: int,
+        files: Files,
         leftovers: Leftovers,
         log_tail: LogTail = _no_words,
         residency: Residency | None = None,
     ) -> None:
         self.session = session
         self.leftovers = leftovers
-        self.staging = Staging(log, store, self.session.http)
-        self._store = store
-        self._max_artifact_bytes = max_artifact_bytes
+        self.staging = Staging(log, files.of, self.session.http)
+        self._files = files
         self._log_tail = log_tail
         self.line = Line()
         self.residency = residency or Residency()
@@ -106,7 +124,7 @@ class Workplace:
 
     def collecting(self, tenant: str) -> Collecting:
         """A collection of outputs for an attempt of this tenant."""
-        return Collecting(self.session.http, self._store, tenant, self._max_artifact_bytes)
+        return Collecting(self.session.http, self._files.store, tenant, self._files.max_artifact_bytes)
 
     def enter(self) -> None:
         """An attempt has come."""

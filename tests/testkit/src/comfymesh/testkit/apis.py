@@ -28,6 +28,7 @@ from comfymesh.stack.mesh import free_port
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import (
+    alert_service_pb2,
     asset_service_pb2,
     dead_letter_service_pb2,
     fleet_service_pb2,
@@ -56,6 +57,7 @@ GRAPH = {
 SERVICES = {
     service.full_name: service
     for module in (
+        alert_service_pb2,
         asset_service_pb2,
         dead_letter_service_pb2,
         fleet_service_pb2,

@@ -13,7 +13,7 @@ from comfymesh.agent.claim import Claim
 from comfymesh.agent.comfyui.outcome import Succeeded
 from comfymesh.agent.instance import Condition, Instance, InstanceState
 from comfymesh.agent.leftovers import Leftovers
-from comfymesh.agent.workplace import Workplace
+from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.bus import subjects
 from comfymesh.bus.tasklog import Stored, TaskLog
@@ -47,7 +47,7 @@ class Bench:
         self.session = ScriptedSession()
         self.session.http.files["picture.png"] = b"picture"
         self.leftovers = Leftovers(self.session, self.log, NODE, INSTANCE)
-        self.workplace = Workplace(self.session, self.log, self.store, MAX_BYTES, self.leftovers)
+        self.workplace = Workplace(self.session, self.log, Files(self.store, MAX_BYTES), self.leftovers)
 
     async def task(self, *happened: Event, spec: spec_pb2.Spec | None = None, **definition: Any) -> Stored:
         """A task in the log to which all this has happened; `definition` as for `tasks.queued`."""

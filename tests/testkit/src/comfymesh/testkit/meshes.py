@@ -191,11 +191,12 @@ async def local_mesh(
     instances: Sequence[dict[str, Any]] | None = None,
     environment: dict[str, str] | None = None,
     agents: int = 1,
+    notifier: bool = False,
     beside: Sequence[Program] = (),
 ) -> AsyncIterator[LocalMesh]:
     """Run a mesh; by default with one emulator that its agent starts. `beside` are further programs."""
     chosen = [mesh.emulated("--step-seconds", "0.01", "--load-seconds", "0.01")] if instances is None else instances
-    plan = mesh.MeshPlan(directory, chosen, "127.0.0.1:0", environment or {}, agents)
+    plan = mesh.MeshPlan(directory, chosen, "127.0.0.1:0", environment or {}, agents, notifier)
     async with AsyncExitStack() as stack:
         # Tests kill often; what dies is started again without the pauses that a crash loop would need.
         stack.enter_context(patch.object(processes, "_LONGEST_WAIT", 0.2))

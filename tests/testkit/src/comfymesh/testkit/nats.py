@@ -76,6 +76,11 @@ class NatsServer:
         await self.kill()
         await self.start()
 
+    def reload(self) -> None:
+        """Have it read its configuration again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     @property
     def running(self) -> bool:
         """Whether its process is there."""

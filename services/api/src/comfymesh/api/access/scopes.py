@@ -39,6 +39,19 @@ SCOPES = {
         "AssetService": {"UploadAsset": Scope.SUBMIT, "ReadArtifact": Scope.READ},
         "FleetService": {"GetNode": Scope.READ, "ListNodes": Scope.READ},
         "SchedulingService": {"GetPolicy": Scope.OPERATE, "UpdatePolicy": Scope.OPERATE, "GetQueue": Scope.OPERATE},
+        # Alerts tell of the tasks of all tenants: for operators only. Webhooks are each tenant's own.
+        "AlertService": {
+            "ListAlertRules": Scope.OPERATE,
+            "ListAlerts": Scope.OPERATE,
+            "ListAlertNotices": Scope.OPERATE,
+            "AcknowledgeAlert": Scope.OPERATE,
+            "CreateSilence": Scope.OPERATE,
+            "ListSilences": Scope.OPERATE,
+            "DeleteSilence": Scope.OPERATE,
+            "TestAlertChannel": Scope.OPERATE,
+            "ListWebhookDeliveries": Scope.READ,
+            "RedeliverWebhook": Scope.SUBMIT,
+        },
         "TenantService": {
             "CreateTenant": Scope.ADMIN,
             "GetTenant": Scope.READ,

@@ -10,6 +10,8 @@ from nats.js.errors import NotFoundError
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Message
 from comfymesh.bus.streams import TASKS
+from comfymesh.testkit import logdump
+from comfymesh.testkit.history import Logged, Made
 
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
@@ -33,3 +35,8 @@ async def records(url: str) -> AsyncIterator[tuple[Message, int | None]]:
             yield message, None if expected is None else int(expected)
     finally:
         await client.close()
+
+
+async def history(url: str, began: float) -> list[Logged | Made]:
+    """The log as a history has it; `began` as `logdump.records` has it."""
+    return [event async for message, expected in records(url) for event in logdump.records(message, expected, began)]

@@ -6,14 +6,14 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from comfymesh.runtime.faultpoints import FaultPoint
 from comfymesh.tasks.record import FINAL
-from comfymesh.testkit import graphs, logdump
+from comfymesh.testkit import graphs
 from comfymesh.testkit.chaos import logreader
 from comfymesh.testkit.chaos.grpcapi import GrpcApi
 from comfymesh.testkit.chaos.mesh import ChaosMesh, chaos_mesh
@@ -51,7 +51,7 @@ async def wreak(seed: int, seconds: float, directory: Path, points: Sequence[Fau
         recorder.note(Begun(recorder.now, f"chaos for {seconds:g} s", seed))
         began = time.time()
         async with GrpcApi(mesh.targets, random.Random(rng.random())) as api:
-            clients = Clients(api, recorder, random.Random(rng.random()), cache(_maker(rng.random())))
+            clients = Clients(api, recorder, random.Random(rng.random()), cache(maker(rng.random())))
             doer = Doer(mesh, lambda what, target: recorder.note(Fault(recorder.now, what, target)))
             waves = await _through(doer, points, clients, random.Random(rng.random()))
             wanted = work(random.Random(rng.random()), round(seconds * _TASKS_PER_SECOND), seconds)
@@ -63,7 +63,7 @@ async def wreak(seed: int, seconds: float, directory: Path, points: Sequence[Fau
             settled = working.done() and await _quiet(mesh, began)
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-            for event in await _log(mesh, began):
+            for event in await logreader.history(mesh.nats_url, began):
                 recorder.note(event)
                 if isinstance(event, Made):
                     await read_all(api, recorder, event.task, event.artifact)
@@ -94,30 +94,30 @@ async def _quiet(mesh: ChaosMesh, began: float) -> bool:
     """Wait until every task has ended; answers whether they all have."""
     until = time.monotonic() + _SETTLE_SECONDS
     while time.monotonic() < until:
-        last = {record.task: record.state for record in await _log(mesh, began) if isinstance(record, Logged)}
+        last = {
+            record.task: record.state
+            for record in await logreader.history(mesh.nats_url, began)
+            if isinstance(record, Logged)
+        }
         if all(state in FINAL for state in last.values()):
             return True
         await asyncio.sleep(1)
     return False
 
 
-async def _log(mesh: ChaosMesh, began: float) -> list[Logged | Made]:
-    return [
-        event
-        async for message, expected in logreader.records(mesh.nats_url)
-        for event in logdump.records(message, expected, began)
-    ]
-
-
-def _defects(directory: Path, now: float) -> list[Defect]:
-    """What our processes logged that nobody expected: each kind of error once for each process."""
-    found = dict[tuple[str, str], Defect]()
+def _defects(directory: Path, now: float) -> Iterator[Defect]:
     for path in sorted((directory / "logs").glob("*.log")):
         if path.stem.startswith(("api", "agent", "scheduler")):
-            for line in path.read_text(errors="replace").splitlines():
-                if _DEFECT in line:
-                    what = _read_line(line)
-                    found.setdefault((path.stem, what.rpartition("\n")[2]), Defect(now, path.stem, what))
+            yield from defects(path.stem, path.read_text(errors="replace"), now)
+
+
+def defects(process: str, log: str, now: float) -> list[Defect]:
+    """What one of our processes logged that nobody expected: each kind of error once."""
+    found = dict[str, Defect]()
+    for line in log.splitlines():
+        if _DEFECT in line:
+            what = _read_line(line)
+            found.setdefault(what.rpartition("\n")[2], Defect(now, process, what))
     return list(found.values())
 
 
@@ -131,7 +131,9 @@ def _read_line(line: str) -> str:
     return "\n".join([str(fields.get("message", "")), *trace[-_TRACE_LINES:]])
 
 
-def _maker(seed: float) -> Callable[[str], task_pb2.Task]:
+def maker(seed: float) -> Callable[[str], task_pb2.Task]:
+    """What makes the tasks of a run, by their contents."""
+
     def make(content: str) -> task_pb2.Task:
         """The task of a content; made once, since graphs are unlike any before them."""
         rng = random.Random(f"{seed}/{content}")

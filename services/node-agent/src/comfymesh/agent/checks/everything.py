@@ -1,0 +1,30 @@
+"""Looks at everything that a node needs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from comfymesh.agent.checks.bus import check_bus
+from comfymesh.agent.checks.findings import Finding, failed, ok
+from comfymesh.agent.checks.host import check_disk, check_gpus
+from comfymesh.agent.checks.instances import check_instance
+from comfymesh.agent.settings import AgentSettings
+
+
+async def check(settings: AgentSettings) -> list[Finding]:
+    """What there is to say of this host, with settings that could be read."""
+    instances = [check_instance(spec, settings.agent_state_directory) for spec in settings.agent_instances]
+    return [
+        _judge_instances(settings),
+        *await check_bus(settings),
+        *await asyncio.gather(*instances),
+        *check_gpus(settings.agent_instances),
+        check_disk(settings.agent_state_directory),
+    ]
+
+
+def _judge_instances(settings: AgentSettings) -> Finding:
+    tried = f"read the instances of node {settings.agent_node}"
+    if not settings.agent_instances:
+        return failed("settings", tried, "there is none", "set COMFYMESH_AGENT_INSTANCES, see docs/agent.md")
+    return ok("settings", tried, ", ".join(spec.name for spec in settings.agent_instances))

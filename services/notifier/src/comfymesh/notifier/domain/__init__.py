@@ -1,0 +1,1 @@
+"""What the notifier knows and what it tells. No IO, no clock: `(state, event, now) -> notices`."""

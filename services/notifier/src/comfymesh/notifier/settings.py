@@ -1,0 +1,64 @@
+"""Settings of the notifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from comfymesh.egress.addresses import networks
+from comfymesh.notifier.domain.signing import key_of
+from comfymesh.runtime.settings import ServiceSettings
+
+
+class NotifierSettings(ServiceSettings):
+    """Read from environment variables with the prefix COMFYMESH_."""
+
+    notifier_rules: Path | None = Field(
+        None, description="The alert rules, a YAML file (docs/alerts.md). Without one nobody is told of anything."
+    )
+    notifier_log: Path | None = Field(
+        None, description="File that takes a line of JSON for everything that was told. None is written where empty."
+    )
+    notifier_webhook_secrets: SecretStr = Field(
+        SecretStr(""),
+        description="Secrets that callbacks of tasks are signed with, separated by commas: whsec_ and base64 of 24 to"
+        " 64 bytes. Of several each makes a signature, so that receivers can change over. Without one no callback is"
+        " made.",
+    )
+    notifier_webhook_seconds: float = Field(
+        20.0, gt=0, le=300, description="How long one try of a callback may take. Seconds."
+    )
+    egress_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Networks that URLs of callers may lead to although they are not public, such as 10.1.0.0/16,"
+        " separated by commas.",
+    )
+
+    @field_validator("egress_allow", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+    @field_validator("egress_allow")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        networks(value)
+        return value
+
+    @field_validator("notifier_webhook_secrets")
+    @classmethod
+    def _are_secrets(cls, value: SecretStr) -> SecretStr:
+        _keys(value)
+        return value
+
+    @property
+    def webhook_keys(self) -> list[bytes]:
+        """The keys that callbacks are signed with."""
+        return _keys(self.notifier_webhook_secrets)
+
+
+def _keys(secrets: SecretStr) -> list[bytes]:
+    return [key_of(secret) for secret in secrets.get_secret_value().split(",") if secret.strip()]

@@ -1,0 +1,1 @@
+"""Calls to the callback URLs of tasks: a durable queue, signed, tried again for hours, and shielded from each other."""

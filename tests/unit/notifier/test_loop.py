@@ -1,0 +1,205 @@
+"""The notifier on a bus in memory: what is told becomes true in one step, whatever happens to the bus."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from comfymesh.bus import subjects
+from comfymesh.bus.port import Entry
+from comfymesh.bus.tasklog import Stored, TaskLog
+from comfymesh.notifier import memory
+from comfymesh.notifier.domain.core import Core
+from comfymesh.notifier.domain.rules import Rules
+from comfymesh.notifier.loop import Notifier
+from comfymesh.notifier.main import begin
+from comfymesh.notifier.memory import Memory
+from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.record import TaskRecord
+from comfymesh.testkit.alerting import rules_of
+from comfymesh.testkit.memory_bus import MemoryBus
+from comfymesh.testkit.tasks import NOW, after, assigned, failed, queued
+from comfymesh.testkit.waiting import until
+from comfymesh.v1.alert_pb2 import AlertNotice, Silence
+from comfymesh.wire.v1.spec_pb2 import Spec
+
+RULES = rules_of({"kind": "task_failed", "wait": 0, "group_by": ["task"]}, {"kind": "silent", "for": 3600})
+
+
+class Bench:
+    def __init__(self, bus: MemoryBus | None = None, rules: Rules = RULES) -> None:
+        self.bus = bus or MemoryBus(lambda: NOW)
+        self.rules = rules
+        self.called: list[Stored] = []
+        self.at_once: list[AlertNotice] = []
+        self.logged: list[AlertNotice] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Notifier]:
+        store = Memory(self.bus)
+        state = await begin(self.bus, store)
+        notifier = Notifier(
+            Core(self.rules, state, NOW),
+            self.rules,
+            self.bus,
+            store,
+            call=self._call,
+            tell_now=self.at_once.append,
+            log=self.logged.append,
+            clock=lambda: NOW,
+            tick=0.01,
+        )
+        async with notifier:
+            yield notifier
+            assert notifier.superseded or not notifier.failed.is_set()
+
+    async def _call(self, stored: Stored) -> None:
+        self.called.append(stored)
+
+    async def fail(self, task_id: str, **definition: str) -> TaskRecord:
+        log = TaskLog(self.bus)
+        stored = await log.create(queued(task_id, **definition), Spec())
+        record = after(stored.record, assigned(), failed(FailureClass.NODE_EXCEPTION))
+        return (await log.append(record, stored.sequence)).record
+
+    def notices(self) -> list[AlertNotice]:
+        return [AlertNotice.FromString(message.data) for message in self.bus.stored(subjects.ALL_NOTICES)]
+
+    def told(self) -> list[str]:
+        return [notice.alert.labels["task"] for notice in self.notices()]
+
+
+async def test_what_fails_is_told_once_and_written_down() -> None:
+    bench = Bench()
+    async with bench.running():
+        await bench.fail("one")
+        await until(lambda: bench.logged)
+    assert bench.told() == ["one"]
+    async with bench.running():
+        await bench.fail("two")
+        await until(lambda: len(bench.logged) == 2)
+    assert bench.told() == ["one", "two"]
+
+
+async def test_what_failed_while_it_was_away_is_told_and_nothing_from_before_its_first_start() -> None:
+    bench = Bench()
+    await bench.fail("before")
+    async with bench.running():
+        await bench.fail("one")
+        await until(lambda: bench.told() == ["one"])
+    await bench.fail("two")
+    async with bench.running():
+        await until(lambda: bench.told() == ["one", "two"])
+
+
+async def test_what_is_in_the_outbox_is_told_by_the_next_life_and_not_twice() -> None:
+    bench = Bench()
+    async with bench.running():
+        await bench.fail("one")
+        await until(lambda: bench.logged)
+    # The state as it was stored before the notice left the outbox.
+    (kept,) = bench.bus.stored(subjects.NOTIFIER_STATE)
+    assert [notice.alert.signal.labels["task"] for notice in memory.decode(kept.data).outbox] == ["one"]
+    stored = bench.notices()
+    async with bench.running():
+        await bench.fail("two")
+        await until(lambda: bench.told() == ["one", "two"])
+    assert bench.notices()[0] == stored[0]
+
+
+async def test_while_the_bus_is_away_people_are_told_directly_and_the_history_later() -> None:
+    rules = rules_of({"kind": "silent", "roles": ["nats"], "for": 0, "clear_for": 0})
+    bench = Bench(rules=rules)
+    clock = [NOW]
+    store = Memory(bench.bus)
+    state = await begin(bench.bus, store)
+    notifier = Notifier(
+        Core(rules, state, NOW),
+        rules,
+        bench.bus,
+        store,
+        call=bench._call,
+        tell_now=bench.at_once.append,
+        log=bench.logged.append,
+        clock=lambda: clock[0],
+        tick=0.01,
+    )
+    async with notifier:
+        await until(lambda: bench.bus.stored(subjects.NOTIFIER_STATE))
+        with bench.bus.away():
+            await until(lambda: clock.__setitem__(0, clock[0] + 1) or bench.at_once)
+            assert bench.notices() == []
+        await until(lambda: len(bench.notices()) == 2)
+    assert [notice.name for notice in bench.at_once] == [bench.notices()[0].name]
+
+
+async def test_records_that_want_to_be_called_for_are_handed_on_before_they_are_passed() -> None:
+    bench = Bench()
+    async with bench.running():
+        await bench.fail("one", callback_url="https://example.org")
+        await bench.fail("two")
+        await until(lambda: bench.told() == ["one", "two"])
+    assert [stored.key.task_id for stored in bench.called] == ["one", "one"]
+
+
+async def test_silences_come_and_go() -> None:
+    bench = Bench()
+    async with bench.running() as notifier:
+        silence = Silence(name="silences/a", rules=["task-*"])
+        silence.end_time.FromSeconds(int(NOW) + 100)
+        await bench.bus.append([Entry(subjects.silence("a"), silence.SerializeToString())])
+        await until(lambda: notifier._core.silences)
+        await bench.fail("one")
+        await until(lambda: notifier._core.state.alerts)
+        await bench.bus.append([Entry(subjects.silence("a"), b"")])
+        await until(lambda: not notifier._core.silences)
+        await bench.fail("two")
+        await until(lambda: bench.told() == ["two"])
+
+
+async def test_an_unreadable_record_and_report_stop_nothing() -> None:
+    bench = Bench()
+    async with bench.running():
+        await bench.bus.append([Entry("task.default.bad", b"\xff\xff\xff")])
+        await bench.bus.publish(subjects.report("a"), b"\xff\xff\xff")
+        await bench.bus.append([Entry(subjects.acknowledgement("0" * 16), b"\xff\xff")])
+        await bench.fail("one")
+        await until(lambda: bench.told() == ["one"])
+
+
+async def test_a_log_that_was_replaced_is_followed_from_its_end() -> None:
+    bench = Bench()
+    async with bench.running():
+        await bench.fail("one")
+        await until(lambda: bench.told() == ["one"])
+    (kept,) = bench.bus.stored(subjects.NOTIFIER_STATE)
+    other = Bench()
+    await other.bus.append([Entry(subjects.NOTIFIER_STATE, kept.data)])
+    async with other.running():
+        await other.fail("two")
+        await until(lambda: "two" in other.told())
+
+
+async def test_the_second_of_two_ends() -> None:
+    bench = Bench()
+    async with bench.running() as one:
+        await until(lambda: bench.bus.stored(subjects.NOTIFIER_STATE))
+        async with bench.running() as two:
+            await bench.fail("one")
+            await until(lambda: one.superseded or two.superseded)
+    assert bench.told() == ["one"]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_confirmations_that_are_lost_double_nothing(*, lost: bool) -> None:
+    bench = Bench()
+    async with bench.running():
+        await until(lambda: bench.bus.stored(subjects.NOTIFIER_STATE))
+        await bench.fail("one")
+        bench.bus.lose_confirmations = lost
+        await until(lambda: bench.bus.stored(subjects.NOTIFIER_STATE))
+        bench.bus.lose_confirmations = False
+        await until(lambda: bench.told() == ["one"])
+    assert bench.told() == ["one"]
