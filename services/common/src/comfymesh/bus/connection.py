@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 _RECONNECT_WAIT = 0.25
 _PING_INTERVAL = 10
 _COMPLETE = frozenset({204, 404})
+_PENDING = "Nats-Num-Pending"
 _HEADER_ROOM = 1024
 _CREDENTIALS = re.compile(r"//[^@/,]*@")
 
@@ -237,30 +238,35 @@ class Connection:
             raise
         return future
 
-    async def collect(self, subject: str, data: bytes, timeout: float) -> list[Delivery]:
-        """Send a request that is answered by several messages and an end mark (status 204), or none at all (404)."""
+    async def collect(self, subject: str, data: bytes, timeout: float) -> tuple[list[Delivery], int]:
+        """Send a request that is answered by several messages and an end mark (status 204), or none at all (404).
+
+        Returns:
+            The messages, and how many more there are: one answer holds no more bytes than the server likes.
+        """
         found: list[Delivery] = []
-        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
         token = str(next(self._tokens))
 
         def take(delivery: Delivery | None) -> None:
             if delivery is not None and not delivery.status:
                 found.append(delivery)
             elif not ended.done():
-                ended.set_result(delivery.status if delivery else 0)
+                status, headers = (delivery.status, delivery.headers) if delivery else (0, {})
+                ended.set_result((status, int(headers.get(_PENDING, 0))))
 
         self._waiting[token] = take
         try:
             await self.publish(subject, data, f"{self._inbox}.{token}")
             async with asyncio.timeout(timeout):
-                status = await ended
+                status, pending = await ended
         except TimeoutError:
-            status = 0
+            status = pending = 0
         finally:
             self._waiting.pop(token, None)
         if status not in _COMPLETE:
             raise BusUnavailableError(f"NATS did not answer a request to {subject} in full (status {status})")
-        return found
+        return found, pending
 
     def _on_reply(self, delivery: Delivery) -> None:
         waiting = self._waiting.get(delivery.subject.rpartition(".")[2])
