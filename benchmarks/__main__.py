@@ -21,6 +21,7 @@ from benchmarks import (
     machine,
     overhead,
     progress,
+    queueing,
     recovery,
     sustained,
     takeover,
@@ -29,7 +30,7 @@ from benchmarks import (
 )
 
 SUITES = ("overhead", "bare", "burst", "relayed", "progress")
-ON_REQUEST = ("sustained", "watchers", "recovery", "takeover", "faults", "affinity")
+ON_REQUEST = ("sustained", "watchers", "recovery", "takeover", "faults", "affinity", "queue")
 """Suites that take minutes each and run on emulators only."""
 
 
@@ -61,6 +62,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--live", default=100_000, show_default=True, help="Tasks that wait in the log of a recovery.")
 @click.option("--ended", default=1_000_000, show_default=True, help="Tasks that have ended in it.")
 @click.option("--trials", default=3, show_default=True, help="How often each part is killed for a take-over.")
+@click.option("--longest-queue", default=1_000_000, show_default=True, help="Tasks that wait for the suite queue.")
+@click.option("--decisions", default=2000, show_default=True, help="Decisions that are measured there.")
 @click.option("--size", default=512, show_default=True, help="Pixels of the pictures whose progress is watched.")
 @click.option("--step-seconds", default="0.1", show_default=True, help="Time of a step of the emulator.")
 @click.option("--trace", type=_FILE, help="Requests of a production trace, for affinity.")
@@ -141,6 +144,8 @@ async def _run_on_request(suite: str, options: dict[str, Any]) -> Result:
             return await recovery.measure(options["live"], options["ended"], starts=2)
         case "takeover":
             return await takeover.measure(options["trials"])
+        case "queue":
+            return await asyncio.to_thread(queueing.measure, options["longest_queue"], options["decisions"])
         case "affinity":
             return await affinity.measure(_slice(options))
         case _:

@@ -194,7 +194,7 @@ class Core:
         if len(self._records) < _RECORDS_KEPT:
             self._records[record.key] = record
         task = self._waiting.arrive(record, change.sequence, now)
-        self._tasks[record.key] = task
+        self._tasks[task.key] = task
         self._waiting.add(task, now, record.not_before, shunned(record))
         self._deadlines.add(record)
 

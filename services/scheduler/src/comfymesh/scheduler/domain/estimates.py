@@ -130,6 +130,8 @@ class Estimates:
         """A run took `seconds`."""
         if self._reference is None:
             self._reference = gpu_class
+        if gpu_class != self._reference:
+            self._speeds.setdefault(gpu_class, _Ratio()).learn(seconds, self.run(models, work, tenant))
         expected, speed = self.run(models, work, tenant), self.speed(gpu_class)
         size = self._sizes.setdefault(_size(work), _Ratio())
         usual = expected / size.value
@@ -137,8 +139,6 @@ class Estimates:
         for key in _classes(models, work, tenant):
             self._runs.learn(key, seconds / speed / size.value)
         size.learn(seconds / speed, usual)
-        if gpu_class != self._reference:
-            self._speeds.setdefault(gpu_class, _Ratio()).learn(seconds, expected)
 
     def learn_load(self, models: tuple[str, ...], seconds: float) -> None:
         """These model files were loaded one after the other in `seconds`, which they share as they are expected to."""

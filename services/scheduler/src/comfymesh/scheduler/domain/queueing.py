@@ -57,7 +57,9 @@ class WaitingTasks:
         definition = record.definition
         tenant = self._tenants.get(record.key.tenant)
         group = self._group(definition.requirements)
-        task = Waiting(record.key, sequence, group, definition.priority, definition.create_time)
+        # Names of tenants are kept once, not once a task.
+        key = Key(tenant.name, record.key.task_id)
+        task = Waiting(key, sequence, group, definition.priority, definition.create_time)
         task.run = self._estimates.run(group.family.models, definition.work, tenant.name)
         if not self._settings.affinity:
             return task
