@@ -43,3 +43,14 @@ def test_the_only_gpu_is_that_of_every_instance_that_names_none(tmp_path: Path) 
     assert host.gpu(None) is None
     assert host.gpu_class("GPU-2") == "nvidia-h100-80gb-hbm3"
     assert host.gpu_class("GPU-3") == ""
+
+
+async def test_whatever_a_drivers_library_raises_the_agent_goes_on(tmp_path: Path) -> None:
+    def broken() -> tuple[Gpu, ...]:
+        raise ZeroDivisionError("odd")
+
+    host = Host(broken, tmp_path)
+    host.gpus = (Gpu("GPU-1", "NVIDIA L40S", 48, 1),)
+    await host.look()
+    assert host.gpus == ()
+    assert host.room.disk_bytes > 0

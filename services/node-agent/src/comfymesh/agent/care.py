@@ -10,7 +10,7 @@ from comfymesh.agent.runtimes.specs import AttachSpec, DockerSpec, InstanceSpec
 from comfymesh.agent.settings import AgentSettings
 
 _LOOK_SECONDS = 2.0
-_STRANGER_SECONDS = 120.0
+_STRANGER_SECONDS = 3600.0
 _ROOM = 0.9
 
 

@@ -78,7 +78,11 @@ class Host:
     async def look(self) -> None:
         """Look once."""
         self.room = await asyncio.to_thread(read_room, self._state_directory, self._meminfo)
-        self.gpus = await asyncio.to_thread(self._read_gpus)
+        try:
+            self.gpus = await asyncio.to_thread(self._read_gpus)
+        except Exception:  # whatever a driver's library does must not end the agent
+            logger.exception("the GPUs can't be looked at", extra={"action": "gpus_defect"})
+            self.gpus = ()
 
 
 def read_room(directory: Path, meminfo: Path = _MEMINFO) -> Room:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from comfymesh.agent.comfyui.errors import ComfyError, RouteMissing
+from comfymesh.agent.comfyui.errors import ComfyError
 
 if TYPE_CHECKING:
     from comfymesh.agent.comfyui.http import ComfyHttp
@@ -41,6 +41,6 @@ async def take_inventory(http: ComfyHttp, node_classes: int) -> Inventory:
     try:
         folders = await http.model_folders()
         sizes = [size for folder in folders[:_MOST_FOLDERS] for size in (await http.model_files(folder)).values()]
-    except (RouteMissing, ComfyError):
+    except ComfyError:
         return Inventory(node_classes)
     return Inventory(node_classes, len(sizes), sum(sizes))
