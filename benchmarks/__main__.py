@@ -21,6 +21,7 @@ from benchmarks import (
     machine,
     overhead,
     progress,
+    queueing,
     recovery,
     sustained,
     takeover,
@@ -29,7 +30,7 @@ from benchmarks import (
 )
 
 SUITES = ("overhead", "bare", "burst", "relayed", "progress")
-ON_REQUEST = ("sustained", "watchers", "recovery", "takeover", "faults", "affinity")
+ON_REQUEST = ("sustained", "watchers", "recovery", "takeover", "faults", "affinity", "queue")
 """Suites that take minutes each and run on emulators only."""
 
 
@@ -61,6 +62,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--live", default=100_000, show_default=True, help="Tasks that wait in the log of a recovery.")
 @click.option("--ended", default=1_000_000, show_default=True, help="Tasks that have ended in it.")
 @click.option("--trials", default=3, show_default=True, help="How often each part is killed for a take-over.")
+@click.option("--longest-queue", default=1_000_000, show_default=True, help="Tasks that wait for the suite queue.")
+@click.option("--decisions", default=2000, show_default=True, help="Decisions that are measured there.")
 @click.option("--size", default=512, show_default=True, help="Pixels of the pictures whose progress is watched.")
 @click.option("--step-seconds", default="0.1", show_default=True, help="Time of a step of the emulator.")
 @click.option("--trace", type=_FILE, help="Requests of a production trace, for affinity.")
@@ -69,6 +72,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--first-request", default=0, show_default=True, help="Where the slice of the trace begins.")
 @click.option("--requests", default=240, show_default=True, help="Requests of the slice.")
 @click.option("--gpus", default=4, show_default=True, help="Emulators that it is replayed against.")
+@click.option("--speed", default=20.0, show_default=True, help="How many times faster it is replayed.")
 @click.option("--utilisation", default=0.6, show_default=True, help="Share of their time that executions take.")
 @click.option(
     "--out",
@@ -140,6 +144,8 @@ async def _run_on_request(suite: str, options: dict[str, Any]) -> Result:
             return await recovery.measure(options["live"], options["ended"], starts=2)
         case "takeover":
             return await takeover.measure(options["trials"])
+        case "queue":
+            return await asyncio.to_thread(queueing.measure, options["longest_queue"], options["decisions"])
         case "affinity":
             return await affinity.measure(_slice(options))
         case _:
@@ -150,8 +156,8 @@ def _slice(options: dict[str, Any]) -> affinity.Slice:
     paths = [options[name] for name in ("trace", "load_times", "lora_load_times")]
     if None in paths:
         raise click.UsageError("--suite affinity needs --trace, --load-times and --lora-load-times")
-    first, count = options["first_request"], options["requests"]
-    return affinity.Slice(*paths, first=first, count=count, gpus=options["gpus"], utilisation=options["utilisation"])
+    own = {name: options[name] for name in ("gpus", "utilisation", "speed")}
+    return affinity.Slice(*paths, first=options["first_request"], count=options["requests"], **own)
 
 
 if __name__ == "__main__":

@@ -177,6 +177,13 @@ class Mesh(RuleBasedStateMachine):
         assert over <= self.late_claims  # what was offered elsewhere meanwhile may still be claimed, once each
 
     @invariant()
+    def a_slot_is_taken_up_by_what_is_held_or_offered_there(self) -> None:
+        offered = Counter(self.core._offers.place(key) for key in self.core._offers)
+        for seat in self.core._seats:
+            assert seat.taken == len(self.core._held[seat.place]) + offered[seat.place]
+            assert (seat in self.core._seats.idle) == (seat.has_room and not seat.taken)
+
+    @invariant()
     def nothing_expires_early_or_after_it_has_begun(self) -> None:
         for record in self.current():
             if record.state is State.EXPIRED:

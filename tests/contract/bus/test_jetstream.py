@@ -66,6 +66,22 @@ async def test_calls_under_way_when_the_connection_breaks_fail_at_once_and_leave
     assert complaints == []
 
 
+async def test_a_message_that_a_subscriber_can_not_handle_costs_nothing_else(nats: NatsServer) -> None:
+    heard: list[bytes] = []
+
+    def hear(delivery: Delivery) -> None:
+        heard.append(delivery.data)
+        if delivery.data == b"bad":
+            raise ValueError("as the test wants it")
+
+    connection = await Connection.open(nats.url, "defect")
+    await connection.subscribe("preview.default.one", hear)
+    for data in (b"bad", b"good"):
+        await connection.publish("preview.default.one", data)
+    await until(lambda: heard == [b"bad", b"good"], "both messages")
+    await connection.close()
+
+
 async def test_streams_are_brought_up_to_date(nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     async with await JetStreamBus.open(nats.url, "old") as bus:
         await bus.append([Entry(TASK, b"kept")])

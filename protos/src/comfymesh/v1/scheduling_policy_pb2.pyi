@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Opti
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SchedulingPolicy(_message.Message):
-    __slots__ = ("etag", "update_time", "tenants", "affinity")
+    __slots__ = ("etag", "update_time", "tenants", "affinity", "load_aversion", "spread_after", "stay", "burst", "priority_factor")
     class TenantsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -19,11 +19,21 @@ class SchedulingPolicy(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     TENANTS_FIELD_NUMBER: _ClassVar[int]
     AFFINITY_FIELD_NUMBER: _ClassVar[int]
+    LOAD_AVERSION_FIELD_NUMBER: _ClassVar[int]
+    SPREAD_AFTER_FIELD_NUMBER: _ClassVar[int]
+    STAY_FIELD_NUMBER: _ClassVar[int]
+    BURST_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FACTOR_FIELD_NUMBER: _ClassVar[int]
     etag: str
     update_time: _timestamp_pb2.Timestamp
     tenants: _containers.MessageMap[str, TenantPolicy]
     affinity: bool
-    def __init__(self, etag: _Optional[str] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenants: _Optional[_Mapping[str, TenantPolicy]] = ..., affinity: bool = ...) -> None: ...
+    load_aversion: float
+    spread_after: float
+    stay: float
+    burst: float
+    priority_factor: float
+    def __init__(self, etag: _Optional[str] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenants: _Optional[_Mapping[str, TenantPolicy]] = ..., affinity: bool = ..., load_aversion: _Optional[float] = ..., spread_after: _Optional[float] = ..., stay: _Optional[float] = ..., burst: _Optional[float] = ..., priority_factor: _Optional[float] = ...) -> None: ...
 
 class TenantPolicy(_message.Message):
     __slots__ = ("weight", "max_running")

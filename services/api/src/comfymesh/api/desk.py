@@ -85,7 +85,8 @@ class Desk:
             return not_yours(reason)
         try:
             # What was decided on is what the server compares with: nobody can have changed the task in between.
-            (sequence,) = await self._bus.append([Entry(ask.subject, ask.data, expected)])
+            data = codec.encode(rights.as_written(last.record, record))
+            (sequence,) = await self._bus.append([Entry(ask.subject, data, expected)])
         except SequenceConflictError:
             return Answer(desk.CONFLICT)
         return Answer(desk.OK, headers={desk.SEQUENCE: str(sequence)})

@@ -10,7 +10,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 from uuid import uuid4
 
 import nats
@@ -29,7 +29,6 @@ _RECONNECT_WAIT = 0.25
 _PING_INTERVAL = 10
 _COMPLETE = frozenset({204, 404})
 _PENDING = "Nats-Num-Pending"
-_PENDING_BYTES = 512 * 1024 * 1024
 _HEADER_ROOM = 1024
 _CREDENTIALS = re.compile(r"//[^@/,]*@")
 
@@ -80,6 +79,28 @@ class _TlsClient(Client):
             raise nats.errors.Error("the server does not offer TLS, and COMFYMESH_NATS_TLS_* or tls:// asks for it")
         command: bytes = super()._connect_command()
         return command
+
+
+class _EachMessage:
+    """Hands messages on where the client reads them.
+
+    It stands in the place of the future that the client would hand a single message to. Its other way is a queue and a
+    task for each subscription: a third of what a message costs, and a turn of the event loop.
+    """
+
+    def __init__(self, handler: Callable[[Delivery], None]) -> None:
+        self._handler = handler
+
+    def cancelled(self) -> bool:
+        """Never: it takes messages until the subscription ends."""
+        return False
+
+    def set_result(self, message: Msg) -> None:
+        """Take a message. Whatever happens, the connection is read on."""
+        try:
+            self._handler(_delivery(message))
+        except Exception:
+            logger.exception("a message on %s could not be handled", message.subject, extra={"action": "bus_defect"})
 
 
 class Connection:
@@ -189,18 +210,8 @@ class Connection:
         self, subject: str, handler: Callable[[Delivery], None], queue: str = ""
     ) -> ConnectionSubscription:
         """Hand every message for `subject` to `handler`, in order; with a `queue`, to one of all who share that."""
-
-        async def handle(message: Msg) -> None:
-            handler(_delivery(message))
-
-        subscription = await self._client.subscribe(
-            subject,
-            queue=queue,
-            cb=handle,
-            pending_msgs_limit=0,
-            pending_bytes_limit=_PENDING_BYTES,
-        )
-        return ConnectionSubscription(subscription)
+        each = cast("asyncio.Future[Msg]", _EachMessage(handler))
+        return ConnectionSubscription(await self._client.subscribe(subject, queue=queue, future=each))
 
     async def send(
         self, subject: str, data: bytes, headers: Mapping[str, str] | None = None

@@ -20,9 +20,17 @@ from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, Un
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.scheduler import reports
-from comfymesh.scheduler.answering import answer
+from comfymesh.scheduler.answering import Answering
 from comfymesh.scheduler.domain.core import Core
-from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
+from comfymesh.scheduler.domain.decisions import (
+    Change,
+    Decision,
+    OfferWork,
+    ReadCatalog,
+    ReadRecord,
+    SendWork,
+    StopWork,
+)
 from comfymesh.scheduler.domain.events import (
     CatalogRead,
     Deaf,
@@ -31,6 +39,7 @@ from comfymesh.scheduler.domain.events import (
     LogRead,
     NodeReported,
     PolicyChanged,
+    RecordRead,
     TaskChanged,
     TaskEnded,
     TaskRan,
@@ -73,6 +82,7 @@ class Scheduler:
         self._catalogs: dict[str, spec_pb2.BlobRef] = {}
         self._leading = True
         self._log_read = False
+        self._answering = Answering(core, clock)
         self._questions: Subscription | None = None
         self._work = Background()
         self.failed = self._work.failed
@@ -137,10 +147,13 @@ class Scheduler:
 
     def _take_question(self, message: Message) -> None:
         """Whoever does not act leaves questions to the one that does, and nobody answers before knowing everything."""
-        acts = self._leading and self._log_read
-        if acts and (answered := answer(message.data, self._core, self._clock())) is not None:
+        if self._leading and self._log_read:
+            self._work.spawn(self._answer(message), "answer")
+
+    async def _answer(self, message: Message) -> None:
+        if (answered := await self._answering.answer(message.data)) is not None:
             subject, told = answered
-            self._work.spawn(self._publish(subject, told.SerializeToString()), "answer")
+            await self._publish(subject, told.SerializeToString())
 
     async def _follow_reports(self) -> None:
         async for item in self._bus.tail(streams.REPORTS, subjects.ALL_REPORTS):
@@ -191,6 +204,8 @@ class Scheduler:
                 await self._stop_work(decision)
             case ReadCatalog():
                 await self._read_catalog(decision)
+            case ReadRecord():
+                await self._read_record(decision)
 
     async def _change(self, decision: Change) -> None:
         """Append a change. Refused or not confirmed, it needs no more care: the log tells how the task stands."""
@@ -232,6 +247,16 @@ class Scheduler:
             await self._bus.publish(subject, data)
         except BusError as error:
             logger.debug("%s was not told, and will be told again: %s", subject, error)
+
+    async def _read_record(self, decision: ReadRecord) -> None:
+        """Tell a record that the core did not keep. Where that fails, it asks again."""
+        try:
+            stored = await self._log.get(decision.key)
+        except (BusError, UnreadableRecordError) as error:
+            logger.warning("the record of task %s can't be read: %s", decision.key.task_id, error)
+            return
+        if stored is not None and stored.sequence == decision.sequence:
+            self._feed(RecordRead(stored.record, stored.sequence))
 
     async def _read_catalog(self, decision: ReadCatalog) -> None:
         while True:

@@ -8,8 +8,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
-from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
+from comfymesh.scheduler.domain.decisions import (
+    Change,
+    Decision,
+    OfferWork,
+    ReadCatalog,
+    ReadRecord,
+    SendWork,
+    StopWork,
+)
+from comfymesh.scheduler.domain.dispatch import Dispatcher
+from comfymesh.scheduler.domain.estimates import Estimates
 from comfymesh.scheduler.domain.events import (
     CatalogRead,
     Deaf,
@@ -18,22 +29,29 @@ from comfymesh.scheduler.domain.events import (
     LogRead,
     NodeReported,
     PolicyChanged,
+    RecordRead,
+    Run,
     TaskChanged,
     TaskEnded,
     TaskRan,
     Tick,
 )
-from comfymesh.scheduler.domain.explaining import explain, sum_up
+from comfymesh.scheduler.domain.explaining import Explainer
 from comfymesh.scheduler.domain.fleet import Place, Report
+from comfymesh.scheduler.domain.lanes import Waiting
 from comfymesh.scheduler.domain.offers import Offers
-from comfymesh.scheduler.domain.placement import Candidate, Feasibility, choose
-from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks
-from comfymesh.scheduler.domain.views import Explanation, QueueOverview
+from comfymesh.scheduler.domain.outlook import Outlook
+from comfymesh.scheduler.domain.placement import Candidate, Feasibility
+from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks, shunned
+from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.views import Explanation
 from comfymesh.tasks.events import AttemptFailed, Expired, Released
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord
+from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord, Work
 
 _ENDS_REMEMBERED = 10_000
+_RECORDS_KEPT = 10_000
+"""Records of waiting tasks that are kept. Those of the others are read again when they are needed."""
 
 
 class Core:
@@ -49,45 +67,66 @@ class Core:
         self._resend_after = resend_after
         self._log_read = False
         self._leading = True
-        self._tasks: dict[Key, TaskChanged] = {}
+        self._tasks: dict[Key, TaskChanged | Waiting] = {}
+        self._records: dict[Key, TaskRecord] = {}
         self._ended: dict[Key, int] = {}
-        self._waiting = WaitingTasks()
+        self._seats = Seats()
+        self._estimates = Estimates()
+        self._feasibility = Feasibility()
+        self._explainer = Explainer(self._feasibility)
+        self._outlook = Outlook()
+        self._dispatcher = Dispatcher(self._seats, self._estimates, self._feasibility)
+        self._waiting = WaitingTasks(self._seats, self._estimates, self._dispatcher)
         self._deadlines = StartDeadlines()
         self._offers = Offers()
         self._held: defaultdict[Place, set[Key]] = defaultdict(set)
         self._on_node: defaultdict[str, set[Key]] = defaultdict(set)
+        self._begun: dict[Key, Waiting] = {}
+        self._slots: dict[Key, tuple[Seat, float]] = {}
         self._told: dict[Key, float] = {}
         self._reports: dict[str, Report] = {}
         self._last_seen: dict[str, float] = {}
-        self._feasibility = Feasibility()
         self._asked: set[str] = set()
 
     def handle(self, event: Event, now: float) -> list[Decision]:
         """Take in an event at `now` (seconds since the epoch) and decide what follows."""
-        decisions: list[Decision] = []
+        decisions = list(self._take_in(event, now))
+        decisions.extend(self._expire(now))
+        decisions.extend(self._offer(now))
+        return decisions
+
+    def _take_in(self, event: Event, now: float) -> Iterator[Decision]:
         match event:
             case TaskChanged():
-                decisions.extend(self._task_changed(event, now))
+                yield from self._task_changed(event, now)
             case TaskEnded():
-                self._task_ended(event.key, event.sequence)
+                self._task_ended(event.key, event.sequence, now)
+            case RecordRead():
+                yield from self._record_read(event)
+            case NodeReported():
+                yield from self._node_reported(event.report, now)
+            case Tick():
+                self._put_back(self._offers.made_before(now - self._resend_after), now)
+                yield from self._lose_silent_nodes(now)
+            case _:
+                self._note(event, now)
+
+    def _note(self, event: Event, now: float) -> None:
+        """Take in what asks for nothing by itself."""
+        match event:
             case LogRead():
                 self._log_read = True
             case Leading():
                 self._lead(event.leading, now)
-            case NodeReported():
-                decisions.extend(self._node_reported(event.report, now))
             case CatalogRead():
                 self._feasibility.learn(event.digest, event.catalog)
-            case TaskRan() | PolicyChanged():
-                pass
+                self._dispatcher.look_again()
+            case TaskRan():
+                self._learn(event.run)
+            case PolicyChanged():
+                self._waiting.set(event.settings)
             case Deaf():
                 self._last_seen = dict.fromkeys(self._last_seen, now)
-            case Tick():
-                self._put_back(self._offers.made_before(now - self._resend_after), now)
-                decisions.extend(self._lose_silent_nodes(now))
-        decisions.extend(self._expire(now))
-        decisions.extend(self._offer(now))
-        return decisions
 
     @property
     def _deciding(self) -> bool:
@@ -103,17 +142,17 @@ class Core:
     def _task_changed(self, change: TaskChanged, now: float) -> Iterator[Decision]:
         record = change.record
         if record.is_final:
-            self._task_ended(record.key, change.sequence)
+            self._task_ended(record.key, change.sequence, now)
             return
         if not self._is_news(record.key, change.sequence):
             return
-        self._forget(record.key)
-        self._tasks[record.key] = change
-        if record.state in HELD:
-            self._hold(record, now)
+        place = Place(record.node, record.instance) if record.state in HELD else None
+        known = self._forget(record.key, place)
+        if place is not None:
+            self._tasks[record.key] = change
+            self._hold(record, place, known, now)
         else:
-            self._wait(record, now)
-            self._deadlines.add(record)
+            self._wait(change, now)
         if record.state is State.CANCELLING and self._deciding:
             yield StopWork(record.node, record.key, record.attempt, record.reason)
 
@@ -122,33 +161,70 @@ class Core:
         known = self._tasks.get(key)
         return sequence > (known.sequence if known else self._ended.get(key, 0))
 
-    def _task_ended(self, key: Key, sequence: int) -> None:
+    def _task_ended(self, key: Key, sequence: int, now: float) -> None:
         """What was read before the end may be told after it; for some time it must not pass for news."""
         if not self._is_news(key, sequence):
             return
+        if (begun := self._begun.get(key)) is not None:
+            self._waiting.bore(begun, now)
+            self._outlook.learn(begun, now)
         self._forget(key)
+        self._begun.pop(key, None)
         self._ended[key] = sequence
         if len(self._ended) > _ENDS_REMEMBERED:
             del self._ended[next(iter(self._ended))]
 
-    def _forget(self, key: Key) -> None:
+    def _forget(self, key: Key, stays: Place | None = None) -> Waiting | None:
+        """Let go of a task, but for its slot where it `stays`. Answers what was known of it while it waited."""
         self._waiting.discard(key)
         self._deadlines.discard(key)
         self._offers.withdraw(key)
+        self._vacate(key, stays)
         self._told.pop(key, None)
+        self._records.pop(key, None)
         known = self._tasks.pop(key, None)
-        if known is not None:
+        if isinstance(known, TaskChanged):
             self._held[Place(known.record.node, known.record.instance)].discard(key)
             self._on_node[known.record.node].discard(key)
+            return self._begun.get(key)
+        return known
 
-    def _wait(self, record: TaskRecord, now: float) -> None:
-        self._waiting.add(record, round(record.definition.create_time * 1e6), now)
+    def _wait(self, change: TaskChanged, now: float) -> None:
+        record = change.record
+        if len(self._records) < _RECORDS_KEPT:
+            self._records[record.key] = record
+        task = self._waiting.arrive(record, change.sequence, now)
+        self._tasks[task.key] = task
+        self._waiting.add(task, now, record.not_before, shunned(record))
+        self._deadlines.add(record)
 
-    def _hold(self, record: TaskRecord, now: float) -> None:
-        self._held[Place(record.node, record.instance)].add(record.key)
+    def _hold(self, record: TaskRecord, place: Place, known: Waiting | None, now: float) -> None:
+        self._held[place].add(record.key)
         self._on_node[record.node].add(record.key)
         self._told[record.key] = now
         self._last_seen.setdefault(record.node, now)
+        if known is not None:
+            self._begun[record.key] = known
+        self._occupy(record.key, known, place, now)
+
+    def _record_read(self, event: RecordRead) -> Iterator[Decision]:
+        """A record that was not kept is there: now the task can be offered, or may expire."""
+        key = event.record.key
+        task = self._tasks.get(key)
+        if isinstance(task, Waiting) and task.sequence == event.sequence:
+            self._records[key] = event.record
+            if (place := self._offers.place(key)) is not None and self._deciding:
+                yield OfferWork(event.record, event.sequence, place)
+
+    def _learn(self, run: Run) -> None:
+        """An attempt tells how long loads and runs take."""
+        timing = run.timing
+        if timing.loaded:
+            self._estimates.learn_load(timing.loaded, timing.load_seconds)
+        if run.succeeded and timing.run_seconds > 0:
+            models = tuple(model for model in run.models if not self._estimates.is_patched_in(model))
+            work = Work(run.shape, run.units)
+            self._estimates.learn_run(models, work, run.key.tenant, timing.gpu_class, timing.run_seconds)
 
     def _expire(self, now: float) -> Iterator[Decision]:
         """Tasks that should have begun by now end. An offer of one is withdrawn; a claim that is quicker wins."""
@@ -156,11 +232,15 @@ class Core:
             return
         for key in list(self._deadlines.pop(now)):
             self._waiting.discard(key)
-            self._offers.withdraw(key)
+            self._withdraw(key)
             # Until the log tells how it ended: the append may fail for want of a connection.
             self._deadlines.set(key, now + self._resend_after)
             task = self._tasks[key]
-            yield Change(task.record, task.sequence, Expired())
+            record = self._records.get(key)
+            if record is None:
+                yield ReadRecord(key, task.sequence)
+            else:
+                yield Change(record, task.sequence, Expired())
 
     # Nodes
 
@@ -169,6 +249,10 @@ class Core:
         restarted = before is not None and before.boot_id != report.boot_id
         self._reports[report.node] = report
         self._last_seen[report.node] = now
+        if self._seats.report(report):
+            self._waiting.fleet_changed()
+        for instance in report.instances.values():
+            self._waiting.sees(instance.resident)
         self._put_back(self._offers.unwelcome(report, restarted=restarted), now)
         yield from self._read_catalogs(report)
         if self._deciding:
@@ -183,7 +267,7 @@ class Core:
 
     def _send_what_it_lacks(self, report: Report, now: float, *, at_once: bool) -> Iterator[Decision]:
         for key in list(self._on_node[report.node]):
-            task = self._tasks[key]
+            task = self._held_task(key)
             waited = now - self._told[key] >= self._resend_after
             if report.held.get(key) != task.record.attempt and (at_once or waited):
                 self._told[key] = now
@@ -192,7 +276,7 @@ class Core:
     def _stop_what_it_should_not_have(self, report: Report) -> Iterator[Decision]:
         for key, attempt in report.held.items():
             task = self._tasks.get(key)
-            record = task.record if task else None
+            record = task.record if isinstance(task, TaskChanged) else None
             owns = record is not None and record.node == report.node and record.attempt == attempt
             if not owns or record is None or record.state not in HELD:
                 yield StopWork(report.node, key, attempt, "the attempt was given to somebody else, or has ended")
@@ -206,11 +290,13 @@ class Core:
             if now - seen < self._report_ttl:
                 continue
             self._reports.pop(node, None)
+            self._seats.lose(node)
+            self._waiting.fleet_changed()
             self._put_back(self._offers.of_node(node), now)
             # Should an append fail for want of a connection, the node's attempts are looked at again after another TTL.
             self._last_seen[node] = now
             for key in list(self._on_node[node]):
-                yield _take_back(self._tasks[key], now - seen)
+                yield _take_back(self._held_task(key), now - seen)
             if not self._on_node[node]:
                 del self._last_seen[node]
 
@@ -219,48 +305,73 @@ class Core:
     def explain(self, key: Key, now: float) -> Explanation | None:
         """Why a task waits at `now`; None where it does not."""
         task = self._tasks.get(key)
-        if task is None or task.record.state is not State.QUEUED:
+        if not isinstance(task, Waiting):
             return None
-        if task.record.not_before > now:
+        if self._waiting.is_put_off(key, now):
             return Explanation("it is put off for a while after its last attempt", 0)
-        return explain(task.record, self._candidates(), self._feasibility)
+        explanation = self._explainer.explain(task.group.requirements, self._candidates(), now)
+        return replace(explanation, start=self._outlook.start(task, now), end=self._outlook.end(task, now))
 
-    def overview(self, now: float) -> QueueOverview:  # noqa: ARG002  # estimates will need it
-        """What waits and runs."""
-        return sum_up(change.record for change in self._tasks.values())
+    def tasks(self) -> list[TaskChanged | Waiting]:
+        """Everything that waits or runs."""
+        return list(self._tasks.values())
 
     # Placement
 
     def _put_back(self, keys: list[Key], now: float) -> None:
         """These tasks were offered in vain and wait again. Should a claim still come, the log has the last word."""
         for key in keys:
-            self._offers.withdraw(key)
-            self._wait(self._tasks[key].record, now)
+            self._withdraw(key)
+            task = self._tasks[key]
+            if isinstance(task, Waiting):
+                self._waiting.add(task, now)
 
     def _offer(self, now: float) -> Iterator[Decision]:
         self._waiting.wake(now)
         if not self._deciding or not len(self._waiting):
             return
-        hopeless = set()
-        while True:
-            heads = (head for head in self._waiting.heads() if head[2] not in hopeless)
-            head = min(heads, key=lambda head: head[0], default=None)
-            if head is None:
-                return
-            task = self._tasks[head[1]]
-            place = choose(task.record, self._candidates(), self._feasibility)
-            if place is None:
-                hopeless.add(head[2])
+        for task, seat in self._waiting.next(now):
+            self._offers.make(task.key, seat.place, now)
+            self._occupy(task.key, task, seat.place, now)
+            record = self._records.get(task.key)
+            if record is None:
+                yield ReadRecord(task.key, task.sequence)
             else:
-                self._waiting.discard(task.record.key)
-                self._offers.make(task.record.key, place, now)
-                yield OfferWork(task.record, task.sequence, place)
+                yield OfferWork(record, task.sequence, seat.place)
+
+    def _withdraw(self, key: Key) -> None:
+        self._offers.withdraw(key)
+        self._vacate(key)
+
+    def _occupy(self, key: Key, task: Waiting | None, place: Place, now: float) -> None:
+        """A task takes up a slot, unless it does already: its models will be there, and it takes its time."""
+        if key in self._slots:
+            return
+        seat = self._seats[place]
+        seconds = self._waiting.seconds_at(task, seat) if task else 0.0
+        self._slots[key] = (seat, seconds)
+        self._waiting.begins(key)
+        self._seats.take(seat, seconds, now)
+        if task is not None:
+            self._seats.load(seat, task.needs)
+
+    def _vacate(self, key: Key, stays: Place | None = None) -> None:
+        """The slot that a task has taken up is free again, but where it `stays`."""
+        if (slot := self._slots.get(key)) is not None and slot[0].place != stays:
+            del self._slots[key]
+            self._waiting.ends(key)
+            self._seats.free(*slot)
+
+    def _held_task(self, key: Key) -> TaskChanged:
+        task = self._tasks[key]
+        assert isinstance(task, TaskChanged), f"{key} is held"
+        return task
 
     def _candidates(self) -> Iterator[Candidate]:
         for report in self._reports.values():
             for instance in report.instances.values():
                 place = Place(report.node, instance.name)
-                yield Candidate(place, report, instance, len(self._held[place]) + self._offers.count(place))
+                yield Candidate(place, report, instance, self._seats[place].taken)
 
 
 def _take_back(task: TaskChanged, silence: float) -> Decision:

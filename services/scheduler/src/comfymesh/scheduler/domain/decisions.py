@@ -52,4 +52,12 @@ class ReadCatalog:
     digest: str
 
 
-Decision = Change | OfferWork | SendWork | StopWork | ReadCatalog
+@dataclass(frozen=True, slots=True)
+class ReadRecord:
+    """Read a task's record, if the log still has it at `sequence`, and tell it with RecordRead."""
+
+    key: Key
+    sequence: int
+
+
+Decision = Change | OfferWork | SendWork | StopWork | ReadCatalog | ReadRecord

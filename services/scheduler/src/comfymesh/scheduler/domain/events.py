@@ -54,6 +54,14 @@ class CatalogRead:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordRead:
+    """A record that was asked for with ReadRecord."""
+
+    record: TaskRecord
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """An attempt that ran and has ended.
 
@@ -100,4 +108,16 @@ class Deaf:
     """The bus does not answer: nodes that are not heard now may well be talking."""
 
 
-Event = TaskChanged | TaskEnded | TaskRan | LogRead | Leading | NodeReported | CatalogRead | PolicyChanged | Tick | Deaf
+Event = (
+    TaskChanged
+    | TaskEnded
+    | TaskRan
+    | LogRead
+    | Leading
+    | NodeReported
+    | CatalogRead
+    | RecordRead
+    | PolicyChanged
+    | Tick
+    | Deaf
+)

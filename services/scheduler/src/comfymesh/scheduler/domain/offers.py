@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,29 +16,27 @@ class _Offer:
 
 
 class Offers:
-    """At most one offer a task; the oldest comes first. Each takes up a slot of its instance."""
+    """At most one offer a task; the oldest comes first."""
 
     def __init__(self) -> None:
         self._offers: dict[Key, _Offer] = {}
-        self._count: Counter[Place] = Counter()
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._offers)
 
-    def count(self, place: Place) -> int:
-        """How many slots of an instance are taken up by offers."""
-        return self._count[place]
+    def place(self, key: Key) -> Place | None:
+        """Where a task is offered."""
+        offer = self._offers.get(key)
+        return offer.place if offer else None
 
     def make(self, key: Key, place: Place, now: float) -> None:
         """Offer a task to an instance, and to no other any more."""
         self.withdraw(key)
         self._offers[key] = _Offer(place, now)
-        self._count[place] += 1
 
     def withdraw(self, key: Key) -> None:
         """The task is not offered any more, if it was."""
-        if (offer := self._offers.pop(key, None)) is not None:
-            self._count[offer.place] -= 1
+        self._offers.pop(key, None)
 
     def made_before(self, moment: float) -> list[Key]:
         """Offers that are at least as old as `moment`."""

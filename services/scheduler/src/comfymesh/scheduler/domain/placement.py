@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain.fleet import Instance, Place, Report
-from comfymesh.tasks.failures import POLICIES
 from comfymesh.tasks.placing import Site, unmet
-from comfymesh.tasks.record import Requirements, TaskRecord
+from comfymesh.tasks.record import Requirements
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +89,3 @@ class Feasibility:
         if known is None:
             known = self._known[digest, requirements] = not lacks(catalog, requirements)
         return known
-
-
-def choose(record: TaskRecord, candidates: Iterable[Candidate], feasibility: Feasibility) -> Place | None:
-    """The best instance for a task, None where none can take it now."""
-    requirements = record.definition.requirements
-    fit = (
-        candidate
-        for candidate in candidates
-        if all(passes(candidate, requirements) for passes in FILTERS)
-        and feasibility.can_run(candidate.instance.catalog, requirements)
-    )
-    shunned = {Place(f.node, f.instance) for f in record.failures if POLICIES[f.failure].elsewhere}
-    best = min(fit, key=lambda candidate: _cost(candidate, shunned), default=None)
-    return best.place if best else None
-
-
-def _cost(candidate: Candidate, shunned: set[Place]) -> tuple[bool, int, str, str]:
-    """Lowest wins: where it has not failed before, then where least is held; names make it the same every time."""
-    place = candidate.place
-    return (place in shunned, candidate.held, place.node, place.instance)

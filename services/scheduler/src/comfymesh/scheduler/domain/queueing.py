@@ -1,76 +1,174 @@
-"""Tasks that wait for a slot, in order, grouped by what they need of an instance.
-
-Whether an instance can run a task depends on its requirements alone, and fleets see few different ones. So finding the
-next task for a slot looks at one task a group, however many wait.
-"""
+"""Tasks that wait for a slot: what is kept of each, and what it is known to need."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
+from comfymesh.scheduler.domain.dispatch import Dispatcher
+from comfymesh.scheduler.domain.estimates import Estimates
+from comfymesh.scheduler.domain.fleet import Place
+from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
+from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.tenants import Tenant, Tenants
+from comfymesh.scheduler.domain.virtual_fifo import VirtualFifo
 from comfymesh.tasks import machine
-from comfymesh.tasks.record import Key, Requirements, TaskRecord
-
-Rank = tuple[int, int]
-"""Order in the queue, lowest first: higher priority, then earlier creation."""
+from comfymesh.tasks.failures import POLICIES
+from comfymesh.tasks.policy import PolicySettings
+from comfymesh.tasks.record import Key, ModelFile, Placement, Requirements, TaskRecord
 
 _SLACK = 1024
 
 
-@dataclass(slots=True)
-class _Group:
-    ranked: list[tuple[Rank, Key]] = field(default_factory=list)
-
-
 class WaitingTasks:
-    """A queue of tasks by priority and age, with tasks put off until a given time."""
+    """The queue, with tasks put off until a given time, and tasks of tenants that may have no more under way."""
 
-    def __init__(self) -> None:
-        self._groups: dict[Requirements, _Group] = {}
-        self._waiting: dict[Key, Rank] = {}
-        self._put_off: list[tuple[float, Key, Rank, Requirements]] = []
+    def __init__(self, seats: Seats, estimates: Estimates, dispatcher: Dispatcher) -> None:
+        self._seats = seats
+        self._estimates = estimates
+        self._dispatcher = dispatcher
+        self._tenants = Tenants()
+        self._settings = PolicySettings()
+        self._groups: dict[Requirements, Group] = {}
+        self._families: dict[tuple[tuple[str, ...], Placement], Family] = {}
+        self._fifo = VirtualFifo(estimates)
+        self._holds = 1
+        self._put_off: list[tuple[float, Waiting]] = []
+        self._parked: dict[str, list[Waiting]] = {}
+        self._standing: dict[Key, Waiting] = {}
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._standing)
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._waiting
+        return key in self._standing
 
-    def add(self, record: TaskRecord, order: int, now: float) -> None:
-        """Let a task wait; `order` says how old it is (lower is older)."""
-        rank = (-record.definition.priority, order)
-        self._waiting[record.key] = rank
-        if record.not_before > now:
-            entry = (record.not_before, record.key, rank, record.definition.requirements)
-            heapq.heappush(self._put_off, entry)
+    def set(self, settings: PolicySettings) -> None:
+        """Other settings hold."""
+        self._settings = self._dispatcher.settings = settings
+        self._tenants.set(settings)
+
+    def fleet_changed(self) -> None:
+        """Instances came or went."""
+        self._fifo.resize([self._estimates.speed(seat.gpu_class) for seat in self._seats])
+
+    def arrive(self, record: TaskRecord, sequence: int, now: float) -> Waiting:
+        """What is kept of a task that waits. It does not stand in the queue yet."""
+        definition = record.definition
+        tenant = self._tenants.get(record.key.tenant)
+        group = self._group(definition.requirements)
+        # Names of tenants are kept once, not once a task.
+        key = Key(tenant.name, record.key.task_id)
+        task = Waiting(key, sequence, group, definition.priority, definition.create_time)
+        task.run = self._estimates.run(group.family.models, definition.work, tenant.name)
+        if not self._settings.affinity:
+            return task
+        task.start = max(task.created, tenant.clock)
+        tenant.clock = task.start + task.run / self._tenants.share(tenant, max(len(self._seats), 1))
+        # Whatever it had to bear, a tenant's tasks do not overtake each other.
+        task.clock = tenant.latest = max(task.start - (tenant.slowdown(now) - 1) * task.run, tenant.latest)
+        task.fifo = self._fifo.finish(group.family.models, group.extras, task.run, task.created, self._holds)
+        return task
+
+    def add(self, task: Waiting, now: float, not_before: float = 0.0, shunned: frozenset[Place] = frozenset()) -> None:
+        """Let a task wait, from `not_before` on."""
+        self._standing[task.key] = task
+        tenant = self._tenants[task.key.tenant]
+        tenant.waits(task.start, task.run)
+        self._tenants.count(tenant)
+        if not_before > now:
+            heapq.heappush(self._put_off, (not_before, task))
         else:
-            self._enqueue(record.key, rank, record.definition.requirements)
+            self._dispatcher.add(task, shunned)
 
     def discard(self, key: Key) -> None:
         """The task does not wait any more."""
-        self._waiting.pop(key, None)  # Its entry is dropped when it comes up.
+        task = self._standing.pop(key, None)
+        if task is None:
+            return
+        self._dispatcher.remove(task)
+        tenant = self._tenants[key.tenant]
+        tenant.waits_no_more(task.start, task.run)
+        self._tenants.count(tenant)
 
     def wake(self, now: float) -> None:
         """Let tasks whose time has come take their place."""
         while self._put_off and self._put_off[0][0] <= now:
-            _, key, rank, requirements = heapq.heappop(self._put_off)
-            if self._waiting.get(key) == rank:
-                self._enqueue(key, rank, requirements)
+            _, task = heapq.heappop(self._put_off)
+            if self._standing.get(task.key) is task:
+                self._dispatcher.add(task)
 
-    def heads(self) -> Iterator[tuple[Rank, Key, Requirements]]:
-        """The first task of each group that has one."""
-        for requirements, group in list(self._groups.items()):
-            while group.ranked and self._waiting.get(group.ranked[0][1]) != group.ranked[0][0]:
-                heapq.heappop(group.ranked)
-            if group.ranked:
-                yield (*group.ranked[0], requirements)
-            else:
-                del self._groups[requirements]
+    def is_put_off(self, key: Key, now: float) -> bool:
+        """Whether a task has yet to take its place."""
+        return any(task.key == key and moment > now for moment, task in self._put_off)
 
-    def _enqueue(self, key: Key, rank: Rank, requirements: Requirements) -> None:
-        heapq.heappush(self._groups.setdefault(requirements, _Group()).ranked, (rank, key))
+    def next(self, now: float) -> Iterator[tuple[Waiting, Seat]]:
+        """Tasks and the instances that should have them; each does not wait any more by then."""
+        for task, seat in self._dispatcher.next(now):
+            tenant = self._tenants[task.key.tenant]
+            if tenant.at_cap:
+                heapq.heappush(self._parked.setdefault(tenant.name, []), task)
+                continue
+            self.discard(task.key)
+            yield task, seat
+
+    def seconds_at(self, task: Waiting, seat: Seat) -> float:
+        """How long a task will take at an instance, loads included."""
+        lacking = (model for model in task.needs if model not in seat.resident)
+        return self._estimates.loads(lacking) + task.run * self._estimates.speed(seat.gpu_class)
+
+    # What tenants have under way
+
+    def begins(self, key: Key) -> None:
+        """An attempt of a tenant is under way, or offered."""
+        tenant = self._tenants.get(key.tenant)
+        tenant.running += 1
+        self._tenants.count(tenant)
+
+    def ends(self, key: Key) -> None:
+        """An attempt is under way no more."""
+        tenant = self._tenants[key.tenant]
+        tenant.running -= 1
+        self._tenants.count(tenant)
+        parked = self._parked.get(tenant.name)
+        while parked and not tenant.at_cap:
+            task = heapq.heappop(parked)
+            if self._standing.get(task.key) is task:
+                self._dispatcher.add(task)
+                break
+        if parked is not None and not parked:
+            del self._parked[tenant.name]
+
+    def bore(self, task: Waiting, now: float) -> None:
+        """A task has ended."""
+        self._tenants[task.key.tenant].bore(max((now - task.start) / task.run, 1.0))
+
+    def sees(self, resident: tuple[str, ...]) -> None:
+        """An instance holds so many models: that is what one can hold."""
+        kept = sum(1 for model in resident if not self._estimates.is_patched_in(model))
+        self._holds = max(self._holds, kept)
+
+    def tenant(self, name: str) -> Tenant:
+        """What is known of a tenant."""
+        return self._tenants.get(name)
+
+    def _group(self, requirements: Requirements) -> Group:
+        group = self._groups.get(requirements)
+        if group is None:
+            for model in requirements.models:
+                self._estimates.meet(model.name, model.node_class)
+            extras = tuple(sorted({model.name for model in requirements.models if is_patched_in(model)}))
+            models = tuple(sorted({model.name for model in requirements.models} - set(extras)))
+            which = (models, requirements.placement)
+            family = self._families.setdefault(which, Family(*which))
+            self._seats.meet(family)
+            group = self._groups[requirements] = Group(requirements, family, extras)
+        return group
+
+
+def is_patched_in(model: ModelFile) -> bool:
+    """Whether a model file is patched into others for one task, such as a LoRA, and not kept for itself."""
+    return "lora" in model.node_class.lower()
 
 
 class StartDeadlines:
@@ -107,3 +205,8 @@ class StartDeadlines:
             if self._due.get(key) == due:
                 del self._due[key]
                 yield key
+
+
+def shunned(record: TaskRecord) -> frozenset[Place]:
+    """Where a task has failed in a way that might not happen elsewhere."""
+    return frozenset(Place(f.node, f.instance) for f in record.failures if POLICIES[f.failure].elsewhere)

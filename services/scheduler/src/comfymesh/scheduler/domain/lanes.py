@@ -1,0 +1,166 @@
+"""Tasks that wait, so arranged that finding the next one does not depend on how many there are.
+
+A *lane* holds tasks that need the same of an instance, have the same priority and take about as long: whichever of them
+has waited longest goes first. A *group* has the lanes of all tasks with the same requirements, a *family* the groups
+that need the same models, whatever is patched into those.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator
+
+from comfymesh.tasks.record import Key, Placement, Requirements
+
+_HALF_OCTAVES = 2
+
+
+class Waiting:
+    """A task that waits: no more of it than deciding takes, since there may be a million.
+
+    Attributes:
+        key: Which task.
+        sequence: Where the log has its record.
+        group: What it needs.
+        priority: Its priority.
+        created: When it was created, seconds since the epoch.
+        clock: When its clock started, moved back by what its tenant had to bear before.
+        start: When its clock started.
+        run: How many seconds it is expected to run.
+        fifo: When it would have been done had all come first, been first served.
+        lane: Where it stands; None where it stands nowhere.
+    """
+
+    __slots__ = ("clock", "created", "fifo", "group", "key", "lane", "priority", "run", "sequence", "start")
+
+    def __init__(self, key: Key, sequence: int, group: Group, priority: int, created: float) -> None:
+        self.key = key
+        self.sequence = sequence
+        self.group = group
+        self.priority = priority
+        self.created = self.clock = self.start = created
+        self.run = 1.0
+        self.fifo = math.inf
+        self.lane: Lane | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Every model file that it needs."""
+        return (*self.group.family.models, *self.group.extras)
+
+    def __lt__(self, other: Waiting) -> bool:
+        return (self.created, self.key) < (other.created, other.key)
+
+
+class Lane:
+    """Tasks of one group that take about as long, the one with the earliest clock first."""
+
+    __slots__ = ("_heap", "clocks", "count", "created", "fifos", "group", "priority", "runs")
+
+    def __init__(self, group: Group, priority: int) -> None:
+        self.group = group
+        self.priority = priority
+        self.count = 0
+        self.clocks = self.created = self.fifos = self.runs = 0.0
+        self._heap: list[tuple[float, Waiting]] = []
+
+    def add(self, task: Waiting) -> None:
+        """A task waits here."""
+        task.lane = self
+        self._sum(task, 1)
+        heapq.heappush(self._heap, (task.clock, task))
+
+    def remove(self, task: Waiting) -> None:
+        """A task waits here no more. Its entry is dropped when it comes up, or when such entries are the most."""
+        task.lane = None
+        self._sum(task, -1)
+        if len(self._heap) > 2 * self.count + 64:
+            self._heap = [entry for entry in self._heap if entry[1].lane is self]
+            heapq.heapify(self._heap)
+
+    def head(self) -> Waiting | None:
+        """The first task."""
+        heap = self._heap
+        while heap and heap[0][1].lane is not self:
+            heapq.heappop(heap)
+        return heap[0][1] if heap else None
+
+    def _sum(self, task: Waiting, sign: int) -> None:
+        self.count += sign
+        if not self.count:
+            self.clocks = self.created = self.fifos = self.runs = 0.0
+            return
+        self.clocks += sign * task.clock
+        self.created += sign * task.created
+        self.fifos += sign * task.fifo
+        self.runs += sign * task.run
+
+
+class Group:
+    """Tasks with the same requirements."""
+
+    __slots__ = ("extras", "family", "lanes", "requirements")
+
+    def __init__(self, requirements: Requirements, family: Family, extras: tuple[str, ...]) -> None:
+        self.requirements = requirements
+        self.family = family
+        self.extras = extras
+        self.lanes: dict[tuple[int, int], Lane] = {}
+
+    def add(self, task: Waiting) -> None:
+        """A task waits."""
+        which = (task.priority, round(_HALF_OCTAVES * math.log2(task.run)))
+        lane = self.lanes.get(which)
+        if lane is None:
+            lane = self.lanes[which] = Lane(self, task.priority)
+        lane.add(task)
+        self.family.count += 1
+        self.family.groups[self.requirements] = self
+
+    def remove(self, task: Waiting) -> None:
+        """A task waits no more."""
+        if task.lane is None:
+            return
+        task.lane.remove(task)
+        self.family.count -= 1
+
+    def standing(self) -> Iterator[Lane]:
+        """Lanes that have tasks. Others are dropped."""
+        for which, lane in list(self.lanes.items()):
+            if lane.count:
+                yield lane
+            else:
+                del self.lanes[which]
+
+
+class Family:
+    """Groups whose tasks need the same models, and want to run at the same places.
+
+    Attributes:
+        models: What an instance has to hold; LoRAs are not among them.
+        count: Tasks that wait.
+        worth: The worth of a second of an instance that would load the models, as of `reviewed`.
+    """
+
+    __slots__ = ("count", "groups", "models", "placement", "reviewed", "worth")
+
+    def __init__(self, models: tuple[str, ...], placement: Placement) -> None:
+        self.models = models
+        self.placement = placement
+        self.groups: dict[Requirements, Group] = {}
+        self.count = 0
+        self.worth = 0.0
+        self.reviewed = -math.inf
+
+    def standing(self) -> Iterator[Group]:
+        """Groups that have tasks. Others are dropped."""
+        for requirements, group in list(self.groups.items()):
+            if any(lane.count for lane in group.lanes.values()):
+                yield group
+            else:
+                del self.groups[requirements]
+
+    def lanes(self) -> Iterator[Lane]:
+        """Lanes that have tasks."""
+        return (lane for group in self.standing() for lane in group.standing())

@@ -1,0 +1,209 @@
+"""Instances as the queue sees them: who has room, and who holds which models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from comfymesh.scheduler.domain.fleet import Instance, Place, Report
+from comfymesh.scheduler.domain.lanes import Family
+from comfymesh.tasks.placing import Site
+
+
+class Seat:
+    """An instance with its slots.
+
+    Attributes:
+        place: Where it is.
+        report: What its node reported last.
+        instance: What that says of the instance.
+        taken: Slots that are held or offered.
+        until: When it will have done all that it was given, as far as we can tell; seconds since the epoch.
+        resident: Model files in its memory, the one unused for longest first.
+        families: Known families whose models it holds.
+        site: What callers can ask for.
+    """
+
+    __slots__ = ("families", "instance", "place", "report", "resident", "site", "taken", "until")
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.taken = 0
+        self.until = 0.0
+        self.resident: tuple[str, ...] = ()
+        self.families: dict[Family, None] = {}
+        self.report: Report | None = None
+        self.instance: Instance | None = None
+        self.site = Site()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it can be given another attempt now."""
+        report, instance = self.report, self.instance
+        return (
+            report is not None
+            and instance is not None
+            and report.open
+            and instance.serving
+            and self.taken < instance.slots
+        )
+
+    @property
+    def gpu_class(self) -> str:
+        """Class of its GPU."""
+        return self.site.gpu_class
+
+
+class Holders:
+    """Instances that hold a family's models."""
+
+    __slots__ = ("all", "free", "until")
+
+    def __init__(self) -> None:
+        self.all: dict[Seat, None] = {}
+        self.free: dict[Seat, None] = {}
+        self.until = 0.0
+
+
+class Seats:
+    """Every instance, by what it holds and whether it has room."""
+
+    def __init__(self) -> None:
+        self._seats: dict[Place, Seat] = {}
+        self._on_node: dict[str, dict[str, Seat]] = {}
+        self._families: dict[str, dict[Family, None]] = {}
+        self._holders: dict[Family, Holders] = {}
+        self.idle: dict[Seat, None] = {}
+        self.ahead: dict[Seat, None] = {}
+        self.changed: dict[Seat, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    def __iter__(self) -> Iterator[Seat]:
+        return iter(self._seats.values())
+
+    def __getitem__(self, place: Place) -> Seat:
+        seat = self._seats.get(place)
+        if seat is None:
+            seat = self._seats[place] = Seat(place)
+            self._on_node.setdefault(place.node, {})[place.instance] = seat
+        return seat
+
+    def report(self, report: Report) -> bool:
+        """A node reports. Answers whether instances came or went."""
+        seats = self._on_node.get(report.node, {})
+        before = {name for name, seat in seats.items() if seat.instance is not None}
+        for name in before - set(report.instances):
+            self._lose(seats[name])
+        for name, instance in report.instances.items():
+            seat = self[Place(report.node, name)]
+            if seat.instance != instance or seat.site.labels != report.labels:
+                seat.site = Site(report.labels, instance.gpu_class, instance.vram_bytes, instance.pool)
+            seat.report, seat.instance = report, instance
+            if instance.resident:
+                self.holds(seat, instance.resident)
+            self.place(seat)
+        return before != set(report.instances)
+
+    def lose(self, node: str) -> None:
+        """A node is gone."""
+        for seat in list(self._on_node.get(node, {}).values()):
+            self._lose(seat)
+
+    def _lose(self, seat: Seat) -> None:
+        seat.report = seat.instance = None
+        self.holds(seat, ())
+        self.place(seat)
+        if not seat.taken:
+            del self._seats[seat.place]
+            del self._on_node[seat.place.node][seat.place.instance]
+
+    def take(self, seat: Seat, seconds: float, now: float) -> None:
+        """One of its slots is taken, for so long."""
+        seat.taken += 1
+        self._busy_until(seat, max(seat.until, now) + seconds)
+        self.place(seat)
+
+    def free(self, seat: Seat, seconds: float) -> None:
+        """One of its slots, taken for so long, is free again."""
+        seat.taken -= 1
+        self._busy_until(seat, seat.until - seconds if seat.taken else 0.0)
+        self.place(seat)
+        if seat.instance is None and not seat.taken:
+            self._lose(seat)
+
+    def load(self, seat: Seat, models: tuple[str, ...]) -> None:
+        """It is about to load these model files, as far as they are not there."""
+        self.holds(seat, (*(model for model in seat.resident if model not in models), *models))
+
+    def _busy_until(self, seat: Seat, moment: float) -> None:
+        for family in seat.families:
+            self._holders[family].until += moment - seat.until
+        seat.until = moment
+
+    def place(self, seat: Seat) -> None:
+        """Put an instance where it belongs: among those with nothing to do, with room to look ahead, or neither."""
+        where = None
+        if seat.has_room:
+            where = self.ahead if seat.taken else self.idle
+        for kept in (self.idle, self.ahead):
+            if kept is where:
+                if seat not in kept:
+                    kept[seat] = None
+                    self.changed[seat] = None
+            else:
+                kept.pop(seat, None)
+        for family in seat.families:
+            holders = self._holders[family]
+            if where is self.idle:
+                holders.free[seat] = None
+            else:
+                holders.free.pop(seat, None)
+
+    def holds(self, seat: Seat, resident: tuple[str, ...]) -> None:
+        """Its memory holds these model files."""
+        if resident == seat.resident:
+            return
+        touched = set(resident) ^ set(seat.resident)
+        seat.resident = resident
+        if not touched:
+            return
+        held = set(resident)
+        for family in [family for model in sorted(touched) for family in self._families.get(model, ())]:
+            if held.issuperset(family.models):
+                self._add(family, seat)
+            else:
+                self._remove(family, seat)
+
+    def meet(self, family: Family) -> None:
+        """Tasks of this family may come: know who holds its models."""
+        if family in self._holders:
+            return
+        self._holders[family] = Holders()
+        for model in family.models:
+            self._families.setdefault(model, {})[family] = None
+        if family.models:
+            for seat in self._seats.values():
+                if set(seat.resident).issuperset(family.models):
+                    self._add(family, seat)
+
+    def holders(self, family: Family) -> Holders:
+        """Who holds a family's models."""
+        return self._holders[family]
+
+    def _add(self, family: Family, seat: Seat) -> None:
+        if seat not in self._holders[family].all:
+            holders = self._holders[family]
+            holders.all[seat] = None
+            holders.until += seat.until
+            seat.families[family] = None
+            if seat in self.idle:
+                holders.free[seat] = None
+
+    def _remove(self, family: Family, seat: Seat) -> None:
+        holders = self._holders[family]
+        if seat in holders.all:
+            del holders.all[seat]
+            holders.until -= seat.until
+            holders.free.pop(seat, None)
+            seat.families.pop(family, None)
