@@ -138,11 +138,10 @@ async def test_compressed_requests_are_taken_and_bombs_are_not(tmp_path: Path) -
             compressed = task_service_pb2_grpc.TaskServiceStub(channel)
             graph = task_service_pb2.CreateTaskRequest(task={"graph_json": json.dumps(GRAPH)}, validate_only=True)
             await compressed.CreateTask(graph, metadata=KNOWN)
-            for size in (65, 17):
-                bomb = task_service_pb2.CreateTaskRequest(task=task_pb2.Task(graph_json=" " * (size * 1024 * 1024)))
-                with pytest.raises(grpc.aio.AioRpcError) as told:
-                    await compressed.CreateTask(bomb, metadata=KNOWN)
-                assert told.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            bomb = task_service_pb2.CreateTaskRequest(task=task_pb2.Task(graph_json=" " * (65 * 1024 * 1024)))
+            with pytest.raises(grpc.aio.AioRpcError) as told:
+                await compressed.CreateTask(bomb, metadata=KNOWN)
+            assert told.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         await api.call(*LIST)
 
 

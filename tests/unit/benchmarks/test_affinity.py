@@ -13,7 +13,9 @@ from comfymesh.client import Task, TaskState, Timing
 from comfymesh.scheduler.simulate.trace import Request
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-SLICE = affinity.Slice(Path("requests.csv"), Path("models.csv"), Path("loras.csv"), count=4, gpus=2, utilisation=0.5)
+SLICE = affinity.Slice(
+    Path("requests.csv"), Path("models.csv"), Path("loras.csv"), count=4, gpus=2, utilisation=0.5, speed=60
+)
 
 
 def request(number: int) -> Request:
