@@ -23,6 +23,8 @@ from comfymesh.testkit.tasks import after, assigned, failed, queued
 from comfymesh.testkit.waiting import until
 from comfymesh.wire.v1.spec_pb2 import Spec
 
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
 
 class NotifierProcess:
     """A notifier that a test starts, kills and starts again."""
@@ -37,6 +39,7 @@ class NotifierProcess:
             "COMFYMESH_NOTIFIER_RULES": str(self.rules),
             "COMFYMESH_NOTIFIER_LOG": str(self.alert_log),
             "COMFYMESH_EGRESS_ALLOW": "127.0.0.0/8",
+            "COMFYMESH_NOTIFIER_WEBHOOK_SECRETS": SECRET,
         }
         self._process: asyncio.subprocess.Process | None = None
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 
+from standardwebhooks import Webhook
+
 from comfymesh.bus import streams, subjects
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.testkit.nats import NatsServer
 from comfymesh.testkit.receivers import Received, Receiver
 from comfymesh.testkit.waiting import until
 
-from .conftest import NotifierProcess, Tasks
+from .conftest import SECRET, NotifierProcess, Tasks
 
 FAILED = {"name": "failed", "kind": "task_failed", "wait": "1s"}
 
@@ -74,6 +76,24 @@ async def test_a_notifier_that_is_killed_while_it_sends_sends_the_same_again(
     await tasks.fail("t2", labels={"x": "y"})
     assert await notifier.stop() == 0
     assert len(ops.received) == 2
+
+
+async def test_a_callback_survives_a_notifier_that_is_killed_before_and_while_it_is_made(
+    notifier: NotifierProcess, tasks: Tasks, ops: Receiver
+) -> None:
+    notifier.rule(channels={})
+    ops.answers = [None]
+    await notifier.start()
+    await notifier.kill()
+    await tasks.fail("t1", callback_url=f"{ops.url}/callback")
+    await notifier.start()
+    await ops.until_received(1)
+    await notifier.kill()
+    await notifier.start()
+    received = await ops.until_received(2)
+    assert len({request.headers["webhook-id"] for request in received}) == 1
+    told = [Webhook(SECRET).verify(request.body, request.headers) for request in received]
+    assert [each["type"] for each in told] == ["task.failed"] * 2
 
 
 async def test_a_channel_that_hangs_delays_no_other(notifier: NotifierProcess, tasks: Tasks, ops: Receiver) -> None:

@@ -94,6 +94,14 @@ async def test_what_failed_while_it_was_away_is_told_and_nothing_from_before_its
         await until(lambda: bench.told() == ["one", "two"])
 
 
+async def test_a_notifier_that_is_killed_as_soon_as_it_has_begun_forgets_nothing() -> None:
+    bench = Bench()
+    await begin(bench.bus, Memory(bench.bus))
+    await bench.fail("one")
+    async with bench.running():
+        await until(lambda: bench.told() == ["one"])
+
+
 async def test_what_is_in_the_outbox_is_told_by_the_next_life_and_not_twice() -> None:
     bench = Bench()
     async with bench.running():

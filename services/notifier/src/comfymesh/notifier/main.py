@@ -20,7 +20,7 @@ from comfymesh.notifier.domain.rules import Rules
 from comfymesh.notifier.domain.state import State
 from comfymesh.notifier.history import History
 from comfymesh.notifier.loop import Notifier
-from comfymesh.notifier.memory import Memory
+from comfymesh.notifier.memory import Memory, SupersededError, encode
 from comfymesh.notifier.rulesfile import Problem, RulesError
 from comfymesh.notifier.sending import Address, AddressError, address_of
 from comfymesh.notifier.settings import NotifierSettings
@@ -97,13 +97,29 @@ def open_channels(rules: Rules, source: str) -> dict[str, Address]:
 
 
 async def begin(bus: Bus, memory: Memory) -> State:
-    """What is known from before. A notifier that is new tells of what comes from now on."""
-    state = await memory.load()
-    last = (await patiently(lambda: bus.state(streams.TASKS), BusUnavailableError, what="look at the log")).last
+    """What is known from before. A notifier that is new tells of what comes from now on.
+
+    It is stored at once: what happens from here on is told, however soon the notifier is killed. Of two notifiers the
+    one that begins later goes on; where the other stores something at this very moment, it is looked at again.
+    """
+    while True:
+        state = _next_life(await memory.load(), await _end_of_log(bus))
+        try:
+            await memory.store(encode(state))
+        except SupersededError:
+            continue
+        return state
+
+
+async def _end_of_log(bus: Bus) -> int:
+    return (await patiently(lambda: bus.state(streams.TASKS), BusUnavailableError, what="look at the log")).last
+
+
+def _next_life(state: State | None, last: int) -> State:
+    """The state with which a notifier begins, where `last` is the end of the log."""
     life = uuid4().hex
     if state is None:
         return State(Numbering(life[:12]), position=last, time=time.time(), life=life)
-    state.life = life
     if state.position > last:
         logger.warning(
             "the task log ends at %d and was followed up to %d: it is another one, it is followed from its end",
@@ -112,6 +128,7 @@ async def begin(bus: Bus, memory: Memory) -> State:
             extra={"action": "log_replaced"},
         )
         state.position = last
+    state.life = life
     return state
 
 
