@@ -127,8 +127,8 @@ def _definition(request: Request, now: float) -> Definition:
 
 
 def _catalog(requests: Sequence[Request]) -> Catalog:
-    models: list[JsonValue] = sorted({request.model for request in requests})
-    loras: list[JsonValue] = sorted({lora for request in requests for lora in request.loras})
+    models: list[JsonValue] = [*sorted({request.model for request in requests})]
+    loras: list[JsonValue] = [*sorted({lora for request in requests for lora in request.loras})]
     return Catalog.from_object_info(
         {
             node_class: {"input": {"required": {name: [options, {}]}}, "output": ["MODEL"], "output_node": False}
