@@ -54,15 +54,16 @@ format: setup ## format the code
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/buf format -w
 
-protos: setup ## make the stubs from the protos
+protos: setup ## make the stubs and docs/api.md from the protos
 	@protos/generate.sh
+	@$(BIN)/buf build --as-file-descriptor-set -o - | $(BIN)/python protos/document.py
 
 protos-check: setup
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code
 	@$(BIN)/buf breaking --against '.git#branch=$(BASE)'
-	@protos/generate.sh
-	@git diff --exit-code --stat -- protos/src || { echo 'the stubs were stale: commit what `make protos` made'; exit 1; }
+	@$(MAKE) --no-print-directory protos
+	@git diff --exit-code --stat -- protos/src docs/api.md docs/service-config.json || { echo 'the stubs or docs/api.md were stale: commit what `make protos` made'; exit 1; }
 
 bench: setup ## measure: overhead, throughput, progress latency
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -72,6 +72,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--first-request", default=0, show_default=True, help="Where the slice of the trace begins.")
 @click.option("--requests", default=240, show_default=True, help="Requests of the slice.")
 @click.option("--gpus", default=4, show_default=True, help="Emulators that it is replayed against.")
+@click.option("--speed", default=20.0, show_default=True, help="How many times faster it is replayed.")
 @click.option("--utilisation", default=0.6, show_default=True, help="Share of their time that executions take.")
 @click.option(
     "--out",
@@ -155,8 +156,8 @@ def _slice(options: dict[str, Any]) -> affinity.Slice:
     paths = [options[name] for name in ("trace", "load_times", "lora_load_times")]
     if None in paths:
         raise click.UsageError("--suite affinity needs --trace, --load-times and --lora-load-times")
-    first, count = options["first_request"], options["requests"]
-    return affinity.Slice(*paths, first=first, count=count, gpus=options["gpus"], utilisation=options["utilisation"])
+    own = {name: options[name] for name in ("gpus", "utilisation", "speed")}
+    return affinity.Slice(*paths, first=options["first_request"], count=options["requests"], **own)
 
 
 if __name__ == "__main__":

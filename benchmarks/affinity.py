@@ -15,20 +15,21 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from benchmarks import graphs, ground, trace
+from benchmarks import graphs, ground
 from benchmarks.figures import percentile
-from benchmarks.trace import LoadTimes, Request
 from comfymesh.client import AsyncClient, Task, TaskState
+from comfymesh.scheduler.simulate.trace import LoadTimes, Request, read_quantiles, read_trace, scale
 
 STEP_SECONDS = 0.05
 _END_SECONDS = 900.0
 _POLICIES = {"fifo": False, "mesh": True}
 _LORA_KIND, _MODEL_KIND = "loras", "checkpoints"
+_TENANT = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Slice:
     gpus: int = 4
     resident: int = 1
     utilisation: float = 0.6
-    speed: float = 60.0
+    speed: float = 20.0
     seed: int = 1
 
 
@@ -102,10 +103,31 @@ class Affinity:
 
 async def measure(replayed: Slice) -> Affinity:
     """Replay the slice under both policies, and in the simulator."""
-    requests = trace.read(replayed.requests, replayed.first, replayed.count)
-    short = trace.compressed(requests, replayed.speed, STEP_SECONDS, replayed.gpus, replayed.utilisation)
+    short = compressed(read_trace(replayed.requests), replayed)
     courses = {name: await _course(replayed, short, affinity=affinity) for name, affinity in _POLICIES.items()}
     return Affinity(replayed, courses, await _simulated(replayed, short))
+
+
+def compressed(requests: Sequence[Request], replayed: Slice) -> list[Request]:
+    """The slice as it is replayed: runs in whole steps and shorter, arrivals to suit, all of one tenant. Pure.
+
+    Raises:
+        ValueError: the trace is not so long.
+    """
+    cut = requests[replayed.first : replayed.first + replayed.count]
+    if len(cut) < replayed.count:
+        raise ValueError(f"the trace has no {replayed.count} requests from number {replayed.first} on")
+    steps = [max(1, round(request.run / replayed.speed / STEP_SECONDS)) for request in cut]
+    short = [
+        replace(request, run=count * STEP_SECONDS, tenant=_TENANT, loras=_loras(request))
+        for request, count in zip(cut, steps, strict=True)
+    ]
+    return scale(short, replayed.gpus, replayed.utilisation)
+
+
+def _loras(request: Request) -> tuple[str, ...]:
+    """LoRAs as the simulator will name them for this tenant."""
+    return tuple(f"{_TENANT}/{request.model}/lora-{number}" for number in range(len(request.loras)))
 
 
 async def _course(replayed: Slice, requests: Sequence[Request], *, affinity: bool) -> Course:
@@ -162,25 +184,26 @@ def course(tasks: Sequence[Task]) -> Course:
 
 def graph(request: Request) -> graphs.Graph:
     """A graph that takes as long as the request, of which a step is `STEP_SECONDS`. Pure."""
-    made = graphs.steps(_file(request.model), round(request.execution / STEP_SECONDS), 64)
+    made = graphs.steps(_file(request.model), round(request.run / STEP_SECONDS), 64)
     source: list[Any] = ["1", 0]
-    for index, name in enumerate(loras(request)):
-        inputs = {"lora_name": name, "strength_model": 1.0, "strength_clip": 1.0, "model": source, "clip": ["1", 1]}
+    for index, name in enumerate(request.loras):
+        inputs = {
+            "lora_name": _file(name),
+            "strength_model": 1.0,
+            "strength_clip": 1.0,
+            "model": source,
+            "clip": ["1", 1],
+        }
         made[f"lora-{index}"] = {"class_type": "LoraLoader", "inputs": inputs}
         source = [f"lora-{index}", 0]
     made["4"]["inputs"]["model"] = source
     return made
 
 
-def loras(request: Request) -> list[str]:
-    """Names of a request's LoRAs; the trace tells their number only. A tenant uses the same ones with a model. Pure."""
-    return [_file(f"{request.tenant}-{request.model}-{index}") for index in range(request.loras)]
-
-
 def _emulator(replayed: Slice, requests: Sequence[Request]) -> list[str]:
-    models, patches = (LoadTimes(path, replayed.seed) for path in (replayed.model_loads, replayed.lora_loads))
-    times = {f"{_MODEL_KIND}/{_file(r.model)}": models.of(r.model) for r in requests}
-    times |= {f"{_LORA_KIND}/{name}": patches.of(name) for request in requests for name in loras(request)}
+    loads = LoadTimes(read_quantiles(replayed.model_loads), read_quantiles(replayed.lora_loads), replayed.seed)
+    times = {f"{_MODEL_KIND}/{_file(request.model)}": loads.model(request.model) for request in requests}
+    times |= {f"{_LORA_KIND}/{_file(name)}": loads.lora(name) for request in requests for name in request.loras}
     files = (("--model", f"{path}={seconds / replayed.speed:.4f}") for path, seconds in sorted(times.items()))
     # With a cache for results of graph nodes, loaders would not even be asked for models that have gone meanwhile.
     own = ("--step-seconds", str(STEP_SECONDS), "--resident", str(replayed.resident), "--cache-none")
@@ -188,7 +211,7 @@ def _emulator(replayed: Slice, requests: Sequence[Request]) -> list[str]:
 
 
 def _file(name: str) -> str:
-    return f"{name}.safetensors"
+    return f"{name.replace('/', '-')}.safetensors"
 
 
 async def _simulated(replayed: Slice, requests: Sequence[Request]) -> float | None:
@@ -198,7 +221,8 @@ async def _simulated(replayed: Slice, requests: Sequence[Request]) -> float | No
         _write(cut, replayed, requests)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "comfymesh.scheduler.simulate", "--trace", str(cut)),
-            *("--load-times", str(replayed.model_loads), "--gpus", str(replayed.gpus)),
+            *("--load-times", str(replayed.model_loads), "--lora-load-times", str(replayed.lora_loads)),
+            *("--policy", *_POLICIES, "--gpus", str(replayed.gpus)),
             *("--utilisation", str(replayed.utilisation), "--resident", str(replayed.resident)),
             *("--seed", str(replayed.seed), "--json", str(out)),
             stdout=asyncio.subprocess.DEVNULL,
@@ -214,6 +238,6 @@ def _write(path: Path, replayed: Slice, requests: Sequence[Request]) -> None:
         rows = csv.writer(file)
         rows.writerow(["arrival_s", "exec_s", "tenant", "model", "num_lora", "kind", "images", "steps"])
         for request in requests:
-            arrival, execution = request.arrival * replayed.speed, request.execution * replayed.speed
-            steps = round(request.execution / STEP_SECONDS)
-            rows.writerow([arrival, execution, "default", request.model, request.loras, "TXT_2_IMG", 1, steps])
+            arrival, run = request.arrival * replayed.speed, request.run * replayed.speed
+            steps = round(request.run / STEP_SECONDS)
+            rows.writerow([arrival, run, request.tenant, request.model, len(request.loras), "TXT_2_IMG", 1, steps])

@@ -46,7 +46,7 @@ read_options() {
 }
 
 install_version() {
-  [[ -f $here/requirements.txt ]] || fail "$here is no bundle: it has no requirements.txt" "unpack the bundle and run its install.sh"
+  [[ -d $here/wheels ]] || fail "$here is no bundle: it has no wheels" "unpack the bundle and run its install.sh"
   [[ -z $settings || -f $settings ]] || fail "there is no file $settings" "give --settings a file of NAME=VALUE lines"
   version=$(< "$here/VERSION")
   ensure_python
@@ -72,6 +72,8 @@ uninstall() {
     systemctl disable --quiet --now comfymesh-agent || true
   fi
   remove_instances
+  # What could not be removed would run on as a user that there is not.
+  systemctl kill --kill-whom=all --signal=KILL comfymesh-agent 2> /dev/null || true
   say "removing the agent"
   rm -rf "$UNIT" "$UNIT.d" "$PROGRAM" "$ROOT"
   rmdir --ignore-fail-on-non-empty /opt/comfymesh 2> /dev/null || true

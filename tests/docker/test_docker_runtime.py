@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comfymesh.agent.runtimes.contract import Absent, Exited, Running, RuntimeFailed, RuntimeFailureReason
+from comfymesh.agent.runtimes.orphans import end_orphans
 from comfymesh.testkit.instances import DockerWorld, ask, until_status
 
 if TYPE_CHECKING:
@@ -205,3 +206,37 @@ async def test_instances_started_at_once_do_not_hinder_each_other(docker_world: 
     assert len({await ask(endpoint.base_url) for endpoint in endpoints}) == 3
     for runtime in runtimes:
         await runtime.stop(timedelta(seconds=1))
+
+
+async def test_what_no_setting_names_any_more_is_ended_with_all_that_belongs_to_it(
+    docker_world: DockerWorld, engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    runtime = await docker_world.runtime()
+    await ask((await runtime.start()).base_url)
+    spec = runtime._spec  # type: ignore[attr-defined]  # what the settings hold
+    node = docker_world.node
+    assert await end_orphans([spec], node=node, state_directory=tmp_path) == []
+    assert await runtime.poll() == Running()
+    other = spec.model_copy(update={"name": "another"})
+    assert await end_orphans([other], node=node, state_directory=tmp_path) == [spec.name]
+    assert await runtime.poll() == Absent()
+    assert engine.volumes.list(filters={"label": f"comfymesh.node={node}"}) == []
+
+
+async def test_a_folder_of_the_system_is_never_mounted_wherever_a_link_leads(
+    docker_world: DockerWorld, tmp_path: Path
+) -> None:
+    link = tmp_path / "models"
+    link.symlink_to("/etc")
+    with pytest.raises(RuntimeFailed) as caught:
+        await (await docker_world.runtime(models_directory=link)).start()
+    assert caught.value.reason is RuntimeFailureReason.MOUNT_REFUSED
+
+
+async def test_what_a_container_holds_of_the_hosts_memory_is_known(docker_world: DockerWorld) -> None:
+    runtime = await docker_world.runtime()
+    assert await runtime.memory_bytes() is None
+    await ask((await runtime.start()).base_url)
+    held = await runtime.memory_bytes()
+    assert held is not None
+    assert MEBIBYTE < held < 1024 * MEBIBYTE

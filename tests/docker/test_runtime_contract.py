@@ -51,6 +51,14 @@ class TestOwnInstances:
         assert await runtime.poll() == Running()
         assert await ask(endpoint.base_url)
 
+    async def test_what_an_attempt_wrote_can_be_removed_again_and_again(self, world: World) -> None:
+        runtime = await world.runtime()
+        await runtime.remove_outputs(["comfymesh/t1-1"])
+        await ask((await runtime.start()).base_url)
+        for _ in range(2):
+            await runtime.remove_outputs(["comfymesh/t1-1", "comfymesh/t2-1", "../x"])
+        assert await runtime.poll() == Running()
+
     async def test_starting_again_leaves_a_running_instance_alone(self, world: World) -> None:
         runtime = await world.runtime()
         endpoint = await runtime.start()

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
-from comfymesh.testkit.containers import CommandFailedError, Machine, Site, docker
+from comfymesh.testkit.containers import Machine, Site, require_mesh_image
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "nats"
-IMAGE = os.environ.get("COMFYMESH_IMAGE", "comfymesh:dev")
 HOSTS = ("gpu-0", "gpu-1", "gpu-2")
 LOG = "/var/lib/comfymesh/agent.log"
 EMULATOR = {"name": "comfyui-0", "runtime": "process", "command": ["comfymesh-emulator"]}
@@ -26,13 +23,6 @@ AGENT = {
     "COMFYMESH_AGENT_STATE_DIRECTORY": "/var/lib/comfymesh/agent",
     "COMFYMESH_AGENT_DRAIN_SECONDS": "1",
 }
-
-
-def unavailable(reason: str) -> NoReturn:
-    """Skip the test, or fail it in CI, where everything was to be installed."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @dataclass(frozen=True)
@@ -79,10 +69,7 @@ def read_settings(path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    try:
-        docker("image", "inspect", IMAGE)
-    except (CommandFailedError, FileNotFoundError) as error:
-        unavailable(f"no Docker Engine answers, or image {IMAGE} is missing (`make images`): {error}")
+    image = require_mesh_image()
     nodes = [argument for host in HOSTS for argument in ("--add", host)]
     command = [sys.executable, DEPLOY / "accounts.py", tmp_path / "made", "--server", "nats.internal:4222", *nodes]
     subprocess.run(command, check=True)
@@ -95,7 +82,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     for path in (tmp_path.parent, tmp_path, configuration):
         path.chmod(0o755)
     with Site() as site:
-        site.add_control_plane(IMAGE, str(configuration), settings["mesh"])
+        site.add_control_plane(image, str(configuration), settings["mesh"])
         for host in HOSTS:
-            site.add(host, IMAGE, "sleep", "infinity", options=["--init"])
+            site.add(host, image, "sleep", "infinity", options=["--init"])
         yield Fleet(site, settings)

@@ -21,7 +21,8 @@ from comfymesh.testkit.chaos.grpcapi import GrpcApi
 from comfymesh.testkit.chaos.run import Chaos, defects, maker
 from comfymesh.testkit.checking import check
 from comfymesh.testkit.history import Begun, Ended, Fault, Logged, Made, Recorder, save
-from comfymesh.testkit.load import Clients, jobs, read_all
+from comfymesh.testkit.load import Clients, read_all
+from comfymesh.testkit.plans import work
 from comfymesh.testkit.waiting import until
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ async def load(target: str, recorder: Recorder) -> AsyncIterator[tuple[GrpcApi, 
     rng = random.Random(SEED)
     async with GrpcApi([target], random.Random(rng.random())) as api:
         clients = Clients(api, recorder, random.Random(rng.random()), cache(maker(rng.random())))
-        working = asyncio.create_task(clients.run(jobs(random.Random(rng.random()), TASKS, SECONDS)))
+        working = asyncio.create_task(clients.run(work(random.Random(rng.random()), TASKS, SECONDS)))
         try:
             yield api, working
         finally:

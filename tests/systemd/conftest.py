@@ -10,14 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
-from comfymesh.testkit.containers import CommandFailedError, Machine, Site, docker
+from comfymesh.testkit.containers import Machine, Site, require_mesh_image, unavailable
 
 ROOT = Path(__file__).parents[2]
-MESH_IMAGE = os.environ.get("COMFYMESH_IMAGE", "comfymesh:dev")
 HOST_IMAGE = "comfymesh-test-host"
 EMULATOR = {
     "name": "gpu0",
@@ -27,20 +25,9 @@ EMULATOR = {
 }
 
 
-def unavailable(reason: str) -> NoReturn:
-    """Skip the test, or fail it in CI, where everything was to be installed."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
 def mesh_image() -> str:
-    try:
-        docker("image", "inspect", MESH_IMAGE)
-    except (CommandFailedError, FileNotFoundError) as error:
-        unavailable(f"no Docker Engine answers, or image {MESH_IMAGE} is missing (`make images`): {error}")
-    return MESH_IMAGE
+    return require_mesh_image()
 
 
 @pytest.fixture(scope="session")

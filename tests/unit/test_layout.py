@@ -39,6 +39,7 @@ KNOWN_BY = {
     "re2": {"notifier/domain/patterns.py"},
     "yaml": {"notifier/rulesfile.py"},
     "docker": {"agent/runtimes/docker_client.py"},
+    "pynvml": {"agent/nvml.py"},
     "websockets": {"agent/comfyui/socket.py"},
     "obstore": {"artifacts/object_store.py"},
     "sqlite3": {"runtime/database.py"},

@@ -202,6 +202,22 @@ async def test_who_calls_too_often_is_told_when_to_come_back(api: LocalApi) -> N
     await api.call(*LIST)  # nobody else is held up
 
 
+async def test_who_has_locked_themselves_out_comes_back_with_the_bootstrap_key(tmp_path: Path) -> None:
+    async with local_api(tmp_path) as api:
+        admin = await api.key("default", "ADMIN", "READ")
+        locked = tenant_pb2.Tenant(
+            name="tenants/default", disabled=True, limits={"requests_per_second": 0.001, "request_burst": 1}
+        )
+        paths = ["disabled", "limits"]
+        update = tenant_service_pb2.UpdateTenantRequest(tenant=locked, update_mask={"paths": paths})
+        await api.call("TenantService/UpdateTenant", update, admin)
+        assert (await refused(api, admin)).reason == "TENANT_DISABLED"
+        update.tenant.CopyFrom(tenant_pb2.Tenant(name="tenants/default"))
+        for _ in range(3):
+            await api.call("TenantService/UpdateTenant", update)
+        await api.call(*LIST, admin)
+
+
 async def test_many_callers_at_once_are_each_their_own(api: LocalApi) -> None:
     secrets = {name: await api.tenant(name) for name in ("one", "two", "three")}
 

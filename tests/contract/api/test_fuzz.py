@@ -83,7 +83,7 @@ async def test_any_request_has_an_answer(api: LocalApi, method: str) -> None:
     kind, streams = request_type(find(method)), find(method).client_streaming
     requests: list[Message] = []
 
-    @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(filled(kind))
     def collect(request: Message) -> None:
         requests.append(request)

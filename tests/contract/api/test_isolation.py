@@ -128,6 +128,9 @@ MATRIX: dict[str, Foreign | Hidden | Apart | Shared | Denied] = {
     "AssetService/ReadArtifact": Foreign(lambda owned: {"name": owned.artifact}),
     "FleetService/GetNode": Shared("all tenants share the fleet"),
     "FleetService/ListNodes": Shared("all tenants share the fleet"),
+    "FleetService/CordonNode": Shared("all tenants share the fleet; for operators"),
+    "FleetService/UncordonNode": Shared("all tenants share the fleet; for operators"),
+    "FleetService/DrainNode": Shared("all tenants share the fleet; for operators"),
     "SchedulingService/GetPolicy": Shared("the policy is the fleet's; for operators"),
     "SchedulingService/UpdatePolicy": Shared("the policy is the fleet's; for operators"),
     "SchedulingService/GetQueue": Shared("the queue is the fleet's; for operators, who see all tenants"),
@@ -261,6 +264,13 @@ async def test_administration_is_refused_before_anything_is_looked_up(
     told = await outcome(api, method, row.fields(owned), stranger)
     assert told.startswith("PERMISSION_DENIED SCOPE_MISSING")
     assert told == await outcome(api, method, row.fields(ABSENT), stranger)
+
+
+@pytest.mark.parametrize(
+    "method", [method for method in methods() if SCOPES.get(f"comfymesh.v1.{method}") is Scope.OPERATE]
+)
+async def test_what_is_for_operators_is_for_nobody_else(api: LocalApi, owner: str, method: str) -> None:
+    assert (await outcome(api, method, {}, owner)).startswith("PERMISSION_DENIED SCOPE_MISSING")
 
 
 async def test_names_that_a_foreign_resource_has_are_free(

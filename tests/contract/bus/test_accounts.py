@@ -21,6 +21,7 @@ from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import read_all
 from comfymesh.bus import subjects
 from comfymesh.bus.connection import Connection, Delivery
+from comfymesh.bus.intents import Intent, IntentStore
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.node_bus import NodeBus
 from comfymesh.bus.port import BusError, BusUnavailableError, Entry, Message
@@ -34,6 +35,7 @@ from comfymesh.tasks.record import Key, State
 from comfymesh.testkit.nats import NatsServer
 from comfymesh.testkit.tasks import NOW, queued
 from comfymesh.testkit.waiting import take, until
+from comfymesh.v1 import node_pb2
 from comfymesh.wire.v1 import spec_pb2
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "nats"
@@ -269,7 +271,6 @@ async def forgeries(world: World) -> AsyncIterator[tuple[Stored, events.Event, d
     yield waiting, events.CancelRequested("mischief"), {}
     mine = await world.task_of("a", "mine")
     yield mine, events.Started(NOW), {"state": State.QUEUED}
-    yield mine, events.Started(NOW), {"definition": replace(mine.record.definition, priority=99)}
     yield mine, events.Started(NOW), {"attempt": 2}
 
 
@@ -283,7 +284,7 @@ async def test_a_node_can_not_write_records_that_are_not_its_to_write(world: Wor
         assert last is not None
         assert last.sequence == before.sequence, (event, forged)
         count += 1
-    assert count == 9
+    assert count == 8
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 100, b"x" * 100_000])
@@ -294,6 +295,15 @@ async def test_nonsense_is_refused_and_takes_nothing_down(world: World, data: by
         answer = await ask(world.a, f"desk.a.{verb}", data, **headers)
         assert answer.status in {200, 403, 409}
     assert (await world.a.ensure_work()) > 0
+
+
+async def test_a_node_can_not_change_what_a_task_is(world: World) -> None:
+    mine = await world.task_of("a", "mine")
+    record = machine.apply(mine.record, events.Started(NOW), NOW)
+    await TaskLog(world.a).append(replace(record, definition=replace(record.definition, priority=99)), mine.sequence)
+    last = await world.log.get(mine.key)
+    assert last is not None
+    assert (last.record.state, last.record.definition) == (State.RUNNING, mine.record.definition)
 
 
 async def test_streams_and_consumers_are_out_of_reach(world: World) -> None:
@@ -329,3 +339,12 @@ def test_passwords_are_for_their_owner_alone(tmp_path: Path) -> None:
     assert (tmp_path / "a.env").stat().st_mode & 0o777 == 0o600
     assert all(secret not in path.read_text() for path in tmp_path.glob("accounts.*"))
     assert (tmp_path / "accounts.conf").read_text().count('"$2a$') == 3
+
+
+async def test_a_node_may_read_what_is_wanted_of_it_and_of_no_other(world: World) -> None:
+    cordoned = Intent("a", node_pb2.Node.AVAILABILITY_CORDONED, "the fan is loud")
+    await IntentStore(world.mesh).write(cordoned)
+    assert await IntentStore(world.a).read("a") == cordoned
+    with pytest.raises(BusError):
+        await IntentStore(world.b).read("a")
+    assert await IntentStore(world.b).read("b") == Intent("b")

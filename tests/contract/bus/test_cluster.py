@@ -119,3 +119,39 @@ async def test_the_bus_works_on_a_cluster_and_goes_on_without_the_leader_of_its_
         assert isinstance(newest, Message)
         assert (newest.sequence, caught_up) == (sequences[-1], CaughtUp())
         await fresh.aclose()  # type: ignore[attr-defined]  # a generator
+
+
+async def test_whoever_begins_to_follow_at_a_copy_that_lags_misses_nothing_that_was_stored_before(
+    cluster: NatsCluster,
+) -> None:
+    """One server is frozen while others store, and asked as soon as it goes on."""
+    async with await JetStreamBus.open(cluster.url, "one", replicas=3) as bus:
+        first = await append(bus, TASK, b"first", after=0)
+        ahead = await leader(bus)
+        behind = next(server for server in cluster.servers if server.name != ahead)
+        async with await JetStreamBus.open(behind.url, "behind", replicas=3) as other:
+            for round_number in range(6):
+                behind.freeze()
+                subjects = [f"task.default.r{round_number}-{n}" for n in range(40)]
+                stored = [await append(bus, subject, b"x", after=0) for subject in subjects]
+                behind.thaw()
+                whole, later = other.tail(TASKS, "task.>"), other.tail(TASKS, "task.>", first)
+                assert stored[-1] in await told_at_once(whole)
+                assert set(stored) <= await told_at_once(later)
+                assert (await other.state(TASKS)).last >= stored[-1]
+                message = await other.at(TASKS, stored[-1])
+                assert message is not None
+                assert message.subject == subjects[-1]
+                assert [m.sequence for m in await other.after(TASKS, subjects[-1], 0, 10)] == stored[-1:]
+
+
+async def told_at_once(tail: AsyncIterator[Message | CaughtUp]) -> set[int]:
+    """Sequences of what a tail tells before it says that it has caught up."""
+    told = set[int]()
+    async with asyncio.timeout(ELECTION):
+        async for item in tail:
+            if isinstance(item, CaughtUp):
+                break
+            told.add(item.sequence)
+    await tail.aclose()  # type: ignore[attr-defined]  # a generator
+    return told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 from dataclasses import replace
 
 import pytest
@@ -65,6 +66,22 @@ async def test_calls_under_way_when_the_connection_breaks_fail_at_once_and_leave
     assert complaints == []
 
 
+async def test_a_message_that_a_subscriber_can_not_handle_costs_nothing_else(nats: NatsServer) -> None:
+    heard: list[bytes] = []
+
+    def hear(delivery: Delivery) -> None:
+        heard.append(delivery.data)
+        if delivery.data == b"bad":
+            raise ValueError("as the test wants it")
+
+    connection = await Connection.open(nats.url, "defect")
+    await connection.subscribe("preview.default.one", hear)
+    for data in (b"bad", b"good"):
+        await connection.publish("preview.default.one", data)
+    await until(lambda: heard == [b"bad", b"good"], "both messages")
+    await connection.close()
+
+
 async def test_streams_are_brought_up_to_date(nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     async with await JetStreamBus.open(nats.url, "old") as bus:
         await bus.append([Entry(TASK, b"kept")])
@@ -99,13 +116,32 @@ async def test_what_a_copy_lacks_is_read_from_the_leader(
     async with JetStreamBus(await Connection.open(jetstream.server.url, "replicated"), replicas=3) as bus:
         collect = bus._connection.collect
 
-        async def lagging(subject: str, data: bytes, timeout: float) -> list[Delivery]:
-            return (await collect(subject, data, timeout))[:seen]
+        async def lagging(subject: str, data: bytes, timeout: float) -> tuple[list[Delivery], int]:
+            found, _ = await collect(subject, data, timeout)
+            return found[:seen], 0
 
         monkeypatch.setattr(bus._connection, "collect", lagging)
         assert await read(bus) == sequences
         assert [m.sequence for m in await bus.after(TASKS, TASK, sequences[0], 2)] == sequences[1:3]
         assert await bus.after(TASKS, TASK, sequences[-1], 10) == []
+
+
+async def test_a_page_that_the_server_cuts_short_is_not_the_end(
+    jetstream: JetStreamWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few bytes it likes to answer with at once."""
+    sequences = await jetstream.bus.append([Entry(TASK, bytes(10_000)) for _ in range(12)])
+    collect, asked = jetstream.bus._connection.collect, list[int]()
+
+    async def stingy(subject: str, data: bytes, timeout: float) -> tuple[list[Delivery], int]:
+        answer = await collect(subject, json.dumps({**json.loads(data), "max_bytes": 25_000}).encode(), timeout)
+        asked.append(len(answer[0]))
+        return answer
+
+    monkeypatch.setattr(jetstream.bus._connection, "collect", stingy)
+    assert [m.sequence for m in await jetstream.bus.after(TASKS, TASK, 0, 100)] == sequences
+    assert len(asked) > 2
+    assert [m.sequence for m in await jetstream.bus.after(TASKS, TASK, 0, 7)] == sequences[:7]
 
 
 async def test_only_a_message_that_is_not_there_is_none(jetstream: JetStreamWorld) -> None:

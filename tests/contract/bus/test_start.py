@@ -16,8 +16,9 @@ import pytest
 
 from comfymesh.bus import streams
 from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.port import Entry
 from comfymesh.bus.server import BusUnusableError
-from comfymesh.bus.streams import TASKS
+from comfymesh.bus.streams import ALL, TASKS
 from comfymesh.runtime.errors import EXIT_CONFIGURATION
 from comfymesh.testkit.nats import NatsServer
 
@@ -139,3 +140,14 @@ async def test_another_servers_monitoring_port_is_not_believed(
             async with await JetStreamBus.open(nats.url, "test", monitor_urls=urls):
                 pass
             assert [vars(r)["sync"] for r in caplog.records if vars(r).get("action") == "bus_connected"] == [sync]
+
+
+async def test_a_stream_of_an_earlier_version_is_brought_up_to_date_with_what_it_holds(nats: NatsServer) -> None:
+    earlier = [replace(stream, expiring=False) for stream in ALL]
+    async with await JetStreamBus.open(nats.url, "earlier", plan=earlier) as bus:
+        await bus.append([Entry("task.default.one", b"kept", 0)])
+    async with await JetStreamBus.open(nats.url, "later") as bus:
+        assert (await bus.call("STREAM.INFO.TASKS", {}))["config"]["allow_msg_ttl"]
+        last = await bus.last(TASKS, "task.default.one")
+        assert last is not None
+        assert last.data == b"kept"

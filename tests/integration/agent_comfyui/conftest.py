@@ -29,6 +29,7 @@ async def fake() -> AsyncIterator[FakeComfy]:
 async def session(fake: FakeComfy) -> AsyncIterator[ComfySession]:
     """A session that learns ends from the socket alone."""
     async with ComfySession(fake.url, timings=SLOW, socket_timings=SOCKET) as session:
+        await session.wait_connected()  # else it would look whether the server is there at all
         yield session
 
 

@@ -178,6 +178,7 @@ class FakeComfy:
         await self.gate.wait()
         if self.answer in ("accept", "drop", "fail"):
             self.pending.append(body["prompt_id"])
+            await self.send("status", status={"exec_info": {"queue_remaining": len(self.pending)}})
         if self.answer == "rename":
             self.pending.append("its-own")
         await self._note(request)

@@ -16,6 +16,7 @@ import pytest
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import GraphRefused, OutputMissing
 from comfymesh.agent.comfyui.events import Event, NodeStarted, Preview, StepProgress
+from comfymesh.agent.comfyui.inventory import take_inventory
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded
 from comfymesh.agent.comfyui.outputs import OutputFile, OutputKind, read_outputs
 from comfymesh.agent.comfyui.progress import PromptProgress
@@ -259,3 +260,16 @@ async def test_a_server_whose_sockets_fall_silent_still_brings_the_end(tmp_path:
 async def set_faults(url: str, faults: dict[Fault, float]) -> None:
     async with aiohttp.ClientSession() as http, http.post(f"{url}/emulator/faults", json=faults) as answer:
         answer.raise_for_status()
+
+
+async def test_model_files_have_sizes(session: ComfySession) -> None:
+    folders = await session.http.model_folders()
+    assert "checkpoints" in folders
+    files = await session.http.model_files("checkpoints")
+    assert "tiny-sd3-random.safetensors" in files
+    assert all(size >= 0 for size in files.values())
+
+
+async def test_node_classes_and_files_are_counted(session: ComfySession) -> None:
+    inventory = await take_inventory(session.http, 7)
+    assert (inventory.node_classes, inventory.model_files > 0) == (7, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,14 @@ import aiohttp
 import pytest
 
 from comfymesh.emulator import Fault, Settings, serving
+from comfymesh.emulator.raising import OUT_OF_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
 PATIENCE = 20.0
+AT_ONCE = {"http_stall", "deaf_socket", "forgetful_restart"}
 
 
 def steps(count: int = 5, seconds: float = 0.01) -> dict[str, Any]:
@@ -39,7 +42,7 @@ class Driver:
 
     async def set(self, **faults: float) -> None:
         async with self.http.post(f"{self.url}/emulator/faults", json=faults) as response:
-            assert await response.json() == {name: value for name, value in faults.items() if name != "http_stall"}
+            assert await response.json() == {name: value for name, value in faults.items() if name not in AT_ONCE}
 
     async def get(self, path: str) -> Any:
         async with self.http.get(self.url + path) as response:
@@ -104,6 +107,111 @@ async def test_a_silent_socket_stays_open_and_says_nothing(driver: Driver) -> No
     await driver.submit(steps())
     await next_event(socket, "execution_start")
     await socket.close()
+
+
+async def test_a_deaf_socket_hears_nothing_and_a_new_one_does(driver: Driver) -> None:
+    socket = await driver.connect()
+    await driver.set(deaf_socket=1)
+    await asyncio.sleep(0.1)  # it acts after its answer
+    assert (await driver.ends(await driver.submit(steps())))["completed"]
+    with pytest.raises(TimeoutError):
+        await socket.receive(timeout=0.2)
+    assert not socket.closed
+    second = await driver.connect()
+    await driver.submit(steps())
+    await next_event(second, "execution_start")
+
+
+async def test_a_stuck_reader_holds_everybodys_events_back(driver: Driver) -> None:
+    socket = await driver.connect()
+    await driver.set(stuck_reader=0.5)
+    prompt_id = await driver.submit(steps())
+    assert (await driver.ends(prompt_id))["completed"]
+    await next_event(socket, "execution_success")
+    assert await driver.get("/emulator/faults") == {}
+    await socket.close()
+
+
+async def test_a_restart_forgets_everything(driver: Driver) -> None:
+    socket = await driver.connect()
+    first = await driver.submit(steps())
+    await driver.ends(first)
+    running = await driver.submit(steps(100, 0.1))
+    await next_event(socket, "execution_start")
+    await driver.set(forgetful_restart=0.1)
+    while (await socket.receive(timeout=PATIENCE)).type in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
+        pass
+    async with asyncio.timeout(PATIENCE):
+        while not await is_up(driver):  # noqa: ASYNC110 (polling is its point)
+            await asyncio.sleep(0.02)
+    assert await driver.get("/history") == {}
+    assert await driver.get("/queue") == {"queue_running": [], "queue_pending": []}
+    async with driver.http.get(f"{driver.url}/api/jobs/{running}") as response:
+        assert response.status == 404
+    assert (await driver.ends(await driver.submit(steps())))["completed"]
+
+
+async def is_up(driver: Driver) -> bool:
+    try:
+        await driver.get("/system_stats")
+    except aiohttp.ClientError:
+        return False
+    return True
+
+
+async def test_out_of_memory_has_many_spellings_and_passes(driver: Driver) -> None:
+    told = []
+    for spelling in range(len(OUT_OF_MEMORY)):
+        await driver.set(out_of_memory=spelling)
+        status = await driver.ends(await driver.submit(steps()))
+        assert status["messages"][-1][0] == "execution_error"
+        told.append(status["messages"][-1][1]["exception_message"])
+    assert len({*told}) == len(OUT_OF_MEMORY)
+    assert (await driver.ends(await driver.submit(steps())))["completed"]
+
+
+async def test_a_device_fault_is_there_for_every_later_prompt(driver: Driver) -> None:
+    await driver.set(device_fault=1)
+    for _ in range(2):
+        status = await driver.ends(await driver.submit(steps()))
+        assert "illegal memory access" in status["messages"][-1][1]["exception_message"]
+
+
+async def test_partial_outputs_are_left_out_with_a_word(driver: Driver) -> None:
+    await driver.set(partial_outputs=1)
+    graph = {**steps(), "4": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}}
+    async with driver.http.post(f"{driver.url}/prompt", json={"prompt": graph, "client_id": "driver"}) as response:
+        answer = await response.json()
+    assert response.status == 200
+    assert [*answer["node_errors"]] == ["3"]
+    assert (await driver.ends(answer["prompt_id"]))["completed"]
+    outputs = (await driver.get(f"/history/{answer['prompt_id']}"))[answer["prompt_id"]]["outputs"]
+    assert [*outputs] == ["4"]
+
+
+async def test_empty_outputs_are_a_success_without_a_file(driver: Driver) -> None:
+    await driver.set(empty_outputs=1)
+    prompt_id = await driver.submit(steps())
+    assert (await driver.ends(prompt_id))["completed"]
+    assert (await driver.get(f"/history/{prompt_id}"))[prompt_id]["outputs"] == {}
+
+
+async def test_vanished_files_are_named_and_not_there(driver: Driver) -> None:
+    await driver.set(vanished_files=1)
+    prompt_id = await driver.submit(steps())
+    await driver.ends(prompt_id)
+    (image,) = (await driver.get(f"/history/{prompt_id}"))[prompt_id]["outputs"]["3"]["images"]
+    async with driver.http.get(f"{driver.url}/view", params=image) as response:
+        assert response.status == 404
+
+
+async def test_a_clock_that_is_wrong_shows_in_every_time(driver: Driver) -> None:
+    await driver.set(clock_jump=-86400)
+    prompt_id = await driver.submit(steps())
+    status = await driver.ends(prompt_id)
+    job = await driver.get(f"/api/jobs/{prompt_id}")
+    told = {message[1]["timestamp"] for message in status["messages"]} | {job["create_time"]}
+    assert all(moment / 1000 < time.time() - 80000 for moment in told)
 
 
 async def test_refused_sockets_are_answered_503(driver: Driver) -> None:

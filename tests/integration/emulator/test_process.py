@@ -97,3 +97,25 @@ def test_a_restart_forgets_queue_and_history_and_keeps_the_files(tmp_path: Path)
         assert get(f"{url}/queue") == {"queue_running": [], "queue_pending": []}
         assert (tmp_path / "output" / "kept.txt").exists()
         assert list((tmp_path / "temp").iterdir()) == []
+
+
+def test_memory_grows_with_every_prompt(tmp_path: Path) -> None:
+    with emulator(tmp_path, "--fault", "memory_growth=64") as (process, url):
+        before = resident(process.pid)
+        assert post(f"{url}/prompt", {"prompt": blocking_prompt(0)}) == 200
+        deadline = time.monotonic() + 20
+        while resident(process.pid) < before + 50 * 2**20:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_a_crash_at_the_start_leaves_a_process_that_has_failed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "comfymesh.emulator", "--port", "0", "--base-directory", str(tmp_path)]
+    ended = subprocess.run([*command, "--fault", "crash_at_start=0.1"], capture_output=True, check=False, timeout=20)
+    assert (ended.returncode, ended.stdout) == (1, b"")
+
+
+def resident(pid: int) -> int:
+    """Resident memory of a process, in bytes."""
+    with open(f"/proc/{pid}/statm") as file:  # noqa: PTH123 (no file of ours)
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -283,7 +283,7 @@ async def test_progress_is_told_while_it_executes_and_previews_while_somebody_wa
 
 
 async def test_nothing_goes_on_after_the_end(bench: Bench) -> None:
-    bench.workplace.forget("another")
+    bench.workplace.forget("another", "comfymesh/another-1")
     before = asyncio.all_tasks()
     _, running = await bench.attempt_at()
     prompt = await bench.session.prompt()

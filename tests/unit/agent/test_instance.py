@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from types import SimpleNamespace
@@ -11,18 +12,26 @@ from typing import Any
 
 import pytest
 
+from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import ComfyError
-from comfymesh.agent.instance import Condition, Instance, InstanceState
+from comfymesh.agent.comfyui.inventory import Inventory
+from comfymesh.agent.comfyui.pulse import Sign
+from comfymesh.agent.domain import verdict
+from comfymesh.agent.domain.ladder import Limits
+from comfymesh.agent.instance import Care, Condition, Instance, InstanceState
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.contract import Absent, Exited, RuntimeFailed, RuntimeFailureReason
 from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.catalogs import read_catalog
+from comfymesh.tasks.events import AttemptFailed
+from comfymesh.tasks.failures import FailureClass
 from comfymesh.testkit.benches import INSTANCE, MAX_BYTES, NODE, Bench
 from comfymesh.testkit.scripted import ScriptedRuntime, ScriptedSession, silent, unreachable
 
 STARTING, READY, DOWN = InstanceState.STARTING, InstanceState.READY, InstanceState.DOWN
 
 INFO: dict[str, Any] = {"Loader": {"input": {"required": {}}, "output": ["MODEL"], "output_node": False}}
+PROMPT = "11111111-1111-4111-8111-111111111111"
 DIED = Exited(1, "killed")
 NO_ENGINE = RuntimeFailed(RuntimeFailureReason.ENGINE_UNREACHABLE, "no engine answers")
 
@@ -30,14 +39,14 @@ NO_ENGINE = RuntimeFailed(RuntimeFailureReason.ENGINE_UNREACHABLE, "no engine an
 class Host:
     """An instance that is kept alive, and everything that it is made of."""
 
-    def __init__(self, bench: Bench, kind: str = "process") -> None:
+    def __init__(self, bench: Bench, kind: str = "process", care: Care | None = None) -> None:
         self.bench = bench
         self.runtime = ScriptedRuntime()
         self.sessions: list[ScriptedSession] = []
         self.next_session = ScriptedSession()
         self.next_session.http.info = INFO
         self.told: list[Condition] = []
-        self.instance = Instance("x", kind, self.runtime, bench.store, self._open, self._changed)
+        self.instance = Instance("x", kind, self.runtime, bench.store, self._open, self._changed, care)
         self._running: asyncio.Task[None] | None = None
 
     async def after(self, seconds: float) -> None:
@@ -73,7 +82,9 @@ class Host:
         self.next_session = ScriptedSession()
         self.next_session.http.info = INFO
         leftovers = Leftovers(self.session, self.bench.log, NODE, INSTANCE)
-        return Workplace(self.session, self.bench.log, Files(self.bench.store, MAX_BYTES), leftovers)
+        return Workplace(
+            self.session, self.bench.log, Files(self.bench.store, MAX_BYTES), leftovers, self.runtime.log_tail
+        )
 
     def _changed(self) -> None:
         self.told.append(self.instance.condition)
@@ -106,6 +117,12 @@ async def test_a_server_that_answers_serves(host: Host, bench: Bench) -> None:
     assert host.workplace.session is host.session
 
 
+async def test_what_takes_long_before_it_starts_is_told(host: Host) -> None:
+    host.runtime.told_at_start = ("pulling x: 5 % of 10 MiB", "pulling x: 50 % of 10 MiB")
+    await host.after(1)
+    assert [condition.reason for condition in host.told] == ["starting", *host.runtime.told_at_start, ""]
+
+
 async def test_a_server_that_is_slow_to_start_is_waited_for(host: Host) -> None:
     host.next_session.http.stats = unreachable()
     await host.after(600)
@@ -114,6 +131,16 @@ async def test_a_server_that_is_slow_to_start_is_waited_for(host: Host) -> None:
     await host.after(1)
     assert host.state is READY
     assert len(host.runtime.starts) == 1
+
+
+async def test_a_server_that_never_answers_is_started_again_in_the_end(host: Host) -> None:
+    host.next_session.http.stats = unreachable()
+    await host.after(1795)
+    assert host.states == [STARTING]
+    await host.after(10)
+    assert "has answered nothing for 1800 s" in host.told[1].reason
+    assert host.runtime.stopped is not None
+    assert (host.state, len(host.runtime.starts)) == (READY, 2)
 
 
 async def test_a_server_that_dies_while_it_starts_is_down_with_its_last_words(host: Host) -> None:
@@ -239,9 +266,12 @@ async def test_one_slow_answer_is_no_death(host: Host) -> None:
 async def test_a_server_that_stays_silent_is_down(host: Host) -> None:
     await host.after(1)
     host.session.http.stats = silent()
+    await host.after(55)
+    assert host.state is READY
     await host.after(10)
-    assert host.state is DOWN
-    assert host.instance.condition.reason.startswith("it did not answer 5 times: ")
+    assert DOWN in host.states
+    assert host.told[host.states.index(DOWN)].reason.startswith("it has answered nothing for 6")
+    assert host.runtime.stopped is not None  # it might answer again, and execute what has been given up
 
 
 async def test_what_it_offered_stays_known_while_it_is_down(host: Host) -> None:
@@ -262,7 +292,7 @@ async def test_attempts_keep_their_session_until_they_have_left(host: Host, faul
         host.runtime.status = DIED
     else:
         session.http.stats = silent() if fault == "silence" else ZeroDivisionError("odd")
-    await host.after(60)
+    await host.after(70)
     assert host.state is DOWN
     assert host.instance.workplace is None
     assert not session.closed
@@ -283,6 +313,142 @@ async def test_a_runtime_that_can_not_be_asked_says_nothing_about_a_server_that_
     assert DOWN in host.states
 
 
+# Kept well: what the ladder says is done. What it says when is tested in test_ladder.py.
+
+
+@pytest.fixture
+async def stuck(host: Host) -> Host:
+    """It executes a prompt that says nothing any more."""
+    await host.after(1)
+    sign = Sign(PROMPT, begun=True, silence=1000.0, allowed=900.0, stopping=None)
+    host.session.signed = (sign,)
+    host.session.standing[PROMPT] = Standing.RUNNING
+    return host
+
+
+async def test_a_stuck_prompt_is_asked_for_then_given_up_as_stalled(stuck: Host) -> None:
+    await stuck.after(1000)
+    lost = stuck.session.given_up[PROMPT]
+    assert (lost.failure, lost.reason) == (
+        FailureClass.STALLED,
+        "it was silent for 1000 s, 900 s are usual at most",
+    )
+    assert stuck.state is READY
+
+
+async def test_a_prompt_that_comfyui_does_not_execute_is_not_given_up(stuck: Host) -> None:
+    stuck.session.standing[PROMPT] = Standing.ENDED
+    await stuck.after(1000)
+    assert stuck.session.given_up == {}
+
+
+async def test_one_that_does_not_stop_costs_memory_first_then_the_instance(stuck: Host) -> None:
+    session = stuck.session
+    session.signed = (replace(session.signed[0], stopping=100.0),)
+    await stuck.after(40)
+    assert session.http.freed == [(True, True)]
+    assert stuck.state is READY
+    await stuck.after(40)
+    assert session.abandoned is not None
+    assert session.abandoned.failure is FailureClass.STALLED
+    assert stuck.runtime.stopped is not None
+    assert (stuck.state, len(stuck.runtime.starts)) == (READY, 2)
+
+
+async def test_a_device_fault_is_the_end_of_an_instance_at_once(host: Host) -> None:
+    await host.after(1)
+    workplace = host.workplace
+    await workplace.with_evidence(verdict.failure(FailureClass.DEVICE_FAULT, "CUDA error"))
+    assert not workplace.open
+    await host.after(1)
+    assert DOWN in host.states
+    assert host.told[host.states.index(DOWN)].reason == "its GPU has failed for this process"
+    await host.after(5)
+    assert (host.state, len(host.runtime.starts)) == (READY, 2)
+
+
+async def test_the_last_words_are_kept_for_attempts_that_end_by_the_restart(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def words(_: int) -> str:
+        return "gone" if host.runtime.stopped else "the last words"
+
+    monkeypatch.setattr(host.runtime, "log_tail", words)
+    await host.after(1)
+    workplace = host.workplace
+    workplace.enter()
+    host.session.http.stats = unreachable()
+    await host.after(5)
+    assert host.runtime.stopped is not None
+    end = await workplace.with_evidence(verdict.failure(FailureClass.INSTANCE_LOST, "gone"))
+    assert isinstance(end, AttemptFailed)
+    assert end.error.log_tail == "the last words"
+    workplace.leave()
+
+
+async def test_an_instance_that_grows_finishes_what_it_holds_and_is_started_afresh(bench: Bench) -> None:
+    host = Host(bench, care=Care(Limits(memory_bytes=2**30)))
+    await host.after(1)
+    workplace = host.workplace
+    workplace.enter()
+    host.runtime.memory = 2**31
+    await host.after(20)
+    assert host.session.http.freed == [(True, True)]
+    assert workplace.open
+    await host.after(60)
+    assert host.state is InstanceState.RETIRING
+    assert not workplace.open
+    assert host.runtime.stopped is None
+    host.runtime.memory = 0
+    workplace.leave()
+    await host.after(5)
+    assert host.runtime.stopped is not None
+    assert (host.state, len(host.runtime.starts)) == (READY, 2)
+    await host.close()
+
+
+async def test_an_instance_that_crashes_again_and_again_is_set_aside(host: Host) -> None:
+    for _ in range(5):
+        await host.after(100)
+        host.runtime.status = DIED
+        await host.after(3)
+    assert host.state is InstanceState.QUARANTINED
+    assert "set aside for 300 s" in host.instance.condition.reason
+    assert "its last words" in host.instance.condition.reason
+    starts = len(host.runtime.starts)
+    await host.after(250)
+    assert len(host.runtime.starts) == starts
+    await host.after(60)
+    assert host.state is READY
+
+
+async def test_a_stuck_server_of_somebody_else_is_set_aside_since_nobody_here_can_mend_it(attached: Host) -> None:
+    await attached.after(1)
+    session = attached.session
+    session.signed = (Sign(PROMPT, begun=True, silence=0.0, allowed=900.0, stopping=100.0),)
+    await attached.after(70)
+    assert session.abandoned is not None
+    assert attached.state is InstanceState.QUARANTINED
+
+
+async def test_a_server_of_somebody_else_may_come_and_go(attached: Host) -> None:
+    for _ in range(10):
+        await attached.after(100)
+        assert attached.state is READY
+        attached.session.http.stats = unreachable()
+        await attached.after(5)
+    assert InstanceState.QUARANTINED not in attached.states
+
+
+async def test_a_step_that_fails_is_tried_again(stuck: Host) -> None:
+    stuck.session.look_error = silent()
+    await stuck.after(900)
+    assert stuck.session.given_up == {}
+    stuck.session.look_error = None
+    await stuck.after(5)
+    assert PROMPT in stuck.session.given_up
+
+
 # What it offers.
 
 
@@ -295,6 +461,24 @@ async def test_a_catalog_that_changes_is_told(host: Host, bench: Bench) -> None:
     assert after is not None
     assert after != before
     assert host.states == [STARTING, READY, READY]
+
+
+async def test_model_files_are_counted_with_their_sizes_and_again_when_they_change(host: Host) -> None:
+    host.next_session.http.sizes = {"checkpoints": {"a.safetensors": 7_000}, "loras": {"b": 50, "c": 1}}
+    await host.after(1)
+    assert host.instance.condition.inventory == Inventory(node_classes=1, model_files=3, model_bytes=7_051)
+    host.session.http.sizes["loras"]["d"] = 9
+    await host.after(310)
+    assert host.instance.condition.inventory.model_bytes == 7_060
+
+
+async def test_a_server_that_is_too_old_to_tell_sizes_serves(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse() -> tuple[str, ...]:
+        raise ComfyError("GET /experiment/models", 404, "")
+
+    monkeypatch.setattr(host.next_session.http, "model_folders", refuse)
+    await host.after(1)
+    assert (host.state, host.instance.condition.inventory) == (READY, Inventory(node_classes=1))
 
 
 async def test_a_catalog_that_stays_the_same_is_no_news(host: Host) -> None:
@@ -349,7 +533,7 @@ async def test_leaving_a_workplace_is_bounded_though_comfyui_hangs(
     monkeypatch.setattr(session.http, "delete_history", hang)
     before = clock.monotonic()
     async with Workplace(session, bench.log, Files(bench.store, MAX_BYTES), bench.leftovers) as workplace:
-        workplace.forget("a prompt")
+        workplace.forget("a prompt", "comfymesh/a-1")
     assert clock.monotonic() - before == pytest.approx(1.0)
     assert session.closed
 
@@ -362,9 +546,9 @@ async def test_a_history_that_can_not_be_dropped_is_no_harm(bench: Bench, monkey
         raise unreachable("POST /history")
 
     monkeypatch.setattr(bench.session.http, "delete_history", refuse)
-    bench.workplace.forget("one")
-    bench.workplace.forget("two")
+    bench.workplace.forget("one", "comfymesh/one-1")
+    bench.workplace.forget("two", "comfymesh/two-1")
     await asyncio.sleep(2)
-    bench.workplace.forget("three")
+    bench.workplace.forget("three", "comfymesh/three-1")
     await asyncio.sleep(2)
     assert asked == [("one", "two"), ("three",)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -53,3 +54,17 @@ async def test_they_are_not_waited_for_for_ever(bench: Bench, clock: SimpleNames
     before = clock.monotonic()
     assert await workplace(bench, words).with_evidence(FAILED) is FAILED
     assert clock.monotonic() - before == pytest.approx(5.0)
+
+
+async def test_what_attempts_wrote_is_removed_together_with_their_history(bench: Bench) -> None:
+    removed: list[str] = []
+
+    async def sweep(folders: Sequence[str]) -> None:
+        removed.extend(folders)
+
+    bench.workplace.sweep = sweep
+    bench.workplace.forget("one", "comfymesh/one-1")
+    bench.workplace.forget("two", "comfymesh/two-1")
+    await asyncio.sleep(2)
+    assert removed == ["comfymesh/one-1", "comfymesh/two-1"]
+    assert bench.session.http.forgotten == ["one", "two"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ import pytest
 from comfymesh import names
 from comfymesh.api.fleet import FleetView
 from comfymesh.artifacts.bus_store import BusStore
+from comfymesh.artifacts.catalogs import write_catalog
 from comfymesh.bus import subjects
 from comfymesh.bus.streams import REPORT_TTL
 from comfymesh.runtime.background import Background
@@ -18,7 +20,7 @@ from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import node_pb2
-from comfymesh.wire.v1 import node_report_pb2
+from comfymesh.wire.v1 import node_report_pb2, spec_pb2
 
 TTL = REPORT_TTL.total_seconds()
 ACTIVE, UNREACHABLE = node_pb2.Node.STATE_ACTIVE, node_pb2.Node.STATE_UNREACHABLE
@@ -46,6 +48,12 @@ async def following(bus: MemoryBus, clock: ManualClock) -> AsyncIterator[FleetVi
 
 async def report(bus: MemoryBus, node: str = "a") -> None:
     message = node_report_pb2.NodeReport(node=node_pb2.Node(name=names.node(node)))
+    await bus.publish(subjects.report(node), message.SerializeToString())
+
+
+async def offer(bus: MemoryBus, node: str, catalog: spec_pb2.BlobRef) -> None:
+    message = node_report_pb2.NodeReport(node=node_pb2.Node(name=names.node(node)))
+    message.offers.add(instance="comfyui", catalog=catalog)
     await bus.publish(subjects.report(node), message.SerializeToString())
 
 
@@ -115,3 +123,20 @@ async def test_what_is_no_report_of_that_node_is_left_out(server: ManualClock, o
         await report(bus)
         await seen(view)
         assert [node.name for node in view.nodes()] == [names.node("a")]
+
+
+async def test_catalogs_are_forgotten_once_nobody_offers_them(server: ManualClock, ours: ManualClock) -> None:
+    bus = MemoryBus(server)
+    store = BusStore(bus)
+    first, second = [await write_catalog(store, json.dumps({name: {}}).encode()) for name in ("A", "B")]
+    async with following(bus, ours) as view:
+        await offer(bus, "one", first)
+        await offer(bus, "two", first)
+        await until(lambda: set(view._catalogs) == {first.sha256}, "the first catalog")
+        await offer(bus, "one", second)
+        await until(lambda: set(view._catalogs) == {first.sha256, second.sha256}, "the second catalog")
+        await offer(bus, "two", second)
+        await until(lambda: set(view._catalogs) == {second.sha256}, "the end of the first")
+        ours.advance(3600.0)
+        assert view.offers() == []
+        assert view._catalogs == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,14 +12,18 @@ from comfymesh.api.errors import RefusedError
 from comfymesh.api.insight import MOST_TASKS, Insight
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Message
-from comfymesh.scheduler.answering import answer
+from comfymesh.scheduler.answering import Answering
+from comfymesh.scheduler.domain.events import TaskChanged
 from comfymesh.scheduler.domain.fleet import Place
-from comfymesh.scheduler.domain.views import Estimate, Explanation, QueueOverview, Share
-from comfymesh.tasks.record import Key
+from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
+from comfymesh.scheduler.domain.views import Estimate, Explanation
+from comfymesh.tasks.record import Key, ModelFile, Placement, Requirements
+from comfymesh.testkit import tasks
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.wire.v1 import scheduling_pb2
 
 KEY = Key("default", "one")
+MODEL = Requirements((), (ModelFile("Loader", "name", "m"),))
 
 
 class Core:
@@ -29,19 +34,27 @@ class Core:
         self.waiting = {KEY: Explanation("busy", 4, {"busy": 3, "vram": 1}, Place("a", "x"), Estimate(30, 5))}
         self.questions: list[scheduling_pb2.SchedulingQuestion] = []
         self.silent = False
+        self.answers: list[asyncio.Task[None]] = []
 
     def explain(self, key: Key, now: float) -> Explanation | None:  # noqa: ARG002  # the contract's
         return self.waiting.get(key)
 
-    def overview(self, now: float) -> QueueOverview:  # noqa: ARG002  # the contract's
-        few, many = Share(1, 0, 10.0), Share(5, 2, 5.0, Estimate(3, 1))
-        return QueueOverview(Share(6, 2), {"a": few, "b": many}, {-1: few, 3: many}, {(): few, ("m",): many})
+    def tasks(self) -> list[TaskChanged | Waiting]:
+        held = tasks.after(tasks.queued("held", key=Key("b", "held"), priority=3, requirements=MODEL), tasks.assigned())
+        few = Waiting(Key("a", "w"), 1, Group(Requirements(), Family((), Placement()), ()), -1, 10.0)
+        family = Group(MODEL, Family(("m",), Placement()), ())
+        many = [Waiting(Key("b", f"w{number}"), 1, family, 3, 5.0 + number) for number in range(5)]
+        return [few, *many, TaskChanged(held, 1), TaskChanged(held, 2)]
 
     def hear(self, message: Message) -> None:
         self.questions.append(scheduling_pb2.SchedulingQuestion.FromString(message.data))
-        answered = answer(message.data, self, 0.0)
-        if answered is not None and not self.silent:
-            asyncio.get_running_loop().create_task(self.bus.publish(answered[0], answered[1].SerializeToString()))
+        if not self.silent:
+            self.answers.append(asyncio.get_running_loop().create_task(self.answer(message.data)))
+
+    async def answer(self, data: bytes) -> None:
+        answered = await Answering(self, lambda: 0.0).answer(data)
+        assert answered is not None
+        await self.bus.publish(answered[0], answered[1].SerializeToString())
 
 
 @pytest.fixture
@@ -134,7 +147,7 @@ async def test_the_queue_longest_first(core: Core, insight: Insight) -> None:
     ]
     assert [share.priority for share in queue.priorities] == [3, -1]
     assert [list(share.models) for share in queue.model_sets] == [["m"], []]
-    assert queue.tenants[0].start.remaining.ToSeconds() == 3
+    assert (queue.total.waiting_count, queue.total.running_count) == (6, 2)
     assert queue.tenants[0].oldest_create_time.ToSeconds() == 5
 
 
@@ -152,10 +165,35 @@ async def test_while_the_bus_is_away_nobody_is_kept_waiting_and_nothing_ends(cor
 
 
 @pytest.mark.parametrize("reply_to", ["", "task.default.one", "told.*", "told.>", "told.x y", "told.a.b"])
-def test_an_answer_goes_only_where_answers_go(reply_to: str) -> None:
+async def test_an_answer_goes_only_where_answers_go(reply_to: str) -> None:
     question = scheduling_pb2.SchedulingQuestion(reply_to=reply_to, queue=True)
-    assert answer(question.SerializeToString(), Core(MemoryBus()), 0.0) is None
+    assert await Answering(Core(MemoryBus()), lambda: 0.0).answer(question.SerializeToString()) is None
 
 
-def test_a_question_that_can_not_be_read_has_no_answer() -> None:
-    assert answer(b"\xff\xff", Core(MemoryBus()), 0.0) is None
+async def test_a_question_that_can_not_be_read_has_no_answer() -> None:
+    assert await Answering(Core(MemoryBus()), lambda: 0.0).answer(b"\xff\xff") is None
+
+
+async def test_a_long_queue_is_summed_up_in_pieces_and_once_for_many_who_ask(core: Core) -> None:
+    loop, made = asyncio.get_running_loop(), 0
+    long = core.tasks()[:1] * 10_000
+
+    def tasks_of_the_core() -> list[TaskChanged | Waiting]:
+        nonlocal made
+        made += 1
+        return long
+
+    core.tasks = tasks_of_the_core  # type: ignore[method-assign]
+    ticks = itertools.count()
+    answering = Answering(core, lambda: float(next(ticks)))
+    question = scheduling_pb2.SchedulingQuestion(reply_to="told.ab", queue=True).SerializeToString()
+    asking = [loop.create_task(answering.answer(question)) for _ in range(5)]
+    turns = 0
+    while not all(task.done() for task in asking):
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 5, "others had their turns meanwhile"
+    assert made == 1
+    answered = asking[-1].result()
+    assert answered is not None
+    assert answered[1].queue.total.waiting_count == 10_000

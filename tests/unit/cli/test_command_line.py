@@ -23,7 +23,12 @@ OWN = [
     "group show",
     "group watch",
     "group cancel",
-] + [f"dead-letters {name}" for name in ("list", "show", "requeue", "drop")]
+    "audit",
+    *(f"dead-letters {name}" for name in ("list", "show", "requeue", "drop")),
+    *(f"keys {name}" for name in ("create", "list", "show", "rotate", "revoke")),
+    *(f"quota {name}" for name in ("show", "set")),
+    *(f"tenants {name}" for name in ("create", "list", "enable", "disable")),
+]
 
 
 @click.command()

@@ -170,6 +170,15 @@ def test_a_node_keeps_its_gpus_and_instances() -> None:
     assert node.instances[0].slots == 2
 
 
+def test_what_a_driver_does_not_tell_is_none_and_not_zero() -> None:
+    gpus = [node_pb2.Gpu(uuid="GPU-1"), node_pb2.Gpu(uuid="GPU-2", utilization_percent=0, uncorrected_errors=3)]
+    message = node_pb2.Node(name="nodes/a", gpus=gpus, host=node_pb2.Host(memory_bytes=7, disk_free_bytes=8))
+    node = node_from_proto(message)
+    assert [gpu.utilization_percent for gpu in node.gpus] == [None, 0]
+    assert [gpu.uncorrected_errors for gpu in node.gpus] == [None, 3]
+    assert (node.host.memory_bytes, node.host.disk_free_bytes) == (7, 8)
+
+
 @pytest.mark.parametrize("field", ["priority", "max_retries"])
 @pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 10**30])
 def test_a_number_that_no_message_can_carry_is_refused_as_a_violation(field: str, number: int) -> None:

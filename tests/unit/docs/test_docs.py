@@ -10,6 +10,7 @@ import pytest
 from comfymesh.agent.settings import AgentSettings
 from comfymesh.api.access.scopes import Scope
 from comfymesh.api.settings import ApiSettings
+from comfymesh.emulator.faults import Fault
 from comfymesh.tasks import diagram
 from comfymesh.tasks.machine import TRANSITIONS
 from comfymesh.tasks.record import FINAL
@@ -38,10 +39,19 @@ def test_every_setting_of_the_agent_is_documented() -> None:
     assert {name for name in names if name not in page} == set()
 
 
+def test_every_failure_in_the_docs_names_tests_that_exist_and_every_fault_of_the_emulator_is_there() -> None:
+    page = (ROOT / "docs" / "failures.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("|") and "`test_" in line]
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert {name for row in rows for name in re.findall(r"`(test_\w+)`", row) if f"def {name}(" not in tests} == set()
+    assert {fault for fault in Fault if f"`{fault}`" not in page} == set()
+
+
 def test_every_setting_of_security_is_documented() -> None:
     page = (ROOT / "docs" / "security.md").read_text()
     names = {f"COMFYMESH_{name}".upper() for name in ApiSettings.model_fields if name.startswith(("api_tls", "oidc"))}
     names |= {f"COMFYMESH_API_{name}" for name in ("AUTH", "ALLOW_OPEN", "ALLOW_PLAINTEXT", "BOOTSTRAP_KEY_FILE")}
+    names |= {f"COMFYMESH_API_{name}" for name in ("MAX_CALLS", "MAX_CONNECTION_CALLS", "DRAIN_NOTICE_SECONDS")}
     assert {name for name in names if name not in page} == set()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -11,12 +12,12 @@ from hypothesis import strategies as st
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Entry
 from comfymesh.notifier import memory
-from comfymesh.notifier.domain.alerts import Numbering
+from comfymesh.notifier.domain.alerts import MOST_ALERTS, Numbering
 from comfymesh.notifier.domain.events import Gpu, Measured
 from comfymesh.notifier.domain.state import State
 from comfymesh.notifier.memory import Memory, StateUnreadableError, SupersededError
 from comfymesh.testkit.alerting import Telling, rules_of
-from comfymesh.testkit.memory_bus import MemoryBus
+from comfymesh.testkit.memory_bus import MAX_PAYLOAD, MemoryBus
 from comfymesh.testkit.waiting import until
 
 RULES = rules_of(
@@ -40,6 +41,21 @@ def test_a_state_comes_back_as_it_was(story: list[tuple[str, float]]) -> None:
     assert memory.encode(again) == memory.encode(telling.core.state)
     assert again.position == telling.core.state.position
     assert again.outbox == telling.core.state.outbox
+
+
+def test_whatever_errors_say_the_state_fits_into_one_message() -> None:
+    """Texts that can't be packed, in every alert that there can be, with a notice of each in the outbox."""
+    chance = random.Random(1)
+
+    def noise(length: int) -> str:
+        return "".join(chr(chance.randrange(0x4E00, 0x9FFF)) for _ in range(length))
+
+    telling = Telling(RULES)
+    words = ("message", "exception_type", "graph_node_class", "node", "instance", "workflow", "model", "graph_node")
+    for _ in range(MOST_ALERTS + 50):
+        telling.fails(**{word: noise(600) for word in words}, task=noise(100), class_=noise(100))
+    assert len(telling.passes(10)) >= MOST_ALERTS
+    assert len(memory.encode(telling.core.state)) < MAX_PAYLOAD
 
 
 async def test_what_was_stored_is_loaded() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,10 +11,11 @@ from comfymesh.bus import subjects
 from comfymesh.bus.port import Entry
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.notifier.webhooks.calling import Answer
+from comfymesh.notifier.webhooks.payload import webhook_of
 from comfymesh.notifier.webhooks.queue import WebhookQueue
 from comfymesh.runtime.background import Background
-from comfymesh.tasks import events
-from comfymesh.tasks.record import State
+from comfymesh.tasks import codec, events
+from comfymesh.tasks.record import Artifact, ArtifactKind, State
 from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import after, assigned, queued
@@ -94,6 +96,23 @@ async def test_states_that_were_asked_for_are_told_and_no_others() -> None:
     assert WebhookDelivery.DESCRIPTOR.fields_by_name["task_state"].enum_type.values[delivery.task_state].name == (
         "STATE_QUEUED"
     )
+
+
+async def test_a_task_with_very_many_artifacts_is_told_without_them() -> None:
+    artifacts = tuple(
+        Artifact(str(n), "a" * 100, "image/png", 1, "0" * 64, "9", "images", ArtifactKind.OUTPUT) for n in range(5000)
+    )
+    record = after(queued("many", callback_url=URL), assigned(), events.Succeeded(artifacts))
+    _, webhook = webhook_of(Stored(record.key, 1, codec.encode(record)))
+    told = json.loads(webhook.payload)["data"]
+    assert (told["artifacts_left_out"], "artifacts" in told["task"]) == (True, False)
+
+
+async def test_a_webhook_that_is_too_large_stops_nothing() -> None:
+    bench = Bench(Scripted())
+    record = queued("large", callback_url=URL, callback_states=(State.QUEUED,), display_name="x" * 3_000_000)
+    await bench.queue.add(Stored(record.key, 1, codec.encode(record)))
+    assert bench.deliveries() == []
 
 
 async def test_what_fails_is_tried_again_under_the_same_id() -> None:

@@ -142,6 +142,13 @@ def test_what_fails_in_use_is_thrown_away(tmp_path: Path) -> None:
     with closing(opened(tmp_path)) as again, pytest.raises(DatabaseBrokenError):
         numbers(again)
     assert list(tmp_path.glob("*.sqlite")) == []
+    # Whatever it was, on a full disk it would be the same again: the next life does without.
+    with closing(opened(tmp_path)) as next_life:
+        assert not next_life.kept
+    (mark,) = tmp_path.glob("*.broken")
+    os.utime(mark, (0, 0))
+    with closing(opened(tmp_path)) as later:
+        assert later.kept
 
 
 def write_for_ever(folder: str, told: multiprocessing.synchronize.Event) -> None:

@@ -56,11 +56,15 @@ def test_it_makes_no_other_change(before: TaskRecord, event: events.Event) -> No
         {"state": State.QUEUED},
         {"event": "Created"},
         {"attempt": 9},
-        {"definition": replace(MINE.definition, priority=9)},
     ],
 )
 def test_it_writes_no_record_that_does_not_follow(forged: dict[str, Any]) -> None:
     assert rights.refusal("a", MINE, replace(RUNNING, **forged))
+
+
+def test_what_a_task_is_stays_whatever_a_node_says() -> None:
+    forged = replace(RUNNING, definition=replace(MINE.definition, priority=9))
+    assert rights.as_written(MINE, forged) == RUNNING
 
 
 def test_a_final_state_is_left_by_nothing() -> None:

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class FleetServiceStub(object):
-    """Shows the GPU hosts of the mesh.
+    """Shows the GPU hosts of the mesh, and says what is wanted of them.
     """
 
     def __init__(self, channel):
@@ -40,6 +40,21 @@ class FleetServiceStub(object):
                 request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.GetNodeRequest.SerializeToString,
                 response_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.GetNodeResponse.FromString,
                 _registered_method=True)
+        self.CordonNode = channel.unary_unary(
+                '/comfymesh.v1.FleetService/CordonNode',
+                request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.CordonNodeRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.CordonNodeResponse.FromString,
+                _registered_method=True)
+        self.UncordonNode = channel.unary_unary(
+                '/comfymesh.v1.FleetService/UncordonNode',
+                request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.UncordonNodeRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.UncordonNodeResponse.FromString,
+                _registered_method=True)
+        self.DrainNode = channel.unary_unary(
+                '/comfymesh.v1.FleetService/DrainNode',
+                request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.DrainNodeRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.DrainNodeResponse.FromString,
+                _registered_method=True)
         self.ListNodes = channel.unary_unary(
                 '/comfymesh.v1.FleetService/ListNodes',
                 request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesRequest.SerializeToString,
@@ -48,11 +63,33 @@ class FleetServiceStub(object):
 
 
 class FleetServiceServicer(object):
-    """Shows the GPU hosts of the mesh.
+    """Shows the GPU hosts of the mesh, and says what is wanted of them.
     """
 
     def GetNode(self, request, context):
         """One node.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CordonNode(self, request, context):
+        """From now on the node takes no new work. What it has goes on, also what only waits there. Holds until UncordonNode,
+        whatever is started again meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UncordonNode(self, request, context):
+        """From now on the node takes work again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DrainNode(self, request, context):
+        """As CordonNode, and what has not begun there goes elsewhere. It is empty once its instances hold no attempts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,6 +110,21 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     request_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.GetNodeRequest.FromString,
                     response_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.GetNodeResponse.SerializeToString,
             ),
+            'CordonNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.CordonNode,
+                    request_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.CordonNodeRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.CordonNodeResponse.SerializeToString,
+            ),
+            'UncordonNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.UncordonNode,
+                    request_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.UncordonNodeRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.UncordonNodeResponse.SerializeToString,
+            ),
+            'DrainNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainNode,
+                    request_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.DrainNodeRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.DrainNodeResponse.SerializeToString,
+            ),
             'ListNodes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNodes,
                     request_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesRequest.FromString,
@@ -87,7 +139,7 @@ def add_FleetServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FleetService(object):
-    """Shows the GPU hosts of the mesh.
+    """Shows the GPU hosts of the mesh, and says what is wanted of them.
     """
 
     @staticmethod
@@ -107,6 +159,87 @@ class FleetService(object):
             '/comfymesh.v1.FleetService/GetNode',
             comfymesh_dot_v1_dot_fleet__service__pb2.GetNodeRequest.SerializeToString,
             comfymesh_dot_v1_dot_fleet__service__pb2.GetNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CordonNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.FleetService/CordonNode',
+            comfymesh_dot_v1_dot_fleet__service__pb2.CordonNodeRequest.SerializeToString,
+            comfymesh_dot_v1_dot_fleet__service__pb2.CordonNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UncordonNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.FleetService/UncordonNode',
+            comfymesh_dot_v1_dot_fleet__service__pb2.UncordonNodeRequest.SerializeToString,
+            comfymesh_dot_v1_dot_fleet__service__pb2.UncordonNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.FleetService/DrainNode',
+            comfymesh_dot_v1_dot_fleet__service__pb2.DrainNodeRequest.SerializeToString,
+            comfymesh_dot_v1_dot_fleet__service__pb2.DrainNodeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Node(_message.Message):
-    __slots__ = ("name", "state", "availability", "labels", "gpus", "instances", "agent_version", "last_report_time")
+    __slots__ = ("name", "state", "availability", "labels", "gpus", "instances", "agent_version", "last_report_time", "host", "wanted_availability", "wanted_reason")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Node.State]
@@ -42,6 +42,9 @@ class Node(_message.Message):
     INSTANCES_FIELD_NUMBER: _ClassVar[int]
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     LAST_REPORT_TIME_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    WANTED_AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    WANTED_REASON_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Node.State
     availability: Node.Availability
@@ -50,20 +53,43 @@ class Node(_message.Message):
     instances: _containers.RepeatedCompositeFieldContainer[Instance]
     agent_version: str
     last_report_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Node.State, str]] = ..., availability: _Optional[_Union[Node.Availability, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., agent_version: _Optional[str] = ..., last_report_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    host: Host
+    wanted_availability: Node.Availability
+    wanted_reason: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Node.State, str]] = ..., availability: _Optional[_Union[Node.Availability, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., agent_version: _Optional[str] = ..., last_report_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[_Union[Host, _Mapping]] = ..., wanted_availability: _Optional[_Union[Node.Availability, str]] = ..., wanted_reason: _Optional[str] = ...) -> None: ...
+
+class Host(_message.Message):
+    __slots__ = ("memory_bytes", "memory_available_bytes", "disk_bytes", "disk_free_bytes")
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_AVAILABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    memory_bytes: int
+    memory_available_bytes: int
+    disk_bytes: int
+    disk_free_bytes: int
+    def __init__(self, memory_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ...) -> None: ...
 
 class Gpu(_message.Message):
-    __slots__ = ("uuid", "model", "memory_bytes")
+    __slots__ = ("uuid", "model", "memory_bytes", "memory_used_bytes", "utilization_percent", "temperature_celsius", "uncorrected_errors")
     UUID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_USED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UTILIZATION_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_CELSIUS_FIELD_NUMBER: _ClassVar[int]
+    UNCORRECTED_ERRORS_FIELD_NUMBER: _ClassVar[int]
     uuid: str
     model: str
     memory_bytes: int
-    def __init__(self, uuid: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+    memory_used_bytes: int
+    utilization_percent: int
+    temperature_celsius: int
+    uncorrected_errors: int
+    def __init__(self, uuid: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., memory_used_bytes: _Optional[int] = ..., utilization_percent: _Optional[int] = ..., temperature_celsius: _Optional[int] = ..., uncorrected_errors: _Optional[int] = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("name", "state", "state_reason", "comfyui_version", "runtime", "slots", "held_attempts", "resident_models", "gpu_class", "vram_bytes", "pool")
+    __slots__ = ("name", "state", "state_reason", "comfyui_version", "runtime", "slots", "held_attempts", "resident_models", "gpu_class", "vram_bytes", "pool", "node_class_count", "model_file_count", "model_file_bytes", "memory_bytes")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Instance.State]
@@ -71,11 +97,15 @@ class Instance(_message.Message):
         STATE_READY: _ClassVar[Instance.State]
         STATE_BUSY: _ClassVar[Instance.State]
         STATE_DOWN: _ClassVar[Instance.State]
+        STATE_RETIRING: _ClassVar[Instance.State]
+        STATE_QUARANTINED: _ClassVar[Instance.State]
     STATE_UNSPECIFIED: Instance.State
     STATE_STARTING: Instance.State
     STATE_READY: Instance.State
     STATE_BUSY: Instance.State
     STATE_DOWN: Instance.State
+    STATE_RETIRING: Instance.State
+    STATE_QUARANTINED: Instance.State
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     STATE_REASON_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +117,10 @@ class Instance(_message.Message):
     GPU_CLASS_FIELD_NUMBER: _ClassVar[int]
     VRAM_BYTES_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
+    NODE_CLASS_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FILE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Instance.State
     state_reason: str
@@ -98,4 +132,8 @@ class Instance(_message.Message):
     gpu_class: str
     vram_bytes: int
     pool: str
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Instance.State, str]] = ..., state_reason: _Optional[str] = ..., comfyui_version: _Optional[str] = ..., runtime: _Optional[str] = ..., slots: _Optional[int] = ..., held_attempts: _Optional[int] = ..., resident_models: _Optional[_Iterable[str]] = ..., gpu_class: _Optional[str] = ..., vram_bytes: _Optional[int] = ..., pool: _Optional[str] = ...) -> None: ...
+    node_class_count: int
+    model_file_count: int
+    model_file_bytes: int
+    memory_bytes: int
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Instance.State, str]] = ..., state_reason: _Optional[str] = ..., comfyui_version: _Optional[str] = ..., runtime: _Optional[str] = ..., slots: _Optional[int] = ..., held_attempts: _Optional[int] = ..., resident_models: _Optional[_Iterable[str]] = ..., gpu_class: _Optional[str] = ..., vram_bytes: _Optional[int] = ..., pool: _Optional[str] = ..., node_class_count: _Optional[int] = ..., model_file_count: _Optional[int] = ..., model_file_bytes: _Optional[int] = ..., memory_bytes: _Optional[int] = ...) -> None: ...

@@ -10,6 +10,9 @@ import pytest
 from comfymesh.agent.comfyui.classify import classify
 from comfymesh.agent.comfyui.events import ExecutionError, ExecutionFailed
 from comfymesh.agent.comfyui.protocol import parse_text
+from comfymesh.emulator.executor import type_name
+from comfymesh.emulator.raising import OUT_OF_MEMORY as SPELLINGS
+from comfymesh.emulator.raising import device_fault
 from comfymesh.tasks.failures import FailureClass
 
 if TYPE_CHECKING:
@@ -118,3 +121,15 @@ def test_the_recorded_errors_hold_every_class_but_a_missing_file(traces: dict[st
 
 def test_the_graph_of_an_endless_text_is_no_endless_search() -> None:
     assert classify(ExecutionError("1", "X", "E", "model in folder " * 1_000)) is FailureClass.NODE_EXCEPTION
+
+
+@pytest.mark.parametrize("spelling", range(len(SPELLINGS)))
+def test_every_spelling_of_the_emulator_is_out_of_memory(spelling: int) -> None:
+    error = SPELLINGS[spelling]()
+    raised = ExecutionError("1", "KSampler", type_name(type(error)), str(error))
+    assert classify(raised) is FailureClass.OUT_OF_MEMORY
+
+
+def test_the_emulators_device_fault_is_one() -> None:
+    error = device_fault()
+    assert classify(ExecutionError("1", "", type_name(type(error)), str(error))) is FailureClass.DEVICE_FAULT

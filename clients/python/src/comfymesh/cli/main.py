@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import click
 
-from comfymesh.cli import administration, alerts, dead_letters, grouping, key_commands, looking, running, scheduling
+from comfymesh.cli import (
+    administration,
+    alerts,
+    dead_letters,
+    fleet,
+    grouping,
+    key_commands,
+    looking,
+    running,
+    scheduling,
+)
 from comfymesh.cli.credentials import credentials
 from comfymesh.cli.options import TARGET_HELP
 from comfymesh.cli.outcomes import EXIT_CODES_HELP
@@ -42,6 +52,9 @@ for command in (
     looking.get,
     looking.cancel,
     looking.nodes,
+    fleet.cordon,
+    fleet.uncordon,
+    fleet.drain,
     grouping.batch,
     grouping.group,
     dead_letters.dead_letters,

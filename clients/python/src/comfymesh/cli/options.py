@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -147,12 +148,18 @@ def read_task(options: dict[str, Any]) -> tuple[str, dict[str, InputValue], Task
         said["placement"] = Placement(
             labels=parse_labels(options["node_labels"]),
             gpu_class=options["gpu_class"] or "",
-            min_vram_bytes=round((options["min_vram"] or 0) * 2**30),
+            min_vram_bytes=_gib(options["min_vram"] or 0.0),
             pool=options["pool"] or "",
         )
     if options["task_id"]:
         said["task_id"] = options["task_id"]
     return read_graph(options["graph"]), inputs, said
+
+
+def _gib(count: float) -> int:
+    if not math.isfinite(count):
+        raise click.UsageError("--min-vram must be a number of GiB.")
+    return round(count * 2**30)
 
 
 def _callback(options: dict[str, Any]) -> TaskOptions:

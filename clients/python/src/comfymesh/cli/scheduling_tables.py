@@ -69,7 +69,7 @@ def scheduling_details(task: Task) -> Iterator[tuple[str, str]]:
 
 
 def _waiting(waiting: Waiting) -> Iterator[tuple[str, str]]:
-    yield "waits since", one_line(waiting.reason)
+    yield "waiting", one_line(waiting.reason)
     if waiting.start is not None:
         yield "begins in", _estimate(waiting.start)
     if waiting.end is not None:

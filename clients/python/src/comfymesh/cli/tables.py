@@ -9,7 +9,7 @@ from rich.text import Text
 
 from comfymesh.cli.scheduling_tables import scheduling_details
 from comfymesh.cli.text import age, clean, duration, one_line, percent, short_name, size
-from comfymesh.client import Availability, InstanceState, NodeState, TaskState
+from comfymesh.client import Availability, Gpu, InstanceState, NodeState, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +33,8 @@ _STYLES = {
     InstanceState.BUSY: "cyan",
     InstanceState.STARTING: "yellow",
     InstanceState.DOWN: "red",
+    InstanceState.RETIRING: "yellow",
+    InstanceState.QUARANTINED: "red",
 }
 
 
@@ -94,7 +96,7 @@ def node_table(nodes: Sequence[Node], now: datetime) -> Table:
         mine = (
             short_name(node.name),
             _state(node.state),
-            _state(node.availability),
+            _availability(node),
             gpus(node),
         )
         for index, instance in enumerate(node.instances):
@@ -112,13 +114,35 @@ def node_table(nodes: Sequence[Node], now: datetime) -> Table:
     return table
 
 
+def _availability(node: Node) -> Text:
+    """What it is, and what it should be where that is something else."""
+    shown = _state(node.availability)
+    if node.wanted_availability not in {node.availability, Availability.UNKNOWN}:
+        shown.append(f" (to be {node.wanted_availability.lower()})", style="yellow")
+    return shown
+
+
 def gpus(node: Node) -> str:
-    """The GPUs of a node, equal ones counted."""
-    counts: dict[str, int] = {}
+    """The GPUs of a node, equal ones counted, and how busy each is."""
+    counts: dict[str, list[str]] = {}
     for gpu in node.gpus:
-        shown = f"{one_line(gpu.model)} {size(gpu.memory_bytes)}"
-        counts[shown] = counts.get(shown, 0) + 1
-    return ", ".join(shown if count == 1 else f"{count} x {shown}" for shown, count in counts.items()) or "none"
+        counts.setdefault(f"{one_line(gpu.model)} {size(gpu.memory_bytes)}", []).append(_load(gpu))
+    shown = (kind if len(loads) == 1 else f"{len(loads)} x {kind}" for kind, loads in counts.items())
+    return ", ".join(f"{kind}{_loads(loads)}" for kind, loads in zip(shown, counts.values(), strict=True)) or "none"
+
+
+def _load(gpu: Gpu) -> str:
+    """As `37 % 65 C`, and what is wrong with it."""
+    told = [
+        "" if gpu.utilization_percent is None else f"{gpu.utilization_percent} %",
+        "" if gpu.temperature_celsius is None else f"{gpu.temperature_celsius} C",
+        f"{gpu.uncorrected_errors} memory errors" if gpu.uncorrected_errors else "",
+    ]
+    return " ".join(filter(None, told))
+
+
+def _loads(loads: Sequence[str]) -> str:
+    return f" ({', '.join(load or '-' for load in loads)})" if any(loads) else ""
 
 
 def took(task: Task, now: datetime) -> str:

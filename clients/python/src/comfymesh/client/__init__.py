@@ -54,6 +54,7 @@ from comfymesh.client.events import (
     TaskChanged,
     TasksEvent,
 )
+from comfymesh.client.fleet_models import Availability, Gpu, Host, Instance, InstanceState, Node, NodeState
 from comfymesh.client.graphs import Graph
 from comfymesh.client.groups import AsyncGroupHandle
 from comfymesh.client.models import (
@@ -61,16 +62,10 @@ from comfymesh.client.models import (
     ArtifactKind,
     Asset,
     AttemptFailure,
-    Availability,
     DeadLetter,
     DeadLetterResolution,
-    Gpu,
     Group,
-    Instance,
-    InstanceState,
     LoadedArtifact,
-    Node,
-    NodeState,
     Phase,
     Preview,
     Progress,
@@ -129,6 +124,7 @@ __all__ = [
     "GroupChanged",
     "GroupEvent",
     "GroupHandle",
+    "Host",
     "Incompatible",
     "InputValue",
     "Instance",

@@ -15,13 +15,14 @@ from comfymesh.client.calls import task_name
 from comfymesh.client.dead_letters import DeadLetterCalls
 from comfymesh.client.errors import TaskCancelled, TaskExpired, TaskFailed
 from comfymesh.client.events import Event
+from comfymesh.client.fleet import FleetCalls
 from comfymesh.client.groups import AsyncGroupHandle
 from comfymesh.client.models import Artifact, Task, TaskState
 from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
 from comfymesh.client.scheduling import SchedulingCalls
 from comfymesh.client.scheduling_convert import waiting_from_proto
-from comfymesh.v1 import fleet_service_pb2, task_service_pb2
+from comfymesh.v1 import task_service_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.client.events import TasksEvent
     from comfymesh.client.graphs import Graph
-    from comfymesh.client.models import Asset, LoadedArtifact, Node
+    from comfymesh.client.models import Asset, LoadedArtifact
     from comfymesh.client.uploads import InputValue
 
 DEFAULT_TARGET = "127.0.0.1:7700"
@@ -43,7 +44,7 @@ DEFAULT_TARGET = "127.0.0.1:7700"
 _ENDINGS = {TaskState.CANCELLED: TaskCancelled, TaskState.EXPIRED: TaskExpired}
 
 
-class AsyncClient(DeadLetterCalls, SchedulingCalls, AlertCalls, AdministrationCalls):
+class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, AdministrationCalls):
     """A client of one ComfyMesh server, for asyncio.
 
     Opens its connection at the first call. Calls that were not answered because the server is UNAVAILABLE are made
@@ -356,21 +357,6 @@ class AsyncClient(DeadLetterCalls, SchedulingCalls, AlertCalls, AdministrationCa
         """
         name = artifact if isinstance(artifact, str) else artifact.name
         return await downloads.download(self._transport.read_artifact, self._server, name)
-
-    async def nodes(self) -> Sequence[Node]:
-        """All nodes of the fleet, by name.
-
-        Raises:
-            ComfyMeshError: The call failed.
-        """
-        request = fleet_service_pb2.ListNodesRequest()
-        found: list[Node] = []
-        while True:
-            answer = await self._call(self._transport.list_nodes, request)
-            found += [convert.node_from_proto(message) for message in answer.nodes]
-            if not answer.next_page_token:
-                return found
-            request.page_token = answer.next_page_token
 
     def _watch(self, task: str | Task, token: str, previews: bool) -> AsyncGenerator[Event]:  # noqa: FBT001
         request = task_service_pb2.WatchTaskRequest(name=task_name(task), resume_token=token, include_previews=previews)

@@ -62,33 +62,6 @@ class ArtifactKind(StrEnum):
     TEMP = "TEMP"
 
 
-class NodeState(StrEnum):
-    """Whether a node can be reached."""
-
-    UNKNOWN = "UNKNOWN"
-    ACTIVE = "ACTIVE"
-    UNREACHABLE = "UNREACHABLE"
-
-
-class Availability(StrEnum):
-    """Whether a node is meant to take work."""
-
-    UNKNOWN = "UNKNOWN"
-    OPEN = "OPEN"
-    CORDONED = "CORDONED"
-    DRAINING = "DRAINING"
-
-
-class InstanceState(StrEnum):
-    """What an instance is doing."""
-
-    UNKNOWN = "UNKNOWN"
-    STARTING = "STARTING"
-    READY = "READY"
-    BUSY = "BUSY"
-    DOWN = "DOWN"
-
-
 @dataclass(frozen=True, slots=True)
 class TaskError:
     """Why a task, or its last attempt, failed.
@@ -327,68 +300,3 @@ class Asset:
     size_bytes: int = 0
     sha256: str = ""
     create_time: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """A GPU of a node."""
-
-    uuid: str
-    model: str
-    memory_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """One ComfyUI server on a node.
-
-    Attributes:
-        name: Name, unique on its node.
-        state: What it is doing.
-        state_reason: Why, for people.
-        comfyui_version: Version of ComfyUI.
-        runtime: Runtime that owns it: docker, process or attach.
-        slots: Tasks that it can hold at once.
-        held_attempts: Attempts that it holds.
-        resident_models: Model files in its memory as far as its agent can know, the one unused for longest first.
-        gpu_class: Class of its GPU, or empty.
-        vram_bytes: Memory of its GPU, 0 where not known.
-        pool: The pool that it belongs to, or empty.
-    """
-
-    name: str
-    state: InstanceState
-    state_reason: str = ""
-    comfyui_version: str = ""
-    runtime: str = ""
-    slots: int = 0
-    held_attempts: int = 0
-    resident_models: tuple[str, ...] = ()
-    gpu_class: str = ""
-    vram_bytes: int = 0
-    pool: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A GPU host of the mesh.
-
-    Attributes:
-        name: Resource name, ``nodes/{node}``.
-        state: Whether it can be reached.
-        availability: Whether it is meant to take work.
-        labels: What the operator wrote on it.
-        gpus: Its GPUs; none on a CPU host.
-        instances: Its ComfyUI instances.
-        agent_version: Version of its agent.
-        last_report_time: When its last report arrived.
-    """
-
-    name: str
-    state: NodeState
-    availability: Availability
-    labels: Mapping[str, str] = field(default_factory=dict)
-    gpus: tuple[Gpu, ...] = ()
-    instances: tuple[Instance, ...] = ()
-    agent_version: str = ""
-    last_report_time: datetime | None = None

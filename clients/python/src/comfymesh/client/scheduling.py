@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from comfymesh.client.calls import Calls
 from comfymesh.client.errors import InvalidRequest
@@ -10,9 +10,12 @@ from comfymesh.client.scheduling_convert import policy_from_proto, policy_to_pro
 from comfymesh.v1 import scheduling_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from comfymesh.client.scheduling_models import Policy, Queue, Setting
+    from comfymesh.client.transport import Stubs
+
+A = TypeVar("A")
 
 
 class SchedulingCalls(Calls):
@@ -24,7 +27,9 @@ class SchedulingCalls(Calls):
         Raises:
             ComfyMeshError: The call failed.
         """
-        answer = await self._call(self._transport.get_policy, pb.GetPolicyRequest())
+        answer = await self._ask(
+            lambda stubs, seconds: stubs.scheduling.GetPolicy(pb.GetPolicyRequest(), timeout=seconds)
+        )
         return policy_from_proto(answer.policy)
 
     async def update_policy(
@@ -58,7 +63,7 @@ class SchedulingCalls(Calls):
             raise InvalidRequest(str(error), reason="INPUT_INVALID") from None
         request = pb.UpdatePolicyRequest(policy=policy, validate_only=validate_only)
         request.update_mask.paths.extend([*settings, *(f"tenants.{name}" for name in tenants)])
-        answer = await self._call(self._transport.update_policy, request)
+        answer = await self._ask(lambda stubs, seconds: stubs.scheduling.UpdatePolicy(request, timeout=seconds))
         return policy_from_proto(answer.policy)
 
     async def queue(self) -> Queue:
@@ -68,5 +73,12 @@ class SchedulingCalls(Calls):
             Unavailable: No scheduler acts.
             ComfyMeshError: The call failed.
         """
-        answer = await self._call(self._transport.get_queue, pb.GetQueueRequest())
+        answer = await self._ask(
+            lambda stubs, seconds: stubs.scheduling.GetQueue(pb.GetQueueRequest(), timeout=seconds)
+        )
         return queue_from_proto(answer.queue)
+
+    async def _ask(self, start: Callable[[Stubs, float], Awaitable[A]]) -> A:
+        return await self._server.retry(
+            lambda seconds: self._transport.call(lambda stubs: start(stubs, seconds)), timeout=self._timeout
+        )

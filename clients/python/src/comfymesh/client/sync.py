@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from comfymesh.client.dead_letters import DeadLetterOptions
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.client.events import Event, GroupEvent, TasksEvent
+    from comfymesh.client.fleet_models import Node
     from comfymesh.client.graphs import Graph
     from comfymesh.client.groups import AsyncGroupHandle
-    from comfymesh.client.models import Artifact, Asset, DeadLetter, Group, LoadedArtifact, Node, Task, TaskState
+    from comfymesh.client.models import Artifact, Asset, DeadLetter, Group, LoadedArtifact, Task, TaskState
     from comfymesh.client.results import Result
     from comfymesh.client.retries import RetryPolicy
     from comfymesh.client.scheduling_models import Policy, Queue, Setting
@@ -307,6 +308,18 @@ class Client(SyncAlertCalls):
     def nodes(self) -> Sequence[Node]:
         """All nodes of the fleet, by name. See `AsyncClient.nodes`."""
         return self._thread.call(self._client.nodes())
+
+    def cordon_node(self, node: str | Node, reason: str = "") -> Node:
+        """Have a node take no new work. See `AsyncClient.cordon_node`."""
+        return self._thread.call(self._client.cordon_node(node, reason))
+
+    def uncordon_node(self, node: str | Node) -> Node:
+        """Have a node take work again. See `AsyncClient.uncordon_node`."""
+        return self._thread.call(self._client.uncordon_node(node))
+
+    def drain_node(self, node: str | Node, reason: str = "") -> Node:
+        """Have a node take no new work and hand back what has not begun. See `AsyncClient.drain_node`."""
+        return self._thread.call(self._client.drain_node(node, reason))
 
     def tenant(self, tenant: str = "") -> Tenant:
         """A tenant, and what it uses. See `AsyncClient.tenant`."""

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from comfymesh.v1 import dead_letter_service_pb2 as letters_pb
     from comfymesh.v1 import fleet_service_pb2 as fleet_pb
     from comfymesh.v1 import group_service_pb2 as groups_pb
-    from comfymesh.v1 import scheduling_service_pb2 as scheduling_pb
     from comfymesh.v1 import task_service_pb2 as tasks_pb
 
 Q = TypeVar("Q")
@@ -54,6 +53,9 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_retries", 0),
+    # A server that has vanished is known to be gone after half a minute.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
 )
 
 
@@ -178,21 +180,19 @@ class Transport(AlertMethods):
         """FleetService.ListNodes."""
         return await self._unary(self._open.fleet.ListNodes(request, timeout=timeout))
 
-    async def get_policy(
-        self, request: scheduling_pb.GetPolicyRequest, timeout: float
-    ) -> scheduling_pb.GetPolicyResponse:
-        """SchedulingService.GetPolicy."""
-        return await self._unary(self._open.scheduling.GetPolicy(request, timeout=timeout))
+    async def cordon_node(self, request: fleet_pb.CordonNodeRequest, timeout: float) -> fleet_pb.CordonNodeResponse:
+        """FleetService.CordonNode."""
+        return await self._unary(self._open.fleet.CordonNode(request, timeout=timeout))
 
-    async def update_policy(
-        self, request: scheduling_pb.UpdatePolicyRequest, timeout: float
-    ) -> scheduling_pb.UpdatePolicyResponse:
-        """SchedulingService.UpdatePolicy."""
-        return await self._unary(self._open.scheduling.UpdatePolicy(request, timeout=timeout))
+    async def uncordon_node(
+        self, request: fleet_pb.UncordonNodeRequest, timeout: float
+    ) -> fleet_pb.UncordonNodeResponse:
+        """FleetService.UncordonNode."""
+        return await self._unary(self._open.fleet.UncordonNode(request, timeout=timeout))
 
-    async def get_queue(self, request: scheduling_pb.GetQueueRequest, timeout: float) -> scheduling_pb.GetQueueResponse:
-        """SchedulingService.GetQueue."""
-        return await self._unary(self._open.scheduling.GetQueue(request, timeout=timeout))
+    async def drain_node(self, request: fleet_pb.DrainNodeRequest, timeout: float) -> fleet_pb.DrainNodeResponse:
+        """FleetService.DrainNode."""
+        return await self._unary(self._open.fleet.DrainNode(request, timeout=timeout))
 
     def run_task(self, request: tasks_pb.RunTaskRequest) -> AsyncGenerator[tasks_pb.RunTaskResponse]:
         """TaskService.RunTask."""

@@ -33,10 +33,12 @@ class Emulator:
     Args:
         settings: Settings.
         crash: Ends the instance at once, with an exit status.
+        restart: Ends it at once; another takes its place after so many seconds.
     """
 
-    def __init__(self, settings: Settings, crash: Callable[[int], None]) -> None:
+    def __init__(self, settings: Settings, crash: Callable[[int], None], restart: Callable[[float], None]) -> None:
         self.settings = settings
+        self.restart = restart
         self.folders = Folders(settings)
         self.faults = Faults(settings.faults)
         self.hub = Hub(self.faults, crash)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from comfymesh.emulator.nodes import NODES
 from comfymesh.emulator.plan import Plan, PlannedNode, is_link, planned_nodes
 from comfymesh.emulator.progress import ProgressBoard
 from comfymesh.emulator.prompt_queue import Ending, Prompt
+from comfymesh.emulator.raising import raise_as_asked
 from comfymesh.emulator.reporting import Reporter
 from comfymesh.emulator.values import Blocked, Expansion, Inputs, Outcome
 from comfymesh.graphs import JsonValue
@@ -65,8 +65,9 @@ class Execution:
             # Seen on 0.33.0: a graph node without inputs in a refused part escapes the executor and ends the worker.
             raise WorkerEndError
         completed = self._run_nodes()
+        kept = {} if self.instance.faults.is_on(Fault.EMPTY_OUTPUTS) else self.shown
         return Ending(
-            outputs={node_id: dict(result.ui or {}) for node_id, result in self.shown.items()},
+            outputs={node_id: dict(result.ui or {}) for node_id, result in kept.items()},
             meta={node_id: dict[str, JsonValue](result.meta or {}) for node_id, result in self.shown.items()},
             status={
                 "status_str": "success" if completed else "error",
@@ -140,6 +141,7 @@ class Execution:
         reporter.started(node)
         if self.instance.faults.is_on(Fault.DEAD_WORKER):
             raise WorkerEndError
+        raise_as_asked(self.instance.faults)
         reporter.check_interrupted()
         inputs = self._inputs(node)
         blocked = next((value for value in inputs.values() if isinstance(value, Blocked)), None)
@@ -271,7 +273,7 @@ class Execution:
         written: dict[str, JsonValue] = {"prompt_id": self.prompt.id, **data}
         if event == "execution_cached":
             written = {**data, "prompt_id": self.prompt.id}
-        written["timestamp"] = time.time_ns() // 1_000_000
+        written["timestamp"] = self.instance.faults.clock()
         self.messages.append([event, written])
         if self.prompt.client_id is not None or broadcast:
             self.hub.send(event, written, self.prompt.client_id)

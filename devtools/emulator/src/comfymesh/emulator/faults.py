@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -34,6 +35,28 @@ class Fault(StrEnum):
     """The next progress step hangs for this many seconds, deaf to interrupts; then the fault is gone."""
     HTTP_STALL = "http_stall"
     """The interpreter is held for this many seconds, as by a native call; then the fault is gone."""
+    DEAF_SOCKET = "deaf_socket"
+    """Sockets that are open when it is switched on stay open and get nothing; later ones do. Value unused."""
+    STUCK_READER = "stuck_reader"
+    """For this many seconds nobody gets an event, as behind a reader that has stopped; then all come at once."""
+    FORGETFUL_RESTART = "forgetful_restart"
+    """The server goes away, and is back on its port after this many seconds without queue and history."""
+    CRASH_AT_START = "crash_at_start"
+    """The process exits this many seconds after its start, before its port opens. Acts at the start only."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """The next graph node runs out of memory, in the spelling of this number (see ``raising.py``); then it is gone."""
+    DEVICE_FAULT = "device_fault"
+    """Every graph node fails with the same device error, until the process is started again. Value unused."""
+    PARTIAL_OUTPUTS = "partial_outputs"
+    """Of a prompt with several outputs the first is left out, with an error of its validation. Value unused."""
+    EMPTY_OUTPUTS = "empty_outputs"
+    """Prompts succeed, and history names nothing that they made, as for cached results before 0.28. Value unused."""
+    VANISHED_FILES = "vanished_files"
+    """Files that prompts made are gone when somebody asks for them. Value unused."""
+    MEMORY_GROWTH = "memory_growth"
+    """Each prompt leaves this many MiB behind, until the process is started again."""
+    CLOCK_JUMP = "clock_jump"
+    """The server's clock is wrong by this many seconds."""
 
 
 class Faults:
@@ -54,6 +77,10 @@ class Faults:
     def value(self, fault: Fault) -> float | None:
         """Returns the value of a fault, or None when it is off."""
         return self._active.get(fault)
+
+    def clock(self) -> int:
+        """Returns the time by the instance's clock, in milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000 + int(1000 * (self.value(Fault.CLOCK_JUMP) or 0))
 
     def take(self, fault: Fault) -> float | None:
         """Returns the value of a fault and switches it off, or None when it is off."""

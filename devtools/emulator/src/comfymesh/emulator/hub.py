@@ -54,6 +54,10 @@ class Hub:
         self._clients.pop(client_id, None)
         self.log_subscribers.discard(client_id)
 
+    def deafen(self) -> None:
+        """Drops every client id; the sockets stay open."""
+        self._clients.clear()
+
     def set_wants_metadata(self, client_id: str, *, wanted: bool) -> None:
         """Notes whether a client takes previews with metadata."""
         if client_id in self._clients:
@@ -83,6 +87,7 @@ class Hub:
         """Sends what is on the list, for ever."""
         while True:
             payload, client_id = await self._waiting.get()
+            await asyncio.sleep(self._faults.take(Fault.STUCK_READER) or 0)
             try:
                 message = payload if isinstance(payload, bytes) else dump_event(*payload)
             except (TypeError, ValueError):

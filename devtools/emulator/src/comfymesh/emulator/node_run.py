@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from PIL import Image
 
-from comfymesh.emulator.faults import Faults
+from comfymesh.emulator.faults import Fault, Faults
 from comfymesh.emulator.folders import Folders
 from comfymesh.emulator.models import ModelFiles, ResidentModels
 from comfymesh.emulator.settings import Settings
@@ -36,6 +37,7 @@ class Instance:
         crash: Ends the instance at once.
         stopping: Set when the instance stops.
         interrupted: Set when the running prompt shall stop.
+        leaked: What prompts left behind.
     """
 
     settings: Settings
@@ -46,6 +48,13 @@ class Instance:
     crash: Callable[[int], None]
     stopping: threading.Event
     interrupted: threading.Event = field(default_factory=threading.Event)
+    leaked: list[bytes] = field(default_factory=list)
+
+    def leak(self) -> None:
+        """Holds on to some memory, if a fault wants it."""
+        mebibytes = self.faults.value(Fault.MEMORY_GROWTH)
+        if mebibytes is not None:
+            self.leaked.append(os.urandom(1024) * int(1024 * mebibytes))
 
     def sleep(self, seconds: float) -> None:
         """Waits; nothing but the end of the instance cuts it short.

@@ -27,26 +27,53 @@ class Server:
     def __init__(self, settings: Settings, crash: Callable[[int], None] | None = None) -> None:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self.emulator = Emulator(settings, crash or self._crash)
+        self._crash_with = crash or self._crash
+        self._port = settings.port
+        self._restarting: asyncio.Task[None] | None = None
+        self._make()
+
+    def _make(self) -> None:
+        self.emulator = Emulator(self._settings, self._crash_with, self._restart)
         self._runner = web.AppRunner(make_application(self.emulator), access_log=None, shutdown_timeout=0.1)
         self._site: web.TCPSite | None = None
 
     async def start(self) -> str:
         """Starts listening and returns the address."""
-        delay = self._settings.faults.get(Fault.SLOW_START, 0)
-        if delay:
-            await asyncio.sleep(delay)
+        faults = self._settings.faults
+        await asyncio.sleep(faults.get(Fault.SLOW_START, 0) + faults.get(Fault.CRASH_AT_START, 0))
+        if Fault.CRASH_AT_START in faults:
+            self._crash_with(1)
+        return await self._listen()
+
+    async def _listen(self) -> str:
         await self._runner.setup()
         self.emulator.start()
-        self._site = web.TCPSite(self._runner, self._settings.listen, self._settings.port, backlog=1024)
+        self._site = web.TCPSite(self._runner, self._settings.listen, self._port, backlog=1024)
         await self._site.start()
-        host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}"
+        host, self._port = self._runner.addresses[0][:2]
+        return f"http://{host}:{self._port}"
 
     async def stop(self) -> None:
         """Stops listening and ends the instance."""
+        if self._restarting is not None:
+            self._restarting.cancel()
+            await asyncio.gather(self._restarting, return_exceptions=True)
+        await self._end()
+
+    async def _end(self) -> None:
         await self.emulator.stop()
         await self._runner.cleanup()
+
+    def _restart(self, seconds: float) -> None:
+        """What a supervisor does with a process that has died: nothing of what it held in memory comes back."""
+        self._crash(1)
+        self._restarting = asyncio.create_task(self._come_back(seconds))
+
+    async def _come_back(self, seconds: float) -> None:
+        await self._end()
+        await asyncio.sleep(seconds)
+        self._make()
+        await self._listen()
 
     def _crash(self, _status: int) -> None:
         self.emulator.instance.stopping.set()

@@ -64,6 +64,7 @@ class Worker:
         self.instance.interrupted.clear()
         self.hub.current_client, self.hub.current_node = prompt.client_id, None
         ending = Execution(prompt, self.instance, self.hub, self.cache).run()
+        self.instance.leak()
         self.hub.current_node = None
         self.queue.finish(prompt, ending)
         if prompt.client_id is not None:

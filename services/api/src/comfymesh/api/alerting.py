@@ -137,7 +137,10 @@ class Alerting:
                 async with asyncio.timeout(self._test_seconds):
                     return alert_pb2.ChannelDelivery.FromString(await told)
             except TimeoutError:
-                message = f"the notifier has not said within {self._test_seconds:g} s what became of it; does it run?"
+                message = (
+                    f"the notifier has not said within {self._test_seconds:g} s what became of it; it does not run, or"
+                    " still tries to send an earlier message on this channel"
+                )
                 waited = {"waited_seconds": f"{self._test_seconds:g}"}
                 raise RefusedError("NOTIFIER_SILENT", message, waited) from None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from comfymesh import names
 from comfymesh.api.errors import RefusedError, not_found
+from comfymesh.bus import records
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.tasks.events import CancelRequested
@@ -33,7 +34,9 @@ async def cancel(log: TaskLog, stored: Stored, reason: str) -> Cancelled:
 
     Raises:
         RefusedError: the task is gone, or does not hold still.
+        UnreadableRecordError: its record can't be read.
     """
+    records.check_value(stored)
     name = names.task(stored.key.task_id)
     for _ in range(_TRIES):
         if stored.record.is_final or stored.record.state is State.CANCELLING:

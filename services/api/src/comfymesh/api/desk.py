@@ -15,7 +15,7 @@ from comfymesh.bus.desk import Answer, Ask, found, not_yours
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.port import Bus, Entry, Message, SequenceConflictError
 from comfymesh.bus.records import UnreadableRecordError
-from comfymesh.bus.streams import BLOBS, TASKS, WORK
+from comfymesh.bus.streams import BLOBS, INTENTS, TASKS, WORK
 from comfymesh.bus.tasklog import SpecMissingError, Stored, TaskLog
 from comfymesh.bus.tls import Tls
 from comfymesh.runtime.background import Background
@@ -85,7 +85,8 @@ class Desk:
             return not_yours(reason)
         try:
             # What was decided on is what the server compares with: nobody can have changed the task in between.
-            (sequence,) = await self._bus.append([Entry(ask.subject, ask.data, expected)])
+            data = codec.encode(rights.as_written(last.record, record))
+            (sequence,) = await self._bus.append([Entry(ask.subject, data, expected)])
         except SequenceConflictError:
             return Answer(desk.CONFLICT)
         return Answer(desk.OK, headers={desk.SEQUENCE: str(sequence)})
@@ -98,6 +99,8 @@ class Desk:
                 return await self._spec(ask, Key(tenant, task_id), digest)
             case ["blob", tenant, sha256, _]:
                 return await self._blob(ask, tenant, sha256)
+            case ["intent", node] if node == ask.node:
+                return _found(await self._bus.last(INTENTS, ask.subject))
             case _:
                 return not_yours("nodes have no use for it")
 

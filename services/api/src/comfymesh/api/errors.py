@@ -54,6 +54,7 @@ _CODES = {
     "WEBHOOK_DELIVERY_NOT_FOUND": StatusCode.NOT_FOUND,
     "NOTIFIER_SILENT": StatusCode.UNAVAILABLE,
     "SCHEDULER_UNAVAILABLE": StatusCode.UNAVAILABLE,
+    "SERVER_BUSY": StatusCode.UNAVAILABLE,
     "CREDENTIALS_MISSING": StatusCode.UNAUTHENTICATED,
     "CREDENTIALS_INVALID": StatusCode.UNAUTHENTICATED,
     "ISSUER_UNAVAILABLE": StatusCode.UNAVAILABLE,
@@ -136,6 +137,11 @@ class RefusedError(Exception):
         return f"{self.reason}: {self.message}"
 
 
+def status_code_of(reason: str) -> str:
+    """The name of the code with which calls are refused for a reason; empty where none are."""
+    return _CODES[reason].name if reason in _CODES else ""
+
+
 def invalid(violations: Sequence[Violation]) -> RefusedError:
     """A request with wrong fields."""
     count = len(violations)
@@ -183,12 +189,12 @@ def refusal(error: Exception) -> RefusedError | None:
             return None
 
 
-def defect(method: str, error: Exception) -> RefusedError:
+def defect(method: str, error: Exception, request_id: str = "") -> RefusedError:
     """A defect of ours: the log has it all, the caller is told where to find it there."""
     span = get_current_span().get_span_context()
     # Where nothing is traced, the report still needs a name of its own.
     trace_id = format_trace_id(span.trace_id) if span.is_valid else uuid4().hex
-    logger.error("%s ended by a defect", method, exc_info=error, extra={"trace_id": trace_id})
+    logger.error("%s ended by a defect", method, exc_info=error, extra={"trace_id": trace_id, "request_id": request_id})
     return RefusedError("INTERNAL", f"a defect of the server, reported as {trace_id}", {"trace_id": trace_id})
 
 
@@ -198,10 +204,13 @@ def to_refusal(method: str, error: Exception) -> Refusal:
     return Refusal(code=status.code, message=status.message, details=status.details)
 
 
-def to_status(error: RefusedError) -> status_pb2.Status:
-    """The refusal as google.rpc.Status, with details."""
+def to_status(error: RefusedError, request_id: str = "") -> status_pb2.Status:
+    """The refusal as google.rpc.Status, with details. `request_id` is what the caller calls its call."""
+    details = _details(error)
+    if request_id:
+        details.append(error_details_pb2.RequestInfo(request_id=request_id))
     code: int = error.status_code.value[0]
-    return status_pb2.Status(code=code, message=error.message, details=[_packed(detail) for detail in _details(error)])
+    return status_pb2.Status(code=code, message=error.message, details=[_packed(detail) for detail in details])
 
 
 def _details(error: RefusedError) -> list[Message]:

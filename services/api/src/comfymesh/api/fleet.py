@@ -13,6 +13,7 @@ from comfymesh import names
 from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus import streams, subjects
+from comfymesh.bus.intents import OPEN, Intent, IntentStore
 from comfymesh.bus.port import Bus, CaughtUp, Message
 from comfymesh.graphs import Catalog
 from comfymesh.runtime.background import Background
@@ -73,6 +74,7 @@ class FleetView:
         self._store = store
         self._clock = clock
         self._nodes: dict[str, _Seen] = {}
+        self._intents: dict[str, Intent] = {}
         self._catalogs: dict[str, Catalog] = {}
         self._reading: set[str] = set()
 
@@ -82,16 +84,32 @@ class FleetView:
             if not isinstance(item, CaughtUp):
                 self._take(item, background)
 
+    async def follow_intents(self) -> None:
+        """Take in what operators want of nodes, for ever."""
+        async for intent in IntentStore(self._bus).follow():
+            self.intend(intent)
+
+    def intend(self, intent: Intent) -> None:
+        """From now on this is wanted of a node."""
+        self._intents[names.node(intent.node)] = intent
+
     def nodes(self) -> list[node_pb2.Node]:
         """Every node seen within the last hour, by name."""
         now = self._clock()
         self._forget(now)
-        return [_node(self._nodes[name], now) for name in sorted(self._nodes)]
+        return [self._shown(self._nodes[name], now) for name in sorted(self._nodes)]
 
     def node(self, name: str) -> node_pb2.Node | None:
         """One node."""
         seen = self._nodes.get(name)
-        return _node(seen, self._clock()) if seen else None
+        return self._shown(seen, self._clock()) if seen else None
+
+    def _shown(self, seen: _Seen, now: float) -> node_pb2.Node:
+        node = _node(seen, now)
+        intent = self._intents.get(node.name)
+        node.wanted_availability = intent.availability if intent else OPEN
+        node.wanted_reason = intent.reason if intent else ""
+        return node
 
     def offers(self) -> list[Offer]:
         """What each instance of each node offers, whether it serves now or not."""
@@ -120,6 +138,13 @@ class FleetView:
         old = [name for name, seen in self._nodes.items() if now - seen.at >= _FORGET_AFTER]
         for name in old:
             del self._nodes[name]
+        if old:
+            self._forget_catalogs()
+
+    def _forget_catalogs(self) -> None:
+        """Drop catalogs that no node offers any more."""
+        offered = {offer.catalog.sha256 for seen in self._nodes.values() for offer in seen.report.offers}
+        self._catalogs = {digest: catalog for digest, catalog in self._catalogs.items() if digest in offered}
 
     def _take(self, item: Message, background: Background) -> None:
         try:
@@ -130,7 +155,10 @@ class FleetView:
             return
         if item.subject != subjects.report(node):
             return
+        before = self._nodes.get(report.node.name)
         self._nodes[report.node.name] = _Seen(report, self._clock() - item.age, item.time)
+        if before is not None and before.report.offers != report.offers:
+            self._forget_catalogs()
         for offer in report.offers:
             digest = offer.catalog.sha256
             if digest and digest not in self._catalogs and digest not in self._reading:

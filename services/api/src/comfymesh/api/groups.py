@@ -16,7 +16,7 @@ from comfymesh.api.watch import FINAL_STATES
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus
 from comfymesh.bus.streams import PROGRESS
-from comfymesh.bus.tasklog import Stored, TaskLog
+from comfymesh.bus.tasklog import Stored, TaskLog, UnreadableRecordError
 from comfymesh.tasks.codec import timestamp
 from comfymesh.v1 import group_pb2, task_pb2
 
@@ -71,6 +71,8 @@ class Groups:
     async def cancel(self, tenant: str, name: str, reason: str) -> int:
         """Cancel every task that has not ended; answers how many this call has cancelled.
 
+        One whose record can't be read, as of a later version, is left alone; it is told of when the log is read.
+
         Raises:
             RefusedError: there is no group of that name.
         """
@@ -99,7 +101,10 @@ class Groups:
 
         async def one(stored: Stored) -> bool:
             async with turns:
-                return (await cancel(self.log, stored, reason)).changed
+                try:
+                    return (await cancel(self.log, stored, reason)).changed
+                except UnreadableRecordError:
+                    return False
 
         return sum(await asyncio.gather(*(one(stored) for stored in tasks)))
 

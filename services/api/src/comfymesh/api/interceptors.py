@@ -13,34 +13,42 @@ from opentelemetry.trace import Span, SpanKind, use_span
 
 from comfymesh.api.access import caller
 from comfymesh.api.access.audit import Audit
-from comfymesh.api.access.caller import Caller
 from comfymesh.api.access.gate import Gate
 from comfymesh.api.access.scopes import is_audited
 from comfymesh.api.errors import RefusedError, defect, refusal, to_status
+from comfymesh.api.room import Room
 from comfymesh.telemetry import tracing
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-Note: TypeAlias = Callable[[Caller, str, str, Any, str], Awaitable[None]]
 
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 """Largest message of a request."""
 
 _DETAILS = "grpc-status-details-bin"
 _TRACE_PARENT = "traceparent"
+_REQUEST_ID = "x-request-id"
+_LONGEST_REQUEST_ID = 128
 _OURS = "/comfymesh."
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What every call passes: who comes in, how many at a time, and who is told of what operators do."""
+
+    gate: Gate
+    room: Room
+    audit: Audit
 
 
 class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     """Wraps every handler of ours, each once. Health and reflection are left as they are.
 
     Args:
-        gate: Lets callers in.
-        audit: Is told what operators and administrators do.
+        door: What every call passes.
     """
 
-    def __init__(self, gate: Gate, audit: Audit) -> None:
-        self._gate = gate
-        self._audit = audit
+    def __init__(self, door: Door) -> None:
+        self._door = door
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -57,14 +65,42 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
             return handler
         if not handler_call_details.method.startswith(_OURS):
             return handler
-        method = handler_call_details.method.lstrip("/")
-        if handler.response_streaming:
-            wrapped = _streaming(handler, method, self._gate)
-        else:
-            note = self._audit.note if is_audited(method) else None
-            wrapped = _unary(handler, method, self._gate, note)
+        wrap = _streaming if handler.response_streaming else _unary
+        wrapped = wrap(handler, handler_call_details.method.lstrip("/"), self._door)
         self._wrapped[handler_call_details.method] = wrapped
         return wrapped
+
+
+class _Call:
+    """One call, and the edge of the process around it: whatever is raised within, the caller gets a status.
+
+    Streams pass the edge with each message, so it is one object a call and not a generator each time.
+    """
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], method: str) -> None:
+        self.context = context
+        self.method = method
+        self.metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata() or ())
+
+    @property
+    def request_id(self) -> str:
+        """What the caller calls it; empty where that is nothing to repeat."""
+        said = self.metadata.get(_REQUEST_ID, "")
+        return said if isinstance(said, str) and len(said) <= _LONGEST_REQUEST_ID else ""
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
+            await self._abort(error)
+
+    async def _abort(self, error: Exception) -> NoReturn:
+        refused = refusal(error) or defect(self.method, error, self.request_id)
+        status = to_status(refused, self.request_id)
+        await self.context.abort(refused.status_code, refused.message, ((_DETAILS, status.SerializeToString()),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +134,26 @@ async def _each(requests: Any) -> AsyncIterator[object]:  # noqa: ANN401  # as g
         yield _one(request)
 
 
-def _unary(handler: Any, method: str, gate: Gate, note: Note | None) -> Handler:  # noqa: ANN401  # grpc's have no types
+def _unary(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN401  # grpc's handlers carry no types
     inner, take = handler.unary_unary or handler.stream_unary, _each if handler.request_streaming else _one
+    audited = is_audited(method)
 
-    async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
-        metadata = _metadata(context)
-        with use_span(_span(metadata, method), end_on_exit=True):
-            async with _Edge(context, method):
-                admission = await gate.admit(method, metadata)
-                caller.enter(admission.caller)
-                if note is None:
+    async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
+        call = _Call(context, method)
+        with use_span(_span(call), end_on_exit=True):
+            async with call:
+                door.room.enter()
+                try:
+                    admission = await door.gate.admit(method, call.metadata)
+                    caller.enter(admission.caller)
+                    if audited:
+                        return await _noted(inner, take(request), context, method, door.audit)
                     return await inner(take(request), context)
-                return await _noted(inner, take(request), context, method, note)
+                finally:
+                    door.room.leave()
 
     make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
-    return make(call, _reading(handler.request_deserializer), handler.response_serializer)
+    return make(answer, _reading(handler.request_deserializer), handler.response_serializer)
 
 
 async def _noted(
@@ -120,7 +161,7 @@ async def _noted(
     request: Any,  # noqa: ANN401
     context: grpc.aio.ServicerContext[Any, Any],
     method: str,
-    note: Note,
+    audit: Audit,
 ) -> object:
     """A call that is written to the audit log before it is answered."""
     who, peer = caller.current(), context.peer()
@@ -128,74 +169,52 @@ async def _noted(
         response: object = await inner(request, context)
     except Exception as error:
         refused = refusal(error)
-        await note(who, peer, method, request, refused.reason if refused else "INTERNAL")
+        await audit.note(who, peer, method, request, refused.reason if refused else "INTERNAL")
         raise
-    await note(who, peer, method, request, "OK")
+    await audit.note(who, peer, method, request, "OK")
     return response
 
 
-def _streaming(handler: Any, method: str, gate: Gate) -> Handler:  # noqa: ANN401
+def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN401
     inner, take = handler.unary_stream or handler.stream_stream, _each if handler.request_streaming else _one
 
-    async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
-        metadata = _metadata(context)
-        span, edge = _span(metadata, method), _Edge(context, method)
-        async with edge:
-            admission = await gate.admit(method, metadata)
-            taken = take(request)
-        # This generator runs in the context of the call, which is its own.
-        caller.enter(admission.caller)
-        async with aclosing(inner(taken, context)) as responses:
+    async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
+        call = _Call(context, method)
+        span = _span(call)
+        try:
+            async with call:
+                door.room.enter()
             try:
-                # The span is current while the servicer works, and not while a response is on its way: whoever goes
-                # away then leaves this generator to be closed in another context.
-                while (response := await _next(responses, span, edge)) is not None:
-                    async with edge:
-                        admission = await gate.renew(admission, method, metadata)
-                    yield response
+                async with call:
+                    admission = await door.gate.admit(method, call.metadata)
+                    taken = take(request)
+                # This generator runs in the context of the call, which is its own.
+                caller.enter(admission.caller)
+                async with aclosing(inner(taken, context)) as responses:
+                    # The span is current while the servicer works, and not while a response is on its way: whoever goes
+                    # away then leaves this generator to be closed in another context.
+                    while (response := await _next(responses, span, call)) is not None:
+                        async with call:
+                            admission = await door.gate.renew(admission, method, call.metadata)
+                        yield response
             finally:
-                span.end()
+                door.room.leave()
+        finally:
+            span.end()
 
     make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
-    return make(call, _reading(handler.request_deserializer), handler.response_serializer)
+    return make(answer, _reading(handler.request_deserializer), handler.response_serializer)
 
 
-async def _next(responses: AsyncGenerator[object, None], span: Span, edge: _Edge) -> object | None:
+async def _next(responses: AsyncGenerator[object, None], span: Span, call: _Call) -> object | None:
     with use_span(span):
-        async with edge:
+        async with call:
             return await anext(responses, None)
 
 
-def _metadata(context: grpc.aio.ServicerContext[Any, Any]) -> Mapping[str, str | bytes]:
-    return dict(context.invocation_metadata() or ())
-
-
-def _span(metadata: Mapping[str, str | bytes], method: str) -> Span:
-    parent = tracing.parent(str(metadata.get(_TRACE_PARENT, "")))
-    return tracing.tracer.start_span(method, context=parent, kind=SpanKind.SERVER)
-
-
-class _Edge:
-    """The edge of the process: whatever is raised within, the caller gets a status.
-
-    Streams pass it with each message, so it is one object a call and not a generator each time.
-    """
-
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], method: str) -> None:
-        self._context = context
-        self._method = method
-
-    async def __aenter__(self) -> None:
-        pass
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
-            await _abort(self._context, self._method, error)
-
-
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], method: str, error: Exception) -> NoReturn:
-    refused = refusal(error) or defect(method, error)
-    status = to_status(refused)
-    await context.abort(refused.status_code, refused.message, ((_DETAILS, status.SerializeToString()),))
+def _span(call: _Call) -> Span:
+    parent = tracing.parent(str(call.metadata.get(_TRACE_PARENT, "")))
+    span = tracing.tracer.start_span(call.method, context=parent, kind=SpanKind.SERVER)
+    if request_id := call.request_id:
+        span.set_attribute("rpc.request_id", request_id)
+    return span

@@ -28,11 +28,13 @@ from comfymesh.api.group_service import GroupService
 from comfymesh.api.groups import Groups
 from comfymesh.api.hub import Hub
 from comfymesh.api.insight import Insight
+from comfymesh.api.interceptors import Door
 from comfymesh.api.key_service import KeyService
 from comfymesh.api.policies import Policies
 from comfymesh.api.readmodel import LAYOUT, ReadModel
+from comfymesh.api.room import Room
 from comfymesh.api.scheduling_service import SchedulingService
-from comfymesh.api.server import Door, Services, serving
+from comfymesh.api.server import Place, Services, serving
 from comfymesh.api.settings import ApiSettings
 from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
@@ -41,6 +43,7 @@ from comfymesh.api.watching import Watching
 from comfymesh.api.webhooks import Webhooks
 from comfymesh.artifacts.store import open_store
 from comfymesh.bus.checkpoints import open_kept
+from comfymesh.bus.intents import IntentStore
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
@@ -62,14 +65,15 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         log, model = TaskLog(bus), ReadModel(kept)
         hub, fleet = Hub(model), FleetView(bus, store, time.monotonic)
         background.spawn(fleet.follow(background), "fleet view")
+        background.spawn(fleet.follow_intents(), "intents")
         background.spawn(hub.follow(log.events(kept.reading.start)), "task hub")
         directory, stored_assets = Directory(bus, time.time), StoredAssets(bus)
         background.spawn(directory.follow(), "directory")
         background.spawn(stored_assets.follow(), "stored assets")
         gate = await setup.gate(settings, directory, background)
         # Nobody is let in, and nothing is listed or watched, before all that was stored has been read.
-        await service.first(directory.ready, stop, background.failed)
-        await service.first(hub.ready, stop, background.failed)
+        for ready in (directory.ready, stored_assets.ready, hub.ready):
+            await service.first(ready, stop, background.failed)
 
         quotas = Quotas(directory, model, hub, stored_assets, time.time)
         audit = Audit(bus, time.time)
@@ -86,18 +90,22 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             GroupService(Groups(following, log, bus), following),
             DeadLetterService(log, DeadLetters(log, time.time, directory, quotas), following),
             AssetService(assets, artifacts),
-            FleetService(fleet),
+            FleetService(fleet, IntentStore(bus)),
             AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),
             KeyService(directory, time.time),
             SchedulingService(Policies(PolicyStore(bus)), insight),
         )
-        door = Door(settings.api_listen, gate, audit, certificates)
-        async with _desk(settings, bus, background), serving(door, services) as server:
+        place = Place(
+            settings.api_listen, certificates, settings.api_max_connection_calls, settings.api_compress_responses
+        )
+        door = Door(gate, Room(settings.api_max_calls), audit)
+        async with _desk(settings, bus, background), serving(place, door, services) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
             background.spawn(presence.show(bus, "api"), "presence")
             try:
                 await service.until(stop, background.failed)
+                await server.announce(settings.api_drain_notice_seconds)
             finally:
                 hub.drain()
                 await server.drain(settings.api_drain_seconds)

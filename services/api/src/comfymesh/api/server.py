@@ -12,16 +12,15 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from comfymesh.api.access.audit import Audit
 from comfymesh.api.access.certificates import Certificates
-from comfymesh.api.access.gate import Gate
 from comfymesh.api.alert_service import AlertService
 from comfymesh.api.asset_service import AssetService
 from comfymesh.api.dead_letter_service import DeadLetterService
 from comfymesh.api.fleet_service import FleetService
 from comfymesh.api.group_service import GroupService
-from comfymesh.api.interceptors import MAX_REQUEST_BYTES, Edge
+from comfymesh.api.interceptors import MAX_REQUEST_BYTES, Door, Edge
 from comfymesh.api.key_service import KeyService
+from comfymesh.api.room import Room
 from comfymesh.api.scheduling_service import SchedulingService
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.tenant_service import TenantService
@@ -57,6 +56,8 @@ _OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 60_000),
+    # A caller that has vanished is known to be gone after these two together.
+    ("grpc.keepalive_timeout_ms", 20_000),
 )
 
 _NAMES = tuple(
@@ -91,13 +92,20 @@ class Services:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """How callers come in: where, who, and what is noted of them. Without certificates the line is not encrypted."""
+class Place:
+    """Where to serve, and how.
+
+    Attributes:
+        listen: host:port, port 0 for a free one.
+        certificates: Encrypt the line; None where it is not.
+        max_streams: Calls that may be under way over one connection; further ones wait at the caller.
+        compress: Compress responses, for callers that take that.
+    """
 
     listen: str
-    gate: Gate
-    audit: Audit
     certificates: Certificates | None = None
+    max_streams: int = 1000
+    compress: bool = False
 
 
 @dataclass(slots=True)
@@ -107,30 +115,43 @@ class Server:
     port: int
     _server: grpc.aio.Server
     _health: Any
+    _room: Room
+
+    async def announce(self, notice: float) -> None:
+        """Health turns NOT_SERVING. For `notice` seconds calls are taken all the same, until all have seen that."""
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(notice)
 
     async def drain(self, grace: float) -> None:
-        """Take no new calls and let those under way end within `grace` seconds. Health turns NOT_SERVING first."""
+        """Take no new calls and let those under way end within `grace` seconds."""
         await self._health.enter_graceful_shutdown()
+        self._room.close()
         await self._server.stop(grace)
 
 
-def _open_port(server: grpc.aio.Server, door: Door) -> int:
+def _open_port(server: grpc.aio.Server, place: Place) -> int:
     try:
-        if door.certificates is None:
-            return server.add_insecure_port(door.listen)
-        return server.add_secure_port(door.listen, door.certificates.credentials())
+        if place.certificates is None:
+            return server.add_insecure_port(place.listen)
+        return server.add_secure_port(place.listen, place.certificates.credentials())
     except RuntimeError as error:
-        raise ServiceFailedError(f"can't listen on {door.listen}: is the port in use, or the host not ours?") from error
+        raise ServiceFailedError(
+            f"can't listen on {place.listen}: is the port in use, or the host not ours?"
+        ) from error
 
 
 @asynccontextmanager
-async def serving(door: Door, services: Services) -> AsyncIterator[Server]:
-    """Serve at a door (host:port, port 0 for a free one).
+async def serving(place: Place, door: Door, services: Services) -> AsyncIterator[Server]:
+    """Serve whoever passes the door.
 
     Raises:
         ServiceFailedError: the address can't be used.
     """
-    server = grpc.aio.server(interceptors=[Edge(door.gate, door.audit)], options=_OPTIONS)
+    server = grpc.aio.server(
+        interceptors=[Edge(door)],
+        options=(*_OPTIONS, ("grpc.max_concurrent_streams", place.max_streams)),
+        compression=grpc.Compression.Gzip if place.compress else None,
+    )
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(services.tasks, server)
     group_service_pb2_grpc.add_GroupServiceServicer_to_server(services.groups, server)
     dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(services.dead_letters, server)
@@ -143,11 +164,11 @@ async def serving(door: Door, services: Services) -> AsyncIterator[Server]:
     checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only the synchronous one
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    port = _open_port(server, door)
+    port = _open_port(server, place)
     await server.start()
     for name in ("", *_NAMES):
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
-        yield Server(port, server, checks)
+        yield Server(port, server, checks, door.room)
     finally:
         await asyncio.shield(server.stop(0))

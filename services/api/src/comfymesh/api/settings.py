@@ -47,6 +47,21 @@ class ApiSettings(LogReaderSettings):
     api_drain_seconds: float = Field(
         default=5.0, ge=0, description="How long calls under way may take to end when the server stops. Seconds."
     )
+    api_drain_notice_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="How long calls are still taken after health says NOT_SERVING, until load balancers have seen that."
+        " Seconds.",
+    )
+    api_max_calls: int = Field(
+        default=20_000, gt=0, description="Calls that may be under way at once, streams included; 50 kB each."
+    )
+    api_max_connection_calls: int = Field(
+        default=5_000, gt=0, description="Calls that may be under way over one connection; others wait at the caller."
+    )
+    api_compress_responses: bool = Field(
+        default=False, description="Compress responses (gzip): saves a slow line, costs CPU."
+    )
     api_max_graph_bytes: int = Field(default=4 * 1024 * 1024, gt=0, description="Largest graph taken, in bytes.")
     api_max_asset_bytes: int = Field(default=100 * 1024 * 1024, gt=0, description="Largest asset taken, in bytes.")
     api_heartbeat_seconds: float = Field(

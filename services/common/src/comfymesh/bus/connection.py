@@ -10,7 +10,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 from uuid import uuid4
 
 import nats
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 _RECONNECT_WAIT = 0.25
 _PING_INTERVAL = 10
 _COMPLETE = frozenset({204, 404})
-_PENDING_BYTES = 512 * 1024 * 1024
+_PENDING = "Nats-Num-Pending"
 _HEADER_ROOM = 1024
 _CREDENTIALS = re.compile(r"//[^@/,]*@")
 
@@ -79,6 +79,28 @@ class _TlsClient(Client):
             raise nats.errors.Error("the server does not offer TLS, and COMFYMESH_NATS_TLS_* or tls:// asks for it")
         command: bytes = super()._connect_command()
         return command
+
+
+class _EachMessage:
+    """Hands messages on where the client reads them.
+
+    It stands in the place of the future that the client would hand a single message to. Its other way is a queue and a
+    task for each subscription: a third of what a message costs, and a turn of the event loop.
+    """
+
+    def __init__(self, handler: Callable[[Delivery], None]) -> None:
+        self._handler = handler
+
+    def cancelled(self) -> bool:
+        """Never: it takes messages until the subscription ends."""
+        return False
+
+    def set_result(self, message: Msg) -> None:
+        """Take a message. Whatever happens, the connection is read on."""
+        try:
+            self._handler(_delivery(message))
+        except Exception:
+            logger.exception("a message on %s could not be handled", message.subject, extra={"action": "bus_defect"})
 
 
 class Connection:
@@ -188,18 +210,8 @@ class Connection:
         self, subject: str, handler: Callable[[Delivery], None], queue: str = ""
     ) -> ConnectionSubscription:
         """Hand every message for `subject` to `handler`, in order; with a `queue`, to one of all who share that."""
-
-        async def handle(message: Msg) -> None:
-            handler(_delivery(message))
-
-        subscription = await self._client.subscribe(
-            subject,
-            queue=queue,
-            cb=handle,
-            pending_msgs_limit=0,
-            pending_bytes_limit=_PENDING_BYTES,
-        )
-        return ConnectionSubscription(subscription)
+        each = cast("asyncio.Future[Msg]", _EachMessage(handler))
+        return ConnectionSubscription(await self._client.subscribe(subject, queue=queue, future=each))
 
     async def send(
         self, subject: str, data: bytes, headers: Mapping[str, str] | None = None
@@ -226,30 +238,35 @@ class Connection:
             raise
         return future
 
-    async def collect(self, subject: str, data: bytes, timeout: float) -> list[Delivery]:
-        """Send a request that is answered by several messages and an end mark (status 204), or none at all (404)."""
+    async def collect(self, subject: str, data: bytes, timeout: float) -> tuple[list[Delivery], int]:
+        """Send a request that is answered by several messages and an end mark (status 204), or none at all (404).
+
+        Returns:
+            The messages, and how many more there are: one answer holds no more bytes than the server likes.
+        """
         found: list[Delivery] = []
-        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
         token = str(next(self._tokens))
 
         def take(delivery: Delivery | None) -> None:
             if delivery is not None and not delivery.status:
                 found.append(delivery)
             elif not ended.done():
-                ended.set_result(delivery.status if delivery else 0)
+                status, headers = (delivery.status, delivery.headers) if delivery else (0, {})
+                ended.set_result((status, int(headers.get(_PENDING, 0))))
 
         self._waiting[token] = take
         try:
             await self.publish(subject, data, f"{self._inbox}.{token}")
             async with asyncio.timeout(timeout):
-                status = await ended
+                status, pending = await ended
         except TimeoutError:
-            status = 0
+            status = pending = 0
         finally:
             self._waiting.pop(token, None)
         if status not in _COMPLETE:
             raise BusUnavailableError(f"NATS did not answer a request to {subject} in full (status {status})")
-        return found
+        return found, pending
 
     def _on_reply(self, delivery: Delivery) -> None:
         waiting = self._waiting.get(delivery.subject.rpartition(".")[2])

@@ -87,11 +87,15 @@ async def serve(
 ) -> ConnectionSubscription:
     """Have one of all who serve answer each request, until the subscription is closed."""
     waiting = Counter[str]()
+    refused = dict[str, str]()
 
     async def reply(subject: str, ask: Ask) -> None:
         waiting[ask.node] += 1
         try:
             told = await _answer(ask, answer) if waiting[ask.node] <= _AT_ONCE else _TOO_MANY
+            if told.status == NOT_YOURS and refused.get(ask.node) != ask.subject:
+                refused[ask.node] = ask.subject  # one that asks again and again is told of once
+                _tell(ask, told)
             await _send(connection, subject, ask, told)
         finally:
             waiting[ask.node] -= 1
@@ -115,10 +119,12 @@ async def _answer(ask: Ask, answer: Callable[[Ask], Awaitable[Answer]]) -> Answe
         return not_yours(f"a defect of the api: {type(error).__name__}")
 
 
+def _tell(ask: Ask, told: Answer) -> None:
+    fields = {"action": "node_refused", "node": ask.node, "subject": ask.subject}
+    logger.warning("node %s was refused %s: %s", ask.node, ask.subject, told.headers.get(REASON), extra=fields)
+
+
 async def _send(connection: Connection, reply: str, ask: Ask, told: Answer) -> None:
-    if told.status == NOT_YOURS:
-        fields = {"action": "node_refused", "node": ask.node, "subject": ask.subject}
-        logger.warning("node %s was refused %s: %s", ask.node, ask.subject, told.headers.get(REASON), extra=fields)
     # Headers are lines.
     headers = {name: " ".join(value.split()) for name, value in told.headers.items()}
     try:

@@ -175,15 +175,22 @@ class JetStreamBus:
 
     async def after(self, stream: Stream, subject: str, sequence: int, limit: int) -> list[Message]:
         """See Bus.after."""
-        query = {"seq": sequence + 1, "next_by_subj": subject, "batch": limit}
-        method = f"$JS.API.DIRECT.GET.{stream.name}"
-        found = [
-            direct(delivery)
-            for delivery in await self._connection.collect(method, json.dumps(query).encode(), self._timeout)
-        ]
+        found, pending, place = list[Message](), 1, sequence
+        while pending and len(found) < limit:
+            page, pending = await self._page(stream, subject, place, limit - len(found))
+            if not page:
+                break
+            found += page
+            place = page[-1].sequence
         if self._replicas > 1:
             await self._complete(found, stream, subject, sequence, limit)
         return found
+
+    async def _page(self, stream: Stream, subject: str, after: int, limit: int) -> tuple[list[Message], int]:
+        query = {"seq": after + 1, "next_by_subj": subject, "batch": limit}
+        method = f"$JS.API.DIRECT.GET.{stream.name}"
+        deliveries, pending = await self._connection.collect(method, json.dumps(query).encode(), self._timeout)
+        return [direct(delivery) for delivery in deliveries], pending
 
     async def purge(self, stream: Stream, subject: str, up_to: int) -> None:
         """See Bus.purge."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from copy import copy
 from datetime import datetime
 from typing import Self
 
@@ -24,15 +25,14 @@ class NodeBus(JetStreamBus):
     Args:
         connection: An open connection.
         node: The node.
-        task: On whose behalf blobs are read.
         timeout: How long to wait for an answer, in seconds.
     """
 
-    def __init__(self, connection: Connection, node: str, task: Key | None = None, timeout: float = 5.0) -> None:
+    def __init__(self, connection: Connection, node: str, timeout: float = 5.0) -> None:
         # It makes no streams: that is for those whose they are.
         super().__init__(connection, timeout=timeout, plan=())
         self._node = node
-        self._task = task
+        self._task: Key | None = None
 
     @classmethod
     async def open_for(cls, url: str, node: str, *, tls: Tls | None = None) -> Self:
@@ -49,9 +49,11 @@ class NodeBus(JetStreamBus):
             raise
         return cls(connection, node)
 
-    def for_task(self, key: Key) -> NodeBus:
+    def for_task(self, key: Key) -> Self:
         """The same connection, on behalf of a task: the node may read what that needs."""
-        return NodeBus(self._connection, self._node, key, self._timeout)
+        view = copy(self)
+        view._task = key  # noqa: SLF001  # it is ours
+        return view
 
     async def append(self, entries: Sequence[Entry]) -> list[int]:
         """See Bus.append. Records go one by one: a node never has two that belong together."""

@@ -139,8 +139,8 @@ class Bus(Protocol):
     async def after(self, stream: Stream, subject: str, sequence: int, limit: int) -> list[Message]:
         """Up to `limit` messages of `subject` (wildcards allowed) with a sequence above `sequence`, in order.
 
-        None is left out: whatever was confirmed before the call is there, up to the last message of the answer. Where
-        messages are large there may be fewer than `limit`, but none only when there is none.
+        None is left out: whatever was confirmed before the call is there. Fewer than `limit` are answered only where no
+        more follow.
         """
         ...
 

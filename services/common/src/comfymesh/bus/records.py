@@ -108,7 +108,7 @@ def try_to_read(message: Message, level: int = logging.ERROR) -> Stored | Droppe
 def is_whole(stored: Stored, level: int = logging.ERROR) -> bool:
     """Whether the record can be had as a value; where not, that is reported at `level`."""
     try:
-        _check_value(stored)
+        check_value(stored)
     except UnreadableRecordError as error:
         _report(error, level)
         return False
@@ -122,7 +122,7 @@ def read(message: Message) -> Stored:
         UnreadableRecordError: it is none.
     """
     stored = _open(message)
-    _check_value(stored)
+    check_value(stored)
     return stored
 
 
@@ -146,8 +146,12 @@ def _key(message: Message) -> Key:
         raise UnreadableRecordError(message.subject, message.sequence, "the subject names no task") from error
 
 
-def _check_value(stored: Stored) -> None:
-    """Whether every field means something to us; a later version may write what we don't know."""
+def check_value(stored: Stored) -> None:
+    """Whether every field means something to us; a later version may write what we don't know.
+
+    Raises:
+        UnreadableRecordError: one does not.
+    """
     try:
         _ = stored.record
     except (KeyError, ValueError) as error:

@@ -54,6 +54,7 @@ PROGRESS = Stream("PROGRESS", ("progress.*.*",), Storage.MEMORY, per_subject=1, 
 # On disk: a lease that a restart of the server forgets would begin to count anew, and two could hold the same number.
 LEASES = Stream("LEASES", ("lease.*",), Storage.FILE, per_subject=1)
 SETTINGS = Stream("SETTINGS", ("settings.*",), Storage.FILE, per_subject=1)
+INTENTS = Stream("INTENTS", ("intent.*",), Storage.FILE, per_subject=1)
 ACCOUNTS = Stream("ACCOUNTS", ("account.tenant.*", "account.key.*.*"), Storage.FILE, per_subject=1)
 AUDIT = Stream("AUDIT", ("audit.*",), Storage.FILE, max_age=timedelta(days=400))
 
@@ -63,7 +64,7 @@ ALERTS = Stream("ALERTS", ("notice.*", "delivered.*.*"), Storage.FILE, per_subje
 ALERTING = Stream("ALERTING", ("alerting.>",), Storage.FILE, per_subject=1)
 WEBHOOKS = Stream("WEBHOOKS", ("webhook.*.*",), Storage.FILE, per_subject=1, max_age=timedelta(days=30))
 
-ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES, SETTINGS, ACCOUNTS, AUDIT, ALERTS, ALERTING, WEBHOOKS)
+ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES, SETTINGS, INTENTS, ACCOUNTS, AUDIT, ALERTS, ALERTING, WEBHOOKS)
 
 
 def plan(progress_retention: timedelta) -> tuple[Stream, ...]:

@@ -12,6 +12,7 @@ account.tenant.<tenant>             a tenant                                    
 account.key.<tenant>.<key>          an API key, without its secret              stream ACCOUNTS
 audit.<tenant>                      what operators and administrators did       stream AUDIT
 lease.<role>                        who acts in a role of which there is one    stream LEASES
+intent.<node>                       what operators want of a node               stream INTENTS
 notice.<notice>                     what people were told                       stream ALERTS
 delivered.<notice>.<channel>        what became of it on a channel              stream ALERTS
 alerting.state                      all that the notifier must not forget       stream ALERTING
@@ -37,6 +38,7 @@ from comfymesh.tasks.record import Key
 
 ALL_TASKS = "task.>"
 ALL_REPORTS = "report.*"
+ALL_INTENTS = "intent.*"
 ALL_ACCOUNTS = "account.>"
 ALL_AUDITS = "audit.*"
 ALL_ASSETS = "asset.*.*"
@@ -109,6 +111,16 @@ def work(node: str) -> str:
 def report(node: str) -> str:
     """Where a node's reports are."""
     return f"report.{node}"
+
+
+def intent(node: str) -> str:
+    """Where it is told what operators want of a node."""
+    return f"intent.{node}"
+
+
+def parse_intent(subject: str) -> str:
+    """Of which node an intent is."""
+    return subject.partition(".")[2]
 
 
 def control(node: str) -> str:

@@ -5,12 +5,14 @@ It holds what can be had again, so whatever is doubtful about a kept one is a re
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import logging
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from comfymesh.runtime.faultpoints import FaultPoint, reached
 logger = logging.getLogger(__name__)
 
 _SLOTS = 64
+_DO_WITHOUT_SECONDS = 600.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _CLEAN = "clean"
 
@@ -39,9 +42,24 @@ class _Place:
     path: Path
     lock: int
 
+    @property
+    def _mark(self) -> Path:
+        return self.path.with_suffix(".broken")
+
     def remove(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
+    def give_up(self) -> None:
+        """What failed here would fail again in the next life, as on a full disk: it does without for some time."""
+        with contextlib.suppress(OSError):
+            self.remove()
+            self._mark.touch()
+
+    def check(self) -> None:
+        """Raises OSError where the last life gave it up, not long ago."""
+        if self._mark.exists() and time.time() - self._mark.stat().st_mtime < _DO_WITHOUT_SECONDS:
+            raise OSError(f"{self.path} failed less than {_DO_WITHOUT_SECONDS / 60:.0f} minutes ago")
 
 
 class Database:
@@ -89,6 +107,7 @@ class Database:
         folder.mkdir(parents=True, exist_ok=True)
         place = _occupy(folder, name)
         try:
+            place.check()
             database = cls(place, layout)
             database._open_or_replace()
         except BaseException:
@@ -203,7 +222,7 @@ class Database:
     def _broken(self, error: sqlite3.Error) -> DatabaseBrokenError:
         """Nothing of a database that failed is believed again."""
         if self._place is not None:
-            self._place.remove()
+            self._place.give_up()
         return DatabaseBrokenError(f"the database {self._place.path if self._place else ''} failed: {error}")
 
 

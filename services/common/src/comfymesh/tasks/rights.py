@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from comfymesh.tasks.events import Assigned, AttemptFailed, Cancelled, Event, Released, Started, Succeeded
 from comfymesh.tasks.machine import TRANSITIONS
@@ -22,19 +23,22 @@ def holds(node: str, record: TaskRecord | None) -> bool:
 def refusal(node: str, last: TaskRecord | None, record: TaskRecord) -> str:
     """Why the node may not append `record` behind `last`; empty where it may.
 
-    A task that waits may be claimed by whoever knows its name, which is who was offered it. What a claim or an end says
-    of the task itself must be what the task was created with.
+    A task that waits may be claimed by whoever knows its name, which is who was offered it. What the record says of the
+    task itself is not looked at: see `as_written`.
     """
     if last is None:
         return "there is no such task"
-    if record.definition != last.definition:
-        return "a node can't change what a task is"
     event = _WRITTEN_BY_NODES.get(record.event)
     if event is None or record.state not in TRANSITIONS.get((last.state, event), ()):
         return f"a node can't make {record.event} of a task that is {last.state}"
     if last.state is State.QUEUED:
         return "" if (record.node, record.attempt) == (node, last.attempt + 1) else "a node claims for itself alone"
     return "" if holds(node, last) and record.attempt == last.attempt else "the task is not this node's"
+
+
+def as_written(last: TaskRecord, record: TaskRecord) -> TaskRecord:
+    """The record that is stored: what a task is, is not for a node to say, nor for an older version to forget."""
+    return replace(record, definition=last.definition)
 
 
 def blobs_of(spec: spec_pb2.Spec) -> Collection[str]:

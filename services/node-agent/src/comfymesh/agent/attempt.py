@@ -19,6 +19,7 @@ from comfymesh.agent.comfyui.events import ExecutionStarted, NodeOutput
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded
 from comfymesh.agent.comfyui.stopwatch import Stopwatch
 from comfymesh.agent.domain import verdict
+from comfymesh.agent.domain.own_outputs import folder_of
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.agent.relay import Relay
 from comfymesh.agent.workplace import Workplace
@@ -92,7 +93,7 @@ class Attempt:
                 await (self._run_claimed(executing) if await self._claim.take() else self._take_back(executing))
                 reached(FaultPoint.END_STORED)
                 # Not before its end is in the log: the next agent would look for it there.
-                self._workplace.forget(self._prompt_id)
+                self._workplace.forget(self._prompt_id, folder_of(self._claim.key.task_id, self._claim.number))
             finally:
                 self._running = False
                 await _cancel(self._relaying, executing, self._interrupting)
@@ -259,6 +260,8 @@ class Attempt:
                 return verdict.of_failure(outcome)
             case Interrupted():
                 return verdict.of_interrupt(self._stop, started=self.started)
+            case Lost() if isinstance(self._stop, TimedOut):
+                return verdict.of_interrupt(self._stop, started=True)  # It took the instance down to stop it.
             case Lost():
                 # A graph may take ComfyUI down before a word of its beginning gets through.
                 first = self._workplace.line.lose(self._prompt_id)

@@ -55,6 +55,9 @@ class Attempts:
         instances: Its instances by name.
         failed: Set when a defect of ours leaves an attempt without an end.
         previews: Whether ComfyUI should make previews.
+
+    Attributes:
+        closed: Whether nothing new is taken, as operators want it.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Attempts:
         self._ended: OrderedDict[_Name, None] = OrderedDict()
         self._running = Background(failed)
         self._leaving = False
+        self.closed = False
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -111,7 +115,7 @@ class Attempts:
         self._leaving = True
         try:
             async with asyncio.timeout(seconds):
-                self._give_back(lambda attempt: not attempt.started)
+                self.hand_back(_STOPPING)
                 await self._empty.wait()
         except TimeoutError:
             logger.info("%d attempts are still running", len(self._held), extra={"action": "drain_over"})
@@ -125,16 +129,20 @@ class Attempts:
     async def _give_back_all(self) -> None:
         try:
             async with asyncio.timeout(_GIVE_BACK_SECONDS):
-                self._give_back(lambda _: True)
+                self._give_back(lambda _: True, _STOPPING)
                 await self._empty.wait()
         except TimeoutError:
             # Without the bus nobody can be told. The log still has them here, and the next agent looks after them.
             logger.warning("%d attempts could not be given back", len(self._held), extra={"action": "give_back_failed"})
 
-    def _give_back(self, chosen: Callable[[Attempt], bool]) -> None:
+    def hand_back(self, reason: str) -> None:
+        """Give back what has not begun."""
+        self._give_back(lambda attempt: not attempt.started, reason)
+
+    def _give_back(self, chosen: Callable[[Attempt], bool], reason: str) -> None:
         for held in self._held.values():
             if held.attempt is not None and chosen(held.attempt):
-                held.attempt.give_back(_STOPPING)
+                held.attempt.give_back(reason)
 
     def _take(self, message: Message) -> None:
         try:
@@ -145,7 +153,7 @@ class Attempts:
         name, others = (claim.key, claim.number), self._of_task(claim.key)
         if any(held.claim.number >= claim.number for held in others) or name in self._ended:
             return
-        if self._leaving and not claim.taken:
+        if (self._leaving or self.closed) and not claim.taken:
             return  # The scheduler has been told, and offers it to somebody else.
         for held in others:
             if held.attempt is not None:
@@ -201,8 +209,8 @@ class Attempts:
                 return None
             await asyncio.sleep(_LOOK_SECONDS)
         workplace = instance.workplace if instance else None
-        deaf = workplace is not None and not workplace.session.connected
-        return None if deaf and not claim.taken else workplace
+        shut = workplace is not None and not workplace.open
+        return None if shut and not claim.taken else workplace
 
     def _let_go(self, held: _Held) -> None:
         name = (held.claim.key, held.claim.number)

@@ -7,34 +7,38 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
-from comfymesh.agent.comfyui.errors import REASON_REFUSED, ComfyError, ComfyUnreachable
+from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.http import ComfyHttp
+from comfymesh.agent.comfyui.inventory import Inventory, take_inventory
+from comfymesh.agent.comfyui.outcome import Lost
 from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.comfyui.session import ComfySession
-from comfymesh.agent.runtimes.contract import Absent, Exited, Runtime, RuntimeFailed
+from comfymesh.agent.domain.ladder import Limits
+from comfymesh.agent.domain.lives import Cause, Endurance, Lives
+from comfymesh.agent.keeper import InstanceDownError, Keeper, check_process
+from comfymesh.agent.runtimes.contract import Runtime, RuntimeFailed
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.catalogs import write_catalog
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.runtime.patience import patiently
+from comfymesh.tasks.failures import FailureClass
 from comfymesh.wire.v1 import spec_pb2
 
 logger = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 0.25
-_WATCH_SECONDS = 2.0
-_PROBES_MISSED = 5
 _CONNECT_SECONDS = 30.0
 _CATALOG_SECONDS = 300.0
-_FIRST_WAIT = 0.5
-_LONGEST_WAIT = 30.0
-_STABLE_SECONDS = 60.0
+_PUT_DOWN_GRACE = timedelta(seconds=5)
 _MAX_VERSION = 64
 _MAX_REASON = 512
+_MAX_WORDS = 2000
 
 
 class InstanceState(StrEnum):
@@ -43,6 +47,8 @@ class InstanceState(StrEnum):
     STARTING = "STARTING"
     READY = "READY"
     DOWN = "DOWN"
+    RETIRING = "RETIRING"
+    QUARANTINED = "QUARANTINED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +62,27 @@ class Condition:
     reason: str = ""
     version: str = ""
     catalog: spec_pb2.BlobRef | None = None
+    inventory: Inventory = field(default_factory=Inventory)
 
 
-class InstanceDownError(Exception):
-    """The instance stopped serving; the message says how that showed."""
+_NOT_SERVING = frozenset({InstanceState.DOWN, InstanceState.QUARANTINED})
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """How an instance is looked after, and what is known of where it runs.
+
+    Attributes:
+        limits: When the ladder is climbed.
+        endurance: When it is set aside.
+        start_seconds: How long it may run without an answer, from its start on.
+        gpu_uuid: The GPU that it is bound to; None if the settings do not say.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    endurance: Endurance = field(default_factory=Endurance)
+    start_seconds: float = 1800.0
+    gpu_uuid: str | None = None
 
 
 class Instance:
@@ -72,6 +95,7 @@ class Instance:
         store: Takes its catalog.
         open_workplace: Makes a workplace for the server at a URL.
         changed: Called whenever its condition has changed.
+        care: How it is looked after.
     """
 
     def __init__(
@@ -82,6 +106,7 @@ class Instance:
         store: BlobStore,
         open_workplace: Callable[[str], Workplace],
         changed: Callable[[], None],
+        care: Care | None = None,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -91,22 +116,51 @@ class Instance:
         self._store = store
         self._open_workplace = open_workplace
         self._changed = changed
+        self._care = care or Care()
+        self._catalog_read = time.monotonic()
+        self._keeper: Keeper | None = None
+
+    @property
+    def gpu_uuid(self) -> str | None:
+        """The GPU that it is bound to; None if that is not known."""
+        return self._care.gpu_uuid
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What it holds of the host's memory, as it was seen last; None if that is not known."""
+        return self._keeper.memory_bytes if self._keeper is not None and self.workplace is not None else None
 
     async def run(self) -> None:
         """Start or adopt the server, and again whenever it has gone, waiting longer each time. Ends by cancellation."""
-        wait = _FIRST_WAIT
+        lives = Lives(self._care.endurance, mendable=self.kind != "attach")
         while True:
             began = time.monotonic()
-            try:
-                await self._serve()
-            except (InstanceDownError, RuntimeFailed, ComfyUnreachable, ComfyError) as error:
-                self._set_down(error)
-                logger.warning("instance %s is down: %s", self.name, error, extra={"action": "instance_down"})
-            except Exception as error:  # whatever one server answers must not take the others of this node down
-                self._set_down(error)
-                logger.exception("instance %s is down by a defect", self.name, extra={"action": "instance_down"})
-            wait = _FIRST_WAIT if time.monotonic() - began > _STABLE_SECONDS else min(2 * wait, _LONGEST_WAIT)
-            await asyncio.sleep(wait)
+            cause = await self._live()
+            now = time.monotonic()
+            rest = lives.ended(cause, now - began, now)
+            if rest.quarantined:
+                self._set_aside(rest.seconds)
+            await asyncio.sleep(rest.seconds)
+
+    async def _live(self) -> Cause:
+        """Have it serve for as long as it does; answers why it has ended."""
+        try:
+            await self._serve()
+        except InstanceDownError as error:
+            self._say_down(error)
+            # What somebody else runs may come and go as they like.
+            return Cause.UNAVAILABLE if self.kind == "attach" and _is_gone(error) else error.cause
+        except (RuntimeFailed, ComfyUnreachable, ComfyError) as error:
+            self._say_down(error)
+        except Exception as error:  # whatever one server answers must not take the others of this node down
+            logger.exception("instance %s is down by a defect", self.name, extra={"action": "instance_down"})
+            self._set_down(error)
+        return Cause.UNAVAILABLE
+
+    def _say_down(self, error: Exception) -> None:
+        self._set_down(error)
+        reason = self.condition.reason
+        logger.warning("instance %s is down: %s", self.name, reason, extra={"action": "instance_down"})
 
     async def stop(self, grace: timedelta) -> None:
         """Stop the server."""
@@ -120,43 +174,70 @@ class Instance:
         await self._runtime.close()
 
     async def _serve(self) -> None:
-        if self.condition.state is not InstanceState.DOWN:
+        if self.condition.state not in _NOT_SERVING:
             self._set(replace(self.condition, state=InstanceState.STARTING, reason="starting"))
-        endpoint = await self._runtime.start()
+        endpoint = await self._runtime.start(self._tell_start)
         async with self._open_workplace(endpoint.base_url) as workplace:
             http = workplace.session.http
             version = await self._answering(http)
-            catalog = await self._catalog(http)
+            catalog, inventory = await self._catalog(http)
             await self._hearing(workplace.session)
             await workplace.take_stock()
             self.workplace = workplace
-            self._set(Condition(InstanceState.READY, "", version, catalog))
+            self._catalog_read = time.monotonic()
+            self._set(Condition(InstanceState.READY, "", version, catalog, inventory))
             logger.info("instance %s serves (ComfyUI %s)", self.name, version, extra={"action": "instance_ready"})
+            keeper = Keeper(self.name, self._runtime, workplace, self._care.limits, self._set_retiring)
+            self._keeper = keeper
             try:
-                await self._watch(workplace.session)
+                await keeper.run(lambda: self._tend(http))
             except Exception as error:  # whatever it is, attempts must not lose their session by it
                 self._set_down(error)
                 self.workplace = None
+                if isinstance(error, InstanceDownError) and error.lost is not None:
+                    await self._put_down(workplace, error.lost)
                 # Attempts find out by themselves what has become of their prompts.
                 await workplace.wait_empty()
                 raise
             finally:
                 self.workplace = None
 
+    def _tell_start(self, words: str) -> None:
+        # A pull may go on though it is not waited for any more.
+        if self.workplace is None:
+            self._set(replace(self.condition, reason=clean(words, _MAX_REASON)))
+
+    async def _put_down(self, workplace: Workplace, lost: Lost) -> None:
+        """Stop it with everything that it executes. Nobody waits for what can't be stopped."""
+        words = await workplace.keep_evidence()
+        if words:
+            logger.info("last words of %s: %s", self.name, clean(words[-_MAX_WORDS:], _MAX_WORDS))
+        await self.stop(_PUT_DOWN_GRACE)
+        workplace.session.abandon(lost)
+
     async def _answering(self, http: ComfyHttp) -> str:
         """Wait until the server answers; answers its version."""
+        began = time.monotonic()
         while True:
             try:
                 stats = await http.system_stats()
             except (ComfyUnreachable, ComfyError) as error:
-                await self._check_process()
+                await check_process(self.name, self._runtime)
                 if self.kind == "attach":
                     raise InstanceDownError(f"nothing answers: {error}") from error
+                if time.monotonic() - began > self._care.start_seconds:
+                    raise await self._never_came_up() from error
                 await asyncio.sleep(_PROBE_SECONDS)
             else:
                 system = stats.get("system")
                 version = system.get("comfyui_version") if isinstance(system, dict) else None
                 return clean(str(version or "unknown"), _MAX_VERSION)
+
+    async def _never_came_up(self) -> InstanceDownError:
+        tail = clean((await self._runtime.log_tail(5))[-500:], 500)
+        await self.stop(_PUT_DOWN_GRACE)
+        message = f"it runs, but has answered nothing for {self._care.start_seconds:g} s; its last words: {tail!r}"
+        return InstanceDownError(message, Cause.CRASHED)
 
     async def _hearing(self, session: ComfySession) -> None:
         """Wait until events arrive."""
@@ -169,59 +250,40 @@ class Instance:
                 "between the agent and /ws"
             ) from None
 
-    async def _watch(self, session: ComfySession) -> None:
-        """Look after the server for as long as it serves: now and then, and at once when its events cease."""
-        missed, read = 0, time.monotonic()
-        while True:
-            if await session.lost(_WATCH_SECONDS):
-                await asyncio.sleep(_PROBE_SECONDS)
-            await self._check_process()
-            try:
-                await session.http.system_stats()
-                missed = 0
-            except (ComfyUnreachable, ComfyError) as error:
-                missed += 1
-                # One slow answer is no death: a native call may hold the server's interpreter for seconds.
-                if missed >= _PROBES_MISSED or _refused(error):
-                    raise InstanceDownError(f"it did not answer {missed} times: {error}") from error
-            if not missed and time.monotonic() - read >= _CATALOG_SECONDS:
-                read = time.monotonic()
-                await self._renew_catalog(session.http)
-
-    async def _check_process(self) -> None:
-        try:
-            status = await self._runtime.poll()
-        except RuntimeFailed as error:
-            # That says nothing about the server. Whether it answers is asked as well.
-            logger.info("can't find out whether instance %s runs: %s", self.name, error)
-            return
-        match status:
-            case Exited(code, reason):
-                tail = await self._runtime.log_tail(5)
-                raise InstanceDownError(f"it exited with {code} ({reason}); its last words: {tail[-500:]!r}")
-            case Absent():
-                raise InstanceDownError("it is gone" if self.kind != "attach" else "nothing listens at its address")
-            case _:
-                return
+    async def _tend(self, http: ComfyHttp) -> None:
+        if time.monotonic() - self._catalog_read >= _CATALOG_SECONDS:
+            self._catalog_read = time.monotonic()
+            await self._renew_catalog(http)
 
     async def _renew_catalog(self, http: ComfyHttp) -> None:
         try:
-            catalog = await write_catalog(self._store, await _object_info(http))
+            info = await http.object_info()
+            inventory = await take_inventory(http, len(info))
+            catalog = await write_catalog(self._store, _packed(info))
         except (ComfyUnreachable, ComfyError, StoreUnavailableError) as error:
             logger.info("the catalog of %s can't be renewed now: %s", self.name, error)
             return
-        if catalog != self.condition.catalog:
-            self._set(Condition(InstanceState.READY, "", self.condition.version, catalog))
+        self._set(replace(self.condition, catalog=catalog, inventory=inventory))
 
-    async def _catalog(self, http: ComfyHttp) -> spec_pb2.BlobRef:
-        info = await _object_info(http)
+    async def _catalog(self, http: ComfyHttp) -> tuple[spec_pb2.BlobRef, Inventory]:
+        info = await http.object_info()
+        inventory, packed = await take_inventory(http, len(info)), _packed(info)
         return await patiently(
-            lambda: write_catalog(self._store, info), StoreUnavailableError, what=f"store the catalog of {self.name}"
-        )
+            lambda: write_catalog(self._store, packed), StoreUnavailableError, what=f"store the catalog of {self.name}"
+        ), inventory
 
     def _set_down(self, error: Exception) -> None:
         # What it offered it will most likely offer again: tasks for it may be taken, and wait.
         self._set(replace(self.condition, state=InstanceState.DOWN, reason=clean(str(error), _MAX_REASON)))
+
+    def _set_retiring(self, reason: str) -> None:
+        why = f"it is started afresh once what it holds has ended: {reason}"
+        self._set(replace(self.condition, state=InstanceState.RETIRING, reason=clean(why, _MAX_REASON)))
+
+    def _set_aside(self, seconds: float) -> None:
+        why = f"set aside for {seconds:.0f} s after too many faults; the last: {self.condition.reason}"
+        logger.error("instance %s is %s", self.name, why, extra={"action": "instance_quarantined"})
+        self._set(replace(self.condition, state=InstanceState.QUARANTINED, reason=clean(why, _MAX_REASON)))
 
     def _set(self, condition: Condition) -> None:
         if condition != self.condition:
@@ -229,10 +291,9 @@ class Instance:
             self._changed()
 
 
-async def _object_info(http: ComfyHttp) -> bytes:
-    return json.dumps(await http.object_info(), sort_keys=True, separators=(",", ":")).encode()
+def _packed(info: dict[str, Any]) -> bytes:
+    return json.dumps(info, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _refused(error: ComfyUnreachable | ComfyError) -> bool:
-    """Whether nothing listens any more."""
-    return isinstance(error, ComfyUnreachable) and error.reason == REASON_REFUSED
+def _is_gone(error: InstanceDownError) -> bool:
+    return error.lost is None or error.lost.failure is FailureClass.INSTANCE_LOST

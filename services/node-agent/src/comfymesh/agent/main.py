@@ -8,18 +8,24 @@ from datetime import timedelta
 
 from comfymesh.agent import commands
 from comfymesh.agent.attempts import Attempts
+from comfymesh.agent.care import care_of, gpu_of, pace_of
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.domain.residency import Residency
+from comfymesh.agent.host import Host
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.leftovers import Leftovers
+from comfymesh.agent.nvml import Nvml
+from comfymesh.agent.obedience import obey
 from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.runtimes.factory import build
+from comfymesh.agent.runtimes.orphans import end_orphans
 from comfymesh.agent.runtimes.specs import InstanceSpec
 from comfymesh.agent.seal import seal
 from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.store import BlobStore, open_store
 from comfymesh.bus import subjects
+from comfymesh.bus.intents import IntentStore
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.node_bus import NodeBus
 from comfymesh.bus.port import Bus
@@ -38,15 +44,22 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
     async with await service.unless_stopped(stop, _open_bus(settings)) as bus, Background() as background:
         instances: dict[str, Instance] = {}
         slots = 1 + settings.agent_look_ahead
+        host = Host(Nvml().gpus, settings.agent_state_directory)
+        background.spawn(host.run(), "host")
         reporting = Reporting(
-            bus, settings.agent_node, _site(settings), instances, slots, settings.agent_report_seconds
+            bus, settings.agent_node, _site(settings), instances, slots, settings.agent_report_seconds, host
         )
         store = open_store(settings.artifacts_url, bus)
-        instances.update(_instances(settings, bus, store, reporting))
+        instances.update(_instances(settings, bus, store, reporting, host))
         attempts = Attempts(bus, settings.agent_node, instances, background.failed, previews=settings.agent_previews)
+        orphans = end_orphans(
+            settings.agent_instances, node=settings.agent_node, state_directory=settings.agent_state_directory
+        )
+        background.spawn(orphans, "orphans")
         running = [background.spawn(i.run(), f"instance {i.name}") for i in instances.values()]
         background.spawn(attempts.take_work(), "work queue")
         background.spawn(reporting.run(attempts), "reports")
+        background.spawn(obey(IntentStore(bus), settings.agent_node, reporting, attempts), "intents")
         orders = await bus.subscribe(subjects.control(settings.agent_node), attempts.take_order)
         interest = await bus.subscribe(subjects.interest(settings.agent_node), attempts.take_interest)
         supervisor.ready(f"node {settings.agent_node} takes work")
@@ -76,20 +89,30 @@ def _site(settings: AgentSettings) -> Site:
     )
 
 
-def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting) -> dict[str, Instance]:
+def _instances(
+    settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting, host: Host
+) -> dict[str, Instance]:
     def inputs(key: Key) -> BlobStore:
         return open_store(settings.artifacts_url, bus.for_task(key)) if isinstance(bus, NodeBus) else store
 
     files = Files(store, settings.agent_max_artifact_bytes, inputs)
 
     def instance(spec: InstanceSpec) -> Instance:
-        runtime = build(spec, node=settings.agent_node, state_directory=settings.agent_state_directory)
+        runtime = build(
+            spec,
+            node=settings.agent_node,
+            state_directory=settings.agent_state_directory,
+            mount_roots=settings.agent_mount_roots,
+        )
+        pace = pace_of(settings)
 
         def open_workplace(url: str) -> Workplace:
-            session, log = ComfySession(url), TaskLog(bus)
+            session, log = ComfySession(url, pace=pace), TaskLog(bus)
             leftovers = Leftovers(session, log, settings.agent_node, spec.name)
-            residency = Residency(reporting.changed, settings.agent_gpu_class)
-            return Workplace(session, log, files, leftovers, runtime.log_tail, residency)
+            residency = Residency(reporting.changed, settings.agent_gpu_class or host.gpu_class(gpu_of(spec)))
+            workplace = Workplace(session, log, files, leftovers, runtime.log_tail, residency)
+            workplace.sweep = runtime.remove_outputs
+            return workplace
 
         return Instance(
             name=spec.name,
@@ -98,6 +121,7 @@ def _instances(settings: AgentSettings, bus: Bus, store: BlobStore, reporting: R
             store=store,
             open_workplace=open_workplace,
             changed=reporting.changed,
+            care=care_of(spec, settings),
         )
 
     return {spec.name: instance(spec) for spec in settings.agent_instances}

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from uuid import uuid4
 
 from comfymesh import names
 from comfymesh.agent.attempts import Attempts
+from comfymesh.agent.comfyui.protocol import clean
+from comfymesh.agent.host import Host, Room
 from comfymesh.agent.instance import Instance, InstanceState
+from comfymesh.agent.nvml import Gpu
 from comfymesh.bus import subjects
+from comfymesh.bus.intents import Availability
 from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
 from comfymesh.tasks.placing import Site
 from comfymesh.v1 import node_pb2
@@ -20,6 +25,7 @@ from comfymesh.wire.v1 import node_report_pb2
 logger = logging.getLogger(__name__)
 
 _SETTLE_SECONDS = 0.05
+_MAX_TEXT = 128
 _VERSION = version("comfymesh-node-agent")
 
 
@@ -33,6 +39,10 @@ class Reporting:
         instances: Its instances by name.
         slots: How many attempts each can hold.
         seconds: How often at least.
+        host: What the host has.
+
+    Attributes:
+        wanted: What operators want this node to be.
     """
 
     def __init__(
@@ -43,6 +53,7 @@ class Reporting:
         instances: Mapping[str, Instance],
         slots: int,
         seconds: float,
+        host: Host | None = None,
     ) -> None:
         self._bus = bus
         self._node = node
@@ -50,10 +61,12 @@ class Reporting:
         self._instances = instances
         self._slots = slots
         self._seconds = seconds
+        self._host = host
         self._boot_id = uuid4().hex
         self._sequence = 0
         self._changed = asyncio.Event()
-        self._open = True
+        self._leaving = False
+        self.wanted = node_pb2.Node.AVAILABILITY_OPEN
 
     def changed(self) -> None:
         """Something is different: a report is due."""
@@ -61,8 +74,13 @@ class Reporting:
 
     async def announce_drain(self, attempts: Attempts) -> None:
         """From now on this node takes no new work; say so at once."""
-        self._open = False
+        self._leaving = True
         await self.send(attempts)
+
+    def want(self, availability: Availability) -> None:
+        """What an operator wants this node to be."""
+        self.wanted = availability
+        self._changed.set()
 
     async def run(self, attempts: Attempts) -> None:
         """Report at intervals and at every change, for ever."""
@@ -102,7 +120,7 @@ class Reporting:
         )
 
     def _node_message(self, held: list[node_report_pb2.HeldAttempt]) -> node_pb2.Node:
-        availability = node_pb2.Node.AVAILABILITY_OPEN if self._open else node_pb2.Node.AVAILABILITY_DRAINING
+        availability = node_pb2.Node.AVAILABILITY_DRAINING if self._leaving else self.wanted
         return node_pb2.Node(
             name=names.node(self._node),
             state=node_pb2.Node.STATE_ACTIVE,
@@ -110,10 +128,13 @@ class Reporting:
             labels=self._site.labels,
             instances=[self._instance(instance, held) for instance in self._instances.values()],
             agent_version=_VERSION,
+            gpus=[_gpu(gpu) for gpu in self._host.gpus] if self._host else [],
+            host=_room(self._host.room) if self._host else None,
         )
 
     def _instance(self, instance: Instance, held: list[node_report_pb2.HeldAttempt]) -> node_pb2.Instance:
         condition = instance.condition
+        gpu = self._host.gpu(instance.gpu_uuid) if self._host else None
         count = sum(attempt.instance == instance.name for attempt in held)
         busy = condition.state is InstanceState.READY and count > 0
         name = "BUSY" if busy else condition.state.value
@@ -125,11 +146,23 @@ class Reporting:
             runtime=instance.kind,
             slots=self._slots,
             held_attempts=count,
+            node_class_count=condition.inventory.node_classes,
+            model_file_count=condition.inventory.model_files,
+            model_file_bytes=condition.inventory.model_bytes,
+            memory_bytes=instance.memory_bytes or 0,
             resident_models=instance.workplace.residency.resident() if instance.workplace else (),
-            gpu_class=self._site.gpu_class,
-            vram_bytes=self._site.vram_bytes,
+            gpu_class=self._site.gpu_class or (self._host.gpu_class(instance.gpu_uuid) if self._host else ""),
+            vram_bytes=self._site.vram_bytes or (gpu.memory_bytes if gpu else 0),
             pool=self._site.pool,
         )
+
+
+def _gpu(gpu: Gpu) -> node_pb2.Gpu:
+    return node_pb2.Gpu(**asdict(gpu) | {"uuid": clean(gpu.uuid, _MAX_TEXT), "model": clean(gpu.model, _MAX_TEXT)})
+
+
+def _room(room: Room) -> node_pb2.Host:
+    return node_pb2.Host(**asdict(room))
 
 
 def _held(attempts: Attempts) -> Iterator[node_report_pb2.HeldAttempt]:

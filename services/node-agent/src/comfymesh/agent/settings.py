@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from comfymesh import names
-from comfymesh.agent.runtimes.specs import InstanceSpec
+from comfymesh.agent.runtimes.specs import DockerSpec, InstanceSpec
 from comfymesh.runtime.settings import ServiceSettings
 
 
@@ -47,6 +48,14 @@ class AgentSettings(ServiceSettings):
     agent_state_directory: Path = Field(
         default=Path("/var/lib/comfymesh-agent"), description="Where process instances keep their files."
     )
+    agent_mount_roots: list[PurePosixPath] = Field(
+        default_factory=list,
+        description="Folders below which the models of containers must be, a JSON list. Empty: anywhere but in folders"
+        " of the system.",
+    )
+    agent_require_digests: bool = Field(
+        default=False, description="Refuse images that are not pinned by their digest, as `name@sha256:...`."
+    )
     agent_look_ahead: int = Field(
         default=1,
         ge=0,
@@ -66,9 +75,58 @@ class AgentSettings(ServiceSettings):
         default=4 * 1024**3, gt=0, description="Largest output that is stored, in bytes."
     )
 
+    agent_stall_seconds: float = Field(
+        default=900.0,
+        gt=0,
+        description="How long a graph node of a class that was not seen often yet may be silent before it counts as"
+        " stuck. Seconds.",
+    )
+    agent_stall_floor_seconds: float = Field(
+        default=180.0,
+        gt=0,
+        description="The shortest such time for any other: five times the longest silence seen of its class. Seconds.",
+    )
+    agent_stall_unheard_seconds: float = Field(
+        default=6 * 3600.0,
+        gt=0,
+        description="How long a prompt may execute whose events do not reach this agent: one that an earlier life or an"
+        " earlier connection submitted. Seconds.",
+    )
+    agent_grace_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long a stuck prompt is given to stop, then to stop once memory was freed, before its instance"
+        " is started again. Seconds.",
+    )
+    agent_unanswered_seconds: float = Field(
+        default=60.0, gt=0, description="How long an instance may answer nothing before it is started again. Seconds."
+    )
+    agent_start_seconds: float = Field(
+        default=1800.0, gt=0, description="How long an instance may take to answer after its start. Seconds."
+    )
+    agent_backoff_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="The longest wait before an instance that keeps ending is started again. Seconds.",
+    )
+    agent_quarantine_faults: int = Field(
+        default=5, ge=1, description="So many crashes and faults of an instance within 30 minutes set it aside."
+    )
+    agent_quarantine_seconds: float = Field(
+        default=300.0, gt=0, description="For how long it is set aside; doubled each time, up to an hour. Seconds."
+    )
+
     @field_validator("agent_node")
     @classmethod
     def _is_name(cls, value: str) -> str:
         if not names.is_node_id(value):
             raise ValueError("must be 1 to 63 characters out of a-z0-9-, beginning with a letter or digit")
         return value
+
+    @model_validator(mode="after")
+    def _images_are_pinned(self) -> Self:
+        images = [spec.image for spec in self.agent_instances if isinstance(spec, DockerSpec)]
+        loose = [image for image in images if "@sha256:" not in image]
+        if self.agent_require_digests and loose:
+            raise ValueError(f"not pinned by a digest, as `name@sha256:...`: {', '.join(loose)}")
+        return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -57,6 +57,10 @@ class Files:
         return self.inputs(key) if self.inputs else self.store
 
 
+async def _leave_alone(_: Sequence[str]) -> None:
+    """Remove nothing."""
+
+
 class Workplace:
     """A session with an instance, and the ways in and out of it. Stays open until the last attempt has left.
 
@@ -70,6 +74,9 @@ class Workplace:
 
     Attributes:
         line: Prompts that were submitted and have not ended.
+        accepting: Whether new attempts may come.
+        sweep: Removes folders of attempts, with all that these wrote there.
+        told_end: Is told how each attempt has ended, before the log is.
         residency: Model files in the instance's memory.
     """
 
@@ -88,11 +95,15 @@ class Workplace:
         self._files = files
         self._log_tail = log_tail
         self.line = Line()
+        self.accepting = True
+        self.sweep: Callable[[Sequence[str]], Awaitable[None]] = _leave_alone
+        self.told_end: Callable[[Event], None] = lambda _: None
+        self._evidence: str | None = None
         self.residency = residency or Residency()
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()
-        self._ended: list[str] = []
+        self._ended: list[tuple[str, str]] = []
         self._forgetting: asyncio.Task[None] | None = None
         self._clearing: asyncio.Task[None] | None = None
 
@@ -112,6 +123,16 @@ class Workplace:
                 async with asyncio.timeout(_FORGET_SECONDS):
                     await self._forget()
         await self.session.__aexit__(kind, error, trace)
+
+    @property
+    def open(self) -> bool:
+        """Whether new attempts may come, and would be heard of."""
+        return self.accepting and self.session.connected
+
+    @property
+    def empty(self) -> bool:
+        """Whether no attempt is here."""
+        return not self._attempts
 
     async def take_stock(self) -> None:
         """Find out what an earlier life of this agent has left in the instance, and see to it.
@@ -139,22 +160,34 @@ class Workplace:
 
     async def with_evidence(self, end: Event) -> Event:
         """How an attempt ended, with the last words of the instance where they may say more and can be had."""
+        self.told_end(end)
         if not verdict.wants_log_tail(end):
             return end
+        words = await self._last_words()
+        return end if words is None else verdict.with_log_tail(end, words)
+
+    async def keep_evidence(self) -> str:
+        """Read the last words of the instance, which is about to be stopped, for all attempts that end by that."""
+        self._evidence = await self._last_words() or ""
+        return self._evidence
+
+    async def _last_words(self) -> str | None:
+        if self._evidence is not None:
+            return self._evidence
         try:
             async with asyncio.timeout(_EVIDENCE_SECONDS):
-                return verdict.with_log_tail(end, await self._log_tail(_EVIDENCE_LINES))
+                return await self._log_tail(_EVIDENCE_LINES)
         except (RuntimeFailed, OSError, TimeoutError) as error:
             logger.info("the output of an instance can't be read: %s", error)
-            return end
+            return None
 
     async def wait_empty(self) -> None:
         """Wait until no attempt is left."""
         await self._empty.wait()
 
-    def forget(self, prompt_id: str) -> None:
-        """Have ComfyUI drop a prompt's history entry, which holds its whole graph. Soon, together with others."""
-        self._ended.append(prompt_id)
+    def forget(self, prompt_id: str, folder: str) -> None:
+        """Drop a prompt's history entry, which holds its whole graph, and what it wrote. Soon, together with others."""
+        self._ended.append((prompt_id, folder))
         if self._forgetting is None or self._forgetting.done():
             self._forgetting = asyncio.create_task(self._forget_soon())
 
@@ -165,7 +198,9 @@ class Workplace:
 
     async def _forget(self) -> None:
         ended, self._ended = self._ended, []
+        prompts, folders = [prompt for prompt, _ in ended], [folder for _, folder in ended]
         try:
-            await self.session.http.delete_history(*ended)
-        except (ComfyUnreachable, ComfyError) as error:
-            logger.debug("the history of %d prompts stays: %s", len(ended), error)
+            await self.session.http.delete_history(*prompts)
+            await self.sweep(folders)
+        except (ComfyUnreachable, ComfyError, RuntimeFailed) as error:
+            logger.debug("what %d prompts left stays: %s", len(ended), error)

@@ -16,7 +16,8 @@ _OUTCOMES = {
     State.FAILED: Outcome.FAILED,
     State.EXPIRED: Outcome.FAILED,
 }
-_FROM_METADATA = ("exception_type", "graph_node", "graph_node_class", "model")
+_DOWN = frozenset({node_pb2.Instance.STATE_DOWN, node_pb2.Instance.STATE_QUARANTINED})
+_FROM_METADATA = ("exception_type", "graph_node", "graph_node_class")
 
 
 def of_record(stored: Stored) -> TaskTold | LogPassed:
@@ -64,13 +65,19 @@ def _outcome(record: TaskRecord) -> Outcome | None:
 
 def of_report(node: str, message: node_report_pb2.NodeReport) -> NodeReported:
     """What a report tells."""
+    told = message.node
     return NodeReported(
         node=node,
-        leaving=message.node.availability != node_pb2.Node.AVAILABILITY_OPEN,
-        down={instance.name: instance.state == node_pb2.Instance.STATE_DOWN for instance in message.node.instances},
-        gpus=tuple(_gpu(gpu) for gpu in message.node.gpus),
+        leaving=told.availability != node_pb2.Node.AVAILABILITY_OPEN,
+        down={instance.name: instance.state in _DOWN for instance in told.instances},
+        gpus=tuple(_gpu(gpu) for gpu in told.gpus),
+        free_disk=float(told.host.disk_free_bytes) if told.host.disk_bytes else None,
     )
 
 
 def _gpu(message: node_pb2.Gpu) -> Gpu:
-    return Gpu(message.uuid)
+    return Gpu(
+        uuid=message.uuid,
+        memory_used=message.memory_used_bytes / message.memory_bytes if message.memory_bytes else None,
+        temperature=float(message.temperature_celsius) if message.HasField("temperature_celsius") else None,
+    )

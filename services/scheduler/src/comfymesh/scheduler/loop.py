@@ -20,7 +20,7 @@ from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, Un
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.scheduler import reports
-from comfymesh.scheduler.answering import answer
+from comfymesh.scheduler.answering import Answering
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import (
     Change,
@@ -82,6 +82,7 @@ class Scheduler:
         self._catalogs: dict[str, spec_pb2.BlobRef] = {}
         self._leading = True
         self._log_read = False
+        self._answering = Answering(core, clock)
         self._questions: Subscription | None = None
         self._work = Background()
         self.failed = self._work.failed
@@ -146,10 +147,13 @@ class Scheduler:
 
     def _take_question(self, message: Message) -> None:
         """Whoever does not act leaves questions to the one that does, and nobody answers before knowing everything."""
-        acts = self._leading and self._log_read
-        if acts and (answered := answer(message.data, self._core, self._clock())) is not None:
+        if self._leading and self._log_read:
+            self._work.spawn(self._answer(message), "answer")
+
+    async def _answer(self, message: Message) -> None:
+        if (answered := await self._answering.answer(message.data)) is not None:
             subject, told = answered
-            self._work.spawn(self._publish(subject, told.SerializeToString()), "answer")
+            await self._publish(subject, told.SerializeToString())
 
     async def _follow_reports(self) -> None:
         async for item in self._bus.tail(streams.REPORTS, subjects.ALL_REPORTS):

@@ -107,10 +107,12 @@ class LocalApi:
         bus: What it is on.
         channel: A channel to it.
         target: Its address.
+        stop: Set it, and the api stops.
     """
 
-    def __init__(self, bus: Bus, channel: grpc.aio.Channel, target: str) -> None:
+    def __init__(self, bus: Bus, channel: grpc.aio.Channel, target: str, stop: asyncio.Event) -> None:
         self.bus = bus
+        self.stop = stop
         self.log = TaskLog(bus)
         self.channel = channel
         self.target = target
@@ -183,7 +185,7 @@ async def local_api(directory: Path, bus: Bus | None = None, **settings: Any) ->
         try:
             await until(partial(_ready, listen, serving), "the api")
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(listen))
-            api = LocalApi(used, channel, listen)
+            api = LocalApi(used, channel, listen, stop)
             if settings.get("api_auth") != "open" and not settings.get("api_tls_certificate"):
                 await until(lambda: _knows_fleet(api), "the fleet")
             yield api

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
+
+import pytest
 
 _SECONDS = 240
 _KEEP_LINES = 60
@@ -29,6 +32,23 @@ def docker(*arguments: str, seconds: float = _SECONDS) -> str:
     if done.returncode:
         raise CommandFailedError(f"docker {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip the test, or fail it in CI, where everything was to be installed."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def require_mesh_image() -> str:
+    """The image of the mesh; without it, or without a Docker Engine, the test can't be made."""
+    image = os.environ.get("COMFYMESH_IMAGE", "comfymesh:dev")
+    try:
+        docker("image", "inspect", image)
+    except (CommandFailedError, FileNotFoundError) as error:
+        unavailable(f"no Docker Engine answers, or image {image} is missing (`make images`): {error}")
+    return image
 
 
 class Machine:

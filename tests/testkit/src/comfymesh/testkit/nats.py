@@ -93,6 +93,11 @@ class NatsServer:
         # The signal takes a moment to stop every thread.
         os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
+    def thaw(self) -> None:
+        """Let it go on where it was frozen."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     async def _listens(self) -> bool:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", self._port)

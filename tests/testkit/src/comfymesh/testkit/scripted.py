@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from comfymesh.agent.comfyui.answers import QueueIds
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import REASON_REFUSED, REASON_TIMEOUT, ComfyUnreachable, OutputMissing
 from comfymesh.agent.comfyui.events import Event, ExecutionStarted, NodeOutput
 from comfymesh.agent.comfyui.http import ComfyHttp
-from comfymesh.agent.comfyui.outcome import Interrupted, Outcome
+from comfymesh.agent.comfyui.outcome import Interrupted, Lost, Outcome
 from comfymesh.agent.comfyui.outputs import OutputFile
+from comfymesh.agent.comfyui.pulse import Sign
 from comfymesh.agent.comfyui.session import ComfySession
-from comfymesh.agent.runtimes.contract import Endpoint, Running, Status
+from comfymesh.agent.runtimes.contract import Endpoint, Running, Status, silently
 
 T = TypeVar("T")
 
@@ -82,7 +84,10 @@ class ScriptedHttp(ComfyHttp):
         upload_error: Raised by uploads.
         stats: What /system_stats answers.
         info: What /object_info answers.
+        sizes: Model files and their sizes, by folder.
         forgotten: Prompts whose history was dropped.
+        ids: What /queue answers.
+        freed: What was asked of /free, in order.
         there: What `prompts` answers.
     """
 
@@ -97,7 +102,10 @@ class ScriptedHttp(ComfyHttp):
         self.upload_error: Exception | None = None
         self.stats: dict[str, Any] | Exception = {"system": {"comfyui_version": "1.2.3"}}
         self.info: dict[str, Any] | Exception = {}
+        self.sizes: dict[str, dict[str, int]] = {}
         self.forgotten: list[str] = []
+        self.ids = QueueIds((), ())
+        self.freed: list[tuple[bool, bool]] = []
         self.there: dict[str, dict[str, Any]] | Exception = {}
 
     async def system_stats(self) -> dict[str, Any]:
@@ -130,6 +138,22 @@ class ScriptedHttp(ComfyHttp):
         finally:
             self.viewing -= 1
 
+    async def model_folders(self) -> tuple[str, ...]:
+        """See ComfyHttp."""
+        return tuple(self.sizes)
+
+    async def model_files(self, folder: str) -> dict[str, int]:
+        """See ComfyHttp."""
+        return self.sizes[folder]
+
+    async def queue(self) -> QueueIds:
+        """See ComfyHttp."""
+        return self.ids
+
+    async def free(self, *, unload_models: bool, free_memory: bool) -> None:
+        """See ComfyHttp."""
+        self.freed.append((unload_models, free_memory))
+
     async def delete_history(self, *prompt_ids: str) -> None:
         """See ComfyHttp."""
         self.forgotten += prompt_ids
@@ -148,6 +172,9 @@ class ScriptedSession(ComfySession):
         submitted: Prompts that were executed, in order.
         cancelled: Prompts that should have been stopped, in order.
         closed: Whether it was left.
+        signed: What `signs` answers.
+        given_up: What `give_up` was told, by prompt.
+        abandoned: What `abandon` was told.
     """
 
     http: ScriptedHttp
@@ -163,6 +190,9 @@ class ScriptedSession(ComfySession):
         self.submitted: list[str] = []
         self.cancelled: list[str] = []
         self.closed = False
+        self.signed: tuple[Sign, ...] = ()
+        self.given_up: dict[str, Lost] = {}
+        self.abandoned: Lost | None = None
         self.hears = asyncio.Event()
         self.hears.set()
         self._followed: dict[str, Prompt] = {}
@@ -221,6 +251,22 @@ class ScriptedSession(ComfySession):
         if prompt is not None and self.obedient and not prompt.over.done():
             prompt.end(Interrupted())
 
+    def signs(self) -> tuple[Sign, ...]:
+        """See ComfySession."""
+        return self.signed
+
+    async def give_up(self, prompt_id: str, lost: Lost) -> None:
+        """See ComfySession."""
+        self.given_up[prompt_id] = lost
+        await self.cancel(prompt_id)
+
+    def abandon(self, lost: Lost) -> None:
+        """See ComfySession."""
+        self.abandoned = lost
+        for prompt in self._followed.values():
+            if not prompt.over.done():
+                prompt.end(lost)
+
     async def look(self, prompt_id: str) -> Standing:
         """See ComfySession."""
         if self.look_error is not None:
@@ -248,19 +294,27 @@ class ScriptedRuntime:
     Attributes:
         status: What `poll` answers; an error is raised instead. A start makes it Running.
         start_error: Raised by `start`.
+        told_at_start: What `start` tells.
         starts: When it was started, seconds of the event loop.
         stopped: With how much grace it was stopped, if it was.
+        memory: What `memory_bytes` answers.
+        removed: Folders that were removed, in order.
     """
 
     def __init__(self) -> None:
         self.status: Status | Exception = Running()
         self.start_error: Exception | None = None
+        self.told_at_start: tuple[str, ...] = ()
         self.starts: list[float] = []
         self.stopped: timedelta | None = None
+        self.memory: int | None = None
+        self.removed: list[str] = []
         self.closed = False
 
-    async def start(self) -> Endpoint:
+    async def start(self, tell: Callable[[str], None] = silently) -> Endpoint:
         """See Runtime.start."""
+        for words in self.told_at_start:
+            tell(words)
         self.starts.append(asyncio.get_running_loop().time())
         if self.start_error is not None:
             raise self.start_error
@@ -280,6 +334,14 @@ class ScriptedRuntime:
     async def log_tail(self, lines: int) -> str:  # noqa: ARG002  # the contract's
         """See Runtime.log_tail."""
         return "its last words"
+
+    async def remove_outputs(self, folders: Sequence[str]) -> None:
+        """See Runtime.remove_outputs."""
+        self.removed += folders
+
+    async def memory_bytes(self) -> int | None:
+        """See Runtime.memory_bytes."""
+        return self.memory
 
     async def close(self) -> None:
         """See Runtime.close."""

@@ -12,6 +12,7 @@ from PIL import Image
 from comfymesh.emulator.faults import hold_interpreter
 from comfymesh.emulator.node_run import InterruptedRunError, NodeRun, WorkerEndError
 from comfymesh.emulator.pictures import noisy
+from comfymesh.emulator.raising import OutOfMemoryError
 from comfymesh.emulator.schema import (
     InputDefinition,
     NodeDefinition,
@@ -27,12 +28,6 @@ from comfymesh.emulator.values import Blocked, Expansion, Inputs, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-
-class OutOfMemoryError(RuntimeError):
-    """Looks to clients like the class by which real servers recognise a GPU out of memory."""
-
-    __module__ = "torch"
 
 
 _EXPANDED_STEPS, _EXPANDED_SECONDS = 2, 0.12

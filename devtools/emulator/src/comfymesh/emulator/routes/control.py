@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from comfymesh.emulator.emulator import EMULATOR
+from comfymesh.emulator.emulator import EMULATOR, Emulator
 from comfymesh.emulator.faults import Fault, hold_interpreter
 from comfymesh.emulator.routes.bodies import read_object
 
 _ANSWER_FIRST_SECONDS = 0.05
+_AT_ONCE: Mapping[Fault, Callable[[Emulator, float], None]] = {
+    Fault.HTTP_STALL: lambda _, seconds: hold_interpreter(seconds),
+    Fault.DEAF_SOCKET: lambda emulator, _: emulator.hub.deafen(),
+    Fault.FORGETFUL_RESTART: lambda emulator, seconds: emulator.restart(seconds),
+}
+"""What happens once, when it is asked for."""
 
 
 async def _faults(request: web.Request) -> web.Response:
@@ -25,13 +32,13 @@ async def _set_faults(request: web.Request) -> web.Response:
     except ValueError as error:
         known = ", ".join(Fault)
         return web.json_response({"error": f"{error}; give {{name: number}} with {known}"}, status=400)
-    stall = active.pop(Fault.HTTP_STALL, None)
-    faults = request.app[EMULATOR].faults
-    faults.replace(active)
-    if stall is not None:
-        # After this answer is on its way: from then on every request waits.
-        asyncio.get_running_loop().call_later(_ANSWER_FIRST_SECONDS, hold_interpreter, stall)
-    return web.json_response(faults.as_json())
+    emulator = request.app[EMULATOR]
+    later = {fault: active.pop(fault) for fault in _AT_ONCE if fault in active}
+    emulator.faults.replace(active)
+    for fault, value in later.items():
+        # After this answer is on its way: from then on every request waits, or finds nobody.
+        asyncio.get_running_loop().call_later(_ANSWER_FIRST_SECONDS, _AT_ONCE[fault], emulator, value)
+    return web.json_response(emulator.faults.as_json())
 
 
 async def _resident(request: web.Request) -> web.Response:

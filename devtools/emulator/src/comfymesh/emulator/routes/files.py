@@ -12,6 +12,7 @@ from aiohttp import web
 from PIL import Image
 
 from comfymesh.emulator.emulator import EMULATOR, Emulator
+from comfymesh.emulator.faults import Fault
 from comfymesh.emulator.folders import split_annotation
 
 _ACTIVE_TYPES = {
@@ -108,7 +109,7 @@ def _asked_path(request: web.Request) -> Path:
     if directory is None:
         raise web.HTTPForbidden(text="")
     path = directory / Path(name).name
-    if not path.is_file():
+    if not path.is_file() or (folder != "input" and request.app[EMULATOR].faults.is_on(Fault.VANISHED_FILES)):
         raise web.HTTPNotFound
     return path
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from typing import cast
 
 from aiohttp import web
 
 from comfymesh.emulator.emulator import EMULATOR, Emulator
+from comfymesh.emulator.faults import Fault
 from comfymesh.emulator.prompt_queue import Prompt
 from comfymesh.emulator.routes.bodies import ids_in, read_json, read_object
-from comfymesh.emulator.submission import error, judge
+from comfymesh.emulator.submission import error, judge, without_first_output
 from comfymesh.graphs import JsonValue
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -37,7 +37,9 @@ async def _submit(request: web.Request) -> web.Response:
     verdict = judge(prompt, emulator.catalog(), targets, lambda name: emulator.folders.find(name) is not None)
     if verdict.error is not None:
         return _refused(verdict.error, verdict.node_errors)
-    extra_data = _extra_data(body)
+    if emulator.faults.is_on(Fault.PARTIAL_OUTPUTS):
+        verdict = without_first_output(verdict)
+    extra_data = _extra_data(body, emulator.faults.clock())
     emulator.queue.put(Prompt(number, prompt_id, verdict.graph, extra_data, [*verdict.outputs]))
     return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
 
@@ -64,7 +66,7 @@ def _prompt_id(body: dict[str, JsonValue]) -> str | None:
     return given if isinstance(given, str) and _UUID.fullmatch(given) else None
 
 
-def _extra_data(body: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _extra_data(body: dict[str, JsonValue], now: int) -> dict[str, JsonValue]:
     given = body.get("extra_data", {})
     if not isinstance(given, dict):
         raise TypeError("extra_data is not an object")
@@ -72,7 +74,7 @@ def _extra_data(body: dict[str, JsonValue]) -> dict[str, JsonValue]:
     extra_data = {name: value for name, value in given.items() if name not in hidden}
     if "client_id" in body:
         extra_data["client_id"] = body["client_id"]
-    extra_data["create_time"] = time.time_ns() // 1_000_000
+    extra_data["create_time"] = now
     return extra_data
 
 

@@ -13,7 +13,7 @@ from comfymesh.api.access.caller import DEFAULT_TENANT
 from comfymesh.api.access.decision import Holder, holder
 from comfymesh.api.errors import RefusedError, not_found
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, CaughtUp, Entry, Message, SequenceConflictError
+from comfymesh.bus.port import Bus, BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
 from comfymesh.bus.streams import ACCOUNTS
 from comfymesh.tasks.codec import timestamp
 from comfymesh.v1 import tenant_pb2
@@ -22,6 +22,7 @@ from comfymesh.wire.v1 import account_pb2
 logger = logging.getLogger(__name__)
 
 _TRIES = 10
+_SEEN_SECONDS = 10.0
 
 
 class Directory:
@@ -154,9 +155,13 @@ class Directory:
 
     async def _store(self, subject: str, data: bytes, expected: int) -> None:
         (sequence,) = await self._bus.append([Entry(subject, data, expected)])
-        while self.version < sequence:
-            self._changed.clear()
-            await self._changed.wait()
+        try:
+            async with asyncio.timeout(_SEEN_SECONDS):
+                while self.version < sequence:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise BusUnavailableError(f"{subject} is stored, and does not arrive here") from None
 
     def _take(self, item: Message) -> None:
         try:

@@ -20,6 +20,7 @@ KEY_PREFIX = "cmk_"
 """What every API key begins with: scanners for leaked secrets know it by that."""
 
 _ANONYMOUS = Identity(Caller(DEFAULT_TENANT, "anonymous", ALL), float("inf"))
+# Holds whatever is done to its tenant: it is the way back in for who has locked themselves out.
 _BOOTSTRAP = Identity(Caller(DEFAULT_TENANT, "bootstrap", ALL), float("inf"))
 
 
@@ -74,7 +75,7 @@ class Gate:
         now = self._clock()
         admission = await self._decide(method, metadata, now)
         tenant = self._directory.tenant(admission.caller.tenant)
-        if tenant is not None and tenant.limits.requests_per_second:
+        if tenant is not None and tenant.limits.requests_per_second and admission.caller is not _BOOTSTRAP.caller:
             self._take(tenant, now)
         return admission
 
@@ -92,7 +93,8 @@ class Gate:
     async def _decide(self, method: str, metadata: Mapping[str, str | bytes], now: float) -> Admission:
         identity = _ANONYMOUS if self._open else await self._identify(decision.credential(metadata), now)
         caller = identity.caller
-        decision.authorize(caller, self._directory.tenant(caller.tenant), method)
+        if caller is not _BOOTSTRAP.caller:
+            decision.authorize(caller, self._directory.tenant(caller.tenant), method)
         return Admission(caller, identity.until, self._directory.version)
 
     async def _identify(self, secret: str, now: float) -> Identity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -30,17 +31,24 @@ _WAIT_FOR_SPACE = 3600.0
 
 
 class StoredAssets:
-    """How many bytes of assets each tenant has: those of one content once, as they are stored."""
+    """How many bytes of assets each tenant has: those of one content once, as they are stored.
+
+    Attributes:
+        ready: Set once everything that was stored before the start has been counted.
+    """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._sizes: dict[str, dict[str, int]] = {}
         self._sums: dict[str, int] = {}
+        self.ready = asyncio.Event()
 
     async def follow(self) -> None:
         """Take in what is uploaded, for ever."""
         async for item in self._bus.tail(BLOBS, subjects.ALL_ASSETS):
-            if not isinstance(item, CaughtUp):
+            if isinstance(item, CaughtUp):
+                self.ready.set()
+            else:
                 try:
                     self._take(item.subject, spec_pb2.AssetRecord.FromString(item.data).blob.size_bytes)
                 except DecodeError:

@@ -37,7 +37,13 @@ SCOPES = {
             "DropDeadLetters": Scope.SUBMIT,
         },
         "AssetService": {"UploadAsset": Scope.SUBMIT, "ReadArtifact": Scope.READ},
-        "FleetService": {"GetNode": Scope.READ, "ListNodes": Scope.READ},
+        "FleetService": {
+            "GetNode": Scope.READ,
+            "ListNodes": Scope.READ,
+            "CordonNode": Scope.OPERATE,
+            "UncordonNode": Scope.OPERATE,
+            "DrainNode": Scope.OPERATE,
+        },
         "SchedulingService": {"GetPolicy": Scope.OPERATE, "UpdatePolicy": Scope.OPERATE, "GetQueue": Scope.OPERATE},
         # Alerts tell of the tasks of all tenants: for operators only. Webhooks are each tenant's own.
         "AlertService": {

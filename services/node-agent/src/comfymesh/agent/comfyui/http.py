@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 _MAX_ANSWER = 256 << 20
 _LARGE = 1 << 20
+_MOST_BYTES = 1 << 50
+_NO_MODELS = frozenset({"configs", "custom_nodes"})
 _CHUNK = 256 << 10
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 # Below the 75 s after which ComfyUI closes an idle connection, so that no request goes out on one that is just being
@@ -137,6 +139,16 @@ class ComfyHttp:
         if not isinstance(names, list):
             raise ComfyError(answer.doing, answer.status, "the answer is not a list of names")
         return tuple(name for name in names if isinstance(name, str))
+
+    async def model_folders(self) -> tuple[str, ...]:
+        """GET /experiment/models: the kinds of folders that hold model files."""
+        answer = await self._call("GET", "/experiment/models", self._timeouts.quick)
+        return tuple(name for name in _fields(answer, "name") if name not in _NO_MODELS)
+
+    async def model_files(self, folder: str) -> dict[str, int]:
+        """GET /experiment/models/{folder}: file names, relative to the folder, and their sizes in bytes."""
+        answer = await self._call("GET", f"/experiment/models/{quote(folder, safe='')}", self._timeouts.catalog)
+        return dict(zip(_fields(answer, "name"), _sizes(answer), strict=True))
 
     async def submit(
         self, prompt_id: str, graph: Mapping[str, Any], *, client_id: str, extra_data: Mapping[str, Any] | None = None
@@ -331,6 +343,23 @@ class ComfyHttp:
             raise ComfyUnreachable(doing, REASON_TIMEOUT, str(error) or "no answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ComfyUnreachable(doing, REASON_BROKEN, f"{type(error).__name__} {error}") from error
+
+
+def _entries(answer: Answer) -> list[dict[str, Any]]:
+    """A list of objects that have a name. Whatever else is in there is left out."""
+    answer.require_success()
+    entries = answer.json()
+    found = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [entry for entry in found if isinstance(entry.get("name"), str)]
+
+
+def _fields(answer: Answer, field: str) -> list[str]:
+    return [entry[field] for entry in _entries(answer)]
+
+
+def _sizes(answer: Answer) -> list[int]:
+    sizes = [entry.get("size") for entry in _entries(answer)]
+    return [size if isinstance(size, int) and 0 <= size < _MOST_BYTES else 0 for size in sizes]
 
 
 def _payload(body: Mapping[str, Any]) -> bytes | BytesIO:

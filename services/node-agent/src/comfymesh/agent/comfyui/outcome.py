@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from comfymesh.agent.comfyui.events import ExecutionError
 from comfymesh.agent.comfyui.protocol import clean, parse_error
+from comfymesh.tasks.failures import FailureClass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,13 +49,15 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The prompt is gone without an end: the server restarted, died, or somebody removed it.
+    """The prompt is gone without an end of its own: the server restarted, died or was stuck, or somebody removed it.
 
     Attributes:
         reason: What was seen.
+        failure: What it is if the prompt had begun.
     """
 
     reason: str
+    failure: FailureClass = FailureClass.INSTANCE_LOST
 
 
 Outcome: TypeAlias = Succeeded | Failed | Interrupted | Lost

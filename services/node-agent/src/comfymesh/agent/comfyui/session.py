@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from comfymesh.agent.comfyui.control import PromptControl, Standing
@@ -22,10 +22,13 @@ from comfymesh.agent.comfyui.errors import (
     GraphRefused,
 )
 from comfymesh.agent.comfyui.events import Event, ExecutionStarted, PromptEnded
+from comfymesh.agent.comfyui.followed import Followed
 from comfymesh.agent.comfyui.http import DEFAULT_TIMEOUTS, ComfyHttp, Timeouts
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded, read_history
+from comfymesh.agent.comfyui.pulse import Pace, Pulse, Sign
 from comfymesh.agent.comfyui.routing import EventRouter
 from comfymesh.agent.comfyui.socket import DEFAULT_SOCKET_TIMINGS, EventSocket, SocketTimings
+from comfymesh.agent.comfyui.suspicion import Suspicion
 from comfymesh.agent.comfyui.timings import DEFAULT_TIMINGS, SessionTimings
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.patience import is_set
@@ -35,23 +38,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Followed:
-    """A prompt on its way, with all that is known about it."""
-
-    prompt_id: str
-    observer: Callable[[Event], None]
-    client_id: str | None = None
-    node_errors: Mapping[str, Any] = field(default_factory=dict)
-    doubt: ComfyUnreachable | ComfyError | None = None
-    cancelled: bool = False
-    began: bool = False
-    told_end: bool = False
-    misses: int = 0
-    trouble_since: float | None = None
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class ComfySession:
@@ -64,9 +50,11 @@ class ComfySession:
         timeouts: How long HTTP calls may take.
         timings: How patiently prompts are followed.
         socket_timings: How patiently the socket is kept.
+        pace: What is known of how long graph nodes are silent; learns more.
 
     Attributes:
         http: The routes, for everything that is not the following of a prompt.
+        ended: How many prompts have ended, one way or another.
     """
 
     def __init__(
@@ -76,17 +64,20 @@ class ComfySession:
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         timings: SessionTimings = DEFAULT_TIMINGS,
         socket_timings: SocketTimings = DEFAULT_SOCKET_TIMINGS,
+        pace: Pace | None = None,
     ) -> None:
         self.http = ComfyHttp(base_url, timeouts)
         url = "ws" + self.http.base_url.removeprefix("http") + "/ws"
         self._socket = EventSocket(url, self._on_event, self._on_state, timings=socket_timings)
         self._timings = timings
-        self._prompts: dict[str, _Followed] = {}
+        self._prompts: dict[str, Followed] = {}
         self._router = EventRouter(self._prompts)
         self._connected = asyncio.Event()
         self._lost = asyncio.Event()
         self._control = PromptControl(self.http, stop_waits=timings.stop, history_waits=timings.history)
-        self._suspicion: asyncio.TimerHandle | None = None
+        self._suspicion = Suspicion(self.http, self._socket, timings)
+        self._pace = pace or Pace()
+        self.ended = 0
 
     async def __aenter__(self) -> Self:
         await self.http.__aenter__()
@@ -96,8 +87,7 @@ class ComfySession:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._suspicion is not None:
-            self._suspicion.cancel()
+        await self._suspicion.close()
         await self._socket.close()
         await self.http.__aexit__(kind, error, trace)
 
@@ -140,11 +130,12 @@ class ComfySession:
             ValueError: The prompt is being followed already.
         """
         with self._follow(prompt_id, observer) as prompt:
+            prompt.pulse.classes = {node_id: str(node.get("class_type")) for node_id, node in graph.items()}
             prompt.client_id = await self._client_id()
-            if prompt.cancelled:
-                return Interrupted()
+            if prompt.stopping is not None:
+                return prompt.as_ended(Interrupted())
             await self._submit(prompt, graph, extra_data)
-            if prompt.cancelled:
+            if prompt.stopping is not None:
                 prompt.wake.set()
             return await self._to_the_end(prompt)
 
@@ -179,13 +170,41 @@ class ComfySession:
             ComfyError: It answered with an error.
         """
         prompt = self._prompts.get(prompt_id)
-        if prompt is not None:
-            prompt.cancelled = True
+        if prompt is not None and prompt.stopping is None:
+            prompt.stopping = self._now()
         try:
             await self._control.stop(prompt_id)
         finally:
             if prompt is not None:
                 prompt.wake.set()
+
+    def signs(self) -> tuple[Sign, ...]:
+        """How the prompts that are followed look now."""
+        now = self._now()
+        return tuple(prompt.sign(now, self._allowed(prompt)) for prompt in self._prompts.values())
+
+    async def give_up(self, prompt_id: str, lost: Lost) -> None:
+        """Stop a prompt that does not go on; whoever follows it gets `lost` once that has worked.
+
+        Args:
+            prompt_id: The prompt.
+            lost: What it comes to.
+
+        Raises:
+            ComfyUnreachable, ComfyError: As `cancel`.
+        """
+        if prompt_id in self._prompts:
+            self._prompts[prompt_id].give_up(lost, now=self._now(), at_once=False)
+        await self.cancel(prompt_id)
+
+    def abandon(self, lost: Lost) -> None:
+        """Wait for no prompt any more: the server has been stopped, or can't be mended.
+
+        Args:
+            lost: What they come to, those aside that were given up before.
+        """
+        for prompt in self._prompts.values():
+            prompt.give_up(lost, now=self._now(), at_once=True)
 
     async def look(self, prompt_id: str) -> Standing:
         """Ask where a prompt is now.
@@ -196,14 +215,25 @@ class ComfySession:
         return await self._control.look(prompt_id)
 
     @contextmanager
-    def _follow(self, prompt_id: str, observer: Callable[[Event], None]) -> Iterator[_Followed]:
+    def _follow(self, prompt_id: str, observer: Callable[[Event], None]) -> Iterator[Followed]:
         if prompt_id in self._prompts:
             raise ValueError(f"prompt {prompt_id} is being followed already")
-        prompt = self._prompts[prompt_id] = _Followed(prompt_id, observer)
+        prompt = self._prompts[prompt_id] = Followed(prompt_id, observer, Pulse(self._now()))
         try:
             yield prompt
         finally:
             del self._prompts[prompt_id]
+            self.ended += 1
+
+    def _allowed(self, prompt: Followed) -> float:
+        return self._pace.allowed(prompt.pulse.doing if self._hears(prompt) else None)
+
+    def _hears(self, prompt: Followed) -> bool:
+        """Whether the prompt's events reach us: those of an adopted one, or of a lost connection, never do."""
+        return prompt.client_id is not None and prompt.client_id == self._socket.client_id
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def _client_id(self) -> str:
         try:
@@ -216,8 +246,8 @@ class ComfySession:
             raise ComfyUnreachable("GET /ws", REASON_NO_SOCKET, detail) from None
         return client_id
 
-    async def _submit(self, prompt: _Followed, graph: Mapping[str, Any], extra_data: Mapping[str, Any] | None) -> None:
-        client_id = prompt.client_id or ""
+    async def _submit(self, prompt: Followed, graph: Mapping[str, Any], extra_data: Mapping[str, Any] | None) -> None:
+        client_id, before = prompt.client_id or "", time.monotonic()
         try:
             reached(FaultPoint.PROMPT_READY)
             accepted = await self.http.submit(prompt.prompt_id, graph, client_id=client_id, extra_data=extra_data)
@@ -232,15 +262,19 @@ class ComfySession:
             prompt.wake.set()
         else:
             prompt.node_errors = accepted.node_errors
+            # The server tells every socket that its queue has changed. One that does not hear that hears nothing.
+            self._suspicion.arise(before)
 
-    async def _to_the_end(self, prompt: _Followed) -> Outcome:
+    async def _to_the_end(self, prompt: Followed) -> Outcome:
         while True:
             await self._wait(prompt)
+            if prompt.abandoned and prompt.lost is not None:
+                return prompt.lost
             outcome = await (self._told(prompt) if prompt.told_end else self._check(prompt))
             if outcome is not None:
-                return outcome
+                return prompt.as_ended(outcome)
 
-    async def _wait(self, prompt: _Followed) -> None:
+    async def _wait(self, prompt: Followed) -> None:
         try:
             async with asyncio.timeout(self._patience(prompt)):
                 await prompt.wake.wait()
@@ -248,13 +282,12 @@ class ComfySession:
             return
         prompt.wake.clear()
 
-    def _patience(self, prompt: _Followed) -> float:
-        if prompt.cancelled or prompt.misses or prompt.trouble_since is not None:
+    def _patience(self, prompt: Followed) -> float:
+        if prompt.stopping is not None or prompt.misses or prompt.trouble_since is not None:
             return self._timings.recheck
-        heard = prompt.client_id is not None and prompt.client_id == self._socket.client_id
-        return self._timings.poll if heard else self._timings.poll_unheard
+        return self._timings.poll if self._hears(prompt) else self._timings.poll_unheard
 
-    async def _told(self, prompt: _Followed) -> Outcome | None:
+    async def _told(self, prompt: Followed) -> Outcome | None:
         """The socket said that it ended. If history does not know, the next check decides."""
         prompt.told_end = False
         try:
@@ -265,21 +298,22 @@ class ComfySession:
             prompt.wake.set()
         return outcome
 
-    async def _ended(self, prompt: _Followed) -> Succeeded | Failed | Interrupted | None:
+    async def _ended(self, prompt: Followed) -> Succeeded | Failed | Interrupted | None:
         entry = await self._control.entry(prompt.prompt_id)
         return None if entry is None else read_history(entry, prompt.node_errors)
 
-    async def _check(self, prompt: _Followed) -> Outcome | None:
+    async def _check(self, prompt: Followed) -> Outcome | None:
         try:
             standing = await self._control.look(prompt.prompt_id)
-            if prompt.cancelled and standing in (Standing.PENDING, Standing.RUNNING):
+            if prompt.stopping is not None and standing in (Standing.PENDING, Standing.RUNNING):
                 await self._control.stop(prompt.prompt_id)
             outcome = await self._ended(prompt) if standing is Standing.ENDED else None
         except (ComfyUnreachable, ComfyError) as error:
             return self._in_trouble(prompt, error)
         prompt.trouble_since = None
         if outcome is not None:
-            self._suspect_socket(prompt)
+            if self._hears(prompt):
+                self._suspicion.arise(time.monotonic())
             return outcome
         if standing in (Standing.PENDING, Standing.RUNNING):
             prompt.misses = 0
@@ -289,8 +323,8 @@ class ComfySession:
         prompt.misses += 1
         return self._vanished(prompt) if prompt.misses > 1 else None
 
-    def _vanished(self, prompt: _Followed) -> Outcome:
-        if prompt.cancelled:
+    def _vanished(self, prompt: Followed) -> Outcome:
+        if prompt.stopping is not None:
             return Interrupted()
         if isinstance(prompt.doubt, ComfyError):
             raise prompt.doubt
@@ -298,8 +332,8 @@ class ComfySession:
             return Lost(f"{prompt.doubt} The prompt is not known there.")
         return Lost("the prompt is neither in ComfyUI's queue nor in its history: restarted, cleared or deleted")
 
-    def _in_trouble(self, prompt: _Followed, error: ComfyUnreachable | ComfyError) -> Lost | None:
-        now = asyncio.get_running_loop().time()
+    def _in_trouble(self, prompt: Followed, error: ComfyUnreachable | ComfyError) -> Lost | None:
+        now = self._now()
         if prompt.trouble_since is None:
             prompt.trouble_since = now
             _log.warning("A prompt cannot be looked at: %s", error, extra=_context("comfyui_trouble", prompt))
@@ -309,30 +343,18 @@ class ComfySession:
             return None
         return Lost(f"ComfyUI has given no useful answer for {limit:g} s: {error}")
 
-    def _suspect_socket(self, prompt: _Followed) -> None:
-        """The poll found an end that the socket did not tell. If it stays silent, it is deaf (section 13.2)."""
-        if prompt.client_id is None or prompt.client_id != self._socket.client_id:
-            return
-        if self._suspicion is None:
-            loop = asyncio.get_running_loop()
-            self._suspicion = loop.call_later(self._timings.deaf, self._replace_if_deaf, prompt.client_id)
-
-    def _replace_if_deaf(self, client_id: str) -> None:
-        self._suspicion = None
-        if self._socket.client_id == client_id and self._socket.silence >= self._timings.deaf:
-            self._socket.reconnect("a prompt ended and it did not say so")
-
     def _on_event(self, event: Event) -> None:
         routed = self._router.route(event)
         prompt = None if routed is None else self._prompts.get(routed[0])
         if routed is None or prompt is None:
             return
+        prompt.pulse.beat(event, self._now(), self._pace)
         if isinstance(event, PromptEnded):
             prompt.told_end = True
             prompt.wake.set()
         self._tell(prompt, routed[1])
 
-    def _tell(self, prompt: _Followed, event: Event) -> None:
+    def _tell(self, prompt: Followed, event: Event) -> None:
         prompt.began = prompt.began or isinstance(event, ExecutionStarted)
         try:
             prompt.observer(event)
@@ -359,5 +381,5 @@ def _may_have_queued(error: ComfyUnreachable | ComfyError) -> bool:
     return error.sent if isinstance(error, ComfyUnreachable) else error.status >= 500
 
 
-def _context(action: str, prompt: _Followed) -> dict[str, str]:
+def _context(action: str, prompt: Followed) -> dict[str, str]:
     return {"action": action, "prompt_id": prompt.prompt_id}

@@ -94,9 +94,9 @@ class EventSocket:
         return self._client_id
 
     @property
-    def silence(self) -> float:
-        """Seconds since the last message."""
-        return time.monotonic() - self._heard
+    def heard(self) -> float:
+        """When the last message came, in seconds of `time.monotonic`."""
+        return self._heard
 
     def start(self) -> None:
         """Begin to connect; needs a running loop."""

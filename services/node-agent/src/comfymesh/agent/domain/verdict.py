@@ -24,6 +24,7 @@ _MAX_LOG_TAIL = 8 * 1024
 _TOLD_IN_THE_LOG = frozenset(
     {
         FailureClass.INSTANCE_LOST,
+        FailureClass.STALLED,
         FailureClass.DEVICE_FAULT,
         FailureClass.INTERNAL,
         FailureClass.NODE_EXCEPTION,
@@ -62,7 +63,7 @@ def of_interrupt(stop: Stop | None, *, started: bool) -> Event:
 def of_loss(lost: Lost, *, started: bool) -> Event:
     """The prompt is gone. It counts against nobody if it never began."""
     if started:
-        return failure(FailureClass.INSTANCE_LOST, lost.reason)
+        return failure(lost.failure, lost.reason)
     return Released(f"handed back before it began: {lost.reason}")
 
 

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from comfymesh.agent.runtimes.contract import Absent, Endpoint, Running, Status
+from comfymesh.agent.runtimes.contract import Absent, Endpoint, Running, Status, silently
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from comfymesh.agent.runtimes.specs import AttachSpec
@@ -24,7 +25,7 @@ class AttachRuntime:
         self._port = spec.url.port or 80
         self._base_url = str(spec.url).rstrip("/")
 
-    async def start(self) -> Endpoint:
+    async def start(self, tell: Callable[[str], None] = silently) -> Endpoint:  # noqa: ARG002 - nothing takes long
         """Return the address; whether anything answers there is for `poll` to say."""
         return Endpoint(self._base_url)
 
@@ -48,6 +49,14 @@ class AttachRuntime:
         """Return nothing: the output is someone else's."""
         del lines
         return ""
+
+    async def remove_outputs(self, folders: Sequence[str]) -> None:
+        """Do nothing: the files are someone else's."""
+        del folders
+
+    async def memory_bytes(self) -> int | None:
+        """Return nothing: the process is someone else's."""
+        return None
 
     async def close(self) -> None:
         """Do nothing: nothing is held."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
 
@@ -60,6 +61,7 @@ class RuntimeFailureReason(StrEnum):
     GPU_UNAVAILABLE = "GPU_UNAVAILABLE"
     IMAGE_MISSING = "IMAGE_MISSING"
     MODELS_MISSING = "MODELS_MISSING"
+    MOUNT_REFUSED = "MOUNT_REFUSED"
     NAME_TAKEN = "NAME_TAKEN"
     PORT_TAKEN = "PORT_TAKEN"
 
@@ -78,6 +80,10 @@ class RuntimeFailed(Exception):  # noqa: N818 - a `RuntimeError` is Python's own
         self.message = message
 
 
+def silently(_: str) -> None:
+    """Tell nobody."""
+
+
 class Runtime(Protocol):
     """One ComfyUI instance on this node.
 
@@ -87,8 +93,10 @@ class Runtime(Protocol):
     do it, and none blocks the event loop.
     """
 
-    async def start(self) -> Endpoint:
+    async def start(self, tell: Callable[[str], None] = silently) -> Endpoint:
         """Make sure that the instance runs, and say where.
+
+        What takes long on the way, such as the pull of an image, is told in words.
 
         Adopts one that runs already with the same spec; replaces one that runs with another spec, or that has ended.
         Returns as soon as the process or container runs: ComfyUI opens its port only some seconds later (ComfyUI
@@ -116,6 +124,21 @@ class Runtime(Protocol):
 
     async def log_tail(self, lines: int) -> str:
         """Return the last lines of the output, at most `LOG_TAIL_BYTES`; empty where there is none."""
+
+    async def remove_outputs(self, folders: Sequence[str]) -> None:
+        """Remove folders below the instance's folders for outputs and temporary files. Those not there are no error.
+
+        An attached instance keeps its files: they are someone else's.
+
+        Args:
+            folders: As `own_outputs.folder_of` makes them.
+        """
+
+    async def memory_bytes(self) -> int | None:
+        """Return how much of the host's memory the instance holds, without what the kernel could take back at once.
+
+        None where that can't be known: it does not run, or it is someone else's.
+        """
 
     async def close(self) -> None:
         """Let go of what this object holds in this process (connections, threads). The instance stays as it is."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 from datetime import timedelta
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from comfymesh.agent.runtimes.contract import (
@@ -16,11 +17,16 @@ from comfymesh.agent.runtimes.contract import (
     RuntimeFailed,
     RuntimeFailureReason,
     Status,
+    silently,
 )
 from comfymesh.agent.runtimes.docker_client import DockerEngine
 from comfymesh.agent.runtimes.docker_plan import SPEC_LABEL, Owner, plan
+from comfymesh.agent.runtimes.mounts import refusal
+from comfymesh.agent.runtimes.sweeping import KINDS, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from comfymesh.agent.runtimes.docker_client import ContainerState
     from comfymesh.agent.runtimes.specs import DockerSpec
 
@@ -36,13 +42,14 @@ LOOK_SECONDS = 0.1
 class DockerRuntime:
     """One container, found again by its name, which follows from node and instance alone."""
 
-    def __init__(self, spec: DockerSpec, *, node: str) -> None:
+    def __init__(self, spec: DockerSpec, *, node: str, mount_roots: Sequence[PurePosixPath] = ()) -> None:
         self._spec = spec
+        self._mount_roots = mount_roots
         self._owner = Owner(node, spec.name)
         self._plan = plan(spec, self._owner)
         self._engine = DockerEngine(spec.engine)
 
-    async def start(self) -> Endpoint:
+    async def start(self, tell: Callable[[str], None] = silently) -> Endpoint:
         """Adopt the container of this name when it runs with this spec; otherwise make it anew."""
         state = await self._own_container()
         if state is not None:
@@ -52,7 +59,7 @@ class DockerRuntime:
             logger.info("Replacing a container.", extra=self._extra() | {"status": state.status})
             await self._end(REPLACE_GRACE)
             await self._engine.remove_container(self._owner)
-        return await self._create()
+        return await self._create(tell)
 
     async def stop(self, grace: timedelta) -> None:
         """End and remove the container with its volume and its network."""
@@ -73,12 +80,24 @@ class DockerRuntime:
         """Return the end of the container's output."""
         return await self._engine.log_tail(self._owner, lines)
 
+    async def remove_outputs(self, folders: Sequence[str]) -> None:
+        """Remove them inside of the container, as its user: its volume may be anywhere."""
+        roots = [self._spec.data_path / kind for kind in KINDS]
+        paths = [str(root / folder) for root in roots for folder in plain(folders)]
+        if paths:
+            await self._engine.run(self._owner, ["rm", "-rf", "--", *paths])
+
+    async def memory_bytes(self) -> int | None:
+        """Return what the engine accounts to the container, without the page cache that could be dropped."""
+        return await self._engine.memory_bytes(self._owner)
+
     async def close(self) -> None:
         """Close the connection to the engine."""
         await self._engine.close()
 
-    async def _create(self) -> Endpoint:
-        await self._ensure_image()
+    async def _create(self, tell: Callable[[str], None]) -> Endpoint:
+        await asyncio.to_thread(self._check_mounts)
+        await self._ensure_image(tell)
         await self._engine.create_network(self._owner)
         await self._engine.create_volume(self._owner)
         await self._engine.create_container(self._plan)
@@ -93,7 +112,15 @@ class DockerRuntime:
         logger.info("Started a container.", extra=self._extra())
         return self._endpoint(state)
 
-    async def _ensure_image(self) -> None:
+    def _check_mounts(self) -> None:
+        """Raise where the folder of the models may not be seen by a container, wherever links in it lead."""
+        models = self._spec.models_directory
+        why = "" if models is None else refusal(PurePosixPath(models.resolve()), self._mount_roots)
+        if why:
+            message = f"cannot mount {models} into instance {self._spec.name}: {why}"
+            raise RuntimeFailed(RuntimeFailureReason.MOUNT_REFUSED, message)
+
+    async def _ensure_image(self, tell: Callable[[str], None]) -> None:
         image = self._spec.image
         if await self._engine.has_image(image):
             return
@@ -106,7 +133,7 @@ class DockerRuntime:
         # A second connection: on the first one every poll would wait until the image is here.
         puller = DockerEngine(self._spec.engine)
         try:
-            await puller.pull(image)
+            await puller.pull(image, lambda words: tell(f"pulling {image}: {words}"))
         finally:
             await puller.close()
 

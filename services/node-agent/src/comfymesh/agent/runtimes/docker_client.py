@@ -17,14 +17,17 @@ import urllib3.exceptions
 from docker import DockerClient
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import DeviceRequest, LogConfig, Mount
+from docker.utils import parse_repository_tag
 
 from comfymesh.agent.runtimes import output_log
 from comfymesh.agent.runtimes.contract import RuntimeFailed, RuntimeFailureReason
+from comfymesh.agent.runtimes.docker_plan import INSTANCE_LABEL, NODE_LABEL
+from comfymesh.agent.runtimes.docker_pull import PullProgress
 from comfymesh.agent.runtimes.docker_refusals import reason_of
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from comfymesh.agent.runtimes.docker_plan import ContainerPlan, Owner
 
@@ -80,6 +83,18 @@ class DockerEngine:
 
         return await self._call(f"look at container {owner.name}", call)
 
+    async def instances_of(self, node: str) -> list[str]:
+        """Return the names of the node's instances of which anything is there: a container, a volume or a network."""
+
+        def call(client: DockerClient) -> list[str]:
+            filters: dict[str, str | list[str] | bool] = {"label": f"{NODE_LABEL}={node}"}
+            containers = [found.labels for found in client.containers.list(all=True, filters=filters)]
+            others = (*client.volumes.list(filters=filters), *client.networks.list(filters=filters))
+            labels = [*containers, *(found.attrs.get("Labels") or {} for found in others)]
+            return sorted({found[INSTANCE_LABEL] for found in labels if INSTANCE_LABEL in found})
+
+        return await self._call(f"look for instances of node {node}", call)
+
     async def has_image(self, image: str) -> bool:
         """Whether the image is on this host."""
 
@@ -92,13 +107,22 @@ class DockerEngine:
 
         return await self._call(f"look for image {image}", call)
 
-    async def pull(self, image: str) -> None:
+    async def pull(self, image: str, tell: Callable[[str], None]) -> None:
         """Fetch an image, which may take long: give it an engine object of its own, so that no other call waits.
+
+        Args:
+            image: The image.
+            tell: Told how far it is, in words, on the event loop.
 
         Raises:
             RuntimeFailed: With `IMAGE_MISSING` for whatever the engine says: the image is not to be had.
         """
-        await self._call(f"pull image {image}", lambda client: _pull(client, image))
+        loop = asyncio.get_running_loop()
+
+        def tell_loop(words: str) -> None:
+            loop.call_soon_threadsafe(tell, words)
+
+        await self._call(f"pull image {image}", lambda client: _pull(client, image, tell_loop))
 
     async def create_network(self, owner: Owner) -> None:
         """Make the instance's own bridge network, unless it is there."""
@@ -171,6 +195,30 @@ class DockerEngine:
 
         return await self._call(f"read the log of container {owner.name}", call)
 
+    async def run(self, owner: Owner, command: Sequence[str]) -> None:
+        """Run a command in the owner's container, to its end; one that fails, or is not there, is left at that."""
+
+        def call(client: DockerClient) -> None:
+            try:
+                client.containers.get(owner.name).exec_run(list(command))
+            except APIError as error:
+                if error.status_code not in {404, 409}:  # 409: it does not run
+                    raise
+
+        await self._call(f"run {command[0]} in container {owner.name}", call)
+
+    async def memory_bytes(self, owner: Owner) -> int | None:
+        """Return the memory of the owner's container; None when it does not run."""
+
+        def call(client: DockerClient) -> int | None:
+            try:
+                stats = client.api.stats(owner.name, stream=False, one_shot=True)
+            except NotFound:
+                return None
+            return _memory(stats.get("memory_stats") or {})
+
+        return await self._call(f"measure container {owner.name}", call)
+
     async def close(self) -> None:
         """Close the connection and end the thread; a call under way is waited for."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
@@ -239,15 +287,34 @@ def _state(attributes: dict[str, Any]) -> ContainerState:
     )
 
 
-def _pull(client: DockerClient, image: str) -> None:
+def _memory(memory: dict[str, Any]) -> int | None:
+    """What a container holds; the engine gives nothing for one that has ended. Names differ by version of cgroups."""
+    if "usage" not in memory:
+        return None
+    details = memory.get("stats") or {}
+    cache = details.get("inactive_file", details.get("total_inactive_file", 0))
+    return max(0, int(memory["usage"]) - int(cache))
+
+
+def _pull(client: DockerClient, image: str, tell: Callable[[str], None]) -> None:
+    progress = PullProgress()
+    repository, tag = parse_repository_tag(image)
     try:
-        client.images.pull(image)
+        for line in client.api.pull(repository, tag=tag or "latest", stream=True, decode=True):
+            if words := progress.feed(line):
+                tell(words)
     except APIError as error:
-        raise RuntimeFailed(
-            RuntimeFailureReason.IMAGE_MISSING,
-            f"image {image} is not on this host and cannot be pulled: {error.explanation or error}; "
-            f"check its name, or load it with `docker load`",
-        ) from error
+        raise _not_to_be_had(image, str(error.explanation or error)) from error
+    if progress.error:
+        raise _not_to_be_had(image, progress.error)
+
+
+def _not_to_be_had(image: str, why: str) -> RuntimeFailed:
+    reason = reason_of(why)
+    return RuntimeFailed(
+        reason if reason is RuntimeFailureReason.DISK_FULL else RuntimeFailureReason.IMAGE_MISSING,
+        f"image {image} is not on this host and cannot be pulled: {why}; check its name, or load it with `docker load`",
+    )
 
 
 def _create(client: DockerClient, plan: ContainerPlan) -> None:

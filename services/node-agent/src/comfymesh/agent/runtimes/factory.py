@@ -10,18 +10,26 @@ from comfymesh.agent.runtimes.process import ProcessRuntime
 from comfymesh.agent.runtimes.specs import AttachSpec, DockerSpec, ProcessSpec
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
+    from pathlib import Path, PurePosixPath
 
     from comfymesh.agent.runtimes.contract import Runtime
 
 
-def build(spec: AttachSpec | ProcessSpec | DockerSpec, *, node: str, state_directory: Path) -> Runtime:
+def build(
+    spec: AttachSpec | ProcessSpec | DockerSpec,
+    *,
+    node: str,
+    state_directory: Path,
+    mount_roots: Sequence[PurePosixPath] = (),
+) -> Runtime:
     """Make the runtime of one instance. Nothing is started, opened or contacted.
 
     Args:
         spec: What the operator set.
         node: Name of this node, part of names and labels.
         state_directory: Where the agent keeps what must outlive it. Processes have their folders below it.
+        mount_roots: Folders of the host below which mounts are allowed; none: everywhere but in those of the system.
     """
     match spec:
         case AttachSpec():
@@ -29,6 +37,6 @@ def build(spec: AttachSpec | ProcessSpec | DockerSpec, *, node: str, state_direc
         case ProcessSpec():
             return ProcessRuntime(spec, node=node, state_directory=state_directory)
         case DockerSpec():
-            return DockerRuntime(spec, node=node)
+            return DockerRuntime(spec, node=node, mount_roots=mount_roots)
         case _:
             assert_never(spec)

@@ -10,7 +10,7 @@ from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from comfymesh.agent.runtimes import output_log, ports, process_record
+from comfymesh.agent.runtimes import output_log, ports, process_record, sweeping
 from comfymesh.agent.runtimes.contract import (
     Absent,
     Endpoint,
@@ -19,13 +19,15 @@ from comfymesh.agent.runtimes.contract import (
     RuntimeFailed,
     RuntimeFailureReason,
     Status,
+    silently,
 )
 from comfymesh.agent.runtimes.launch import command_line
 from comfymesh.agent.runtimes.process_command import command_of, environment_of
 from comfymesh.agent.runtimes.process_spawn import spawn
-from comfymesh.agent.runtimes.process_table import ProcessHandle, is_alive, reap
+from comfymesh.agent.runtimes.process_table import ProcessHandle, is_alive, memory_bytes, reap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -48,7 +50,7 @@ class ProcessRuntime:
         self._record_path = self._home / "process.json"
         self._log_path = self._home / "output.log"
 
-    async def start(self) -> Endpoint:
+    async def start(self, tell: Callable[[str], None] = silently) -> Endpoint:  # noqa: ARG002 - nothing takes long
         """Adopt the process that the record names, or launch one."""
         record = await asyncio.to_thread(self._settled_record)
         if record is not None and is_alive(record.process):
@@ -78,8 +80,21 @@ class ProcessRuntime:
         """Return the end of the output file of the latest process."""
         return await asyncio.to_thread(output_log.tail, self._log_path, lines)
 
+    async def remove_outputs(self, folders: Sequence[str]) -> None:
+        """Remove them from this host."""
+        roots = [self._home / "data" / kind for kind in sweeping.KINDS]
+        await asyncio.to_thread(sweeping.remove, roots, folders)
+
+    async def memory_bytes(self) -> int | None:
+        """Return the anonymous and shared memory of the process; model files that it has mapped do not count."""
+        return await asyncio.to_thread(self._memory_bytes)
+
     async def close(self) -> None:
         """Do nothing: the object holds only names."""
+
+    def _memory_bytes(self) -> int | None:
+        record = process_record.read(self._record_path)
+        return None if record is None or not is_alive(record.process) else memory_bytes(record.process.pid)
 
     def _settled_record(self) -> ProcessRecord | None:
         """Return the record, once no child that an earlier agent launched is still about to write it."""

@@ -112,3 +112,14 @@ def _stat(pid: int) -> list[str] | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return text.rpartition(")")[2].split()
+
+
+def memory_bytes(pid: int) -> int | None:
+    """Return what a process holds of the host's memory, without mapped files; None once it has gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    parts = dict(line.split(":", 1) for line in lines if ":" in line)
+    held = [parts[name].split()[0] for name in ("RssAnon", "RssShmem") if name in parts]
+    return 1024 * sum(map(int, held)) if held else None

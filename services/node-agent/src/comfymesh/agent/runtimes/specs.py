@@ -17,15 +17,28 @@ GpuUuid = Annotated[str, Field(pattern=r"^(GPU|MIG)-[0-9a-zA-Z/-]+$")]
 FixedPort = Annotated[int, Field(ge=0, le=65535)]
 
 
+_CARE = frozenset({"recycle_memory_bytes", "recycle_prompts"})
+
+
 class _Spec(BaseModel):
+    """What every instance may be given.
+
+    Attributes:
+        name: Its name.
+        recycle_memory_bytes: An instance that holds more of the host's memory is started afresh between two prompts.
+        recycle_prompts: So is one that has executed so many prompts.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: InstanceName
+    recycle_memory_bytes: Annotated[int, Field(ge=64 * 1024 * 1024)] | None = None
+    recycle_prompts: Annotated[int, Field(ge=1)] | None = None
 
     @property
     def digest(self) -> str:
-        """Hash of every setting: an instance that runs under another digest is replaced."""
-        settings = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Hash of every setting of the process: an instance that runs under another digest is replaced."""
+        settings = json.dumps(self.model_dump(mode="json", exclude=set(_CARE)), sort_keys=True)
         return hashlib.sha256(settings.encode()).hexdigest()
 
 

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from comfymesh.notifier.domain.rules import BaseRule, Condition, Occurrences
-from comfymesh.notifier.domain.values import Severity, worst
+from comfymesh.notifier.domain.values import Severity, cut, worst
 
-MOST_ALERTS = 1000
-"""Alerts under way at once. What comes beyond is counted together, by rule."""
+MOST_ALERTS = 250
+"""Alerts under way at once. What comes beyond is counted together, by rule. All of them, and a notice of each, fit into
+one message of NATS, whatever hostile texts they carry."""
 
 _OTHERS = {"role": "others"}
-_LONGEST_TEXT = 2000
+_MESSAGE_BYTES = 400
+_FACT_BYTES = 96
 
 
 class Status(StrEnum):
@@ -180,6 +182,7 @@ class AlertBook:
         """Something has happened."""
         rule = self._rules[signal.rule]
         assert isinstance(rule, Occurrences)
+        signal = _bounded(signal)
         alert = self._find(signal, now)
         alert.count += 1
         alert.last_seen = now
@@ -207,6 +210,7 @@ class AlertBook:
             if known.cleared_at is None:
                 known.cleared_at = now
             return list(self._settle(known, now))
+        signal = _bounded(signal)
         alert = self._find(signal, now)
         alert.count = 1
         alert.last_seen, alert.cleared_at = now, None
@@ -282,9 +286,13 @@ class AlertBook:
 
 def _hear(alert: Alert, signal: Signal) -> None:
     severity = worst(alert.signal.severity, signal.severity)
-    alert.signal = replace(
-        signal, labels=alert.signal.labels, severity=severity, message=signal.message[:_LONGEST_TEXT]
-    )
+    alert.signal = replace(signal, labels=alert.signal.labels, severity=severity)
+
+
+def _bounded(signal: Signal) -> Signal:
+    """The signal with no more text than there is room for."""
+    facts = {name: cut(value, _FACT_BYTES) for name, value in signal.facts.items() if name != "message"}
+    return replace(signal, message=cut(signal.message, _MESSAGE_BYTES), facts=facts)
 
 
 def _due(alert: Alert, rule: Occurrences, now: float) -> float:

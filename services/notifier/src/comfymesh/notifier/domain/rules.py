@@ -23,7 +23,6 @@ Group = Literal[
     "gpu",
     "role",
     "task",
-    "model",
 ]
 """What can tell one alert of a rule from another."""
 

@@ -8,9 +8,9 @@ from comfymesh.notifier.domain.alerts import Signal
 from comfymesh.notifier.domain.events import Outcome, TaskTold
 from comfymesh.notifier.domain.patterns import matches
 from comfymesh.notifier.domain.rules import BaseRule, Failures, TaskFailed
-from comfymesh.notifier.domain.values import Severity, like, worst
+from comfymesh.notifier.domain.values import Severity, cut, like, worst
 
-_LONGEST_LABEL = 128
+_LABEL_BYTES = 96
 
 
 def concerns(rule: Failures, event: TaskTold) -> bool:
@@ -36,7 +36,7 @@ def failure_signal(rule: Failures, event: TaskTold) -> Signal:
 
 def labels_of(rule: BaseRule, facts: Mapping[str, str]) -> dict[str, str]:
     """What tells an alert of a rule from its others."""
-    return {name: facts.get(name, "")[:_LONGEST_LABEL] for name in rule.group_by}
+    return {name: cut(facts.get(name, ""), _LABEL_BYTES) for name in rule.group_by}
 
 
 def _text(event: TaskTold) -> str:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 FIELDS = frozenset(
     {
         "rule", "severity", "count", "suppressed", "value", "message", "tenant", "task", "class", "exception_type",
-        "graph_node", "graph_node_class", "node", "instance", "workflow", "gpu", "role", "model", "attempt",
+        "graph_node", "graph_node_class", "node", "instance", "workflow", "gpu", "role", "attempt",
     }
 )  # fmt: skip
 """What a template can name. What an alert does not have is empty."""

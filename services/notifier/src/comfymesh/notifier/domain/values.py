@@ -68,6 +68,11 @@ def _share(value: object) -> object:
     return value
 
 
+def cut(text: str, most: int) -> str:
+    """The beginning of a text, of at most so many bytes in UTF-8."""
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
+
+
 def like(globs: tuple[str, ...], text: str) -> bool:
     """Whether a text is like one of some globs such as `team-*`. No globs mean any text."""
     return not globs or any(fnmatchcase(text, glob) for glob in globs)

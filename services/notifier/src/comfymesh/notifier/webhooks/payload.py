@@ -14,6 +14,7 @@ from comfymesh.v1 import alert_pb2, task_pb2
 from comfymesh.wire.v1 import alerting_pb2
 
 _NAMESPACE = UUID("c4a1f1de-7d3e-5d39-9a43-8f2d3f0c9b55")
+_LARGEST = 256 * 1024
 _LEFT_OUT = ("graph_json", "inputs", "callback_url", "callback_states")
 
 
@@ -49,9 +50,18 @@ def _body(record: TaskRecord, task: task_pb2.Task) -> bytes:
     if shown.HasField("error"):
         shown.error.ClearField("traceback")
         shown.error.ClearField("log_tail")
+    body = _encoded(record, shown)
+    if len(body) > _LARGEST:
+        # It would not fit into a message. The receiver can ask for the task.
+        shown.ClearField("artifacts")
+        body = _encoded(record, shown, artifacts_left_out=True)
+    return body
+
+
+def _encoded(record: TaskRecord, task: task_pb2.Task, **more: bool) -> bytes:
     told = {
         "type": f"task.{record.state.lower()}",
         "timestamp": task.update_time.ToJsonString(),
-        "data": {"task": MessageToDict(shown, preserving_proto_field_name=True)},
+        "data": {"task": MessageToDict(task, preserving_proto_field_name=True), **more},
     }
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

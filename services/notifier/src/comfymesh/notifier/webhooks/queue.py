@@ -17,7 +17,15 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
+from comfymesh.bus.port import (
+    Bus,
+    BusUnavailableError,
+    CaughtUp,
+    Entry,
+    Message,
+    MessageTooLargeError,
+    SequenceConflictError,
+)
 from comfymesh.bus.streams import WEBHOOKS
 from comfymesh.bus.tasklog import Stored
 from comfymesh.egress.guard import EgressRefusedError, parse
@@ -78,6 +86,9 @@ class WebhookQueue:
             await patiently(lambda: self._bus.append([entry]), BusUnavailableError, what="queue a webhook")
         except SequenceConflictError:
             logger.debug("webhook %s is queued already", delivery_id)
+        except MessageTooLargeError as error:
+            # One task must not keep all others from being told.
+            logger.warning("a webhook of task %s can't be queued: %s", stored.key.task_id, error)
 
     async def run(self, background: Background) -> None:
         """Make calls, for ever."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 from comfymesh.scheduler.domain.decisions import (
     Change,
@@ -35,14 +36,15 @@ from comfymesh.scheduler.domain.events import (
     TaskRan,
     Tick,
 )
-from comfymesh.scheduler.domain.explaining import explain, sum_up
+from comfymesh.scheduler.domain.explaining import Explainer
 from comfymesh.scheduler.domain.fleet import Place, Report
 from comfymesh.scheduler.domain.lanes import Waiting
 from comfymesh.scheduler.domain.offers import Offers
+from comfymesh.scheduler.domain.outlook import Outlook
 from comfymesh.scheduler.domain.placement import Candidate, Feasibility
 from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks, shunned
 from comfymesh.scheduler.domain.seats import Seat, Seats
-from comfymesh.scheduler.domain.views import Explanation, QueueOverview
+from comfymesh.scheduler.domain.views import Explanation
 from comfymesh.tasks.events import AttemptFailed, Expired, Released
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord, Work
@@ -71,6 +73,8 @@ class Core:
         self._seats = Seats()
         self._estimates = Estimates()
         self._feasibility = Feasibility()
+        self._explainer = Explainer(self._feasibility)
+        self._outlook = Outlook()
         self._dispatcher = Dispatcher(self._seats, self._estimates, self._feasibility)
         self._waiting = WaitingTasks(self._seats, self._estimates, self._dispatcher)
         self._deadlines = StartDeadlines()
@@ -163,6 +167,7 @@ class Core:
             return
         if (begun := self._begun.get(key)) is not None:
             self._waiting.bore(begun, now)
+            self._outlook.learn(begun, now)
         self._forget(key)
         self._begun.pop(key, None)
         self._ended[key] = sequence
@@ -304,11 +309,12 @@ class Core:
             return None
         if self._waiting.is_put_off(key, now):
             return Explanation("it is put off for a while after its last attempt", 0)
-        return explain(task.group.requirements, self._candidates(), self._feasibility)
+        explanation = self._explainer.explain(task.group.requirements, self._candidates(), now)
+        return replace(explanation, start=self._outlook.start(task, now), end=self._outlook.end(task, now))
 
-    def overview(self, now: float) -> QueueOverview:  # noqa: ARG002  # estimates will need it
-        """What waits and runs."""
-        return sum_up(self._tasks.values())
+    def tasks(self) -> list[TaskChanged | Waiting]:
+        """Everything that waits or runs."""
+        return list(self._tasks.values())
 
     # Placement
 

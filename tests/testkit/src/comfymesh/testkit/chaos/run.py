@@ -25,7 +25,7 @@ from comfymesh.v1 import task_pb2
 
 _TASKS_PER_SECOND = 2.0
 _MEAN_PAUSE = 1.0
-_SETTLE_SECONDS = 120.0
+_SETTLE_SECONDS = 300.0
 _WAVE_SECONDS = 2.0
 _LONGEST_WAY = 150.0
 _DEFECT = "Traceback (most recent call last)"
@@ -137,7 +137,7 @@ def maker(seed: float) -> Callable[[str], task_pb2.Task]:
     def make(content: str) -> task_pb2.Task:
         """The task of a content; made once, since graphs are unlike any before them."""
         rng = random.Random(f"{seed}/{content}")
-        match rng.choices(("picture", "steps", "raise", "kill"), (10, 10, 2, 0.2))[0]:
+        match rng.choices(("picture", "steps", "raise", "kill"), (10, 10, 2, 0.1))[0]:
             case "picture":
                 graph = graphs.picture()
             case "steps":

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Handler, Message, StreamState, Subscription
 from comfymesh.bus.streams import Stream
+from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.simulation.lives import Life
 
@@ -105,6 +106,7 @@ class SimulatedBus:
         if self._happens(self._rough.lost_confirmation):
             raise await self._silence()
         await self._return()
+        reached(FaultPoint.APPEND_CONFIRMED)
         return answer
 
     async def publish(self, subject: str, data: bytes) -> None:

@@ -25,7 +25,8 @@ from comfymesh.agent.comfyui.outputs import OutputFile
 from comfymesh.agent.runtimes.attach import AttachRuntime
 from comfymesh.agent.runtimes.contract import Absent, Running, Status
 from comfymesh.api import main as api_main
-from comfymesh.api.server import Door, Services
+from comfymesh.api.interceptors import Door
+from comfymesh.api.server import Place, Services
 from comfymesh.api.watch import Mailbox
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.scheduler import main as scheduler_main
@@ -93,8 +94,8 @@ class Edges:
         return bus
 
     @asynccontextmanager
-    async def _serving(self, door: Door, services: Services) -> AsyncIterator[Endpoint]:
-        del door
+    async def _serving(self, place: Place, door: Door, services: Services) -> AsyncIterator[Endpoint]:
+        del place, door
         endpoint = Endpoint(services, lives.current())
         self.endpoints.append(endpoint)
         try:

@@ -55,6 +55,10 @@ class Endpoint:
         task.add_done_callback(self._calls.discard)
         return task
 
+    async def announce(self, notice: float) -> None:
+        """See Server.announce."""
+        await asyncio.sleep(notice)
+
     async def drain(self, grace: float) -> None:
         """See Server.drain."""
         self.open = False

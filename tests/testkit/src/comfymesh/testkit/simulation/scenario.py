@@ -5,16 +5,20 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, fields
 
+from comfymesh.runtime.faultpoints import FaultPoint
 from comfymesh.testkit.plans import Work, work
 from comfymesh.testkit.simulation.bus import Roughness
 
 TROUBLE_SECONDS = 20.0
 """All trouble is within the first so many seconds at most; then everything is mended."""
 
+_POINTS = sorted(set(FaultPoint) - {FaultPoint.APPEND_SENT, FaultPoint.CHECKPOINT_WRITTEN})
+"""Those that the simulation comes to: it has a bus of its own, and keeps nothing on a disk."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something that is broken at `at` for `lasts` seconds."""
+    """Something that is broken at `at` for `lasts` seconds. A `trap` is laid at a fault point: who comes there dies."""
 
     at: float
     what: str
@@ -79,6 +83,7 @@ def _targets(apis: int, schedulers: int, agents: int) -> dict[str, list[str]]:
         "empty memory of bus": [""],
         "kill comfyui": comfyuis,
         "slow comfyui": comfyuis,
+        "trap": [point.name for point in _POINTS],
     }
 
 

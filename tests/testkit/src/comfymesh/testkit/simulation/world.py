@@ -7,19 +7,23 @@ import json
 import logging
 import random
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
+from unittest.mock import patch
 
 from comfymesh.agent import main as agent_main
 from comfymesh.agent.settings import AgentSettings
 from comfymesh.api import main as api_main
 from comfymesh.api.settings import ApiSettings
+from comfymesh.runtime import faultpoints
+from comfymesh.runtime.faultpoints import FaultPoint
 from comfymesh.scheduler import main as scheduler_main
 from comfymesh.scheduler.settings import SchedulerSettings
 from comfymesh.tasks.record import FINAL
 from comfymesh.testkit import logdump
 from comfymesh.testkit.history import Begun, Defect, Ended, Event, Fault, Logged, Made, Recorder
 from comfymesh.testkit.load import Clients, read_all
-from comfymesh.testkit.simulation import comfyui
+from comfymesh.testkit.simulation import comfyui, lives
 from comfymesh.testkit.simulation.bus import Roughness, SimulatedServer
 from comfymesh.testkit.simulation.chance import EPOCH, Chance
 from comfymesh.testkit.simulation.comfyui import ComfyUI
@@ -55,7 +59,9 @@ class World:
         self._api = SimulatedApi(self.edges.endpoints, chance.stream("api"), lambda: self._lost, self._failed)
         self._clients = Clients(self._api, self._recorder, chance.stream("clients"), partial(_task, chance))
         self._lost = scenario.lost_answers
+        self._traps: dict[FaultPoint, float] = {}
         self._processes = self._plan()
+        self._dying = list[asyncio.Task[None]]()
 
     def _plan(self) -> dict[str, Process]:
         planned: dict[str, Serve] = {}
@@ -76,7 +82,11 @@ class World:
         everything = [asyncio.ensure_future(server.run()) for server in self._comfyuis.values()]
         everything += [asyncio.ensure_future(process.run()) for process in self._processes.values()]
         try:
-            settled = await self._live()
+            with (
+                patch.object(faultpoints, "_FOLDER", "simulated"),
+                patch.object(faultpoints, "_die_where_asked", self._reach),
+            ):
+                settled = await self._live()
         finally:
             for process in self._processes.values():
                 if process.life is not None:
@@ -146,6 +156,8 @@ class World:
                 await asyncio.sleep(lasts)
             case "slow comfyui":
                 await self._slow(self._comfyuis[trouble.target], lasts)
+            case "trap":
+                self._traps[FaultPoint[trouble.target]] = lasts
         self._note(f"{trouble.what} is over", trouble.target)
 
     async def _cut_off(self, name: str, lasts: float) -> None:
@@ -169,6 +181,7 @@ class World:
     def _mend(self) -> None:
         """From now on all goes well, as far as it depends on us."""
         self._note("everything is mended")
+        self._traps.clear()
         calm = Roughness()
         for name in Roughness.__slots__:
             setattr(self._scenario.rough, name, getattr(calm, name))
@@ -178,6 +191,18 @@ class World:
             bus.cut = False
         for server in self._comfyuis.values():
             server.pace = 1.0
+
+    def _reach(self, _: str, point: FaultPoint) -> None:
+        """Somebody has come to a fault point: if a trap is laid there, that was all he did."""
+        lasts = self._traps.pop(point, None)
+        if lasts is not None:
+            life = lives.current()
+            self._note("killed at a fault point", f"{life.name}: {point.name}")
+            self._dying.append(
+                asyncio.get_running_loop().create_task(self._processes[life.name].kill(lasts), context=Context())
+            )
+            life.alive = False
+            life.check()
 
     def _note(self, what: str, target: str = "") -> None:
         self._recorder.note(Fault(self._recorder.now, what, target))

@@ -1,0 +1,76 @@
+"""Shows the hosts of the mesh, and says what is wanted of them. The latter is for operators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comfymesh.client import convert
+from comfymesh.client.calls import Calls
+from comfymesh.client.fleet_models import Node
+from comfymesh.v1 import fleet_service_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class FleetCalls(Calls):
+    """The part of a client that sees to nodes."""
+
+    async def nodes(self) -> Sequence[Node]:
+        """All nodes of the fleet, by name.
+
+        Raises:
+            ComfyMeshError: The call failed.
+        """
+        request = fleet_service_pb2.ListNodesRequest()
+        found: list[Node] = []
+        while True:
+            answer = await self._call(self._transport.list_nodes, request)
+            found += [convert.node_from_proto(message) for message in answer.nodes]
+            if not answer.next_page_token:
+                return found
+            request.page_token = answer.next_page_token
+
+    async def cordon_node(self, node: str | Node, reason: str = "") -> Node:
+        """Have a node take no new work. What it has goes on, also what only waits there.
+
+        Args:
+            node: The node, or its name.
+            reason: Why, for whoever looks at it later.
+
+        Raises:
+            NotFound: There is no such node.
+            ComfyMeshError: The call failed.
+        """
+        request = fleet_service_pb2.CordonNodeRequest(name=node_name(node), reason=reason)
+        return convert.node_from_proto((await self._call(self._transport.cordon_node, request)).node)
+
+    async def uncordon_node(self, node: str | Node) -> Node:
+        """Have a node take work again.
+
+        Raises:
+            NotFound: There is no such node.
+            ComfyMeshError: The call failed.
+        """
+        request = fleet_service_pb2.UncordonNodeRequest(name=node_name(node))
+        return convert.node_from_proto((await self._call(self._transport.uncordon_node, request)).node)
+
+    async def drain_node(self, node: str | Node, reason: str = "") -> Node:
+        """As `cordon_node`, and what has not begun there goes elsewhere. It is empty once `held_attempts` is 0.
+
+        Args:
+            node: The node, or its name.
+            reason: Why, for whoever looks at it later.
+
+        Raises:
+            NotFound: There is no such node.
+            ComfyMeshError: The call failed.
+        """
+        request = fleet_service_pb2.DrainNodeRequest(name=node_name(node), reason=reason)
+        return convert.node_from_proto((await self._call(self._transport.drain_node, request)).node)
+
+
+def node_name(node: str | Node) -> str:
+    """The resource name of a node, from itself, its name, or the last part of its name."""
+    name = node.name if isinstance(node, Node) else node
+    return name if "/" in name else f"nodes/{name}"

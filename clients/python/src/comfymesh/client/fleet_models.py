@@ -1,0 +1,152 @@
+"""The hosts of a mesh, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class NodeState(StrEnum):
+    """Whether a node can be reached."""
+
+    UNKNOWN = "UNKNOWN"
+    ACTIVE = "ACTIVE"
+    UNREACHABLE = "UNREACHABLE"
+
+
+class Availability(StrEnum):
+    """Whether a node is meant to take work."""
+
+    UNKNOWN = "UNKNOWN"
+    OPEN = "OPEN"
+    CORDONED = "CORDONED"
+    DRAINING = "DRAINING"
+
+
+class InstanceState(StrEnum):
+    """What an instance is doing."""
+
+    UNKNOWN = "UNKNOWN"
+    STARTING = "STARTING"
+    READY = "READY"
+    BUSY = "BUSY"
+    DOWN = "DOWN"
+    RETIRING = "RETIRING"
+    QUARANTINED = "QUARANTINED"
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU of a node.
+
+    Attributes:
+        uuid: UUID given by the driver.
+        model: Model name.
+        memory_bytes: Its memory.
+        memory_used_bytes: What of it is in use.
+        utilization_percent: Share of the last moment in which it worked; None where the driver does not tell.
+        temperature_celsius: Its temperature; None where the driver does not tell.
+        uncorrected_errors: Memory errors that could not be corrected; None where it has no ECC.
+    """
+
+    uuid: str
+    model: str
+    memory_bytes: int
+    memory_used_bytes: int = 0
+    utilization_percent: int | None = None
+    temperature_celsius: int | None = None
+    uncorrected_errors: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a host has left, in bytes; 0 where that is not known.
+
+    Attributes:
+        memory_bytes: Its memory.
+        memory_available_bytes: What could be used without swapping.
+        disk_bytes: Size of the file system that holds the agent's state.
+        disk_free_bytes: What is free there.
+    """
+
+    memory_bytes: int = 0
+    memory_available_bytes: int = 0
+    disk_bytes: int = 0
+    disk_free_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One ComfyUI server on a node.
+
+    Attributes:
+        name: Name, unique on its node.
+        state: What it is doing.
+        state_reason: Why, for people.
+        comfyui_version: Version of ComfyUI.
+        runtime: Runtime that owns it: docker, process or attach.
+        slots: Tasks that it can hold at once.
+        held_attempts: Attempts that it holds.
+        node_class_count: How many node classes it has.
+        model_file_count: How many model files it has.
+        model_file_bytes: Their size together; 0 where it is not known.
+        memory_bytes: What its process holds of the host's memory; 0 where it is not known.
+        resident_models: Model files in its memory as far as its agent can know, the one unused for longest first.
+        gpu_class: Class of its GPU, or empty.
+        vram_bytes: Memory of its GPU, 0 where not known.
+        pool: The pool that it belongs to, or empty.
+    """
+
+    name: str
+    state: InstanceState
+    state_reason: str = ""
+    comfyui_version: str = ""
+    runtime: str = ""
+    slots: int = 0
+    held_attempts: int = 0
+    node_class_count: int = 0
+    model_file_count: int = 0
+    model_file_bytes: int = 0
+    memory_bytes: int = 0
+    resident_models: tuple[str, ...] = ()
+    gpu_class: str = ""
+    vram_bytes: int = 0
+    pool: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A GPU host of the mesh.
+
+    Attributes:
+        name: Resource name, ``nodes/{node}``.
+        state: Whether it can be reached.
+        availability: Whether it is meant to take work.
+        labels: What the operator wrote on it.
+        gpus: Its GPUs; none on a CPU host.
+        instances: Its ComfyUI instances.
+        agent_version: Version of its agent.
+        last_report_time: When its last report arrived.
+        host: What the host itself has left.
+        wanted_availability: What an operator wants it to be.
+        wanted_reason: Why, in the operator's words.
+    """
+
+    name: str
+    state: NodeState
+    availability: Availability
+    labels: Mapping[str, str] = field(default_factory=dict)
+    gpus: tuple[Gpu, ...] = ()
+    instances: tuple[Instance, ...] = ()
+    agent_version: str = ""
+    last_report_time: datetime | None = None
+    host: Host = field(default_factory=Host)
+    wanted_availability: Availability = Availability.OPEN
+    wanted_reason: str = ""
+
+    @property
+    def held_attempts(self) -> int:
+        """Attempts that its instances hold; none once it is drained."""
+        return sum(instance.held_attempts for instance in self.instances)

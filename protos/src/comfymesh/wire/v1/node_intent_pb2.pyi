@@ -1,0 +1,14 @@
+from comfymesh.v1 import node_pb2 as _node_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class NodeIntent(_message.Message):
+    __slots__ = ("availability", "reason")
+    AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    availability: _node_pb2.Node.Availability
+    reason: str
+    def __init__(self, availability: _Optional[_Union[_node_pb2.Node.Availability, str]] = ..., reason: _Optional[str] = ...) -> None: ...

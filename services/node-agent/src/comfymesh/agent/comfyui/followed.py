@@ -1,0 +1,71 @@
+"""A prompt on its way, with all that is known about it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from comfymesh.agent.comfyui.outcome import Interrupted, Lost, Outcome
+from comfymesh.agent.comfyui.pulse import Sign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
+    from comfymesh.agent.comfyui.events import Event
+    from comfymesh.agent.comfyui.pulse import Pulse
+
+
+@dataclass(slots=True, eq=False)
+class Followed:
+    """A prompt that is followed. Times are in seconds of the event loop.
+
+    Attributes:
+        prompt_id: The prompt.
+        observer: Gets its events.
+        pulse: When it was heard of last.
+        client_id: Whose socket gets its events; None for one that an earlier life submitted.
+        node_errors: What the server said about outputs that it left out.
+        doubt: Why it is not known whether the server has it.
+        stopping: Since when it is to be stopped; None if it is not.
+        lost: What it comes to when its stop takes effect, instead of an interruption.
+        abandoned: Whether it is not waited for any more.
+        began: Whether it is being executed.
+        told_end: Whether the socket has told its end.
+        misses: How often in a row the server did not know it.
+        trouble_since: Since when the server gives no useful answer.
+        wake: Set when there is news.
+    """
+
+    prompt_id: str
+    observer: Callable[[Event], None]
+    pulse: Pulse
+    client_id: str | None = None
+    node_errors: Mapping[str, Any] = field(default_factory=dict)
+    doubt: ComfyUnreachable | ComfyError | None = None
+    stopping: float | None = None
+    lost: Lost | None = None
+    abandoned: bool = False
+    began: bool = False
+    told_end: bool = False
+    misses: int = 0
+    trouble_since: float | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def give_up(self, lost: Lost, *, now: float, at_once: bool) -> None:
+        """It is to end as lost: when its stop takes effect, or at once."""
+        self.lost = self.lost or lost
+        self.stopping = now if self.stopping is None else self.stopping
+        self.abandoned = self.abandoned or at_once
+        self.wake.set()
+
+    def as_ended(self, outcome: Outcome) -> Outcome:
+        """What an end comes to."""
+        return self.lost if self.lost is not None and isinstance(outcome, Interrupted) else outcome
+
+    def sign(self, now: float, allowed: float) -> Sign:
+        """How it looks now."""
+        stopping = None if self.stopping is None else now - self.stopping
+        begun = self.began and not self.told_end
+        return Sign(self.prompt_id, begun, now - self.pulse.heard, allowed, stopping)

@@ -1,0 +1,40 @@
+"""Obeys what operators want of this node."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from comfymesh.agent.attempts import Attempts
+from comfymesh.agent.reporting import Reporting
+from comfymesh.bus.intents import Availability, Intent, IntentStore
+from comfymesh.bus.port import BusUnavailableError
+from comfymesh.v1 import node_pb2
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 2.0
+_DRAINED = "the node is being drained"
+
+
+async def obey(intents: IntentStore, node: str, reporting: Reporting, attempts: Attempts) -> None:
+    """Look what is wanted, for ever: a node in an account of its own may read its intent, and follow no stream."""
+    while True:
+        try:
+            intent = await intents.read(node)
+        except BusUnavailableError as error:
+            logger.debug("what is wanted of this node can't be read now: %s", error)
+        else:
+            _obey(intent, reporting, attempts)
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _obey(intent: Intent, reporting: Reporting, attempts: Attempts) -> None:
+    if intent.availability == reporting.wanted:
+        return
+    shown = Availability.Name(intent.availability).removeprefix("AVAILABILITY_")
+    logger.info("this node is to be %s: %s", shown, intent.reason, extra={"action": "intent"})
+    attempts.closed = intent.availability != node_pb2.Node.AVAILABILITY_OPEN
+    reporting.want(intent.availability)
+    if intent.availability == node_pb2.Node.AVAILABILITY_DRAINING:
+        attempts.hand_back(_DRAINED)

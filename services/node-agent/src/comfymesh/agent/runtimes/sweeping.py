@@ -1,0 +1,36 @@
+"""Removes what attempts wrote, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+_FOLDER = re.compile(r"[a-z0-9]+/[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+KINDS = ("output", "temp")
+"""Folders of an instance in which attempts write."""
+
+
+def plain(folders: Sequence[str]) -> list[str]:
+    """Those that are of an attempt: two plain names. Anything else would be a defect of ours, and is left alone."""
+    return [folder for folder in folders if _FOLDER.fullmatch(folder)]
+
+
+def remove(roots: Sequence[Path], folders: Sequence[str]) -> None:
+    """Remove folders below each of the roots. Graphs may have put links there: none is followed."""
+    for root in roots:
+        for folder in plain(folders):
+            path = root / folder
+            if path.parent.resolve() != root.resolve() / path.parent.name:
+                logger.warning("%s leads elsewhere and is left alone", path.parent, extra={"action": "sweep_refused"})
+            elif path.is_symlink():
+                path.unlink()
+            elif path.exists():
+                shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,98 @@
+"""Cordon, drain and back: obeyed by the node, and remembered whatever is started again."""
+
+from __future__ import annotations
+
+import pytest
+
+from comfymesh.client import Availability
+from comfymesh.testkit import graphs
+from comfymesh.testkit.meshes import LocalMesh, State
+from comfymesh.testkit.refusals import refused
+from comfymesh.testkit.waiting import until
+from comfymesh.v1 import fleet_service_pb2
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+NODE = "local-0"
+
+
+async def is_(mesh: LocalMesh, availability: Availability) -> None:
+    async def look() -> bool:
+        nodes = await mesh.client.nodes()
+        return [node.availability for node in nodes] == [availability]
+
+    await until(look, f"a node that is {availability}")
+
+
+async def test_a_cordoned_node_takes_nothing_new_and_goes_on_with_what_it_has(mesh: LocalMesh) -> None:
+    running = await mesh.create(graphs.steps(60, 0.03))
+    await mesh.until_state(running.name, State.STATE_RUNNING)
+    held = await mesh.create(graphs.picture())
+    await mesh.until_state(held.name, State.STATE_ASSIGNED)
+    node = await mesh.client.cordon_node(NODE, "the fan is loud")
+    assert (node.wanted_availability, node.wanted_reason) == (Availability.CORDONED, "the fan is loud")
+    await is_(mesh, Availability.CORDONED)
+    late = await mesh.create(graphs.picture())
+    for task in (running, held):
+        final = await mesh.finished(task.name)
+        assert (final.state, final.attempt) == (State.STATE_SUCCEEDED, 1)
+    assert (await mesh.get(late.name)).state == State.STATE_QUEUED
+    node = await mesh.client.uncordon_node(NODE)
+    assert (node.wanted_availability, node.wanted_reason) == (Availability.OPEN, "")
+    assert (await mesh.finished(late.name)).state == State.STATE_SUCCEEDED
+
+
+async def test_a_drained_node_hands_back_what_has_not_begun(mesh: LocalMesh) -> None:
+    running = await mesh.create(graphs.steps(60, 0.03))
+    await mesh.until_state(running.name, State.STATE_RUNNING)
+    held = await mesh.create(graphs.picture())
+    await mesh.until_state(held.name, State.STATE_ASSIGNED)
+    await mesh.client.drain_node(NODE)
+    await mesh.until_state(held.name, State.STATE_QUEUED)
+    assert "drained" in (await mesh.get(held.name)).state_reason
+    final = await mesh.finished(running.name)
+    assert (final.state, final.attempt) == (State.STATE_SUCCEEDED, 1)
+
+    async def is_empty() -> bool:
+        return [node.held_attempts for node in await mesh.client.nodes()] == [0]
+
+    await until(is_empty, "a node that holds nothing")
+    await mesh.client.uncordon_node(NODE)
+    assert (await mesh.finished(held.name)).state == State.STATE_SUCCEEDED
+
+
+async def test_what_is_wanted_outlives_agent_api_scheduler_and_nats(mesh: LocalMesh) -> None:
+    await mesh.client.cordon_node(NODE, "maintenance")
+    await is_(mesh, Availability.CORDONED)
+    for name in ("agent", "api", "scheduler", "nats"):
+        await mesh.kill(name)
+
+    async def look() -> bool:
+        try:
+            nodes = await mesh.client.nodes()
+        except Exception:  # whatever it is while all start again
+            return False
+        return [(n.state, n.availability, n.wanted_reason) for n in nodes] == [("ACTIVE", "CORDONED", "maintenance")]
+
+    await until(look, "a node that is cordoned as before", deadline=40)
+    await mesh.client.uncordon_node(NODE)
+    await mesh.until_serving()
+
+
+async def test_a_node_that_is_not_there_can_not_be_cordoned(mesh: LocalMesh) -> None:
+    request = fleet_service_pb2.CordonNodeRequest(name="nodes/nobody")
+    assert (await refused(mesh.fleet.CordonNode(request))).is_ == ("NOT_FOUND", "NODE_NOT_FOUND")
+
+
+async def test_a_reason_has_a_limit(mesh: LocalMesh) -> None:
+    request = fleet_service_pb2.DrainNodeRequest(name=f"nodes/{NODE}", reason="x" * 513)
+    assert (await refused(mesh.fleet.DrainNode(request))).is_ == ("INVALID_ARGUMENT", "INPUT_INVALID")
+
+
+async def test_nothing_of_a_task_stays_on_the_host(mesh: LocalMesh) -> None:
+    task = await mesh.create(graphs.picture())
+    assert (await mesh.finished(task.name)).state == State.STATE_SUCCEEDED
+    folder = mesh.directory / "agent-0" / "instances" / "comfyui-0" / "data" / "output" / "comfymesh"
+    name = task.name.rpartition("/")[2]
+    await until(lambda: not list(folder.glob(f"{name}-*")), "outputs that are removed")
+    assert folder.exists()
