@@ -43,7 +43,8 @@ async def test_a_cordoned_node_takes_nothing_new_and_goes_on_with_what_it_has(me
 
 
 async def test_a_drained_node_hands_back_what_has_not_begun(mesh: LocalMesh) -> None:
-    running = await mesh.create(graphs.steps(60, 0.03))
+    # Longer than a node may take to read what is wanted of it.
+    running = await mesh.create(graphs.steps(250, 0.03))
     await mesh.until_state(running.name, State.STATE_RUNNING)
     held = await mesh.create(graphs.picture())
     await mesh.until_state(held.name, State.STATE_ASSIGNED)

@@ -87,3 +87,18 @@ def test_many_violations_are_all_told_and_the_first_are_shown() -> None:
 )
 def test_a_media_type_is_what_the_bytes_show(head: bytes, kind: str) -> None:
     assert sniff(head) == kind
+
+
+@pytest.mark.parametrize("count", [0, 1, 20, 5000])
+@pytest.mark.parametrize("text", ["x", "\u00e9" * 300, "\u4e2d" * 10_000, "long " * 1_000_000])
+def test_however_much_is_wrong_the_details_fit_into_headers(count: int, text: str) -> None:
+    violations = [errors.Violation(f"task.labels[{number}]", text) for number in range(count)]
+    metadata = {f"key-{number}": text for number in range(count)}
+    status = errors.to_status(errors.RefusedError("INPUT_INVALID", text, metadata, violations))
+    assert len(status.SerializeToString()) + 3 * len(status.message.encode()) < 8 * 1024
+    told = error_details_pb2.BadRequest()
+    if count:
+        assert status.details[1].Unpack(told)
+        assert told.field_violations[0].field == "task.labels[0]"
+    if count == 5000:
+        assert "more" in told.field_violations[-1].description

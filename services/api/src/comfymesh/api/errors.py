@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -24,6 +24,13 @@ from comfymesh.v1.task_service_pb2 import Refusal
 logger = logging.getLogger(__name__)
 
 DOMAIN = "comfymesh"
+
+# An error travels in headers, its message twice, once with three bytes for each that is not ASCII. Of more than 8 KiB
+# clients refuse some, of more than 16 KiB all (gRPC's soft and hard limit), and then they see no reason at all.
+_MESSAGE_BYTES = 900
+_TEXT_BYTES = 400
+_METADATA_BYTES = 1800
+_VIOLATION_BYTES = 2500
 
 _CODES = {
     "INPUT_INVALID": StatusCode.INVALID_ARGUMENT,
@@ -210,20 +217,17 @@ def to_status(error: RefusedError, request_id: str = "") -> status_pb2.Status:
     if request_id:
         details.append(error_details_pb2.RequestInfo(request_id=request_id))
     code: int = error.status_code.value[0]
-    return status_pb2.Status(code=code, message=error.message, details=[_packed(detail) for detail in details])
+    message = _shortened(error.message, _MESSAGE_BYTES)
+    return status_pb2.Status(code=code, message=message, details=[_packed(detail) for detail in details])
 
 
 def _details(error: RefusedError) -> list[Message]:
     assert f"ERROR_REASON_{error.reason}" in ErrorReason.keys()  # noqa: SIM118  # an enum of protobuf is not iterable
     details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata)),
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(_told(error.metadata))),
     ]
     if error.violations:
-        fields = [
-            error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
-            for violation in error.violations
-        ]
-        details.append(error_details_pb2.BadRequest(field_violations=fields))
+        details.append(error_details_pb2.BadRequest(field_violations=_fields(error.violations)))
     if error.resource:
         details.append(_about_resource(error))
     if error.quota is not None:
@@ -234,6 +238,38 @@ def _details(error: RefusedError) -> list[Message]:
         delay.FromMilliseconds(round(error.retry_after * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return details
+
+
+def _told(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """As much of the metadata as there is room for, the first of it first."""
+    room = _METADATA_BYTES
+    for name, value in metadata.items():
+        text = _shortened(value, _TEXT_BYTES)
+        room -= len(name.encode()) + len(text.encode())
+        if room < 0:
+            return
+        yield name, text
+
+
+def _fields(violations: Sequence[Violation]) -> list[error_details_pb2.BadRequest.FieldViolation]:
+    """As many violations as there is room for, and how many more there are."""
+    made = error_details_pb2.BadRequest.FieldViolation
+    found, room = list[error_details_pb2.BadRequest.FieldViolation](), _VIOLATION_BYTES
+    for count, violation in enumerate(violations):
+        field, description = (_shortened(t, _TEXT_BYTES) for t in (violation.field, violation.description))
+        room -= len(field.encode()) + len(description.encode())
+        if room < 0:
+            left = len(violations) - count
+            return [*found, made(description=f"and {left} more, which there is no room to tell; mend these first")]
+        found.append(made(field=field, description=description))
+    return found
+
+
+def _shortened(text: str, most: int) -> str:
+    """A text of at most so many bytes."""
+    if len(text) <= most and len(data := text.encode()) <= most:
+        return data.decode()
+    return text[:most].encode()[: most - 3].decode(errors="ignore") + "..."
 
 
 def _about_resource(error: RefusedError) -> Message:

@@ -17,6 +17,8 @@ from comfymesh.tasks.record import ModelFile, Placement, Requirements, Work
 
 _ANYWHERE = Placement()
 _MOST_OFFERS_NAMED = 20
+_MOST_TOLD = 3
+_LONGEST_LACK = 200
 
 _Part = tuple[str, str, str]
 """What a graph needs: a class, and the value of one of its inputs where it is that which is lacking."""
@@ -179,7 +181,7 @@ def _nobody(rejections: Mapping[str, list[tuple[str, str]]], advice: str) -> Ref
     counts = Counter(name for rejected in rejections.values() for name in {name for name, _ in rejected})
     named = dict(list(rejections.items())[:_MOST_OFFERS_NAMED])
     lacking = {name: ", ".join(sorted(words for _, words in rejected)) for name, rejected in named.items()}
-    what = "; ".join(f"{name} lacks: {lack}" for name, lack in lacking.items())
+    what = "; ".join(f"{name} lacks: {lack[:_LONGEST_LACK]}" for name, lack in list(lacking.items())[:_MOST_TOLD])
     totals = ", ".join(f"{name} {count}" for name, count in counts.most_common())
     filtered = {f"filtered.{name}": str(count) for name, count in counts.items()}
     return RefusedError(

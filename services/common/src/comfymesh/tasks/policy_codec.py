@@ -35,15 +35,18 @@ def paths() -> frozenset[str]:
 
 def updated(settings: PolicySettings, given: PolicySettings, mask: Iterable[str]) -> PolicySettings:
     """The settings after a change of what the mask names: paths, or `tenants.{tenant}`."""
+    tenants, scalar = dict(settings.tenants), dict[str, Any]()
     for path in mask:
         whole, _, tenant = path.partition(".")
-        if tenant:
-            others = {name: policy for name, policy in settings.tenants.items() if name != tenant}
-            one = {tenant: given.tenants[tenant]} if tenant in given.tenants else {}
-            settings = replace(settings, tenants=others | one)
+        if whole != TENANTS:
+            scalar[whole] = getattr(given, whole)
+        elif not tenant:
+            tenants = dict(given.tenants)
+        elif tenant in given.tenants:
+            tenants[tenant] = given.tenants[tenant]
         else:
-            settings = replace(settings, **{whole: getattr(given, whole)})
-    return settings
+            tenants.pop(tenant, None)
+    return replace(settings, tenants=tenants, **scalar)
 
 
 def _values(settings: PolicySettings | TenantPolicy) -> dict[str, Any]:
