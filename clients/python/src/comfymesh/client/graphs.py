@@ -22,7 +22,7 @@ class GraphText(str):
 def graph_text(graph: Graph) -> GraphText:
     """The JSON text of a graph.
 
-    A string that begins with a brace or bracket is JSON text; any other string is a path, but for what was read already.
+    A string that begins with a brace or bracket is JSON text; any other is a path, but for what was read already.
 
     Args:
         graph: The graph.
