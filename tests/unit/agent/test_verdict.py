@@ -84,7 +84,7 @@ def test_each_attempt_saves_into_a_folder_of_its_own() -> None:
         "3": {"class_type": "B", "inputs": {"filename_prefix": "/etc/passwd"}},
         "4": {"class_type": "B", "inputs": {"filename_prefix": ["1", 0]}},
     }
-    changed = with_own_prefix(graph, "one", 2)
+    changed = with_own_prefix(graph, "comfymesh/one-2")
     assert changed["1"] == graph["1"]
     assert changed["2"]["inputs"] == {"filename_prefix": "comfymesh/one-2/mine/pictures", "y": ["1", 0]}
     assert changed["3"]["inputs"]["filename_prefix"] == "comfymesh/one-2/etc/passwd"
