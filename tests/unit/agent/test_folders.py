@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from comfymesh.agent.domain.folders import Folders, is_ours
+from comfymesh.agent.domain.folders import Folders, hide, is_ours, without_ours
 from comfymesh.agent.node_secret import node_secret
 from comfymesh.tasks.record import Key
 
@@ -64,3 +64,24 @@ def test_where_none_can_be_kept_this_life_has_its_own(tmp_path: Path, caplog: py
     (tmp_path / "file").write_text("no folder")
     assert len(node_secret(tmp_path / "file")) == 32
     assert "can't be kept" in caplog.text
+
+
+def test_no_text_tells_a_name() -> None:
+    one, two = names(Folders(b"x"))[0], names(Folders(b"x"))[4]
+    text = f"no {one}/a.png in ['{two}', 'mine'], nor /srv/{two[:-3]}"
+    assert hide(text) == "no comfymesh/.../a.png in ['comfymesh/...', 'mine'], nor /srv/comfymesh/..."
+    assert hide("comfymesh/inputs of mine") == "comfymesh/inputs of mine"
+
+
+def test_no_option_of_a_catalog_is_a_folder_of_ours() -> None:
+    ours = ["comfymesh", "comfymesh/inputs", *names(Folders(b"x"))]
+    catalog = {
+        "Old": {
+            "input": {"required": {"folder": [["comfymesh2", *ours, "mine"], {"default": "mine"}], "size": ["INT"]}}
+        },
+        "New": {"input": {"required": {"folder": ["COMBO", {"options": [*ours, "mine"]}]}}},
+    }
+    assert without_ours(catalog) == {
+        "Old": {"input": {"required": {"folder": [["comfymesh2", "mine"], {"default": "mine"}], "size": ["INT"]}}},
+        "New": {"input": {"required": {"folder": ["COMBO", {"options": ["mine"]}]}}},
+    }
