@@ -201,3 +201,16 @@ async def test_an_attempt_that_has_ended_needs_its_files_no_more(bench: Bench) -
     await asyncio.sleep(1)
     assert FOLDERS.of_input("default", file.sha256, "photo.png") in removed
     await staging.close()
+
+
+async def test_what_was_removed_all_together_is_brought_again(bench: Bench) -> None:
+    removed: list[str] = []
+    staging = small_staging(bench, removed)
+    record = await record_of(bench, packed(GRAPH, binding(await blob(bench, b"a photo"))))
+    await staging.graph(record)
+    assert not await staging.remove_all(lambda: False)
+    assert removed == []
+    assert await staging.remove_all(lambda: True)
+    assert removed == ["comfymesh/inputs"]
+    await staging.graph(record)
+    assert len(bench.session.http.uploaded) == 2

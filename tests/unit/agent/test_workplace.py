@@ -11,6 +11,7 @@ import pytest
 from comfymesh.agent import leftovers
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.domain import verdict
+from comfymesh.agent.domain.folders import INPUTS
 from comfymesh.agent.runtimes.contract import RuntimeFailed, RuntimeFailureReason
 from comfymesh.agent.workplace import Files, LogTail, Workplace
 from comfymesh.tasks.events import AttemptFailed, Cancelled, Succeeded
@@ -108,8 +109,32 @@ async def test_what_a_prompt_wrote_that_nobody_wants_goes_with_it(bench: Bench) 
     async with bench.workplace:
         await bench.workplace.take_stock()
         await asyncio.sleep(2)
-        assert swept == [FOLDERS.of_attempt(stored.record.key, 1)]
+        assert swept == [FOLDERS.of_attempt(stored.record.key, 1), INPUTS]
     assert bench.session.http.forgotten == [prompt_of()]
+
+
+async def test_what_earlier_lives_brought_stays_while_an_attempt_may_need_it(bench: Bench) -> None:
+    swept: list[str] = []
+
+    async def sweep(folders: Sequence[str]) -> None:
+        swept.extend(folders)
+
+    stored = await bench.task(assigned())
+    bench.session.http.there = {prompt_of(): leftovers.mark(stored.record.key, 1)}
+    bench.workplace.sweep = sweep
+    async with bench.workplace:
+        await bench.workplace.take_stock()
+        bench.workplace.enter()
+        assert bench.leftovers.take(prompt_of())
+        await asyncio.sleep(5)
+        assert swept == []
+        bench.workplace.leave()
+        bench.workplace.enter()  # Before anybody sees that it was empty.
+        await asyncio.sleep(5)
+        assert swept == []
+        bench.workplace.leave()
+        await asyncio.sleep(5)
+        assert swept == [INPUTS]
 
 
 async def test_a_runtime_that_can_not_remove_is_no_harm(bench: Bench) -> None:

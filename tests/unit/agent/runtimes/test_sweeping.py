@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from comfymesh.agent.domain.folders import ROOT, Folders
+from comfymesh.agent.domain.folders import INPUTS, ROOT, Folders
 from comfymesh.agent.runtimes.sweeping import plain, remove
 from comfymesh.tasks.record import Key
 
@@ -37,14 +37,14 @@ def test_all_that_is_ours_goes_at_once(tmp_path: Path) -> None:
 
 
 def test_folders_of_ours_are_plain() -> None:
-    ours = [ONE, Folders(b"y").of_input("lab", "ab" * 32, "x.png"), ROOT]
+    ours = [ONE, Folders(b"y").of_input("lab", "ab" * 32, "x.png"), ROOT, INPUTS]
     assert plain(ours) == ours
 
 
 @pytest.mark.parametrize(
     "folder",
     [
-        *("", ".", "..", "comfymesh/", "comfymesh/..", "comfymesh/inputs", "/etc/x", "output", f"comfymesh/{HEX}"),
+        *("", ".", "..", "comfymesh/", "comfymesh/..", "comfymesh/outputs", "/etc/x", "output", f"comfymesh/{HEX}"),
         *(f"comfymesh/inputs/../{HEX}", f"comfymesh//{HEX}", f"comfymesh/inputs/{HEX}/x", f"comfymesh/inputs/{HEX}\n"),
         *("comfymesh/inputs/" + "g" * 32, f"comfymesh/others/{HEX}"),
     ],

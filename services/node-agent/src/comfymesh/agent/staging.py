@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from comfymesh.agent.comfyui.http import ComfyHttp
-from comfymesh.agent.domain.folders import Folders
+from comfymesh.agent.domain.folders import INPUTS, Folders
 from comfymesh.agent.domain.own_outputs import with_own_prefix
 from comfymesh.agent.domain.shelf import Shelf
 from comfymesh.artifacts.store import BlobStore, read_all
@@ -69,6 +69,15 @@ class Staging:
         self._shelf.release((key, attempt))
         if self._shelf.full and (self._clearing is None or self._clearing.done()):
             self._clearing = asyncio.create_task(self._clear_out())
+
+    async def remove_all(self, may: Callable[[], bool]) -> bool:
+        """Remove whatever was brought, by earlier lives as well, if `may` says so; answers whether it did."""
+        async with self._moving:
+            if not may():
+                return False
+            self._shelf.strike_all()
+            await self._sweep([INPUTS])
+            return True
 
     async def close(self) -> None:
         """Remove no more."""

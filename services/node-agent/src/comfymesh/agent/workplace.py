@@ -147,7 +147,8 @@ class Workplace:
         await self.leftovers.find()
         if self.leftovers.none:
             await self._try_to_sweep([ROOT])  # No prompt is there that reads or writes any of it.
-        self._clearing = asyncio.create_task(self.leftovers.clear(self._sweep_attempt))
+        else:
+            self._clearing = asyncio.create_task(self._clear())
 
     def collecting(self, tenant: str) -> Collecting:
         """A collection of outputs for an attempt of this tenant."""
@@ -210,6 +211,13 @@ class Workplace:
             await self.sweep(folders)
         except (ComfyUnreachable, ComfyError, RuntimeFailed) as error:
             logger.debug("what %d prompts left stays: %s", len(ended), error)
+
+    async def _clear(self) -> None:
+        """Stop and remove what earlier lives have left. What they brought goes when no attempt is here to need it."""
+        await self.leftovers.clear(self._sweep_attempt)
+        await self.wait_empty()
+        while not await self.staging.remove_all(lambda: self.empty):
+            await self.wait_empty()
 
     async def _sweep_attempt(self, key: Key, attempt: int) -> None:
         await self._try_to_sweep([self._files.folders.of_attempt(key, attempt)])

@@ -19,10 +19,13 @@ from comfymesh.tasks.record import Key
 ROOT = "comfymesh"
 """Holds everything that is ComfyMesh's."""
 
+INPUTS = f"{ROOT}/inputs"
+"""Holds all that tasks read."""
+
 _DIGITS = 32
 _HIDDEN = f"{ROOT}/..."
 _NAMES = re.compile(rf"{ROOT}[\\/]+(?:inputs|outputs)[\\/]+[0-9a-f]{{1,{_DIGITS}}}", re.IGNORECASE)
-_PLAIN = re.compile(rf"{ROOT}(?:/(?:inputs|outputs)/[0-9a-f]{{{_DIGITS}}})?")
+_PLAIN = re.compile(rf"{INPUTS}|{ROOT}(?:/(?:inputs|outputs)/[0-9a-f]{{{_DIGITS}}})?")
 
 
 class Folders:
@@ -37,7 +40,7 @@ class Folders:
 
     def of_input(self, tenant: str, sha256: str, name: str) -> str:
         """The folder of one file that a tenant's tasks read: nobody else's, though it had the same content."""
-        return f"{ROOT}/inputs/{self._name('input', tenant, sha256, name)}"
+        return f"{INPUTS}/{self._name('input', tenant, sha256, name)}"
 
     def of_attempt(self, key: Key, attempt: int) -> str:
         """The folder of what an attempt writes."""
@@ -49,7 +52,7 @@ class Folders:
 
 
 def is_ours(folder: str) -> bool:
-    """Whether a folder has a name as `Folders` makes it, or is `ROOT`."""
+    """Whether a folder has a name as `Folders` makes it, or is `ROOT` or `INPUTS`."""
     return _PLAIN.fullmatch(folder) is not None
 
 

@@ -54,6 +54,11 @@ class Shelf:
         for file in self._files.values():
             file.certain = False
 
+    def strike_all(self) -> None:
+        """Everything goes."""
+        self._files.clear()
+        self._bytes = 0
+
     @property
     def full(self) -> bool:
         """Whether there is more than should be kept."""
