@@ -255,6 +255,16 @@ def test_the_next_attempt_avoids_where_the_last_one_was_lost() -> None:
     assert offers(play.task(tried, 3)) == {"one": "b"}
 
 
+def test_it_avoids_it_after_a_back_off_as_well_and_after_an_offer_that_nobody_took_up() -> None:
+    play = Play()
+    play.report("a")
+    play.report("b")
+    tried = after(queued(), assigned("a", "x"), failed(FailureClass.INSTANCE_LOST), now=play.clock())
+    assert play.task(tried, 3) == []
+    assert offers(play.tick(2.0)) == {"one": "b"}
+    assert offers(play.tick(4.1)) == {"one": "b"}
+
+
 class TestNodes:
     def running(self, play: Play) -> TaskRecord:
         record = after(queued(), assigned(), Started())

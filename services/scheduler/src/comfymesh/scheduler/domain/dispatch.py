@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from comfymesh.scheduler.domain.estimates import Estimates
-from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family, Group, Lane, Waiting
 from comfymesh.scheduler.domain.placement import Feasibility
 from comfymesh.scheduler.domain.seats import Seat, Seats
@@ -49,19 +48,15 @@ class Dispatcher:
         self._fresh: dict[Family, None] = {}
         self._patient: dict[Family, None] = {}
         self._ranking: list[Family] = []
-        self._shunned: dict[Key, frozenset[Place]] = {}
 
-    def add(self, task: Waiting, shunned: frozenset[Place] = frozenset()) -> None:
-        """A task waits. It has failed at the `shunned` places, and goes elsewhere if it can."""
-        if shunned:
-            self._shunned[task.key] = shunned
+    def add(self, task: Waiting) -> None:
+        """A task waits. It goes elsewhere than where it was `shunned`, if it can."""
         task.group.add(task)
         self._standing.setdefault(task.group.family)
         self._fresh[task.group.family] = None
 
     def remove(self, task: Waiting) -> None:
         """A task waits no more."""
-        self._shunned.pop(task.key, None)
         task.group.remove(task)
 
     def look_again(self) -> None:
@@ -162,7 +157,7 @@ class Dispatcher:
 
     def _cost(self, task: Waiting, seat: Seat, now: float) -> tuple[bool, float, float, str, str]:
         family = task.group.family
-        shunned = seat.place in self._shunned.get(task.key, ())
+        shunned = seat.place in task.shunned
         lacking = [model for model in task.needs if model not in seat.resident]
         finish = max(seat.until - now, 0.0) * (seat.taken > 0) + self._estimates.loads(lacking)
         finish += task.run * self._estimates.speed(seat.gpu_class)
@@ -224,11 +219,10 @@ class Dispatcher:
     def _elsewhere(self, match: Match) -> Match:
         """A task that has failed there goes to another instance that has room, if there is one."""
         worth, task, seat = match
-        shunned = self._shunned.get(task.key)
-        if shunned is None or seat.place not in shunned:
+        if seat.place not in task.shunned:
             return match
         for other in islice((*self._seats.idle, *self._seats.ahead), _LOOKED_AT):
-            if other.place not in shunned and self._fits(task.group, other):
+            if other.place not in task.shunned and self._fits(task.group, other):
                 return (worth, task, other)
         return match
 

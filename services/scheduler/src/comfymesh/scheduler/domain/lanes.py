@@ -11,6 +11,7 @@ import heapq
 import math
 from collections.abc import Iterator
 
+from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.tasks.record import Key, Placement, Requirements
 
 _HALF_OCTAVES = 2
@@ -30,9 +31,10 @@ class Waiting:
         run: How many seconds it is expected to run.
         fifo: When it would have been done had all come first, been first served.
         lane: Where it stands; None where it stands nowhere.
+        shunned: Where it has failed in a way that might not happen elsewhere.
     """
 
-    __slots__ = ("clock", "created", "fifo", "group", "key", "lane", "priority", "run", "sequence", "start")
+    __slots__ = ("clock", "created", "fifo", "group", "key", "lane", "priority", "run", "sequence", "shunned", "start")
 
     def __init__(self, key: Key, sequence: int, group: Group, priority: int, created: float) -> None:
         self.key = key
@@ -43,6 +45,12 @@ class Waiting:
         self.run = 1.0
         self.fifo = math.inf
         self.lane: Lane | None = None
+        self.shunned: frozenset[Place] = frozenset()
+
+    @property
+    def kind(self) -> tuple[int, int]:
+        """Which of its group's tasks it is queued with: those of its priority that take about as long."""
+        return (self.priority, round(_HALF_OCTAVES * math.log2(self.run)))
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -110,10 +118,9 @@ class Group:
 
     def add(self, task: Waiting) -> None:
         """A task waits."""
-        which = (task.priority, round(_HALF_OCTAVES * math.log2(task.run)))
-        lane = self.lanes.get(which)
+        lane = self.lanes.get(task.kind)
         if lane is None:
-            lane = self.lanes[which] = Lane(self, task.priority)
+            lane = self.lanes[task.kind] = Lane(self, task.priority)
         lane.add(task)
         self.family.count += 1
         self.family.groups[self.requirements] = self

@@ -9,6 +9,7 @@ from comfymesh.scheduler.domain.dispatch import Dispatcher
 from comfymesh.scheduler.domain.estimates import Estimates
 from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
+from comfymesh.scheduler.domain.parked import Parked
 from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.scheduler.domain.tenants import Tenant, Tenants
 from comfymesh.scheduler.domain.virtual_fifo import VirtualFifo
@@ -34,7 +35,7 @@ class WaitingTasks:
         self._fifo = VirtualFifo(estimates)
         self._holds = 1
         self._put_off: list[tuple[float, Waiting]] = []
-        self._parked: dict[str, list[Waiting]] = {}
+        self._parked = Parked()
         self._standing: dict[Key, Waiting] = {}
 
     def __len__(self) -> int:
@@ -47,6 +48,7 @@ class WaitingTasks:
         """Other settings hold."""
         self._settings = self._dispatcher.settings = settings
         self._tenants.set(settings)
+        self._parked.look_again()
 
     def fleet_changed(self) -> None:
         """Instances came or went."""
@@ -60,6 +62,7 @@ class WaitingTasks:
         # Names of tenants are kept once, not once a task.
         key = Key(tenant.name, record.key.task_id)
         task = Waiting(key, sequence, group, definition.priority, definition.create_time)
+        task.shunned = _shunned(record)
         task.run = self._estimates.run(group.family.models, definition.work, tenant.name)
         if not self._settings.affinity:
             return task
@@ -70,7 +73,7 @@ class WaitingTasks:
         task.fifo = self._fifo.finish(group.family.models, group.extras, task.run, task.created, self._holds)
         return task
 
-    def add(self, task: Waiting, now: float, not_before: float = 0.0, shunned: frozenset[Place] = frozenset()) -> None:
+    def add(self, task: Waiting, now: float, not_before: float = 0.0) -> None:
         """Let a task wait, from `not_before` on."""
         self._standing[task.key] = task
         tenant = self._tenants[task.key.tenant]
@@ -79,13 +82,14 @@ class WaitingTasks:
         if not_before > now:
             heapq.heappush(self._put_off, (not_before, task))
         else:
-            self._dispatcher.add(task, shunned)
+            self._dispatcher.add(task)
 
     def discard(self, key: Key) -> None:
         """The task does not wait any more."""
         task = self._standing.pop(key, None)
         if task is None:
             return
+        self._parked.discard(task)
         self._dispatcher.remove(task)
         tenant = self._tenants[key.tenant]
         tenant.waits_no_more(task.start, task.run)
@@ -104,10 +108,12 @@ class WaitingTasks:
 
     def next(self, now: float) -> Iterator[tuple[Waiting, Seat]]:
         """Tasks and the instances that should have them; each does not wait any more by then."""
+        for task in self._parked.let_back(self._tenants):
+            self._dispatcher.add(task)
         for task, seat in self._dispatcher.next(now):
             tenant = self._tenants[task.key.tenant]
             if tenant.at_cap:
-                heapq.heappush(self._parked.setdefault(tenant.name, []), task)
+                self._parked.add(task)
                 continue
             self.discard(task.key)
             yield task, seat
@@ -130,14 +136,7 @@ class WaitingTasks:
         tenant = self._tenants[key.tenant]
         tenant.running -= 1
         self._tenants.count(tenant)
-        parked = self._parked.get(tenant.name)
-        while parked and not tenant.at_cap:
-            task = heapq.heappop(parked)
-            if self._standing.get(task.key) is task:
-                self._dispatcher.add(task)
-                break
-        if parked is not None and not parked:
-            del self._parked[tenant.name]
+        self._parked.look_again(tenant.name)
 
     def bore(self, task: Waiting, now: float) -> None:
         """A task has ended."""
@@ -207,6 +206,6 @@ class StartDeadlines:
                 yield key
 
 
-def shunned(record: TaskRecord) -> frozenset[Place]:
+def _shunned(record: TaskRecord) -> frozenset[Place]:
     """Where a task has failed in a way that might not happen elsewhere."""
     return frozenset(Place(f.node, f.instance) for f in record.failures if POLICIES[f.failure].elsewhere)
