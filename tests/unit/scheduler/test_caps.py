@@ -57,7 +57,7 @@ class Play:
 
     def task(self, name: str, tenant: str = "t", **changes: object) -> list[str]:
         self.sequence += 1
-        record = queued(name, key=Key(tenant, name), create_time=self.clock() + self.sequence, **changes)
+        record = queued(name, key=Key(tenant, name), create_time=self.clock() + self.sequence * 1e-6, **changes)
         return self.tell(TaskChanged(record, self.sequence))
 
     def end(self, name: str, tenant: str = "t") -> list[str]:

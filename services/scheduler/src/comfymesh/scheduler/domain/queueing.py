@@ -16,9 +16,10 @@ from comfymesh.scheduler.domain.virtual_fifo import VirtualFifo
 from comfymesh.tasks import machine
 from comfymesh.tasks.failures import POLICIES
 from comfymesh.tasks.policy import PolicySettings
-from comfymesh.tasks.record import Key, ModelFile, Placement, Requirements, TaskRecord
+from comfymesh.tasks.record import Key, ModelFile, Requirements, TaskRecord
 
 _SLACK = 1024
+_IDLE_GROUPS = 64
 
 
 class WaitingTasks:
@@ -31,7 +32,8 @@ class WaitingTasks:
         self._tenants = Tenants()
         self._settings = PolicySettings()
         self._groups: dict[Requirements, Group] = {}
-        self._families: dict[tuple[tuple[str, ...], Placement], Family] = {}
+        self._families: dict[tuple[str, ...], Family] = {}
+        self._idle_groups: dict[Group, None] = {}
         self._fifo = VirtualFifo(estimates)
         self._holds = 1
         self._put_off: list[tuple[float, Waiting]] = []
@@ -76,6 +78,9 @@ class WaitingTasks:
     def add(self, task: Waiting, now: float, not_before: float = 0.0) -> None:
         """Let a task wait, from `not_before` on."""
         self._standing[task.key] = task
+        task.group = self._group(task.group.requirements)  # That it had may be forgotten while it was offered.
+        task.group.known += 1
+        self._idle_groups.pop(task.group, None)
         tenant = self._tenants[task.key.tenant]
         tenant.waits(task.start, task.run)
         self._tenants.count(tenant)
@@ -94,6 +99,10 @@ class WaitingTasks:
         tenant = self._tenants[key.tenant]
         tenant.waits_no_more(task.start, task.run)
         self._tenants.count(tenant)
+        task.group.known -= 1
+        if not task.group.known:
+            self._idle_groups[task.group] = None
+            self._forget_groups()
 
     def wake(self, now: float) -> None:
         """Let tasks whose time has come take their place."""
@@ -158,11 +167,20 @@ class WaitingTasks:
                 self._estimates.meet(model.name, model.node_class)
             extras = tuple(sorted({model.name for model in requirements.models if is_patched_in(model)}))
             models = tuple(sorted({model.name for model in requirements.models} - set(extras)))
-            which = (models, requirements.placement)
-            family = self._families.setdefault(which, Family(*which))
-            self._seats.meet(family)
+            family = self._families.setdefault(models, Family(models))
+            family.groups += 1
             group = self._groups[requirements] = Group(requirements, family, extras)
         return group
+
+    def _forget_groups(self) -> None:
+        """Callers can make up groups: of those without tasks only some are kept, since most come back."""
+        while len(self._idle_groups) > _IDLE_GROUPS:
+            group = next(iter(self._idle_groups))
+            del self._idle_groups[group], self._groups[group.requirements]
+            group.family.groups -= 1
+            if not group.family.groups:
+                del self._families[group.family.models]
+                self._dispatcher.forget(group.family)
 
 
 def is_patched_in(model: ModelFile) -> bool:

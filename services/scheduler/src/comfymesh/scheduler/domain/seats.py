@@ -187,6 +187,17 @@ class Seats:
                 if set(seat.resident).issuperset(family.models):
                     self._add(family, seat)
 
+    def forget(self, family: Family) -> None:
+        """No task of this family is known any more."""
+        if (holders := self._holders.pop(family, None)) is None:
+            return
+        for seat in holders.all:
+            del seat.families[family]
+        for model in family.models:
+            del self._families[model][family]
+            if not self._families[model]:
+                del self._families[model]
+
     def holders(self, family: Family) -> Holders:
         """Who holds a family's models."""
         return self._holders[family]
