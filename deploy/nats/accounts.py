@@ -32,6 +32,9 @@ def main() -> None:
     flags = _flags()
     kept = flags.folder / "accounts.json"
     hashes: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
+    nodes = hashes.keys() - {MESH}
+    if unknown := [node for node in flags.remove if node not in nodes]:
+        sys.exit(f"{flags.folder} has no {', '.join(unknown)}; it has: {', '.join(sorted(nodes)) or 'no node'}")
     flags.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if MESH not in hashes:
         hashes[MESH] = _make(flags.folder / "mesh.env", MESH, flags.server, {"COMFYMESH_API_DESK": "true"})
@@ -41,10 +44,9 @@ def main() -> None:
     for node in flags.remove:
         hashes.pop(node, None)
     kept.write_text(json.dumps(hashes, indent=2))
-    nodes = {name: hashed for name, hashed in hashes.items() if name != MESH}
     # As a whole or not at all: the server may read it at any time.
     fresh = flags.folder / "accounts.conf.new"
-    fresh.write_text(configuration(hashes[MESH], nodes))
+    fresh.write_text(configuration(hashes.pop(MESH), hashes))
     fresh.rename(flags.folder / "accounts.conf")
 
 

@@ -68,7 +68,8 @@ def bundle(howto: Howto, mesh_image: str, tmp_path_factory: pytest.TempPathFacto
     """What `make release` makes; its version is 1.0."""
     howto.untried.remove("$ make release")
     plan = subprocess.run(["make", "-n", "release"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert plan.stdout.splitlines()[-1] == "deploy/host/release.sh"
+    # A make that was called by another also says where it is.
+    assert "deploy/host/release.sh" in plan.stdout.splitlines()
     settings = {"OUT": str(tmp_path_factory.mktemp("release")), "VERSION": "1.0", "PYTHON": sys.executable}
     made = subprocess.run(
         ["deploy/host/release.sh"], cwd=ROOT, env=os.environ | settings, check=True, capture_output=True, text=True

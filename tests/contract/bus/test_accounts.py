@@ -47,6 +47,15 @@ def keep_accounts(folder: Path, *arguments: str) -> None:
     subprocess.run([sys.executable, DEPLOY / "accounts.py", folder, *arguments], check=True)
 
 
+def test_a_node_that_is_not_there_is_not_taken_for_removed(tmp_path: Path) -> None:
+    keep_accounts(tmp_path, "--add", "a")
+    before = (tmp_path / "accounts.conf").read_text()
+    program = [sys.executable, DEPLOY / "accounts.py", tmp_path, "--remove", "aa", "--add", "b"]
+    done = subprocess.run(program, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, f"{tmp_path} has no aa; it has: a\n")
+    assert (tmp_path / "accounts.conf").read_text() == before
+
+
 def url_of(folder: Path, user: str, server: NatsServer) -> str:
     """The URL in the settings that were made for a user."""
     lines = dict(line.split("=", 1) for line in (folder / f"{user}.env").read_text().splitlines())

@@ -186,6 +186,7 @@ class TestFields:
                 "no-dot": task_pb2.InputValue(int64_value=1),
                 "1.width": task_pb2.InputValue(),
                 "1.height": task_pb2.InputValue(asset="assets/short"),
+                "1.color": task_pb2.InputValue(double_value=float("nan")),
             },
         )
         refusal = await refuse(mesh, task, task_id="Not An Id", request_id="not-a-uuid")
@@ -202,6 +203,7 @@ class TestFields:
             "task.inputs[no-dot]",
             "task.inputs[1.width]",
             "task.inputs[1.height]",
+            "task.inputs[1.color]",
         }
         assert all(refusal.violations.values())
 

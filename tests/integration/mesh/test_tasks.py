@@ -254,6 +254,7 @@ class TestCreatingOnce:
         assert states_of(first)[0] == "QUEUED"
         assert states_of(again) == ["SUCCEEDED"]
         assert first[-1].artifact_chunks
+        first[-1].ClearField("passed")  # What came before the end, if that came soon.
         assert again[-1] == first[-1]
 
     async def test_the_same_request_with_other_content_is_refused(self, mesh: LocalMesh) -> None:

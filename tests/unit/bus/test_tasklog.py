@@ -13,7 +13,8 @@ from comfymesh.bus.streams import TASKS, Stream
 from comfymesh.bus.tasklog import SpecMissingError, StaleRecordError, Stored, TaskLog
 from comfymesh.tasks.events import CancelRequested, Started
 from comfymesh.tasks.machine import IllegalTransitionError
-from comfymesh.tasks.record import SMALL_BYTES, State
+from comfymesh.tasks.record import SMALL_BYTES, Key, State
+from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import NOW, after, assigned, queued
 from comfymesh.testkit.waiting import take
@@ -30,6 +31,16 @@ def bus() -> MemoryBus:
 @pytest.fixture
 def log(bus: MemoryBus) -> TaskLog:
     return TaskLog(bus)
+
+
+async def test_a_binding_leaves_after_a_day_though_nothing_came_of_it() -> None:
+    clock = ManualClock()
+    log, derived = TaskLog(MemoryBus(clock)), Key("default", "derived")
+    assert await log.bind(derived, "one") == "one"
+    clock.advance(23 * 3600)
+    assert await log.bind(derived, "two") == "one"
+    clock.advance(2 * 3600)
+    assert await log.bind(derived, "two") == "two"
 
 
 LARGE = spec_pb2.Spec(graph_zlib=bytes(SMALL_BYTES + 1))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,11 +10,10 @@ import pytest
 from comfymesh.cli import following
 from comfymesh.cli.following import Choice, ask, detached, follow
 from comfymesh.cli.session import Session
-from comfymesh.client import LoadedArtifact, Result, Task, TaskChanged, TaskState
+from comfymesh.client import DEFAULT_TARGET, LoadedArtifact, Result, Task, TaskChanged, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from comfymesh.client import AsyncClient, Event
 
@@ -44,8 +44,12 @@ def test_a_second_ctrl_c_means_to_detach(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_who_detaches_learns_how_to_go_on() -> None:
-    assert "comfymesh watch t1 --out out" in detached("tasks/t1")
-    assert "comfymesh cancel t1" in detached("tasks/t1")
+    words = detached("tasks/t1", DEFAULT_TARGET, None)
+    assert "comfymesh watch t1 --out out\n" in words
+    assert words.endswith("comfymesh cancel t1")
+    words = detached("tasks/t1", "mesh.example:7700", Path("my pictures"))
+    assert "comfymesh watch t1 --out 'my pictures' --target mesh.example:7700\n" in words
+    assert words.endswith("comfymesh cancel t1 --target mesh.example:7700")
 
 
 async def succeed(_client: AsyncClient, _on_event: Callable[[Event], None]) -> Result:

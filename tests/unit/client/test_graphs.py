@@ -31,6 +31,14 @@ def test_other_strings_and_paths_name_files(tmp_path: Path) -> None:
     assert graph_text(str(path)) == graph_text(path)
 
 
+def test_what_a_file_holds_is_never_taken_for_a_path(tmp_path: Path) -> None:
+    secret, path = tmp_path / "secret", tmp_path / "graph.json"
+    secret.write_text("{}")
+    path.write_text(str(secret))
+    assert graph_text(graph_text(path)) == str(secret)
+    assert graph_text(decode_graph(b"", "Standard input")) == ""
+
+
 @pytest.mark.parametrize("graph", [{"3": {"inputs": {"x": float("nan")}}}, {"3": object()}])
 def test_what_json_cannot_hold_is_refused(graph: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest) as caught:

@@ -161,6 +161,12 @@ def test_values_are_converted_to_the_type_of_their_input() -> None:
     assert validation.graph.nodes["2"].inputs["filename_prefix"] == "7"
 
 
+@pytest.mark.parametrize("scale", ["nan", "-inf"])
+def test_numbers_that_no_graph_can_hold_are_violations(scale: JsonValue) -> None:
+    graph = {"1": empty_image(), "2": node("ImageScaleBy", image=["1", 0], upscale_method="area", scale_by=scale)}
+    assert types(check({**graph, "3": save(["2", 0])})) == [("2", "invalid_input_type")]
+
+
 def test_a_wrapped_list_is_a_value_and_no_link() -> None:
     validation = check({"1": empty_image(), "2": save(["1", 0], prefix={"__value__": ["a", "b"]})})
     assert validation.graph.nodes["2"].inputs["filename_prefix"] == "['a', 'b']"

@@ -177,6 +177,17 @@ async def test_an_unreadable_record_and_report_stop_nothing() -> None:
         await until(lambda: bench.told() == ["one"])
 
 
+async def test_an_acknowledgement_that_can_not_be_read_stops_nothing() -> None:
+    bench = Bench()
+    async with bench.running() as notifier:
+        await bench.fail("one")
+        await until(lambda: bench.told() == ["one"])
+        for alert_id in notifier._core.state.alerts:
+            await bench.bus.append([Entry(subjects.acknowledgement(alert_id), b"\xff\xff")])
+        await bench.fail("two")
+        await until(lambda: bench.told() == ["one", "two"])
+
+
 async def test_a_log_that_was_replaced_is_followed_from_its_end() -> None:
     bench = Bench()
     async with bench.running():

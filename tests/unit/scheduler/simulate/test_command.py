@@ -91,6 +91,7 @@ def test_without_a_file_loras_are_free_and_that_is_said(files: Path, capsys: pyt
         ("trace.csv", HEADER + "\n0,0,t,m,0,TXT,1,30\n", "exec_s must be above 0"),
         ("trace.csv", HEADER + "\n0,nan,t,m,0,TXT,1,30\n", "not a finite number"),
         ("trace.csv", HEADER + "\n0,1,t,m,0.5,TXT,1,30\n", "num_lora is '0.5', not a count"),
+        ("trace.csv", HEADER + "\n0,1,t,m,999999999,TXT,1,30\n", "num_lora must be at most 100"),
         ("trace.csv", HEADER + "\n0,1\n", "line 2"),
         ("loads.csv", "quantile,seconds\n0,-1\n", "seconds must not be negative"),
     ],

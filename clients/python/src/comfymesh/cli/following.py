@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +14,7 @@ from comfymesh.cli.live import LiveReporter
 from comfymesh.cli.outcomes import ExitCode
 from comfymesh.cli.plain import PlainReporter
 from comfymesh.cli.text import short_name
-from comfymesh.client import Conflict, TaskChanged
+from comfymesh.client import DEFAULT_TARGET, Conflict, TaskChanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -72,8 +73,7 @@ def follow(session: Session, work: Work, out: Path | None) -> None:
         click.exceptions.Exit: The user interrupted, or the files can't be saved.
     """
     reporter = reporter_for(session)
-    follower = Follower(session, reporter)
-    result = follower.follow(work)
+    result = Follower(session, reporter, out).follow(work)
     if out is not None:
         _save(result, out, reporter)
         reporter.finished(result.task)
@@ -85,11 +85,13 @@ class Follower:
     Args:
         session: The session.
         reporter: Tells the user what happens.
+        out: Where the files are wanted, for what is said about going on.
     """
 
-    def __init__(self, session: Session, reporter: Reporter) -> None:
+    def __init__(self, session: Session, reporter: Reporter, out: Path | None) -> None:
         self._session = session
         self._reporter = reporter
+        self._out = out
         self._task = ""
 
     def follow(self, work: Work) -> Result:
@@ -125,7 +127,7 @@ class Follower:
             raise click.exceptions.Exit(ExitCode.INTERRUPTED)
         choice = ask(short_name(self._task)) if self._session.interactive else Choice.DETACH
         if choice is Choice.DETACH:
-            click.echo(detached(self._task), err=True)
+            click.echo(detached(self._task, self._session.target, self._out), err=True)
             raise click.exceptions.Exit(ExitCode.INTERRUPTED)
         if choice is Choice.CANCEL:
             self._cancel(runner, client)
@@ -156,13 +158,14 @@ def ask(task: str) -> Choice:
     return Choice(answer)
 
 
-def detached(task: str) -> str:
-    """How to go on with a task that was left alone."""
+def detached(task: str, target: str, out: Path | None) -> str:
+    """How to go on with a task that was left alone, at the same server."""
     name = short_name(task)
+    there = "" if target == DEFAULT_TARGET else f" --target {shlex.quote(target)}"
     return (
         f"Detached; {name} goes on without you.\n"
-        f"  follow it and save its files:  comfymesh watch {name} --out out\n"
-        f"  cancel it:                     comfymesh cancel {name}"
+        f"  follow it and save its files:  comfymesh watch {name} --out {shlex.quote(str(out or 'out'))}{there}\n"
+        f"  cancel it:                     comfymesh cancel {name}{there}"
     )
 
 

@@ -13,10 +13,16 @@ Graph = Mapping[str, Any] | str | Path
 """A graph in API format: a mapping, its JSON text, or the path of a file that holds it."""
 
 
-def graph_text(graph: Graph) -> str:
+class GraphText(str):
+    """The text of a graph, whatever it begins with: never a path."""
+
+    __slots__ = ()
+
+
+def graph_text(graph: Graph) -> GraphText:
     """The JSON text of a graph.
 
-    A string that begins with a brace or bracket is JSON text; any other string is a path.
+    A string that begins with a brace or bracket is JSON text; any other is a path, but for what was read already.
 
     Args:
         graph: The graph.
@@ -27,14 +33,16 @@ def graph_text(graph: Graph) -> str:
     Raises:
         InvalidRequest: The mapping can't be written as JSON, or the file can't be read.
     """
-    if isinstance(graph, Mapping):
-        return _dump(graph)
-    if isinstance(graph, str) and graph.lstrip("\ufeff \t\r\n")[:1] in {"{", "["}:
+    if isinstance(graph, GraphText):
         return graph
+    if isinstance(graph, Mapping):
+        return GraphText(_dump(graph))
+    if isinstance(graph, str) and graph.lstrip("\ufeff \t\r\n")[:1] in {"{", "["}:
+        return GraphText(graph)
     return decode_graph(_read(Path(graph)), str(graph))
 
 
-def decode_graph(data: bytes, origin: str) -> str:
+def decode_graph(data: bytes, origin: str) -> GraphText:
     """The text of a graph file, without a byte order mark.
 
     Args:
@@ -45,7 +53,7 @@ def decode_graph(data: bytes, origin: str) -> str:
         InvalidRequest: The bytes are not UTF-8.
     """
     try:
-        return data.decode("utf-8-sig")
+        return GraphText(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         text = f"{origin} is not UTF-8 text (byte {error.start}). Export the graph again in API format."
         raise InvalidRequest(text, reason="GRAPH_UNPARSABLE", metadata={"problem": "NOT_UTF8"}) from error

@@ -54,9 +54,17 @@ def dev(listen: str, data: Path, rules: Path | None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         setup.check(ApiSettings(api_listen=listen, api_auth="open"))
+        _make(data)
         asyncio.run(_dev(_plan(listen, data, rules)))
     except (MeshNotReadyError, UnsafeSettingsError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"{folder} can't be a folder for data: {error.strerror or error}") from error
 
 
 def _plan(listen: str, data: Path, rules: Path | None) -> mesh.MeshPlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
@@ -182,6 +183,8 @@ def _inputs(task: task_pb2.Task) -> Iterator[Violation]:
             yield Violation(field, "has no value")
         elif kind == "asset" and not _is_a(names.parse_asset, value.asset):
             yield Violation(field, f"{value.asset[:80]!r} is not of the form assets/{{sha256}}")
+        elif kind == "double_value" and not math.isfinite(value.double_value):
+            yield Violation(field, f"{value.double_value} is a number that no graph can hold")
 
 
 def _is_a(parse: Callable[[str], object], name: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 
 from comfymesh.bus import records, subjects
 from comfymesh.bus.checkpoints import Checkpoint, LogEvent
@@ -31,6 +32,8 @@ __all__ = [
     "Unreadable",
     "UnreadableRecordError",
 ]
+
+_BINDING_KEPT = timedelta(hours=24)
 
 
 class StaleRecordError(Exception):
@@ -90,6 +93,8 @@ class TaskLog:
     async def bind(self, key: Key, task_id: str) -> str:
         """Write down, once, that the request ID from which `key` follows makes another task.
 
+        It holds for 24 hours, whatever becomes of the task: what was refused in the end leaves nothing for ever.
+
         Args:
             key: The task that would follow from the request ID.
             task_id: The task that it is to make.
@@ -102,7 +107,7 @@ class TaskLog:
         """
         subject = subjects.binding(key)
         try:
-            await self._bus.append([Entry(subject, task_id.encode(), 0)])
+            await self._bus.append([Entry(subject, task_id.encode(), 0, _BINDING_KEPT)])
         except SequenceConflictError:
             known = await self._bus.last(TASKS, subject)
             return known.data.decode() if known else task_id

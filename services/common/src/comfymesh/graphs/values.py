@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -53,13 +54,20 @@ def _converted(kind: str, value: JsonValue) -> JsonValue:
         case "INT":
             return int(value)  # type: ignore[arg-type]
         case "FLOAT":
-            return float(value)  # type: ignore[arg-type]
+            return _finite(float(value))  # type: ignore[arg-type]
         case "STRING":
             return str(value)
         case "BOOLEAN":
             return bool(value)
         case _:
             return value
+
+
+def _finite(number: float) -> float:
+    """ComfyUI takes the text "nan", but it could not be written into a graph again."""
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is not a finite number")
+    return number
 
 
 def _not_convertible(spec: InputSpec, value: JsonValue, error: Exception) -> Violation:

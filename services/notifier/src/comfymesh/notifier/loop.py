@@ -217,9 +217,16 @@ class Notifier:
             alert_id = message.subject.rpartition(".")[2]
             alert = self._core.state.alerts.get(alert_id)
             if alert is not None and message.time >= alert.since:
-                told = alerting_pb2.Acknowledgement.FromString(message.data)
-                self._feed(Acknowledged(alert_id, told.acknowledged_by))
-                self._urgent.set()
+                self._acknowledge(alert_id, message.data)
+
+    def _acknowledge(self, alert_id: str, data: bytes) -> None:
+        try:
+            told = alerting_pb2.Acknowledgement.FromString(data)
+        except DecodeError as error:
+            logger.warning("an acknowledgement of alert %s can't be read: %s", alert_id, error)
+            return
+        self._feed(Acknowledged(alert_id, told.acknowledged_by))
+        self._urgent.set()
 
     async def _follow_clock(self) -> None:
         while True:

@@ -17,6 +17,7 @@ from websockets.asyncio.client import connect
 
 from comfymesh.agent.comfyui.errors import ProtocolError
 from comfymesh.agent.comfyui.events import Status
+from comfymesh.agent.comfyui.glut import Glut
 from comfymesh.agent.comfyui.protocol import HELLO, parse_binary, parse_text
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class EventSocket:
         self._client_id: str | None = None
         self._attempts = 0
         self._heard = time.monotonic()
+        self._glut = Glut()
 
     @property
     def client_id(self) -> str | None:
@@ -163,9 +165,18 @@ class EventSocket:
         self._on_state(client_id)
 
     def _deliver(self, message: str | bytes) -> Event | None:
-        self._heard = time.monotonic()
+        self._heard = began = time.monotonic()
+        if self._glut.leaves_out(message, began):
+            return None
+        event = self._read(message)
+        if event is not None:
+            self._on_event(event)
+        self._glut.took(message, began, time.monotonic())
+        return event
+
+    def _read(self, message: str | bytes) -> Event | None:
         try:
-            event = parse_text(message) if isinstance(message, str) else parse_binary(message)
+            return parse_text(message) if isinstance(message, str) else parse_binary(message)
         except ProtocolError as error:
             _log.warning(
                 "A message of ComfyUI is dropped: %s.",
@@ -173,8 +184,6 @@ class EventSocket:
                 extra={"action": "comfyui_message_dropped", "url": self._url},
             )
             return None
-        self._on_event(event)
-        return event
 
     def _disconnected(self) -> None:
         self._connection = None

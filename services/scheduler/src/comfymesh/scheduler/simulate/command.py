@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
+        for path in filter(None, (options.json, options.plot)):
+            path.touch()  # What can't be written is told before the work, not after it.
         found = _run(options)
         sys.stdout.write(f"{_title(options)}\n{_table(found)}\n")
         if options.json:

@@ -64,6 +64,8 @@ def _request(row: dict[str, str]) -> Request:
     if run <= 0:
         raise ValueError("exec_s must be above 0")
     tenant, model, count = row["tenant"], row["model"], _count(row, "num_lora")
+    if count > _MOST_LORAS:
+        raise ValueError(f"num_lora must be at most {_MOST_LORAS}")
     return Request(
         number=0,
         arrival=arrival,
@@ -74,6 +76,9 @@ def _request(row: dict[str, str]) -> Request:
         shape=f"{model}/{row['kind']}/{count}",
         units=float(max(_count(row, "images"), 1) * max(_count(row, "steps"), 1)),
     )
+
+
+_MOST_LORAS = 100
 
 
 def scale(requests: Sequence[Request], gpus: float, utilisation: float) -> list[Request]:
