@@ -8,7 +8,7 @@ import pytest
 from tests.unit.scheduler.test_caps import Play
 
 from comfymesh.graphs import Catalog
-from comfymesh.scheduler.domain import placement
+from comfymesh.scheduler.domain import dispatch, placement
 from comfymesh.scheduler.domain.dispatch import Dispatcher
 from comfymesh.scheduler.domain.events import CatalogRead, NodeReported
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Report
@@ -156,6 +156,34 @@ def test_a_task_does_not_wait_for_an_instance_that_it_does_not_want() -> None:
         play.task(f"busy{number}", requirements=needs("b", pool="blue"))
     report("idle", "blue", "c")
     assert play.task("blue", requirements=needs("a", pool="blue")) == ["blue"]
+
+
+@pytest.mark.parametrize("asked", [1, 1_000])
+def test_it_finds_the_only_instance_that_fits_among_many_with_room(asked: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_FITS_ASKED", asked)
+    play = Play(cap=0, slots=0)
+    for number in range(60):
+        instance = Instance("x", InstanceState.READY, 1, "c", pool="blue" if number == 50 else "red")
+        play.tell(NodeReported(Report(f"n{number}", "1", open=True, instances={"x": instance})))
+    offered = play.task("blue", requirements=Requirements(placement=Placement(pool="blue")))
+    assert "blue" in [*offered, *(made for _ in range(4) for made in play.tick())]
+
+
+@pytest.mark.parametrize("closed", [{"open": False}, {"state": InstanceState.DOWN}])
+def test_a_task_does_not_wait_for_an_instance_that_takes_no_work(closed: dict[str, object]) -> None:
+    play = Play(cap=0, slots=0)
+    play.tell(CatalogRead("c", CATALOG))
+
+    def report(node: str, model: str, state: object = InstanceState.READY, *, open: object = True) -> None:  # noqa: A002
+        instance = Instance("x", state, 1, "c", resident=(model,))  # type: ignore[arg-type]
+        play.tell(NodeReported(Report(node, "1", open=open, instances={"x": instance})))  # type: ignore[arg-type]
+
+    report("holder", "a", **closed)  # type: ignore[arg-type]
+    for number in range(6):
+        report(f"busy{number}", "b")
+        play.task(f"busy{number}", requirements=needs("b"))
+    report("idle", "c")
+    assert play.task("one", requirements=needs("a")) == ["one"]
 
 
 def test_what_is_offered_again_is_known_again_though_its_kind_was_forgotten() -> None:

@@ -28,6 +28,8 @@ _LOOKED_AT = 16
 """Instances with room among which one is chosen. Those that have had it for longest come first."""
 _RANKED = 64
 """Families of the greatest worth that are kept in mind: some of them may not fit where there is room."""
+_FITS_ASKED = 1_000
+"""How often it is asked, to find those, whether a task fits an instance."""
 _ANYWHERE = Placement()
 _PRIORITIES = 12
 """Steps of priority that make a difference, up and down."""
@@ -84,8 +86,8 @@ class Dispatcher:
             self._review(now)
         if self._seats.idle:
             self._fresh.update(islice(self._patient.items(), _COMPARED))
-        if not self._seats.idle:
-            self._seats.changed.update(islice(self._seats.ahead.items(), _COMPARED))
+        else:
+            self._seats.changed.update(dict.fromkeys(_turn(self._seats.ahead, _COMPARED)))
         while (match := self._next(now)) is not None:
             _, task, seat = match
             self.remove(task)
@@ -164,14 +166,16 @@ class Dispatcher:
 
     def _ahead(self, family: Family) -> Iterator[Seat]:
         """Busy instances that could take one of its tasks for later. None is given a foreign one while others idle."""
-        for seat in islice(self._seats.ahead, _LOOKED_AT):
+        for seat in self._seats.ahead:
             if not self._seats.idle or not family.models or family in seat.families:
                 yield seat
 
     def _at_one_of(self, lanes: list[Lane], seats: dict[Seat, None], now: float) -> Match | None:
         """The best task of these, at the instance where it is done first; of several such the least useful one."""
-        matches = (self._best_held(lanes, seat, now) for seat in islice(seats, _LOOKED_AT))
-        found = (match for match in matches if match is not None)
+        reach = max(_FITS_ASKED // max(len(lanes), 1), _LOOKED_AT)
+        looked_at = islice(seats, reach) if len(seats) <= reach else _turn(seats, reach)
+        matches = (self._best_held(lanes, seat, now) for seat in looked_at)
+        found = islice((match for match in matches if match is not None), _LOOKED_AT)
         return min(found, default=None, key=lambda match: self._cost(match[1], match[2], now))
 
     def _cost(self, task: Waiting, seat: Seat, now: float) -> tuple[bool, float, float, str, str]:
@@ -196,7 +200,7 @@ class Dispatcher:
 
     def _unserved(self, lanes: list[Lane], holders: Holders) -> list[Lane]:
         """Those of these lanes whose tasks can run at none of the instances that hold their models."""
-        looked_at = list(islice(holders.all, _LOOKED_AT))
+        looked_at = list(islice((seat for seat in holders.all if seat.takes_work), _LOOKED_AT))
         return [lane for lane in lanes if not any(self._fits(lane.group, seat) for seat in looked_at)]
 
     def _best_held(self, lanes: list[Lane], seat: Seat, now: float) -> Match | None:
@@ -251,7 +255,7 @@ class Dispatcher:
         worth, task, seat = match
         if seat.place not in task.shunned:
             return match
-        for other in islice((*self._seats.idle, *self._seats.ahead), _LOOKED_AT):
+        for other in islice(chain(self._seats.idle, self._seats.ahead), _FITS_ASKED):
             if other.place not in task.shunned and self._fits(task.group, other):
                 return (worth, task, other)
         return match
@@ -272,6 +276,14 @@ class Dispatcher:
         load = self.settings.load_aversion * self._estimates.loads(family.models)
         servers = len(self._seats.holders(family).all) + 1
         return best_batch(lanes, load, servers, now)
+
+
+def _turn(seats: dict[Seat, None], count: int) -> list[Seat]:
+    """The first `count` of these, which are the last ones now: all have their turn, however many there are."""
+    first = list(islice(seats, count))
+    for seat in first:
+        seats[seat] = seats.pop(seat)
+    return first
 
 
 def _order(match: Match) -> tuple[float, float, Key]:

@@ -36,16 +36,14 @@ class Seat:
         self.site = Site()
 
     @property
+    def takes_work(self) -> bool:
+        """Whether it is meant to run tasks, and does."""
+        return self.report is not None and self.report.open and self.instance is not None and self.instance.serving
+
+    @property
     def has_room(self) -> bool:
         """Whether it can be given another attempt now."""
-        report, instance = self.report, self.instance
-        return (
-            report is not None
-            and instance is not None
-            and report.open
-            and instance.serving
-            and self.taken < instance.slots
-        )
+        return self.takes_work and self.instance is not None and self.taken < self.instance.slots
 
     @property
     def gpu_class(self) -> str:
