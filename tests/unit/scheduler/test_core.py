@@ -7,9 +7,27 @@ from dataclasses import replace
 import pytest
 
 from comfymesh.graphs import Catalog
+from comfymesh.scheduler.domain import core
 from comfymesh.scheduler.domain.core import Core
-from comfymesh.scheduler.domain.decisions import Change, Decision, OfferWork, ReadCatalog, SendWork, StopWork
-from comfymesh.scheduler.domain.events import CatalogRead, Leading, LogRead, NodeReported, TaskChanged, TaskEnded, Tick
+from comfymesh.scheduler.domain.decisions import (
+    Change,
+    Decision,
+    OfferWork,
+    ReadCatalog,
+    ReadRecord,
+    SendWork,
+    StopWork,
+)
+from comfymesh.scheduler.domain.events import (
+    CatalogRead,
+    Leading,
+    LogRead,
+    NodeReported,
+    RecordRead,
+    TaskChanged,
+    TaskEnded,
+    Tick,
+)
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report
 from comfymesh.scheduler.domain.queueing import StartDeadlines
 from comfymesh.tasks import events
@@ -253,6 +271,69 @@ def test_the_next_attempt_avoids_where_the_last_one_was_lost() -> None:
     play.report("b")
     tried = after(queued(), assigned("a", "x"), failed(FailureClass.NODE_LOST), now=play.clock() - 100)
     assert offers(play.task(tried, 3)) == {"one": "b"}
+
+
+def test_it_avoids_it_after_a_back_off_as_well_and_after_an_offer_that_nobody_took_up() -> None:
+    play = Play()
+    play.report("a")
+    play.report("b")
+    tried = after(queued(), assigned("a", "x"), failed(FailureClass.INSTANCE_LOST), now=play.clock())
+    assert play.task(tried, 3) == []
+    assert offers(play.tick(2.0)) == {"one": "b"}
+    assert offers(play.tick(4.1)) == {"one": "b"}
+
+
+class TestRecordsThatAreNotKept:
+    """Of the tasks that wait, the records of only so many are in memory."""
+
+    @pytest.fixture
+    def play(self, monkeypatch: pytest.MonkeyPatch) -> Play:
+        monkeypatch.setattr(core, "_RECORDS_KEPT", 1)
+        play = Play()
+        play.task(queued("kept"), 1)
+        return play
+
+    def test_it_is_read_again_and_offered_then(self, play: Play) -> None:
+        record = queued("read")
+        play.task(record, 2)
+        _, offer, read = play.report()
+        assert offer == OfferWork(queued("kept"), 1, Place("a", "x"))
+        assert read == ReadRecord(record.key, 2)
+        assert play.core.handle(RecordRead(record, 2), play.clock()) == [OfferWork(record, 2, Place("a", "x"))]
+
+    def test_what_was_cancelled_meanwhile_is_offered_to_nobody(self, play: Play) -> None:
+        record = queued("read")
+        play.task(record, 2)
+        play.report()
+        assert play.task(after(record, CancelRequested("enough")), 3) == []
+        assert play.core.handle(RecordRead(record, 2), play.clock()) == []
+
+    def test_what_was_claimed_or_tried_meanwhile_is_not_offered_as_it_was_read(self, play: Play) -> None:
+        record = queued("read")
+        play.task(record, 2)
+        play.report()
+        tried = after(record, assigned(), failed(FailureClass.NODE_LOST), now=play.clock() - 100)
+        play.task(tried, 4)
+        assert play.core.handle(RecordRead(record, 2), play.clock()) == []
+        assert offers(play.core.handle(RecordRead(tried, 4), play.clock())) == {"read": "a"}
+
+    def test_a_slot_that_waits_for_a_record_goes_to_nobody_else(self, play: Play) -> None:
+        play.task(queued("read"), 2)
+        assert offers(play.report()) == {"kept": "a"}
+        assert play.task(queued("third"), 3) == []
+
+    def test_an_answer_that_is_lost_is_asked_for_again(self, play: Play) -> None:
+        record = queued("read")
+        play.task(record, 2)
+        play.report()
+        assert ReadRecord(record.key, 2) in play.tick(4.1)
+
+    def test_it_is_read_to_expire(self, play: Play) -> None:
+        record = queued("read", start_timeout=30.0)
+        play.task(record, 2)
+        assert play.tick(30.1) == [ReadRecord(record.key, 2)]
+        assert play.core.handle(RecordRead(record, 2), play.clock()) == []
+        assert play.tick(4.1) == [Change(record, 2, Expired())]
 
 
 class TestNodes:

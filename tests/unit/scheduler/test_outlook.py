@@ -9,9 +9,9 @@ import pytest
 
 from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
 from comfymesh.scheduler.domain.outlook import Outlook
-from comfymesh.tasks.record import Key, Placement, Requirements
+from comfymesh.tasks.record import Key, Requirements
 
-GROUP = Group(Requirements(), Family((), Placement()), ())
+GROUP = Group(Requirements(), Family(()), ())
 
 
 def waiting(created: float = 100.0, fifo: float = 200.0, priority: int = 0, run: float = 5.0) -> Waiting:

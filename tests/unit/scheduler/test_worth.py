@@ -14,13 +14,13 @@ from comfymesh.scheduler.domain.tenants import Tenant, Tenants
 from comfymesh.scheduler.domain.virtual_fifo import VirtualFifo
 from comfymesh.scheduler.domain.worth import best_batch, urgency, weight
 from comfymesh.tasks.policy import PolicySettings, TenantPolicy
-from comfymesh.tasks.record import Key, Placement, Requirements, Work
+from comfymesh.tasks.record import Key, Requirements, Work
 
 MODELS = ("m",)
 
 
 def group() -> Group:
-    return Group(Requirements(), Family(MODELS, Placement()), ())
+    return Group(Requirements(), Family(MODELS), ())
 
 
 def waiting(name: str, within: Group, *, created: float = 0.0, run: float = 10.0, fifo: float = math.inf) -> Waiting:
@@ -118,7 +118,7 @@ def test_of_equal_standing_the_shorter_weighs_more_the_longer_both_wait() -> Non
 def test_a_batch_is_worth_more_than_its_first_task_when_a_load_stands_before_it() -> None:
     within = group()
     within.add(waiting("0", within))
-    (lane,) = within.standing()
+    (lane,) = within.lanes.values()
     alone = best_batch([(1.0, lane)], 100.0, 1, 0.0)
     for number in range(1, 10):
         within.add(waiting(str(number), within))
@@ -137,7 +137,7 @@ def test_a_lane_forgets_nothing_and_keeps_nothing(steps: list[tuple[int, bool]])
             standing.append(waiting(str(number), within, created=float(created)))
             within.add(standing[-1])
         assert within.family.count == len(standing)
-        heads = [lane.head() for lane in within.standing()]
+        heads = [lane.head() for lane in within.lanes.values()]
         assert heads == ([min(standing)] if standing else [])
 
 

@@ -95,15 +95,6 @@ def test_mesh_serves_everybody_once_and_the_same_way_each_time(capacity: int) ->
     assert ends(first) == ends(mesh(requests, capacity=capacity))
 
 
-def test_without_affinity_the_core_is_fifo() -> None:
-    requests = crowd(300)
-    core = mesh(requests, PolicySettings(affinity=False))
-    begun = [run.request.number for run in sorted(core.runs, key=lambda run: run.end - run.run - run.load)]
-    fifo = simulate(requests, Fifo(fleet()), TIMES)
-    expected = [run.request.number for run in sorted(fifo.runs, key=lambda run: run.end - run.run - run.load)]
-    assert sum(a == b for a, b in zip(begun, expected, strict=True)) > 0.9 * len(requests) or begun == sorted(begun)
-
-
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_mesh_loads_less_and_is_quicker_than_what_does_not_know_what_is_loaded(seed: int) -> None:
     requests = crowd(600, seed=seed)

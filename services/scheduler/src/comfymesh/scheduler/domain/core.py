@@ -42,7 +42,7 @@ from comfymesh.scheduler.domain.lanes import Waiting
 from comfymesh.scheduler.domain.offers import Offers
 from comfymesh.scheduler.domain.outlook import Outlook
 from comfymesh.scheduler.domain.placement import Candidate, Feasibility
-from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks, shunned
+from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks
 from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.scheduler.domain.views import Explanation
 from comfymesh.tasks.events import AttemptFailed, Expired, Released
@@ -195,7 +195,7 @@ class Core:
             self._records[record.key] = record
         task = self._waiting.arrive(record, change.sequence, now)
         self._tasks[task.key] = task
-        self._waiting.add(task, now, record.not_before, shunned(record))
+        self._waiting.add(task, now, record.not_before)
         self._deadlines.add(record)
 
     def _hold(self, record: TaskRecord, place: Place, known: Waiting | None, now: float) -> None:

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from comfymesh.scheduler.domain.estimates import Estimates
-from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family, Group, Lane, Waiting
 from comfymesh.scheduler.domain.placement import Feasibility
-from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.seats import Holders, Seat, Seats
 from comfymesh.scheduler.domain.worth import best_batch, weight
 from comfymesh.tasks.placing import unmet
 from comfymesh.tasks.policy import PolicySettings
@@ -27,6 +26,10 @@ _COMPARED = 4
 """Families of the greatest worth that a decision looks at exactly."""
 _LOOKED_AT = 16
 """Instances with room among which one is chosen. Those that have had it for longest come first."""
+_RANKED = 64
+"""Families of the greatest worth that are kept in mind: some of them may not fit where there is room."""
+_FITS_ASKED = 1_000
+"""How often it is asked, to find those, whether a task fits an instance."""
 _ANYWHERE = Placement()
 _PRIORITIES = 12
 """Steps of priority that make a difference, up and down."""
@@ -49,20 +52,29 @@ class Dispatcher:
         self._fresh: dict[Family, None] = {}
         self._patient: dict[Family, None] = {}
         self._ranking: list[Family] = []
-        self._shunned: dict[Key, frozenset[Place]] = {}
+        self._without_models: dict[Family, None] = {}
 
-    def add(self, task: Waiting, shunned: frozenset[Place] = frozenset()) -> None:
-        """A task waits. It has failed at the `shunned` places, and goes elsewhere if it can."""
-        if shunned:
-            self._shunned[task.key] = shunned
+    def add(self, task: Waiting) -> None:
+        """A task waits. It goes elsewhere than where it was `shunned`, if it can."""
+        family = task.group.family
+        self._seats.meet(family)
         task.group.add(task)
-        self._standing.setdefault(task.group.family)
-        self._fresh[task.group.family] = None
+        self._standing.setdefault(family)
+        if not family.models:
+            self._without_models[family] = None
+        self._fresh[family] = None
 
     def remove(self, task: Waiting) -> None:
         """A task waits no more."""
-        self._shunned.pop(task.key, None)
         task.group.remove(task)
+
+    def forget(self, family: Family) -> None:
+        """No task of this family is known any more."""
+        for kept in (self._standing, self._fresh, self._patient, self._without_models):
+            kept.pop(family, None)
+        if family in self._ranking:
+            self._ranking.remove(family)
+        self._seats.forget(family)
 
     def look_again(self) -> None:
         """What an instance can run has changed: look at everything again."""
@@ -72,9 +84,10 @@ class Dispatcher:
         """Tasks and the instances that should have them, one after the other; each is out of the queue by then."""
         if self._seats.changed:
             self._review(now)
-        self._fresh.update(islice(self._patient.items(), _COMPARED))
-        if not self._seats.idle:
-            self._seats.changed.update(islice(self._seats.ahead.items(), _COMPARED))
+        if self._seats.idle:
+            self._fresh.update(islice(self._patient.items(), _COMPARED))
+        else:
+            self._seats.changed.update(dict.fromkeys(_turn(self._seats.ahead, _COMPARED)))
         while (match := self._next(now)) is not None:
             _, task, seat = match
             self.remove(task)
@@ -88,6 +101,7 @@ class Dispatcher:
                 return self._elsewhere(match)
             del changed[seat]
         if not self._seats.idle and not self._seats.ahead:
+            self._patient.update(self._fresh)
             self._fresh.clear()
         while self._fresh:
             family = next(iter(self._fresh))
@@ -103,27 +117,28 @@ class Dispatcher:
         if not seat.has_room or (seat.taken and self._seats.idle):
             return None
         own = [family for family in self._at_home(seat) if family.count]
-        matches = (self._best_held(family, seat, now) for family in own)
+        matches = (self._best_held(self._lanes(family), seat, now) for family in own)
         best = max((match for match in matches if match), key=_order, default=None)
         if not self.settings.affinity:
             return best
         bar = best[0] * (1 + self.settings.stay) if best else 0.0
-        for family in self._ranking[:_COMPARED]:
-            if family.count and family not in seat.families and family.models:
-                worth = self._worth_of_loading(family, seat, now)
-                if worth > bar and (match := self._best_held(family, seat, now)) is not None:
-                    best, bar = match, worth
+        foreign = (f for f in self._ranking if f.count and f.models and f not in seat.families)
+        fitting = ((family, lanes) for family in foreign if (lanes := self._lanes_that_fit(family, seat)))
+        for family, lanes in islice(fitting, _COMPARED):
+            holders = self._seats.holders(family)
+            served = holders.free or not self._pays(family, now)
+            eager = self._unserved(lanes, holders) if served else lanes
+            worth = self._worth_of_loading(family, eager, seat, now)
+            if worth > bar and (match := self._best_held(eager, seat, now)) is not None:
+                best, bar = match, worth
         return best
 
-    def _worth_of_loading(self, family: Family, seat: Seat, now: float) -> float:
-        """The worth of a second of this instance, should it load a family's models; 0 where it should not."""
-        holders = self._seats.holders(family)
-        if holders.free or (holders.all and not self._pays(family, now)):
-            return 0.0
-        lanes = ((self._factor(lane), lane) for lane in family.lanes() if self._fits(lane.group, seat))
+    def _worth_of_loading(self, family: Family, lanes: list[Lane], seat: Seat, now: float) -> float:
+        """The worth of a second of this instance, should it load a family's models to serve these lanes."""
         missing = [model for model in family.models if model not in seat.resident]
-        load = self._estimates.loads(missing) + self._loss(seat)
-        return best_batch(lanes, self.settings.load_aversion * load, len(holders.all) + 1, now)
+        load = self.settings.load_aversion * (self._estimates.loads(missing) + self._loss(seat))
+        servers = len(self._seats.holders(family).all) + 1
+        return best_batch(((self._factor(lane), lane) for lane in lanes), load, servers, now)
 
     def _loss(self, seat: Seat) -> float:
         """Seconds that will have to be spent to load again what an instance gives up, and nobody else holds."""
@@ -137,32 +152,35 @@ class Dispatcher:
         self._patient.pop(family, None)
         if not family.count:
             return None
-        holders = self._seats.holders(family)
+        holders, lanes = self._seats.holders(family), self._lanes(family)
         candidates = holders.free if family.models and self.settings.affinity else self._seats.idle
-        match = self._at_one_of(family, candidates, now)
-        if match is None and family.models and (not holders.all or self._pays(family, now)):
-            match = self._at_one_of(family, self._seats.idle, now)
+        match = self._at_one_of(lanes, candidates, now)
+        if match is None and family.models and self._seats.idle:
+            eager = lanes if self._pays(family, now) else self._unserved(lanes, holders)
+            match = self._at_one_of(eager, self._seats.idle, now)
         if match is None and self._seats.ahead:
-            match = self._at_one_of(family, dict.fromkeys(self._ahead(family)), now)
-        if match is None and self._seats.idle:
+            match = self._at_one_of(lanes, dict.fromkeys(self._ahead(family)), now)
+        if match is None:
             self._patient[family] = None
         return match
 
     def _ahead(self, family: Family) -> Iterator[Seat]:
         """Busy instances that could take one of its tasks for later. None is given a foreign one while others idle."""
-        for seat in islice(self._seats.ahead, _LOOKED_AT):
+        for seat in self._seats.ahead:
             if not self._seats.idle or not family.models or family in seat.families:
                 yield seat
 
-    def _at_one_of(self, family: Family, seats: dict[Seat, None], now: float) -> Match | None:
-        """The best task of a family, at the instance where it is done first; of several such the least useful one."""
-        matches = (self._best_held(family, seat, now) for seat in islice(seats, _LOOKED_AT))
-        found = (match for match in matches if match is not None)
+    def _at_one_of(self, lanes: list[Lane], seats: dict[Seat, None], now: float) -> Match | None:
+        """The best task of these, at the instance where it is done first; of several such the least useful one."""
+        reach = max(_FITS_ASKED // max(len(lanes), 1), _LOOKED_AT)
+        looked_at = islice(seats, reach) if len(seats) <= reach else _turn(seats, reach)
+        matches = (self._best_held(lanes, seat, now) for seat in looked_at)
+        found = islice((match for match in matches if match is not None), _LOOKED_AT)
         return min(found, default=None, key=lambda match: self._cost(match[1], match[2], now))
 
     def _cost(self, task: Waiting, seat: Seat, now: float) -> tuple[bool, float, float, str, str]:
         family = task.group.family
-        shunned = seat.place in self._shunned.get(task.key, ())
+        shunned = seat.place in task.shunned
         lacking = [model for model in task.needs if model not in seat.resident]
         finish = max(seat.until - now, 0.0) * (seat.taken > 0) + self._estimates.loads(lacking)
         finish += task.run * self._estimates.speed(seat.gpu_class)
@@ -173,38 +191,49 @@ class Dispatcher:
 
     # Both
 
-    def _best_held(self, family: Family, seat: Seat, now: float) -> Match | None:
-        """The task of a family that is worth most, were the family's models in place."""
+    def _lanes(self, family: Family) -> list[Lane]:
+        """Lanes of a family that are looked at: without affinity all, to keep the order in which tasks came."""
+        return family.some_lanes() if self.settings.affinity else list(family.lanes)
+
+    def _lanes_that_fit(self, family: Family, seat: Seat) -> list[Lane]:
+        return [lane for lane in self._lanes(family) if self._fits(lane.group, seat)]
+
+    def _unserved(self, lanes: list[Lane], holders: Holders) -> list[Lane]:
+        """Those of these lanes whose tasks can run at none of the instances that hold their models."""
+        looked_at = list(islice((seat for seat in holders.all if seat.takes_work), _LOOKED_AT))
+        return [lane for lane in lanes if not any(self._fits(lane.group, seat) for seat in looked_at)]
+
+    def _best_held(self, lanes: list[Lane], seat: Seat, now: float) -> Match | None:
+        """The task in these lanes that is worth most, were its family's models in place."""
         best: Match | None = None
         speed = self._estimates.speed(seat.gpu_class)
-        for group in family.standing():
-            if not self._fits(group, seat):
+        for lane in lanes:
+            head = lane.head()
+            if head is None or not self._fits(lane.group, seat):
                 continue
-            patch = self._estimates.loads(model for model in group.extras if model not in seat.resident)
-            for lane in group.standing():
-                head = lane.head()
-                if head is not None:
-                    worth = self._worth(lane, head, head.run * speed + patch, now)
-                    if best is None or worth > best[0] or (worth == best[0] and head < best[1]):
-                        best = (worth, head, seat)
+            patch = self._estimates.loads(model for model in lane.group.extras if model not in seat.resident)
+            worth = self._worth(lane, head, head.run * speed + patch, now)
+            if best is None or worth > best[0] or (worth == best[0] and head < best[1]):
+                best = (worth, head, seat)
         return best
 
     def _pays(self, family: Family, now: float) -> bool:
         """Whether what waits for a family's models pays for one more instance that loads them."""
         holders = self._seats.holders(family)
+        if not holders.all:
+            return True
         load = self._estimates.loads(family.models)
         busy = max(holders.until - now * (len(holders.all) - len(holders.free)), 0.0)
-        backlog = sum(lane.runs for lane in family.lanes())
-        wait = (backlog + busy) / len(holders.all)
+        wait = (family.runs + busy) / len(holders.all)
         # While more than half of the fleet has nothing to do, its time is cheap.
         scarce = min(1.0, 2 - 2 * len(self._seats.idle) / len(self._seats))
         return wait > self.settings.spread_after * scarce**4 * load
 
     def _fits(self, group: Group, seat: Seat) -> bool:
-        if seat.instance is None or not self._feasibility.can_run(seat.instance.catalog, group.requirements):
-            return False
         placement = group.requirements.placement
-        return placement == _ANYWHERE or not any(unmet(placement, seat.site))
+        if seat.instance is None or (placement != _ANYWHERE and any(unmet(placement, seat.site))):
+            return False
+        return self._feasibility.can_run(seat.instance.catalog, group.requirements)
 
     def _worth(self, lane: Lane, head: Waiting, seconds: float, now: float) -> float:
         if self.settings.affinity:
@@ -219,35 +248,42 @@ class Dispatcher:
         """Families whose tasks need nothing that an instance does not hold; without affinity that does not matter."""
         if not self.settings.affinity:
             return iter(self._standing)
-        return chain(seat.families, (family for family in self._standing if not family.models))
+        return chain(seat.families, self._without_models)
 
     def _elsewhere(self, match: Match) -> Match:
         """A task that has failed there goes to another instance that has room, if there is one."""
         worth, task, seat = match
-        shunned = self._shunned.get(task.key)
-        if shunned is None or seat.place not in shunned:
+        if seat.place not in task.shunned:
             return match
-        for other in islice((*self._seats.idle, *self._seats.ahead), _LOOKED_AT):
-            if other.place not in shunned and self._fits(task.group, other):
+        for other in islice(chain(self._seats.idle, self._seats.ahead), _FITS_ASKED):
+            if other.place not in task.shunned and self._fits(task.group, other):
                 return (worth, task, other)
         return match
 
     def _review(self, now: float) -> None:
         """Look again at what some families are worth, those next that were not looked at for longest."""
+        ranking = dict.fromkeys(self._ranking)
         for family in list(islice(self._standing, _REVIEWED)):
             del self._standing[family]
-            if not family.count:
-                family.worth = 0.0
-                continue
-            self._standing[family] = None
-            family.worth = self._worth_anywhere(family, now)
-        self._ranking = heapq.nlargest(_COMPARED, self._standing, key=lambda family: family.worth)
+            if family.count:
+                self._standing[family] = ranking[family] = None
+                family.worth = self._worth_anywhere(family, now)
+        standing = (family for family in ranking if family.count)
+        self._ranking = heapq.nlargest(_RANKED, standing, key=lambda family: family.worth)
 
     def _worth_anywhere(self, family: Family, now: float) -> float:
-        lanes = ((self._factor(lane), lane) for lane in family.lanes())
+        lanes = ((self._factor(lane), lane) for lane in self._lanes(family))
         load = self.settings.load_aversion * self._estimates.loads(family.models)
         servers = len(self._seats.holders(family).all) + 1
         return best_batch(lanes, load, servers, now)
+
+
+def _turn(seats: dict[Seat, None], count: int) -> list[Seat]:
+    """The first `count` of these, which are the last ones now: all have their turn, however many there are."""
+    first = list(islice(seats, count))
+    for seat in first:
+        seats[seat] = seats.pop(seat)
+    return first
 
 
 def _order(match: Match) -> tuple[float, float, Key]:

@@ -125,6 +125,8 @@ class Estimates:
     def meet(self, model: str, node_class: str) -> None:
         """A model file is loaded by this node class: until it was loaded once, it is taken for one of that kind."""
         self._kinds.setdefault(model, node_class)
+        if len(self._kinds) > _MOST_CLASSES:
+            del self._kinds[next(iter(self._kinds))]
 
     def learn_run(self, models: tuple[str, ...], work: Work, tenant: str, gpu_class: str, seconds: float) -> None:
         """A run took `seconds`."""

@@ -2,18 +2,23 @@
 
 A *lane* holds tasks that need the same of an instance, have the same priority and take about as long: whichever of them
 has waited longest goes first. A *group* has the lanes of all tasks with the same requirements, a *family* the groups
-that need the same models, whatever is patched into those.
+that need the same models, whatever is patched into those and wherever they want to run.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
+from itertools import islice
 
-from comfymesh.tasks.record import Key, Placement, Requirements
+from comfymesh.scheduler.domain.fleet import Place
+from comfymesh.tasks.record import Key, Requirements
 
 _HALF_OCTAVES = 2
+_MOST_LANES = 32
+"""Lanes of a family that a decision looks at."""
+_MOST_TENANTS = 8
+"""Tenants from which those are chosen where there are more."""
 
 
 class Waiting:
@@ -30,9 +35,10 @@ class Waiting:
         run: How many seconds it is expected to run.
         fifo: When it would have been done had all come first, been first served.
         lane: Where it stands; None where it stands nowhere.
+        shunned: Where it has failed in a way that might not happen elsewhere.
     """
 
-    __slots__ = ("clock", "created", "fifo", "group", "key", "lane", "priority", "run", "sequence", "start")
+    __slots__ = ("clock", "created", "fifo", "group", "key", "lane", "priority", "run", "sequence", "shunned", "start")
 
     def __init__(self, key: Key, sequence: int, group: Group, priority: int, created: float) -> None:
         self.key = key
@@ -43,6 +49,12 @@ class Waiting:
         self.run = 1.0
         self.fifo = math.inf
         self.lane: Lane | None = None
+        self.shunned: frozenset[Place] = frozenset()
+
+    @property
+    def kind(self) -> tuple[int, int]:
+        """Which of its group's tasks it is queued with: those of its priority that take about as long."""
+        return (self.priority, round(_HALF_OCTAVES * math.log2(self.run)))
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -98,69 +110,96 @@ class Lane:
 
 
 class Group:
-    """Tasks with the same requirements."""
+    """Tasks with the same requirements.
 
-    __slots__ = ("extras", "family", "lanes", "requirements")
+    Attributes:
+        requirements: What they need.
+        family: Those that need the same models.
+        extras: What is patched into those.
+        known: Tasks that are not given to anybody, though they may not stand here now.
+    """
+
+    __slots__ = ("extras", "family", "known", "lanes", "requirements")
 
     def __init__(self, requirements: Requirements, family: Family, extras: tuple[str, ...]) -> None:
         self.requirements = requirements
         self.family = family
         self.extras = extras
+        self.known = 0
         self.lanes: dict[tuple[int, int], Lane] = {}
 
     def add(self, task: Waiting) -> None:
         """A task waits."""
-        which = (task.priority, round(_HALF_OCTAVES * math.log2(task.run)))
-        lane = self.lanes.get(which)
+        lane = self.lanes.get(task.kind)
         if lane is None:
-            lane = self.lanes[which] = Lane(self, task.priority)
+            lane = self.lanes[task.kind] = Lane(self, task.priority)
         lane.add(task)
-        self.family.count += 1
-        self.family.groups[self.requirements] = self
+        self.family.add(task, lane)
 
     def remove(self, task: Waiting) -> None:
         """A task waits no more."""
-        if task.lane is None:
+        lane = task.lane
+        if lane is None:
             return
-        task.lane.remove(task)
-        self.family.count -= 1
-
-    def standing(self) -> Iterator[Lane]:
-        """Lanes that have tasks. Others are dropped."""
-        for which, lane in list(self.lanes.items()):
-            if lane.count:
-                yield lane
-            else:
-                del self.lanes[which]
+        lane.remove(task)
+        self.family.remove(task, lane)
+        if not lane.count:
+            del self.lanes[task.kind]
 
 
 class Family:
-    """Groups whose tasks need the same models, and want to run at the same places.
+    """Groups whose tasks need the same models.
 
     Attributes:
         models: What an instance has to hold; LoRAs are not among them.
+        groups: How many groups there are of it.
         count: Tasks that wait.
-        worth: The worth of a second of an instance that would load the models, as of `reviewed`.
+        runs: How many seconds those are expected to run.
+        lanes: Where they wait.
+        worth: The worth of a second of an instance that would load the models, as of the last review.
     """
 
-    __slots__ = ("count", "groups", "models", "placement", "reviewed", "worth")
+    __slots__ = ("_of_tenants", "count", "groups", "lanes", "models", "runs", "worth")
 
-    def __init__(self, models: tuple[str, ...], placement: Placement) -> None:
+    def __init__(self, models: tuple[str, ...]) -> None:
         self.models = models
-        self.placement = placement
-        self.groups: dict[Requirements, Group] = {}
+        self.groups = 0
         self.count = 0
+        self.runs = 0.0
+        self.lanes: dict[Lane, None] = {}
         self.worth = 0.0
-        self.reviewed = -math.inf
+        self._of_tenants: dict[str, dict[Lane, int]] = {}
 
-    def standing(self) -> Iterator[Group]:
-        """Groups that have tasks. Others are dropped."""
-        for requirements, group in list(self.groups.items()):
-            if any(lane.count for lane in group.lanes.values()):
-                yield group
-            else:
-                del self.groups[requirements]
+    def add(self, task: Waiting, lane: Lane) -> None:
+        """A task waits in one of its lanes."""
+        self.count += 1
+        self.runs += task.run
+        self.lanes[lane] = None
+        lanes = self._of_tenants.setdefault(task.key.tenant, {})
+        lanes[lane] = lanes.get(lane, 0) + 1
 
-    def lanes(self) -> Iterator[Lane]:
-        """Lanes that have tasks."""
-        return (lane for group in self.standing() for lane in group.standing())
+    def remove(self, task: Waiting, lane: Lane) -> None:
+        """A task waits no more in one of its lanes."""
+        self.count -= 1
+        self.runs = self.runs - task.run if self.count else 0.0
+        if not lane.count:
+            del self.lanes[lane]
+        lanes = self._of_tenants[task.key.tenant]
+        lanes[lane] -= 1
+        if not lanes[lane]:
+            del lanes[lane]
+        if not lanes:
+            del self._of_tenants[task.key.tenant]
+
+    def some_lanes(self) -> list[Lane]:
+        """Its lanes. Of too many it is as many of each tenant as of another, all in turn: nobody crowds others out."""
+        if len(self.lanes) <= _MOST_LANES:
+            return list(self.lanes)
+        tenants = list(islice(self._of_tenants, _MOST_TENANTS))
+        chosen: dict[Lane, None] = {}
+        for tenant in tenants:
+            lanes = self._of_tenants[tenant] = self._of_tenants.pop(tenant)
+            for lane in list(islice(lanes, _MOST_LANES // len(tenants))):
+                lanes[lane] = lanes.pop(lane)
+                chosen[lane] = None
+        return list(chosen)

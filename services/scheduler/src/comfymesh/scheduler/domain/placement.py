@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain.fleet import Instance, Place, Report
 from comfymesh.tasks.placing import Site, unmet
-from comfymesh.tasks.record import Requirements
+from comfymesh.tasks.record import ModelFile, Requirements
+
+_MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,11 @@ def lacks(catalog: Catalog, requirements: Requirements) -> list[str]:
 
 
 class Feasibility:
-    """Remembers which catalogs satisfy which requirements; both are few, and comparing them is not cheap."""
+    """Remembers which catalogs satisfy which requirements; both are few, as a rule, and comparing them is not cheap."""
 
     def __init__(self) -> None:
         self._catalogs: dict[str, Catalog] = {}
-        self._known: dict[tuple[str, Requirements], bool] = {}
+        self._known: dict[tuple[str, tuple[str, ...], tuple[ModelFile, ...]], bool] = {}
 
     def learn(self, digest: str, catalog: Catalog) -> None:
         """Remember a catalog."""
@@ -85,7 +87,10 @@ class Feasibility:
         catalog = self._catalogs.get(digest)
         if catalog is None:
             return False
-        known = self._known.get((digest, requirements))
+        question = (digest, requirements.node_classes, requirements.models)
+        known = self._known.get(question)
         if known is None:
-            known = self._known[digest, requirements] = not lacks(catalog, requirements)
+            known = self._known[question] = not lacks(catalog, requirements)
+            if len(self._known) > _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
         return known

@@ -9,15 +9,17 @@ from comfymesh.scheduler.domain.dispatch import Dispatcher
 from comfymesh.scheduler.domain.estimates import Estimates
 from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
+from comfymesh.scheduler.domain.parked import Parked
 from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.scheduler.domain.tenants import Tenant, Tenants
 from comfymesh.scheduler.domain.virtual_fifo import VirtualFifo
 from comfymesh.tasks import machine
 from comfymesh.tasks.failures import POLICIES
 from comfymesh.tasks.policy import PolicySettings
-from comfymesh.tasks.record import Key, ModelFile, Placement, Requirements, TaskRecord
+from comfymesh.tasks.record import Key, ModelFile, Requirements, TaskRecord
 
 _SLACK = 1024
+_IDLE_GROUPS = 64
 
 
 class WaitingTasks:
@@ -30,11 +32,12 @@ class WaitingTasks:
         self._tenants = Tenants()
         self._settings = PolicySettings()
         self._groups: dict[Requirements, Group] = {}
-        self._families: dict[tuple[tuple[str, ...], Placement], Family] = {}
+        self._families: dict[tuple[str, ...], Family] = {}
+        self._idle_groups: dict[Group, None] = {}
         self._fifo = VirtualFifo(estimates)
         self._holds = 1
         self._put_off: list[tuple[float, Waiting]] = []
-        self._parked: dict[str, list[Waiting]] = {}
+        self._parked = Parked()
         self._standing: dict[Key, Waiting] = {}
 
     def __len__(self) -> int:
@@ -47,6 +50,7 @@ class WaitingTasks:
         """Other settings hold."""
         self._settings = self._dispatcher.settings = settings
         self._tenants.set(settings)
+        self._parked.look_again()
 
     def fleet_changed(self) -> None:
         """Instances came or went."""
@@ -60,6 +64,7 @@ class WaitingTasks:
         # Names of tenants are kept once, not once a task.
         key = Key(tenant.name, record.key.task_id)
         task = Waiting(key, sequence, group, definition.priority, definition.create_time)
+        task.shunned = _shunned(record)
         task.run = self._estimates.run(group.family.models, definition.work, tenant.name)
         if not self._settings.affinity:
             return task
@@ -70,26 +75,34 @@ class WaitingTasks:
         task.fifo = self._fifo.finish(group.family.models, group.extras, task.run, task.created, self._holds)
         return task
 
-    def add(self, task: Waiting, now: float, not_before: float = 0.0, shunned: frozenset[Place] = frozenset()) -> None:
+    def add(self, task: Waiting, now: float, not_before: float = 0.0) -> None:
         """Let a task wait, from `not_before` on."""
         self._standing[task.key] = task
+        task.group = self._group(task.group.requirements)  # That it had may be forgotten while it was offered.
+        task.group.known += 1
+        self._idle_groups.pop(task.group, None)
         tenant = self._tenants[task.key.tenant]
         tenant.waits(task.start, task.run)
         self._tenants.count(tenant)
         if not_before > now:
             heapq.heappush(self._put_off, (not_before, task))
         else:
-            self._dispatcher.add(task, shunned)
+            self._dispatcher.add(task)
 
     def discard(self, key: Key) -> None:
         """The task does not wait any more."""
         task = self._standing.pop(key, None)
         if task is None:
             return
+        self._parked.discard(task)
         self._dispatcher.remove(task)
         tenant = self._tenants[key.tenant]
         tenant.waits_no_more(task.start, task.run)
         self._tenants.count(tenant)
+        task.group.known -= 1
+        if not task.group.known:
+            self._idle_groups[task.group] = None
+            self._forget_groups()
 
     def wake(self, now: float) -> None:
         """Let tasks whose time has come take their place."""
@@ -104,10 +117,12 @@ class WaitingTasks:
 
     def next(self, now: float) -> Iterator[tuple[Waiting, Seat]]:
         """Tasks and the instances that should have them; each does not wait any more by then."""
+        for task in self._parked.let_back(self._tenants):
+            self._dispatcher.add(task)
         for task, seat in self._dispatcher.next(now):
             tenant = self._tenants[task.key.tenant]
             if tenant.at_cap:
-                heapq.heappush(self._parked.setdefault(tenant.name, []), task)
+                self._parked.add(task)
                 continue
             self.discard(task.key)
             yield task, seat
@@ -130,14 +145,7 @@ class WaitingTasks:
         tenant = self._tenants[key.tenant]
         tenant.running -= 1
         self._tenants.count(tenant)
-        parked = self._parked.get(tenant.name)
-        while parked and not tenant.at_cap:
-            task = heapq.heappop(parked)
-            if self._standing.get(task.key) is task:
-                self._dispatcher.add(task)
-                break
-        if parked is not None and not parked:
-            del self._parked[tenant.name]
+        self._parked.look_again(tenant.name)
 
     def bore(self, task: Waiting, now: float) -> None:
         """A task has ended."""
@@ -159,11 +167,20 @@ class WaitingTasks:
                 self._estimates.meet(model.name, model.node_class)
             extras = tuple(sorted({model.name for model in requirements.models if is_patched_in(model)}))
             models = tuple(sorted({model.name for model in requirements.models} - set(extras)))
-            which = (models, requirements.placement)
-            family = self._families.setdefault(which, Family(*which))
-            self._seats.meet(family)
+            family = self._families.setdefault(models, Family(models))
+            family.groups += 1
             group = self._groups[requirements] = Group(requirements, family, extras)
         return group
+
+    def _forget_groups(self) -> None:
+        """Callers can make up groups: of those without tasks only some are kept, since most come back."""
+        while len(self._idle_groups) > _IDLE_GROUPS:
+            group = next(iter(self._idle_groups))
+            del self._idle_groups[group], self._groups[group.requirements]
+            group.family.groups -= 1
+            if not group.family.groups:
+                del self._families[group.family.models]
+                self._dispatcher.forget(group.family)
 
 
 def is_patched_in(model: ModelFile) -> bool:
@@ -207,6 +224,6 @@ class StartDeadlines:
                 yield key
 
 
-def shunned(record: TaskRecord) -> frozenset[Place]:
+def _shunned(record: TaskRecord) -> frozenset[Place]:
     """Where a task has failed in a way that might not happen elsewhere."""
     return frozenset(Place(f.node, f.instance) for f in record.failures if POLICIES[f.failure].elsewhere)

@@ -36,16 +36,14 @@ class Seat:
         self.site = Site()
 
     @property
+    def takes_work(self) -> bool:
+        """Whether it is meant to run tasks, and does."""
+        return self.report is not None and self.report.open and self.instance is not None and self.instance.serving
+
+    @property
     def has_room(self) -> bool:
         """Whether it can be given another attempt now."""
-        report, instance = self.report, self.instance
-        return (
-            report is not None
-            and instance is not None
-            and report.open
-            and instance.serving
-            and self.taken < instance.slots
-        )
+        return self.takes_work and self.instance is not None and self.taken < self.instance.slots
 
     @property
     def gpu_class(self) -> str:
@@ -186,6 +184,17 @@ class Seats:
             for seat in self._seats.values():
                 if set(seat.resident).issuperset(family.models):
                     self._add(family, seat)
+
+    def forget(self, family: Family) -> None:
+        """No task of this family is known any more."""
+        if (holders := self._holders.pop(family, None)) is None:
+            return
+        for seat in holders.all:
+            del seat.families[family]
+        for model in family.models:
+            del self._families[model][family]
+            if not self._families[model]:
+                del self._families[model]
 
     def holders(self, family: Family) -> Holders:
         """Who holds a family's models."""

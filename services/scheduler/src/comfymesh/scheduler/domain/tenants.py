@@ -50,7 +50,12 @@ class Tenant:
     @property
     def at_cap(self) -> bool:
         """Whether it may have no more attempts under way."""
-        return 0 < self.policy.max_running <= self.running
+        return self.room <= 0
+
+    @property
+    def room(self) -> float:
+        """How many attempts more it may have under way."""
+        return self.policy.max_running - self.running if self.policy.max_running else math.inf
 
     def slowdown(self, now: float) -> float:
         """The mean over its tasks: those that ended lately, and those that wait, as if they ran now."""
@@ -116,9 +121,9 @@ class Tenants:
         """A tenant; one that was not known has borne nothing."""
         tenant = self._known.get(name)
         if tenant is None:
-            tenant = self._known[name] = Tenant(name, self._settings.tenant(name))
-            if len(self._known) > _MOST_REMEMBERED:
+            if len(self._known) >= _MOST_REMEMBERED:
                 self._forget()
+            tenant = self._known[name] = Tenant(name, self._settings.tenant(name))
         return tenant
 
     def _forget(self) -> None:
