@@ -53,10 +53,10 @@ class TestOwnInstances:
 
     async def test_what_an_attempt_wrote_can_be_removed_again_and_again(self, world: World) -> None:
         runtime = await world.runtime()
-        await runtime.remove_outputs(["comfymesh/t1-1"])
+        await runtime.remove_folders([f"comfymesh/inputs/{'1' * 32}"])
         await ask((await runtime.start()).base_url)
         for _ in range(2):
-            await runtime.remove_outputs(["comfymesh/t1-1", "comfymesh/t2-1", "../x"])
+            await runtime.remove_folders(["comfymesh", f"comfymesh/outputs/{'2' * 32}", "../x"])
         assert await runtime.poll() == Running()
 
     async def test_starting_again_leaves_a_running_instance_alone(self, world: World) -> None:

@@ -14,6 +14,7 @@ import pytest
 from comfymesh.agent.care import care_of
 from comfymesh.agent.comfyui.outcome import Succeeded
 from comfymesh.agent.comfyui.session import ComfySession
+from comfymesh.agent.domain.folders import Folders
 from comfymesh.agent.instance import Condition, Instance, InstanceState
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.factory import build
@@ -42,7 +43,11 @@ class Host:
         def open_workplace(url: str) -> Workplace:
             session, log = ComfySession(url), TaskLog(bus)
             return Workplace(
-                session, log, Files(BusStore(bus), 1000), Leftovers(session, log, "a", "x"), runtime.log_tail
+                session,
+                log,
+                Files(BusStore(bus), 1000, Folders(b"x")),
+                Leftovers(session, log, "a", "x"),
+                runtime.log_tail,
             )
 
         care = care_of(spec, AgentSettings.model_validate(settings))

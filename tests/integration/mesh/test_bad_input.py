@@ -222,6 +222,14 @@ class TestFields:
         assert refusal.is_ == ("INVALID_ARGUMENT", "INPUT_INVALID")
         assert set(refusal.violations) == {"task.inputs[77.seed]", "task.inputs[78.steps]"}
 
+    async def test_a_file_of_a_node_is_refused_together_with_what_else_is_wrong(self, mesh: LocalMesh) -> None:
+        own = task_pb2.InputValue(string_value="comfymesh/lab/0123456789abcdef-secret.png")
+        inputs = {"1.image": own, "77.seed": task_pb2.InputValue(int64_value=1)}
+        refusal = await refuse(mesh, task_of(graphs.inverted(), inputs=inputs))
+        assert refusal.is_ == ("INVALID_ARGUMENT", "INPUT_INVALID")
+        assert set(refusal.violations) == {"task.inputs[1.image]", "task.inputs[77.seed]"}
+        assert "asset" in refusal.violations["task.inputs[1.image]"]
+
     async def test_every_asset_that_is_missing_is_named(self, mesh: LocalMesh) -> None:
         other = "1" * 64
         inputs = {f"{n}.image": task_pb2.InputValue(asset=f"assets/{d}") for n, d in ((1, NOBODY), (2, other))}

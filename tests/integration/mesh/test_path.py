@@ -165,6 +165,24 @@ async def test_a_picture_goes_in_and_its_counterpart_comes_out(mesh: LocalMesh) 
         assert picture.convert("RGB").getpixel((3, 3)) == (5, 55, 245)
 
 
+async def test_where_files_lie_is_told_by_nothing_and_of_no_use(mesh: LocalMesh) -> None:
+    asset = await upload(mesh, photo(8), filename="secret.png")
+    given = {"1.image": task_pb2.InputValue(asset=asset.name)}
+    messages = await run(mesh, graphs.inverted(), fields={"inputs": given}, include_artifacts=True)
+    (data,) = chunks_of(messages).values()
+    texts = [value for node in prompt_of(data).values() for value in node["inputs"].values() if isinstance(value, str)]
+    paths = [text for text in texts if text.startswith("comfymesh/")]
+    assert len(paths) == 2
+    task_id = messages[-1].task.name.removeprefix("tasks/")
+    for path in paths:
+        assert not any(word in path for word in ("default", asset.sha256[:8], task_id))
+        own = {"1.image": task_pb2.InputValue(string_value=path)}
+        task = task_of(graphs.inverted(), inputs=own)
+        refusal = await refused(mesh.tasks.CreateTask(task_service_pb2.CreateTaskRequest(task=task)))
+        assert refusal.is_ == ("INVALID_ARGUMENT", "INPUT_INVALID")
+        assert set(refusal.violations) == {"task.inputs[1.image]"}
+
+
 @pytest.mark.parametrize("seed", [HIGHEST_SEED, ABOVE_DOUBLES], ids=["2^64-1", "2^53+1"])
 @pytest.mark.parametrize("as_input", [True, False], ids=["as an input", "in the graph"])
 async def test_an_integer_arrives_at_comfyui_with_every_bit(mesh: LocalMesh, seed: int, as_input: bool) -> None:  # noqa: FBT001

@@ -15,7 +15,7 @@ from comfymesh.bus.tasklog import Stored
 from comfymesh.tasks import codec
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Key, ModelFile, Requirements, State, TaskRecord, Timing
-from comfymesh.testkit.benches import GRAPH, PICTURE, SUCCESS, Bench, packed, prompt_of
+from comfymesh.testkit.benches import FOLDERS, GRAPH, PICTURE, SUCCESS, Bench, packed, prompt_of
 from comfymesh.testkit.scripted import unreachable
 from comfymesh.testkit.tasks import assigned, failed, queued
 from comfymesh.v1 import task_pb2
@@ -59,7 +59,7 @@ async def test_a_prompt_is_submitted_under_the_id_of_its_attempt_with_a_folder_o
     assert prompt.prompt_id == prompt_of(attempt=2)
     assert prompt.graph is not None
     assert prompt.graph["1"] == GRAPH["1"]
-    assert prompt.graph["9"]["inputs"]["filename_prefix"] == "comfymesh/one-2/picture"
+    assert prompt.graph["9"]["inputs"]["filename_prefix"] == f"{FOLDERS.of_attempt(KEY, 2)}/picture"
     prompt.end(SUCCESS)
     await running
 
@@ -283,7 +283,7 @@ async def test_progress_is_told_while_it_executes_and_previews_while_somebody_wa
 
 
 async def test_nothing_goes_on_after_the_end(bench: Bench) -> None:
-    bench.workplace.forget("another", "comfymesh/another-1")
+    bench.workplace.forget("another", Key("default", "another"), 1)
     before = asyncio.all_tasks()
     _, running = await bench.attempt_at()
     prompt = await bench.session.prompt()

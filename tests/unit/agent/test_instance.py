@@ -25,7 +25,8 @@ from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.catalogs import read_catalog
 from comfymesh.tasks.events import AttemptFailed
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.testkit.benches import INSTANCE, MAX_BYTES, NODE, Bench
+from comfymesh.tasks.record import Key
+from comfymesh.testkit.benches import FOLDERS, INSTANCE, MAX_BYTES, NODE, Bench
 from comfymesh.testkit.scripted import ScriptedRuntime, ScriptedSession, silent, unreachable
 
 STARTING, READY, DOWN = InstanceState.STARTING, InstanceState.READY, InstanceState.DOWN
@@ -83,7 +84,7 @@ class Host:
         self.next_session.http.info = INFO
         leftovers = Leftovers(self.session, self.bench.log, NODE, INSTANCE)
         return Workplace(
-            self.session, self.bench.log, Files(self.bench.store, MAX_BYTES), leftovers, self.runtime.log_tail
+            self.session, self.bench.log, Files(self.bench.store, MAX_BYTES, FOLDERS), leftovers, self.runtime.log_tail
         )
 
     def _changed(self) -> None:
@@ -532,8 +533,8 @@ async def test_leaving_a_workplace_is_bounded_though_comfyui_hangs(
     session = ScriptedSession()
     monkeypatch.setattr(session.http, "delete_history", hang)
     before = clock.monotonic()
-    async with Workplace(session, bench.log, Files(bench.store, MAX_BYTES), bench.leftovers) as workplace:
-        workplace.forget("a prompt", "comfymesh/a-1")
+    async with Workplace(session, bench.log, Files(bench.store, MAX_BYTES, FOLDERS), bench.leftovers) as workplace:
+        workplace.forget("a prompt", Key("default", "a"), 1)
     assert clock.monotonic() - before == pytest.approx(1.0)
     assert session.closed
 
@@ -546,9 +547,9 @@ async def test_a_history_that_can_not_be_dropped_is_no_harm(bench: Bench, monkey
         raise unreachable("POST /history")
 
     monkeypatch.setattr(bench.session.http, "delete_history", refuse)
-    bench.workplace.forget("one", "comfymesh/one-1")
-    bench.workplace.forget("two", "comfymesh/two-1")
+    bench.workplace.forget("one", Key("default", "one"), 1)
+    bench.workplace.forget("two", Key("default", "two"), 1)
     await asyncio.sleep(2)
-    bench.workplace.forget("three", "comfymesh/three-1")
+    bench.workplace.forget("three", Key("default", "three"), 1)
     await asyncio.sleep(2)
     assert asked == [("one", "two"), ("three",)]

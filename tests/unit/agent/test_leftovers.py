@@ -30,11 +30,20 @@ async def left(bench: Bench, extra_data: dict[str, Any] | None = None, prompt: s
 
 
 @pytest.fixture
-async def clearing(bench: Bench) -> Any:
+def swept() -> list[tuple[Key, int]]:
+    """Attempts whose files were removed."""
+    return []
+
+
+@pytest.fixture
+async def clearing(bench: Bench, swept: list[tuple[Key, int]]) -> Any:
     tasks: list[asyncio.Task[None]] = []
 
+    async def sweep(key: Key, attempt: int) -> None:
+        swept.append((key, attempt))
+
     async def clear(seconds: float) -> None:
-        tasks.append(asyncio.create_task(bench.leftovers.clear()))
+        tasks.append(asyncio.create_task(bench.leftovers.clear(sweep)))
         await asyncio.sleep(seconds)
 
     yield clear
@@ -87,14 +96,16 @@ async def test_what_waits_for_its_task_is_stopped_once_somebody_else_has_that(be
 
 
 async def test_a_stop_is_repeated_until_it_has_taken_hold_and_then_the_prompt_is_forgotten(
-    bench: Bench, clearing: Any
+    bench: Bench, clearing: Any, swept: list[tuple[Key, int]]
 ) -> None:
     await left(bench)
     await clearing(2.5)
     assert len(bench.session.cancelled) > 1
+    assert swept == []
     bench.session.standing[prompt_of()] = Standing.ENDED
     await asyncio.sleep(2)
     assert bench.session.http.forgotten == [prompt_of()]
+    assert swept == [(ONE, 1)]
     assert not bench.leftovers.take(prompt_of())
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 
+from comfymesh.agent.domain.shelf import Shelf
+from comfymesh.agent.staging import Staging
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus.port import BusUnavailableError
 from comfymesh.bus.tasklog import SpecMissingError
 from comfymesh.tasks.record import Key, TaskRecord
-from comfymesh.testkit.benches import GRAPH, Bench, packed
+from comfymesh.testkit.benches import FOLDERS, GRAPH, SUCCESS, Bench, packed
 from comfymesh.testkit.scripted import unreachable
 from comfymesh.testkit.tasks import assigned, queued
 from comfymesh.wire.v1 import spec_pb2
@@ -23,6 +28,10 @@ async def blob(bench: Bench, data: bytes, tenant: str = "default") -> spec_pb2.B
 
 def binding(file: spec_pb2.BlobRef, filename: str = "photo.png", input_: str = "image") -> spec_pb2.AssetBinding:
     return spec_pb2.AssetBinding(graph_node="1", input=input_, blob=file, filename=filename)
+
+
+def path_of(file: spec_pb2.BlobRef, name: str = "photo.png", tenant: str = "default") -> str:
+    return f"{FOLDERS.of_input(tenant, file.sha256, name)}/{name}"
 
 
 async def record_of(bench: Bench, spec: spec_pb2.Spec, task_id: str = "one", tenant: str = "default") -> TaskRecord:
@@ -39,7 +48,7 @@ async def test_an_input_receives_the_name_under_which_its_file_was_stored(bench:
     file = await blob(bench, b"a photo")
     graph = await bench.workplace.staging.graph(await record_of(bench, packed(GRAPH, binding(file))))
     ((path, data),) = bench.session.http.uploaded
-    assert (path, data) == (f"comfymesh/default/{file.sha256[:16]}-photo.png", b"a photo")
+    assert (path, data) == (path_of(file), b"a photo")
     assert graph["1"]["inputs"]["image"] == path
 
 
@@ -64,10 +73,13 @@ async def test_files_of_one_name_are_kept_apart(bench: Bench) -> None:
 
 
 async def test_tenants_do_not_share_their_files(bench: Bench) -> None:
+    paths = set[str]()
     for tenant in ("red", "blue"):
         file = await blob(bench, b"a photo", tenant)
         graph = await bench.workplace.staging.graph(await record_of(bench, packed(GRAPH, binding(file)), tenant=tenant))
-        assert graph["1"]["inputs"]["image"].startswith(f"comfymesh/{tenant}/")
+        paths.add(graph["1"]["inputs"]["image"])
+        assert tenant not in graph["1"]["inputs"]["image"]
+    assert len(paths) == len(bench.session.http.uploaded) == 2
 
 
 @pytest.mark.parametrize(
@@ -86,7 +98,7 @@ async def test_a_hostile_file_name_is_made_harmless(bench: Bench, filename: str,
     file = await blob(bench, b"a photo")
     await bench.workplace.staging.graph(await record_of(bench, packed(GRAPH, binding(file, filename))))
     ((path, _),) = bench.session.http.uploaded
-    assert path == f"comfymesh/default/{file.sha256[:16]}-{stored}"
+    assert path == path_of(file, stored)
 
 
 async def test_what_is_missing_is_named(bench: Bench) -> None:
@@ -110,3 +122,95 @@ async def test_what_is_away_says_so(bench: Bench) -> None:
     bench.session.http.upload_error = None
     await bench.workplace.staging.graph(record)
     assert len(bench.session.http.uploaded) == 1
+
+
+def small_staging(bench: Bench, removed: list[str]) -> Staging:
+    async def sweep(folders: Sequence[str]) -> None:
+        removed.extend(folders)
+
+    return Staging(bench.log, lambda _: bench.store, FOLDERS, bench.session.http, sweep, Shelf(1, 1000))
+
+
+async def test_files_that_nobody_needs_go_when_there_are_too_many(bench: Bench) -> None:
+    removed: list[str] = []
+    staging = small_staging(bench, removed)
+    files = [await blob(bench, data) for data in (b"a photo", b"another", b"a third")]
+    records = [
+        await record_of(bench, packed(GRAPH, binding(file)), task_id)
+        for file, task_id in zip(files, ("one", "two", "three"), strict=True)
+    ]
+    folders = [FOLDERS.of_input("default", file.sha256, "photo.png") for file in files]
+    for record in records:
+        await staging.graph(record)
+    await asyncio.sleep(1)
+    assert removed == []
+    staging.release(records[1].key, 1)
+    await asyncio.sleep(1)
+    assert removed == [folders[1]]
+    staging.release(records[0].key, 1)
+    staging.release(records[2].key, 1)
+    await asyncio.sleep(1)
+    assert removed == [folders[1], folders[0]]
+    await staging.graph(records[1])
+    await staging.graph(records[2])
+    assert len(bench.session.http.uploaded) == 4
+    await staging.close()
+
+
+async def test_no_file_is_brought_while_others_are_removed(bench: Bench) -> None:
+    may_go_on, happened = asyncio.Event(), list[str]()
+
+    async def sweep(_: Sequence[str]) -> None:
+        await may_go_on.wait()
+        happened.append(f"removed, {len(bench.session.http.uploaded)} brought")
+
+    staging = Staging(bench.log, lambda _: bench.store, FOLDERS, bench.session.http, sweep, Shelf(0, 1000))
+    record = await record_of(bench, packed(GRAPH, binding(await blob(bench, b"a photo"))))
+    await staging.graph(record)
+    staging.release(record.key, 1)
+    again = asyncio.create_task(staging.graph(record))
+    await asyncio.sleep(1)
+    assert not again.done()
+    may_go_on.set()
+    await again
+    assert happened == ["removed, 1 brought"]
+    assert len(bench.session.http.uploaded) == 2
+    await staging.close()
+
+
+async def test_an_attempt_that_has_ended_needs_its_files_no_more(bench: Bench) -> None:
+    removed: list[str] = []
+    staging = bench.workplace.staging = small_staging(bench, removed)
+    other = await record_of(bench, packed(GRAPH, binding(await blob(bench, b"another"))), "other")
+    await staging.graph(other)
+    staging.release(other.key, 1)
+    file = await blob(bench, b"a photo")
+    _, running = await bench.attempt_at(spec=packed(GRAPH, binding(file)))
+    prompt = await bench.session.prompt()
+    prompt.begin()
+    await asyncio.sleep(1)
+    third = await record_of(bench, packed(GRAPH, binding(await blob(bench, b"a third"))), "third")
+    await staging.graph(third)
+    staging.release(third.key, 1)
+    await asyncio.sleep(1)
+    assert FOLDERS.of_input("default", file.sha256, "photo.png") not in removed
+    prompt.end(SUCCESS)
+    await running
+    await staging.graph(third)
+    staging.release(third.key, 1)
+    await asyncio.sleep(1)
+    assert FOLDERS.of_input("default", file.sha256, "photo.png") in removed
+    await staging.close()
+
+
+async def test_what_was_removed_all_together_is_brought_again(bench: Bench) -> None:
+    removed: list[str] = []
+    staging = small_staging(bench, removed)
+    record = await record_of(bench, packed(GRAPH, binding(await blob(bench, b"a photo"))))
+    await staging.graph(record)
+    assert not await staging.remove_all(lambda: False)
+    assert removed == []
+    assert await staging.remove_all(lambda: True)
+    assert removed == ["comfymesh/inputs"]
+    await staging.graph(record)
+    assert len(bench.session.http.uploaded) == 2

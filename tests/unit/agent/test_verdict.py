@@ -9,6 +9,7 @@ import pytest
 from comfymesh.agent.comfyui.errors import GraphRefused
 from comfymesh.agent.comfyui.outcome import Lost, Succeeded
 from comfymesh.agent.domain import verdict
+from comfymesh.agent.domain.folders import Folders
 from comfymesh.agent.domain.own_outputs import with_own_prefix
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.tasks import events
@@ -84,7 +85,7 @@ def test_each_attempt_saves_into_a_folder_of_its_own() -> None:
         "3": {"class_type": "B", "inputs": {"filename_prefix": "/etc/passwd"}},
         "4": {"class_type": "B", "inputs": {"filename_prefix": ["1", 0]}},
     }
-    changed = with_own_prefix(graph, "one", 2)
+    changed = with_own_prefix(graph, "comfymesh/one-2")
     assert changed["1"] == graph["1"]
     assert changed["2"]["inputs"] == {"filename_prefix": "comfymesh/one-2/mine/pictures", "y": ["1", 0]}
     assert changed["3"]["inputs"]["filename_prefix"] == "comfymesh/one-2/etc/passwd"
@@ -129,3 +130,14 @@ def test_of_many_last_words_the_very_last_are_kept() -> None:
     assert isinstance(end, AttemptFailed)
     assert len(end.error.log_tail.encode()) in {8191, 8192}
     assert end.error.log_tail.endswith("éend")
+
+
+def test_where_files_lie_is_told_in_no_verdict() -> None:
+    folder = Folders(b"x").of_input("another", "ab" * 32, "x.png")
+    listed = {"1": {"errors": [{"type": "value_not_in_list", "message": "no", "details": f"not in ['{folder}']"}]}}
+    refused = verdict.of_refusal(GraphRefused({"type": "x"}, listed))
+    words = verdict.with_log_tail(verdict.failure(FailureClass.INTERNAL, folder, {"where": folder}, folder), folder)
+    for event in (refused, words):
+        assert isinstance(event, AttemptFailed)
+        assert "comfymesh/..." in event.error.message
+        assert folder.rpartition("/")[2] not in repr(event)

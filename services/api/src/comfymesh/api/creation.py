@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from uuid import UUID, uuid4, uuid5
 
 from comfymesh import graphs, names
-from comfymesh.api import feasibility, fields
+from comfymesh.api import feasibility, fields, nodes_files
 from comfymesh.api.access import allowance
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.assets import Assets
@@ -86,7 +86,7 @@ class Creation:
         if wrong := fields.violations(task, request.task_id, request.request_id):
             raise invalid(wrong)
         values, bindings = await self._inputs(task, tenant)
-        graph = self._graph(task.graph_json, values)
+        graph = self._graph(task.graph_json, values, {(binding.graph_node, binding.input) for binding in bindings})
         placement = codec.placement_of(task.placement)
         fit = feasibility.check(
             graph,
@@ -146,7 +146,7 @@ class Creation:
             raise RefusedError("ASSET_NOT_FOUND", "an input names an asset that does not exist", violations=missing)
         return values, bindings
 
-    def _graph(self, text: str, values: dict[tuple[str, str], JsonValue]) -> Graph:
+    def _graph(self, text: str, values: dict[tuple[str, str], JsonValue], assets: Container[tuple[str, str]]) -> Graph:
         try:
             graph = graphs.parse_graph(text, self._limits)
         except GraphError as error:
@@ -156,9 +156,11 @@ class Creation:
             for graph_node, name in values
             if graph_node not in graph.nodes
         ]
-        if absent:
-            raise invalid(absent)
-        return graph.with_inputs(values)
+        present = {place: value for place, value in values.items() if place[0] in graph.nodes}
+        graph = graph.with_inputs(present)
+        if wrong := [*absent, *nodes_files.violations(graph, present, assets)]:
+            raise invalid(wrong)
+        return graph
 
     async def _spec(self, text: bytes, bindings: list[spec_pb2.AssetBinding], tenant: str) -> spec_pb2.Spec:
         packed = _packed(text)

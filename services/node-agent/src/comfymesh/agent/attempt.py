@@ -19,7 +19,6 @@ from comfymesh.agent.comfyui.events import ExecutionStarted, NodeOutput
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded
 from comfymesh.agent.comfyui.stopwatch import Stopwatch
 from comfymesh.agent.domain import verdict
-from comfymesh.agent.domain.own_outputs import folder_of
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.agent.relay import Relay
 from comfymesh.agent.workplace import Workplace
@@ -93,10 +92,11 @@ class Attempt:
                 await (self._run_claimed(executing) if await self._claim.take() else self._take_back(executing))
                 reached(FaultPoint.END_STORED)
                 # Not before its end is in the log: the next agent would look for it there.
-                self._workplace.forget(self._prompt_id, folder_of(self._claim.key.task_id, self._claim.number))
+                self._workplace.forget(self._prompt_id, self._claim.key, self._claim.number)
             finally:
                 self._running = False
                 await _cancel(self._relaying, executing, self._interrupting)
+                self._workplace.staging.release(self._claim.key, self._claim.number)
                 await self._collecting.close()
 
     def show_previews(self) -> None:

@@ -18,6 +18,7 @@ from comfymesh.agent.comfyui.inventory import Inventory, take_inventory
 from comfymesh.agent.comfyui.outcome import Lost
 from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.comfyui.session import ComfySession
+from comfymesh.agent.domain.folders import hide, without_ours
 from comfymesh.agent.domain.ladder import Limits
 from comfymesh.agent.domain.lives import Cause, Endurance, Lives
 from comfymesh.agent.keeper import InstanceDownError, Keeper, check_process
@@ -234,7 +235,7 @@ class Instance:
                 return clean(str(version or "unknown"), _MAX_VERSION)
 
     async def _never_came_up(self) -> InstanceDownError:
-        tail = clean((await self._runtime.log_tail(5))[-500:], 500)
+        tail = clean(hide(await self._runtime.log_tail(5))[-500:], 500)
         await self.stop(_PUT_DOWN_GRACE)
         message = f"it runs, but has answered nothing for {self._care.start_seconds:g} s; its last words: {tail!r}"
         return InstanceDownError(message, Cause.CRASHED)
@@ -292,7 +293,7 @@ class Instance:
 
 
 def _packed(info: dict[str, Any]) -> bytes:
-    return json.dumps(info, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(without_ours(info), sort_keys=True, separators=(",", ":")).encode()
 
 
 def _is_gone(error: InstanceDownError) -> bool:

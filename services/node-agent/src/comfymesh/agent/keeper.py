@@ -11,6 +11,7 @@ from typing import NoReturn
 from comfymesh.agent.comfyui.errors import REASON_REFUSED, ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.outcome import Lost
 from comfymesh.agent.comfyui.protocol import clean
+from comfymesh.agent.domain.folders import hide
 from comfymesh.agent.domain.ladder import (
     WAIT,
     Ask,
@@ -229,7 +230,7 @@ async def check_process(name: str, runtime: Runtime) -> None:
         return
     match status:
         case Exited(code, reason):
-            tail = clean((await runtime.log_tail(_TAIL_LINES))[-_TAIL_CHARACTERS:], _TAIL_CHARACTERS)
+            tail = clean(hide(await runtime.log_tail(_TAIL_LINES))[-_TAIL_CHARACTERS:], _TAIL_CHARACTERS)
             raise InstanceDownError(f"it exited with {code} ({reason}); its last words: {tail!r}", Cause.CRASHED)
         case Absent():
             raise InstanceDownError("it is gone")

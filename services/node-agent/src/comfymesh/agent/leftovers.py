@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from comfymesh.agent.comfyui.control import Standing
@@ -77,17 +77,26 @@ class Leftovers:
         """An attempt looks after a prompt from now on. Answers whether it was among the leftovers."""
         return self._found.pop(prompt, None) is not None
 
-    async def clear(self) -> None:
-        """Stop those that are nobody's, until none is left."""
+    @property
+    def none(self) -> bool:
+        """Whether nothing is left."""
+        return not self._found
+
+    async def clear(self, sweep: Callable[[Key, int], Awaitable[None]]) -> None:
+        """Stop those that are nobody's, until none is left.
+
+        Args:
+            sweep: Removes what such an attempt has written.
+        """
         while self._found:
             for prompt, (key, attempt) in list(self._found.items()):
                 try:
-                    await self._look_at(prompt, key, attempt)
+                    await self._look_at(prompt, key, attempt, sweep)
                 except (BusUnavailableError, ComfyUnreachable, ComfyError) as error:
                     logger.debug("a prompt that was left behind can't be looked at now: %s", error)
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _look_at(self, prompt: str, key: Key, attempt: int) -> None:
+    async def _look_at(self, prompt: str, key: Key, attempt: int, sweep: Callable[[Key, int], Awaitable[None]]) -> None:
         if may_become_ours(await self._record(key), attempt, *self._place) or prompt not in self._found:
             return
         if await self._session.look(prompt) in {Standing.PENDING, Standing.RUNNING}:
@@ -95,6 +104,7 @@ class Leftovers:
             logger.info("stopping a prompt that an earlier life of this agent has left behind", extra=fields)
             await self._session.cancel(prompt)
             return  # Whether that took hold is seen the next time.
+        await sweep(key, attempt)  # First: without its history, nobody would come back to it.
         await self._session.http.delete_history(prompt)
         self._found.pop(prompt, None)
 

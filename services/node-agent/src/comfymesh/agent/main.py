@@ -10,10 +10,12 @@ from comfymesh.agent import commands
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.care import care_of, gpu_of, pace_of
 from comfymesh.agent.comfyui.session import ComfySession
+from comfymesh.agent.domain.folders import Folders
 from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.host import Host
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.leftovers import Leftovers
+from comfymesh.agent.node_secret import node_secret
 from comfymesh.agent.nvml import Nvml
 from comfymesh.agent.obedience import obey
 from comfymesh.agent.reporting import Reporting
@@ -95,7 +97,8 @@ def _instances(
     def inputs(key: Key) -> BlobStore:
         return open_store(settings.artifacts_url, bus.for_task(key)) if isinstance(bus, NodeBus) else store
 
-    files = Files(store, settings.agent_max_artifact_bytes, inputs)
+    folders = Folders(node_secret(settings.agent_state_directory))
+    files = Files(store, settings.agent_max_artifact_bytes, folders, inputs)
 
     def instance(spec: InstanceSpec) -> Instance:
         runtime = build(
@@ -111,7 +114,7 @@ def _instances(
             leftovers = Leftovers(session, log, settings.agent_node, spec.name)
             residency = Residency(reporting.changed, settings.agent_gpu_class or host.gpu_class(gpu_of(spec)))
             workplace = Workplace(session, log, files, leftovers, runtime.log_tail, residency)
-            workplace.sweep = runtime.remove_outputs
+            workplace.sweep = runtime.remove_folders
             return workplace
 
         return Instance(

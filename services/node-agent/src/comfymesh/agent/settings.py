@@ -46,7 +46,8 @@ class AgentSettings(ServiceSettings):
     agent_vram_bytes: int = Field(default=0, ge=0, description="Memory of each GPU of this node, in bytes; 0: unknown.")
     agent_pool: str = Field(default="", pattern=NAME, description="The pool that this node's instances belong to.")
     agent_state_directory: Path = Field(
-        default=Path("/var/lib/comfymesh-agent"), description="Where process instances keep their files."
+        default=Path("/var/lib/comfymesh-agent"),
+        description="Where process instances keep their files, and the agent its secret.",
     )
     agent_mount_roots: list[PurePosixPath] = Field(
         default_factory=list,

@@ -14,6 +14,7 @@ from comfymesh.agent.collecting import Collecting
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.domain import verdict
+from comfymesh.agent.domain.folders import ROOT, Folders
 from comfymesh.agent.domain.line import Line
 from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.leftovers import Leftovers
@@ -45,11 +46,13 @@ class Files:
     Attributes:
         store: Takes outputs.
         max_artifact_bytes: Largest output that is taken.
+        folders: What their folders on an instance are called.
         inputs: Where the files are that a task reads, if not in `store`.
     """
 
     store: BlobStore
     max_artifact_bytes: int
+    folders: Folders
     inputs: Callable[[Key], BlobStore] | None = None
 
     def of(self, key: Key) -> BlobStore:
@@ -75,7 +78,7 @@ class Workplace:
     Attributes:
         line: Prompts that were submitted and have not ended.
         accepting: Whether new attempts may come.
-        sweep: Removes folders of attempts, with all that these wrote there.
+        sweep: Removes folders of ours from the instance, with all that is there.
         told_end: Is told how each attempt has ended, before the log is.
         residency: Model files in the instance's memory.
     """
@@ -91,7 +94,7 @@ class Workplace:
     ) -> None:
         self.session = session
         self.leftovers = leftovers
-        self.staging = Staging(log, files.of, self.session.http)
+        self.staging = Staging(log, files.of, files.folders, self.session.http, self._try_to_sweep)
         self._files = files
         self._log_tail = log_tail
         self.line = Line()
@@ -114,6 +117,7 @@ class Workplace:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.staging.close()
         busy = [task for task in (self._forgetting, self._clearing) if task is not None]
         for task in busy:
             task.cancel()
@@ -141,7 +145,10 @@ class Workplace:
             ComfyUnreachable, ComfyError: the instance does not say.
         """
         await self.leftovers.find()
-        self._clearing = asyncio.create_task(self.leftovers.clear())
+        if self.leftovers.none:
+            await self._try_to_sweep([ROOT])  # No prompt is there that reads or writes any of it.
+        else:
+            self._clearing = asyncio.create_task(self._clear())
 
     def collecting(self, tenant: str) -> Collecting:
         """A collection of outputs for an attempt of this tenant."""
@@ -185,9 +192,9 @@ class Workplace:
         """Wait until no attempt is left."""
         await self._empty.wait()
 
-    def forget(self, prompt_id: str, folder: str) -> None:
+    def forget(self, prompt_id: str, key: Key, attempt: int) -> None:
         """Drop a prompt's history entry, which holds its whole graph, and what it wrote. Soon, together with others."""
-        self._ended.append((prompt_id, folder))
+        self._ended.append((prompt_id, self._files.folders.of_attempt(key, attempt)))
         if self._forgetting is None or self._forgetting.done():
             self._forgetting = asyncio.create_task(self._forget_soon())
 
@@ -204,3 +211,19 @@ class Workplace:
             await self.sweep(folders)
         except (ComfyUnreachable, ComfyError, RuntimeFailed) as error:
             logger.debug("what %d prompts left stays: %s", len(ended), error)
+
+    async def _clear(self) -> None:
+        """Stop and remove what earlier lives have left. What they brought goes when no attempt is here to need it."""
+        await self.leftovers.clear(self._sweep_attempt)
+        await self.wait_empty()
+        while not await self.staging.remove_all(lambda: self.empty):
+            await self.wait_empty()
+
+    async def _sweep_attempt(self, key: Key, attempt: int) -> None:
+        await self._try_to_sweep([self._files.folders.of_attempt(key, attempt)])
+
+    async def _try_to_sweep(self, folders: Sequence[str]) -> None:
+        try:
+            await self.sweep(folders)
+        except RuntimeFailed as error:
+            logger.debug("%d folders stay: %s", len(folders), error)

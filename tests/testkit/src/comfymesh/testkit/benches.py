@@ -11,6 +11,7 @@ from typing import Any
 from comfymesh.agent.attempt import Attempt
 from comfymesh.agent.claim import Claim
 from comfymesh.agent.comfyui.outcome import Succeeded
+from comfymesh.agent.domain.folders import Folders
 from comfymesh.agent.instance import Condition, Instance, InstanceState
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.workplace import Files, Workplace
@@ -28,6 +29,7 @@ from comfymesh.wire.v1 import spec_pb2
 
 NODE, INSTANCE = "a", "x"
 MAX_BYTES = 1000
+FOLDERS = Folders(b"the secret of node a")
 GRAPH = {"1": node("EmptyImage", width=16), "9": node("SaveImage", images=["1", 0], filename_prefix="picture")}
 PICTURE = {"9": {"images": [{"filename": "picture.png", "subfolder": "", "type": "output"}]}}
 SUCCESS = Succeeded(PICTURE)
@@ -47,7 +49,7 @@ class Bench:
         self.session = ScriptedSession()
         self.session.http.files["picture.png"] = b"picture"
         self.leftovers = Leftovers(self.session, self.log, NODE, INSTANCE)
-        self.workplace = Workplace(self.session, self.log, Files(self.store, MAX_BYTES), self.leftovers)
+        self.workplace = Workplace(self.session, self.log, Files(self.store, MAX_BYTES, FOLDERS), self.leftovers)
 
     async def task(self, *happened: Event, spec: spec_pb2.Spec | None = None, **definition: Any) -> Stored:
         """A task in the log to which all this has happened; `definition` as for `tasks.queued`."""

@@ -335,8 +335,8 @@ class ScriptedRuntime:
         """See Runtime.log_tail."""
         return "its last words"
 
-    async def remove_outputs(self, folders: Sequence[str]) -> None:
-        """See Runtime.remove_outputs."""
+    async def remove_folders(self, folders: Sequence[str]) -> None:
+        """See Runtime.remove_folders."""
         self.removed += folders
 
     async def memory_bytes(self) -> int | None:

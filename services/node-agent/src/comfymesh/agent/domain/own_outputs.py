@@ -5,21 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 _INPUT = "filename_prefix"
-_FOLDER = "comfymesh"
 
 
-def folder_of(task_id: str, attempt: int) -> str:
-    """The folder of an attempt, below ComfyUI's folders for outputs and temporary files."""
-    return f"{_FOLDER}/{task_id}-{attempt}"
-
-
-def with_own_prefix(graph: dict[str, Any], task_id: str, attempt: int) -> dict[str, Any]:
-    """The graph with every `filename_prefix` led into a folder of this attempt.
+def with_own_prefix(graph: dict[str, Any], folder: str) -> dict[str, Any]:
+    """The graph with every `filename_prefix` led into a folder, that of its attempt.
 
     So a cached result can't name files that were collected and removed before, two instances that share a directory do
     not overwrite each other, and no directory grows slow (ComfyUI protocol notes, sections 2.10, 5 and 10.3).
     """
-    return {node_id: _node(node, folder_of(task_id, attempt)) for node_id, node in graph.items()}
+    return {node_id: _node(node, folder) for node_id, node in graph.items()}
 
 
 def _node(node: dict[str, Any], folder: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from comfymesh.agent.comfyui.errors import ComfyError, GraphRefused
 from comfymesh.agent.comfyui.events import ExecutionError
 from comfymesh.agent.comfyui.outcome import Failed, Lost, Succeeded
 from comfymesh.agent.comfyui.protocol import clean
+from comfymesh.agent.domain.folders import hide
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.tasks.events import AttemptFailed, Event, Released
 from comfymesh.tasks.failures import FailureClass
@@ -112,18 +113,20 @@ def with_log_tail(end: Event, output: str) -> Event:
 def _shown(output: str, limit: int) -> str:
     """An output as a terminal would show it in the end, without what moves a terminal; the last `limit` bytes."""
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in output.split("\n")]
-    text = _CONTROL.sub("", _ESCAPE.sub("", "\n".join(lines)))
+    text = hide(_CONTROL.sub("", _ESCAPE.sub("", "\n".join(lines))))
     return text.encode("utf-8", "replace")[-limit:].decode("utf-8", "ignore")
 
 
 def failure(kind: FailureClass, message: str, metadata: Mapping[str, str] | None = None, traceback: str = "") -> Event:
     """A failed attempt."""
-    told = {name: clean(value, _MAX_MESSAGE) for name, value in (metadata or {}).items()}
-    return AttemptFailed(TaskError(kind, clean(message, _MAX_MESSAGE), told, clean(traceback, _MAX_TRACEBACK)))
+    told = {name: clean(hide(value), _MAX_MESSAGE) for name, value in (metadata or {}).items()}
+    return AttemptFailed(
+        TaskError(kind, clean(hide(message), _MAX_MESSAGE), told, clean(hide(traceback), _MAX_TRACEBACK))
+    )
 
 
 def _traceback(error: ExecutionError) -> str:
-    return "".join(error.traceback)[-_MAX_TRACEBACK:]
+    return hide("".join(error.traceback))[-_MAX_TRACEBACK:]
 
 
 def _error_types(node_errors: Mapping[str, Any]) -> set[str]:

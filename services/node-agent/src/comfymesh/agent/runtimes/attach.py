@@ -50,7 +50,7 @@ class AttachRuntime:
         del lines
         return ""
 
-    async def remove_outputs(self, folders: Sequence[str]) -> None:
+    async def remove_folders(self, folders: Sequence[str]) -> None:
         """Do nothing: the files are someone else's."""
         del folders
 

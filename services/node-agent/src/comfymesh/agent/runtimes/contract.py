@@ -125,13 +125,13 @@ class Runtime(Protocol):
     async def log_tail(self, lines: int) -> str:
         """Return the last lines of the output, at most `LOG_TAIL_BYTES`; empty where there is none."""
 
-    async def remove_outputs(self, folders: Sequence[str]) -> None:
-        """Remove folders below the instance's folders for outputs and temporary files. Those not there are no error.
+    async def remove_folders(self, folders: Sequence[str]) -> None:
+        """Remove folders below the instance's for inputs, outputs and temporary files. Those not there are no error.
 
         An attached instance keeps its files: they are someone else's.
 
         Args:
-            folders: As `own_outputs.folder_of` makes them.
+            folders: As `domain.folders` names them.
         """
 
     async def memory_bytes(self) -> int | None:

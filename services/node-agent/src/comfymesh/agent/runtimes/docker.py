@@ -80,7 +80,7 @@ class DockerRuntime:
         """Return the end of the container's output."""
         return await self._engine.log_tail(self._owner, lines)
 
-    async def remove_outputs(self, folders: Sequence[str]) -> None:
+    async def remove_folders(self, folders: Sequence[str]) -> None:
         """Remove them inside of the container, as its user: its volume may be anywhere."""
         roots = [self._spec.data_path / kind for kind in KINDS]
         paths = [str(root / folder) for root in roots for folder in plain(folders)]

@@ -80,7 +80,7 @@ class ProcessRuntime:
         """Return the end of the output file of the latest process."""
         return await asyncio.to_thread(output_log.tail, self._log_path, lines)
 
-    async def remove_outputs(self, folders: Sequence[str]) -> None:
+    async def remove_folders(self, folders: Sequence[str]) -> None:
         """Remove them from this host."""
         roots = [self._home / "data" / kind for kind in sweeping.KINDS]
         await asyncio.to_thread(sweeping.remove, roots, folders)

@@ -1,11 +1,12 @@
-"""Removes what attempts wrote, and nothing else."""
+"""Removes what attempts read and wrote, and nothing else."""
 
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 from typing import TYPE_CHECKING
+
+from comfymesh.agent.domain.folders import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,14 +14,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_FOLDER = re.compile(r"[a-z0-9]+/[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-KINDS = ("output", "temp")
-"""Folders of an instance in which attempts write."""
+KINDS = ("input", "output", "temp")
+"""Folders of an instance in which attempts have files."""
 
 
 def plain(folders: Sequence[str]) -> list[str]:
-    """Those that are of an attempt: two plain names. Anything else would be a defect of ours, and is left alone."""
-    return [folder for folder in folders if _FOLDER.fullmatch(folder)]
+    """Those that are ours. Anything else would be a defect of ours, and is left alone."""
+    return [folder for folder in folders if is_ours(folder)]
 
 
 def remove(roots: Sequence[Path], folders: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ def remove(roots: Sequence[Path], folders: Sequence[str]) -> None:
     for root in roots:
         for folder in plain(folders):
             path = root / folder
-            if path.parent.resolve() != root.resolve() / path.parent.name:
+            if path.parent.resolve() != (root.resolve() / folder).parent:
                 logger.warning("%s leads elsewhere and is left alone", path.parent, extra={"action": "sweep_refused"})
             elif path.is_symlink():
                 path.unlink()

@@ -1,0 +1,77 @@
+"""What one tenant's tasks read and write on a node is out of another's reach, with real processes and keys (P8)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from PIL import Image
+
+from comfymesh.client import AsyncClient, ComfyMeshError, InvalidRequest
+from comfymesh.stack.mesh import free_port, module
+from comfymesh.testkit import graphs
+from comfymesh.testkit.meshes import LocalMesh
+from comfymesh.testkit.waiting import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded(mesh: LocalMesh) -> AsyncIterator[str]:
+    """An api of the mesh that asks for keys."""
+    target = f"127.0.0.1:{free_port()}"
+    settings = {"COMFYMESH_NATS_URL": mesh.nats_url, "COMFYMESH_API_LISTEN": target, "COMFYMESH_API_AUTH": "keys"}
+    api = await asyncio.create_subprocess_exec(*module("comfymesh.api.main"), env={**os.environ, **settings})
+    yield target
+    api.kill()
+    await api.wait()
+
+
+async def of_tenant(mesh: LocalMesh, target: str, tenant: str) -> AsyncClient:
+    await mesh.client.create_tenant(tenant)
+    key = await mesh.client.create_key(tenant, scopes=["submit", "read"])
+    client = AsyncClient(target, api_key=key.secret)
+
+    async def sees_the_fleet() -> bool:
+        try:
+            return bool(await client.nodes())
+        except ComfyMeshError:
+            return False
+
+    await until(sees_the_fleet, f"an api that knows {tenant}", deadline=40)
+    return client
+
+
+def inputs_on_the_node(mesh: LocalMesh) -> list[Path]:
+    folder = mesh.directory / "agent-0" / "instances" / "comfyui-0" / "data" / "input"
+    return [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_a_rival_gets_no_picture(mesh: LocalMesh, guarded: str) -> None:
+    content = io.BytesIO()
+    Image.new("RGB", (24, 24), (1, 2, 3)).save(content, "PNG")
+    secret, digest = content.getvalue(), hashlib.sha256(content.getvalue()).hexdigest()
+    async with await of_tenant(mesh, guarded, "lab") as lab, await of_tenant(mesh, guarded, "rival") as rival:
+        asset = await lab.upload(secret, filename="secret.png")
+        result = await lab.run(graphs.inverted(), {"1.image": asset}, task_id="guessable")
+        assert result.artifacts
+        (staged,) = (path for path in inputs_on_the_node(mesh) if path.name == "secret.png")
+        assert not any(word in str(staged) for word in ("lab", digest[:8]))
+        for path in (
+            str(staged),
+            f"../input/{staged}",
+            f"comfymesh/lab/{digest[:16]}-secret.png",
+            "comfymesh/guessable-1/inverted_00001_.png [output]",
+        ):
+            with pytest.raises(InvalidRequest) as refused:
+                await rival.run(graphs.inverted(path))
+            assert (refused.value.reason, [v.field for v in refused.value.violations]) == (
+                "INPUT_INVALID",
+                ["task.graph_json[1].inputs.image"],
+            )
