@@ -17,7 +17,7 @@ from comfymesh.scheduler.domain.events import TaskChanged
 from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
 from comfymesh.scheduler.domain.views import Estimate, Explanation
-from comfymesh.tasks.record import Key, ModelFile, Placement, Requirements
+from comfymesh.tasks.record import Key, ModelFile, Requirements
 from comfymesh.testkit import tasks
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.wire.v1 import scheduling_pb2
@@ -41,8 +41,8 @@ class Core:
 
     def tasks(self) -> list[TaskChanged | Waiting]:
         held = tasks.after(tasks.queued("held", key=Key("b", "held"), priority=3, requirements=MODEL), tasks.assigned())
-        few = Waiting(Key("a", "w"), 1, Group(Requirements(), Family((), Placement()), ()), -1, 10.0)
-        family = Group(MODEL, Family(("m",), Placement()), ())
+        few = Waiting(Key("a", "w"), 1, Group(Requirements(), Family(()), ()), -1, 10.0)
+        family = Group(MODEL, Family(("m",)), ())
         many = [Waiting(Key("b", f"w{number}"), 1, family, 3, 5.0 + number) for number in range(5)]
         return [few, *many, TaskChanged(held, 1), TaskChanged(held, 2)]
 

@@ -310,6 +310,8 @@ class Core:
         if self._waiting.is_put_off(key, now):
             return Explanation("it is put off for a while after its last attempt", 0)
         explanation = self._explainer.explain(task.group.requirements, self._candidates(), now)
+        if explanation.stuck:
+            return explanation
         return replace(explanation, start=self._outlook.start(task, now), end=self._outlook.end(task, now))
 
     def tasks(self) -> list[TaskChanged | Waiting]:

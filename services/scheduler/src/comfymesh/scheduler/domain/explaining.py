@@ -63,7 +63,8 @@ def _explain(requirements: Requirements, candidates: Iterable[Candidate], feasib
             if not passes(candidate, requirements):
                 rejected[_WORDS[passes.__name__]] += 1
                 break
-    return Explanation(_reason(count, rejected), count, dict(rejected))
+    stuck = rejected.total() == count and not rejected[_WORDS[has_free_slot.__name__]]
+    return Explanation(_reason(count, rejected), count, dict(rejected), stuck=stuck)
 
 
 def _reason(count: int, rejected: Counter[str]) -> str:

@@ -27,6 +27,7 @@ class Explanation:
         place: Where it is expected to run; None where that is open.
         start: When it is expected to begin.
         end: When it is expected to have ended.
+        stuck: Whether no instance would take it however long it waits, as things are. Then nothing is expected.
     """
 
     reason: str
@@ -35,6 +36,7 @@ class Explanation:
     place: Place | None = None
     start: Estimate | None = None
     end: Estimate | None = None
+    stuck: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,50 @@
+"""What is said of a task that waits."""
+
+from __future__ import annotations
+
+from comfymesh.graphs import Catalog
+from comfymesh.scheduler.domain.core import Core
+from comfymesh.scheduler.domain.events import CatalogRead, LogRead, NodeReported, TaskChanged
+from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Report
+from comfymesh.testkit.tasks import NOW, queued
+
+ONE, TWO = queued("one"), queued("two")
+
+
+def core(*, cordoned: bool) -> Core:
+    made = Core(report_ttl=8.0, resend_after=4.0)
+    instance = Instance("x", InstanceState.READY, 1, "c")
+    for event in (
+        CatalogRead("c", Catalog.from_object_info({})),
+        LogRead(),
+        NodeReported(Report("a", "1", open=not cordoned, instances={"x": instance})),
+        TaskChanged(ONE, 1),
+        TaskChanged(TWO, 2),
+    ):
+        made.handle(event, NOW)
+    return made
+
+
+def test_who_waits_for_its_turn_is_told_when_that_may_be() -> None:
+    said = core(cordoned=False).explain(TWO.key, NOW)
+    assert said is not None
+    assert said.rejected == {"busy": 1}
+    assert said.start is not None
+    assert said.end is not None
+
+
+def test_who_waits_for_an_operator_is_promised_nothing() -> None:
+    said = core(cordoned=True).explain(TWO.key, NOW)
+    assert said is not None
+    assert said.rejected == {"cordoned": 1}
+    assert (said.start, said.end) == (None, None)
+    assert "cordoned" in said.reason
+
+
+def test_without_a_node_nothing_is_promised_either() -> None:
+    made = Core(report_ttl=8.0, resend_after=4.0)
+    made.handle(LogRead(), NOW)
+    made.handle(TaskChanged(ONE, 1), NOW)
+    said = made.explain(ONE.key, NOW)
+    assert said is not None
+    assert (said.reason, said.start, said.end) == ("no node reports", None, None)
