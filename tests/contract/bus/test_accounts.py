@@ -330,7 +330,8 @@ async def test_a_removed_node_is_refused_once_the_server_has_read_the_accounts_a
     keep_accounts(tmp_path, "--remove", "b")
     world.server.reload()
     await until(lambda: not world.b.connected, "the end of the connection")
-    with pytest.raises(BusUnavailableError, match="Authorization"):
+    # The server may hang up before it was read why.
+    with pytest.raises(BusUnavailableError, match="Authorization|reset by peer"):
         await Connection.open(world.urls["b"], "b", patient=False)
     assert world.a.connected
 
