@@ -87,9 +87,11 @@ class ComfySession:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._suspicion.close()
-        await self._socket.close()
-        await self.http.__aexit__(kind, error, trace)
+        try:
+            await self._suspicion.close()
+            await self._socket.close()
+        finally:
+            await self.http.__aexit__(kind, error, trace)
 
     @property
     def connected(self) -> bool:
