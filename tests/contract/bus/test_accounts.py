@@ -331,7 +331,7 @@ async def test_a_removed_node_is_refused_once_the_server_has_read_the_accounts_a
     world.server.reload()
     await until(lambda: not world.b.connected, "the end of the connection")
     # The server may hang up before it was read why.
-    with pytest.raises(BusUnavailableError, match="Authorization|reset by peer"):
+    with pytest.raises(BusUnavailableError, match=r"Authorization|reset by peer"):
         await Connection.open(world.urls["b"], "b", patient=False)
     assert world.a.connected
 
