@@ -13,11 +13,14 @@ from comfymesh.emulator.routes.bodies import read_object
 
 _ANSWER_FIRST_SECONDS = 0.05
 _AT_ONCE: Mapping[Fault, Callable[[Emulator, float], None]] = {
-    Fault.HTTP_STALL: lambda _, seconds: hold_interpreter(seconds),
     Fault.DEAF_SOCKET: lambda emulator, _: emulator.hub.deafen(),
+}
+"""What happens once, and has happened when it is answered."""
+_AFTERWARDS: Mapping[Fault, Callable[[Emulator, float], None]] = {
+    Fault.HTTP_STALL: lambda _, seconds: hold_interpreter(seconds),
     Fault.FORGETFUL_RESTART: lambda emulator, seconds: emulator.restart(seconds),
 }
-"""What happens once, when it is asked for."""
+"""What happens once, and would keep the answer from being sent."""
 
 
 async def _faults(request: web.Request) -> web.Response:
@@ -33,11 +36,13 @@ async def _set_faults(request: web.Request) -> web.Response:
         known = ", ".join(Fault)
         return web.json_response({"error": f"{error}; give {{name: number}} with {known}"}, status=400)
     emulator = request.app[EMULATOR]
-    later = {fault: active.pop(fault) for fault in _AT_ONCE if fault in active}
+    for fault in active.keys() & _AT_ONCE:
+        _AT_ONCE[fault](emulator, active.pop(fault))
+    later = {fault: active.pop(fault) for fault in _AFTERWARDS if fault in active}
     emulator.faults.replace(active)
     for fault, value in later.items():
         # After this answer is on its way: from then on every request waits, or finds nobody.
-        asyncio.get_running_loop().call_later(_ANSWER_FIRST_SECONDS, _AT_ONCE[fault], emulator, value)
+        asyncio.get_running_loop().call_later(_ANSWER_FIRST_SECONDS, _AFTERWARDS[fault], emulator, value)
     return web.json_response(emulator.faults.as_json())
 
 
