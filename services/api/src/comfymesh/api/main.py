@@ -90,7 +90,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             GroupService(Groups(following, log, bus), following),
             DeadLetterService(log, DeadLetters(log, time.time, directory, quotas), following),
             AssetService(assets, artifacts),
-            FleetService(fleet, IntentStore(bus)),
+            FleetService(fleet, IntentStore(bus), directory, following.heartbeat),
             AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),
             KeyService(directory, time.time),
