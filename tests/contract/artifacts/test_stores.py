@@ -265,7 +265,7 @@ async def test_content_beyond_its_limit_is_refused() -> None:
     with pytest.raises(ContentTooLargeError):
         await Content.collect(pieces(), 29)
     with await Content.collect(pieces(), 30) as content:
-        assert (content.size_bytes, content.head) == (30, bytes(10))
+        assert (content.size_bytes, content.head) == (30, bytes(30))
 
 
 @pytest.mark.parametrize("problem", ["No space left on device (os error 28)", "Disk quota exceeded (os error 122)"])
