@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from comfymesh import names
 from comfymesh.api.access.quotas import Quotas
@@ -15,7 +16,6 @@ from comfymesh.artifacts.sniffing import sniff
 from comfymesh.artifacts.store import BlobStore, read_range
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Entry, Message, SequenceConflictError
-from comfymesh.bus.records import MARKS_KEPT
 from comfymesh.bus.streams import BLOBS
 from comfymesh.tasks.codec import timestamp
 from comfymesh.v1 import asset_pb2
@@ -25,7 +25,9 @@ USE_NOTED_EVERY = 3600.0
 """Uses within so many seconds are noted once."""
 
 GONE = b""
-"""In place of a description: the asset was removed. The mark goes by itself, later."""
+"""In place of a description: the asset was removed. The mark is for those who count, and goes by itself."""
+
+_MARK_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ class Assets:
         """
         subject = subjects.asset(tenant, known.record.blob.sha256)
         try:
-            await self._bus.append([Entry(subject, GONE, known.sequence, MARKS_KEPT)])
+            await self._bus.append([Entry(subject, GONE, known.sequence, _MARK_KEPT)])
         except SequenceConflictError:
             return False
         return True
