@@ -22,6 +22,8 @@ alerting.cursor.<channel>           how far a channel has been told             
 alerting.silence.<silence>          silences                                    stream ALERTING
 alerting.acknowledged.<alert>       who sees to an alert                        stream ALERTING
 webhook.<tenant>.<delivery>         calls to callback URLs                      stream WEBHOOKS
+workflow.head.<tenant>.<workflow>   a workflow                                  stream WORKFLOWS
+workflow.version.<tenant>.<workflow>.<number>  its versions                     stream WORKFLOWS
 presence.<role>.<process>           a process is there, never stored
 settings.scheduling                 the policy of scheduling                    stream SETTINGS
 ask.scheduling                      questions to the scheduler that acts, never stored
@@ -42,6 +44,7 @@ ALL_INTENTS = "intent.*"
 ALL_ACCOUNTS = "account.>"
 ALL_AUDITS = "audit.*"
 ALL_ASSETS = "asset.*.*"
+ALL_WORKFLOWS = "workflow.head.*.*"
 
 SCHEDULING_SETTINGS = "settings.scheduling"
 """Where the policy of scheduling is."""
@@ -213,3 +216,13 @@ def key(tenant: str, key_id: str) -> str:
 def audit(tenant: str) -> str:
     """Where it is told what the operators and administrators of a tenant did."""
     return f"audit.{tenant}"
+
+
+def workflow(tenant: str, workflow_id: str) -> str:
+    """Where a workflow is described."""
+    return f"workflow.head.{tenant}.{workflow_id}"
+
+
+def workflow_version(tenant: str, workflow_id: str, number: int | str) -> str:
+    """Where a version of a workflow is; `*` for all versions."""
+    return f"workflow.version.{tenant}.{workflow_id}.{number}"
