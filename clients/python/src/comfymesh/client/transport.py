@@ -81,6 +81,10 @@ _STUBS = {name: stub for name, stub in get_type_hints(Stubs).items() if name != 
 """How each of them is made. A new service is a line in `Stubs`."""
 
 
+_STUBS = {name: stub for name, stub in get_type_hints(Stubs).items() if name != "channel"}
+"""How each of them is made. A new service is a line in `Stubs`."""
+
+
 class _Known:
     """A channel on which every call says who makes it."""
 

@@ -1,25 +1,39 @@
 from comfymesh.v1 import workflow_pb2 as _workflow_pb2
 from comfymesh.wire.v1 import spec_pb2 as _spec_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class WorkflowRecord(_message.Message):
-    __slots__ = ("workflow", "size_bytes", "removed")
+    __slots__ = ("workflow", "versions")
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
-    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
-    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
     workflow: _workflow_pb2.Workflow
-    size_bytes: int
-    removed: bool
-    def __init__(self, workflow: _Optional[_Union[_workflow_pb2.Workflow, _Mapping]] = ..., size_bytes: _Optional[int] = ..., removed: bool = ...) -> None: ...
+    versions: _containers.RepeatedCompositeFieldContainer[WorkflowVersionRef]
+    def __init__(self, workflow: _Optional[_Union[_workflow_pb2.Workflow, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[WorkflowVersionRef, _Mapping]]] = ...) -> None: ...
 
-class WorkflowVersionRecord(_message.Message):
-    __slots__ = ("version", "spec")
-    VERSION_FIELD_NUMBER: _ClassVar[int]
+class WorkflowVersionRef(_message.Message):
+    __slots__ = ("number", "digest", "size_bytes", "graph_digest", "create_time")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    digest: str
+    size_bytes: int
+    graph_digest: str
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, number: _Optional[int] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., graph_digest: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class WorkflowContent(_message.Message):
+    __slots__ = ("inputs", "spec")
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
-    version: _workflow_pb2.WorkflowVersion
+    inputs: _containers.RepeatedCompositeFieldContainer[_workflow_pb2.WorkflowInput]
     spec: _spec_pb2.Spec
-    def __init__(self, version: _Optional[_Union[_workflow_pb2.WorkflowVersion, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.Spec, _Mapping]] = ...) -> None: ...
+    def __init__(self, inputs: _Optional[_Iterable[_Union[_workflow_pb2.WorkflowInput, _Mapping]]] = ..., spec: _Optional[_Union[_spec_pb2.Spec, _Mapping]] = ...) -> None: ...

@@ -59,7 +59,7 @@ ACCOUNTS = Stream("ACCOUNTS", ("account.tenant.*", "account.key.*.*"), Storage.F
 AUDIT = Stream("AUDIT", ("audit.*",), Storage.FILE, max_age=timedelta(days=400))
 # A head and its versions share a stream: a version is stored before the head that names it.
 WORKFLOWS = Stream(
-    "WORKFLOWS", ("workflow.head.*.*", "workflow.version.*.*.*"), Storage.FILE, per_subject=1, expiring=True
+    "WORKFLOWS", ("workflow.head.*.*", "workflow.content.*.*.*"), Storage.FILE, per_subject=1, expiring=True
 )
 
 # What was told, what became of it, and what is still to be told. Notices are named; each is stored once.

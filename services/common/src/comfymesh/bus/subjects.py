@@ -2,7 +2,6 @@
 
 task.<tenant>.<task_id>             the task log: one record a change           stream TASKS
 spec.<tenant>.<task_id>.<digest>    a task's graph                              stream TASKS
-spec.<tenant>.<task_id>.bound       the task that a request ID made instead     stream TASKS
 work.<node>                         attempts handed to a node                   stream WORK
 report.<node>                       a node's reports                            stream REPORTS
 progress.<tenant>.<task_id>         latest progress of an attempt               stream PROGRESS
@@ -23,7 +22,7 @@ alerting.silence.<silence>          silences                                    
 alerting.acknowledged.<alert>       who sees to an alert                        stream ALERTING
 webhook.<tenant>.<delivery>         calls to callback URLs                      stream WEBHOOKS
 workflow.head.<tenant>.<workflow>   a workflow                                  stream WORKFLOWS
-workflow.version.<tenant>.<workflow>.<number>  its versions                     stream WORKFLOWS
+workflow.content.<tenant>.<workflow>.<digest>  its versions                    stream WORKFLOWS
 presence.<role>.<process>           a process is there, never stored
 settings.scheduling                 the policy of scheduling                    stream SETTINGS
 ask.scheduling                      questions to the scheduler that acts, never stored
@@ -84,11 +83,6 @@ def lease(role: str) -> str:
 def answers(asker: str) -> str:
     """Where answers to one asker go."""
     return f"told.{asker}"
-
-
-def binding(key: Key) -> str:
-    """Where it is written which task a request ID has made, where that is not the one that follows from it."""
-    return f"spec.{key.tenant}.{key.task_id}.bound"
 
 
 def progress(key: Key) -> str:
@@ -223,6 +217,6 @@ def workflow(tenant: str, workflow_id: str) -> str:
     return f"workflow.head.{tenant}.{workflow_id}"
 
 
-def workflow_version(tenant: str, workflow_id: str, number: int | str) -> str:
-    """Where a version of a workflow is; `*` for all versions."""
-    return f"workflow.version.{tenant}.{workflow_id}.{number}"
+def workflow_content(tenant: str, workflow_id: str, digest: str) -> str:
+    """Where a version of a workflow is; `*` for all versions. Its content names it, so nothing can take its place."""
+    return f"workflow.content.{tenant}.{workflow_id}.{digest}"
