@@ -15,6 +15,7 @@ from comfymesh.api.dead_letters import DeadLetters
 from comfymesh.api.errors import RefusedError
 from comfymesh.api.hub import Hub
 from comfymesh.api.query import Query
+from comfymesh.api.workflows.shelf import Shelf
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks import codec
 from comfymesh.tasks.dead_letters import successor, successor_key
@@ -42,7 +43,7 @@ def letters(log: TaskLog) -> Iterator[DeadLetters]:
     bus, clock = MemoryBus(), ManualClock(NOW + 10)
     directory = Directory(bus, clock)
     with closing(readmodel.ReadModel()) as model:
-        quotas = Quotas(directory, model, Hub(model), StoredAssets(bus), clock)
+        quotas = Quotas(directory, model, Hub(model), StoredAssets(bus), Shelf(bus), clock)
         yield DeadLetters(log, clock, directory, quotas)
 
 

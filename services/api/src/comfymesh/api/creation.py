@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from uuid import UUID, uuid4, uuid5
 
-from comfymesh import graphs, names
-from comfymesh.api import feasibility, fields, nodes_files
+from comfymesh import names
+from comfymesh.api import feasibility, fields, nodes_files, packing
 from comfymesh.api.access import allowance
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.assets import Assets
 from comfymesh.api.errors import RefusedError, Violation, invalid
 from comfymesh.api.fleet import FleetView
-from comfymesh.artifacts.content import Content
+from comfymesh.api.workflows.desk import Workflows
+from comfymesh.api.workflows.resolving import Resolved, resolve
 from comfymesh.artifacts.store import BlobStore
-from comfymesh.graphs import Graph, GraphError, GraphErrorReason, JsonValue, Limits
+from comfymesh.graphs import Graph, JsonValue
 from comfymesh.tasks import codec, machine
 from comfymesh.tasks.record import Definition, Key, SpecRef, TaskRecord
 from comfymesh.telemetry import tracing
@@ -27,9 +27,6 @@ from comfymesh.wire.v1 import spec_pb2
 CreateRequest = task_service_pb2.CreateTaskRequest | task_service_pb2.RunTaskRequest
 
 _REQUEST_NAMESPACE = UUID("0e2f4a6c-93b1-5a77-8f53-1d1b0c7e9a42")
-_INLINE_BYTES = 1024 * 1024
-_WINDOW_BITS = 12
-_MEMORY_LEVEL = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +49,9 @@ class Creation:
         directory: What each tenant's graphs may name.
         fleet: What could run them.
         assets: What their inputs may name.
+        workflows: What they may be made of.
         store: Takes graphs that are too large for a message.
         clock: Answers seconds since the epoch.
-        limits: How large a graph may be.
         settle_seconds: So long after its making, missing nodes are expected to come.
     """
 
@@ -63,17 +60,17 @@ class Creation:
         directory: Directory,
         fleet: FleetView,
         assets: Assets,
+        workflows: Workflows,
         store: BlobStore,
         clock: Callable[[], float],
-        limits: Limits,
         settle_seconds: float,
     ) -> None:
         self._directory = directory
         self._fleet = fleet
         self._assets = assets
+        self._workflows = workflows
         self._store = store
         self._clock = clock
-        self._limits = limits
         self._settled_at = clock() + settle_seconds
 
     async def prepare(self, request: CreateRequest, tenant: str) -> NewTask:
@@ -85,6 +82,14 @@ class Creation:
         task = request.task
         if wrong := fields.violations(task, request.task_id, request.request_id):
             raise invalid(wrong)
+        resolved = await resolve(self._workflows, task, tenant)
+        try:
+            return await self._checked(request, resolved, tenant)
+        except RefusedError as error:
+            raise resolved.in_callers_words(error) from None
+
+    async def _checked(self, request: CreateRequest, resolved: Resolved, tenant: str) -> NewTask:
+        task = resolved.task
         values, bindings = await self._inputs(task, tenant)
         graph = self._graph(task.graph_json, values, {(binding.graph_node, binding.input) for binding in bindings})
         placement = codec.placement_of(task.placement)
@@ -118,6 +123,7 @@ class Creation:
             group=names.parse_group(task.group) if task.group else "",
             callback_url=task.callback_url,
             callback_states=fields.callback_states(task),
+            workflow_version=resolved.version,
         )
         return NewTask(machine.create(definition), await self._spec(text, bindings, tenant))
 
@@ -146,10 +152,7 @@ class Creation:
         return values, bindings
 
     def _graph(self, text: str, values: dict[tuple[str, str], JsonValue], assets: Container[tuple[str, str]]) -> Graph:
-        try:
-            graph = graphs.parse_graph(text, self._limits)
-        except GraphError as error:
-            raise _unparsable(error, len(text.encode()), self._limits.max_bytes) from error
+        graph = self._workflows.graph(text, "task.graph_json")
         absent = [
             Violation(f"task.inputs[{graph_node}.{name}]", f"the graph has no graph node {graph_node!r}")
             for graph_node, name in values
@@ -162,20 +165,9 @@ class Creation:
         return graph
 
     async def _spec(self, text: bytes, bindings: list[spec_pb2.AssetBinding], tenant: str) -> spec_pb2.Spec:
-        packed = _packed(text)
-        if len(packed) <= _INLINE_BYTES:
-            return spec_pb2.Spec(graph_zlib=packed, assets=bindings)
-        with Content.of(packed) as content:
-            await self._store.put(tenant, content)
-            blob = spec_pb2.BlobRef(sha256=content.sha256, size_bytes=content.size_bytes)
-        return spec_pb2.Spec(graph_blob=blob, assets=bindings)
-
-
-def _packed(text: bytes) -> bytes:
-    # The window of 4 KiB costs graphs next to nothing; the usual one would have to be cleared anew for each of them,
-    # which takes ten times as long as to compress it.
-    packer = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
-    return packer.compress(text) + packer.flush()
+        spec = await packing.pack(text, self._store, tenant)
+        spec.assets.extend(bindings)
+        return spec
 
 
 def identity(request: CreateRequest, tenant: str) -> tuple[Key, str]:
@@ -207,16 +199,3 @@ def _spec_digest(text: bytes, bindings: list[spec_pb2.AssetBinding]) -> str:
     """Names the graph together with its files: specs of the same name must be the same."""
     files = b"".join(binding.SerializeToString(deterministic=True) for binding in bindings)
     return hashlib.sha256(text + files).hexdigest()
-
-
-def _unparsable(error: GraphError, size: int, limit: int) -> RefusedError:
-    if error.reason is GraphErrorReason.TOO_LARGE:
-        metadata = {"size_bytes": str(size), "limit_bytes": str(limit)}
-        return RefusedError("MESSAGE_TOO_LARGE", error.message, metadata)
-    metadata = {"problem": error.reason.value}
-    if error.node_id is not None:
-        metadata["graph_node"] = error.node_id
-    if error.line is not None:
-        metadata |= {"line": str(error.line), "column": str(error.column)}
-    violation = Violation("task.graph_json", error.message)
-    return RefusedError("GRAPH_UNPARSABLE", f"the graph can't be read: {error.message}", metadata, [violation])

@@ -41,6 +41,11 @@ from comfymesh.api.task_service import TaskService
 from comfymesh.api.tenant_service import TenantService
 from comfymesh.api.watching import Watching
 from comfymesh.api.webhooks import Webhooks
+from comfymesh.api.workflow_service import WorkflowService
+from comfymesh.api.workflows.desk import Workflows
+from comfymesh.api.workflows.reviewing import Reviewing
+from comfymesh.api.workflows.shelf import Shelf
+from comfymesh.api.workflows.store import WorkflowStore
 from comfymesh.artifacts.store import open_store
 from comfymesh.bus.checkpoints import open_kept
 from comfymesh.bus.intents import IntentStore
@@ -67,20 +72,22 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         background.spawn(fleet.follow(background), "fleet view")
         background.spawn(fleet.follow_intents(), "intents")
         background.spawn(hub.follow(log.events(kept.reading.start)), "task hub")
-        directory, stored_assets = Directory(bus, time.time), StoredAssets(bus)
+        directory, stored_assets, shelf = Directory(bus, time.time), StoredAssets(bus), Shelf(bus)
         background.spawn(directory.follow(), "directory")
         background.spawn(stored_assets.follow(), "stored assets")
+        background.spawn(shelf.follow(), "shelf of workflows")
         gate = await setup.gate(settings, directory, background)
         # Nobody is let in, and nothing is listed or watched, before all that was stored has been read.
-        for ready in (directory.ready, stored_assets.ready, hub.ready):
+        for ready in (directory.ready, stored_assets.ready, shelf.ready, hub.ready):
             await service.first(ready, stop, background.failed)
 
-        quotas = Quotas(directory, model, hub, stored_assets, time.time)
+        quotas = Quotas(directory, model, hub, stored_assets, shelf, time.time)
         audit = Audit(bus, time.time)
         assets = Assets(bus, store, time.time, settings.api_max_asset_bytes, quotas)
         artifacts = Artifacts(log, store)
         limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
-        creation = Creation(directory, fleet, assets, store, time.time, limits, settings.api_settle_seconds)
+        workflows = Workflows(WorkflowStore(bus, store), shelf, model, quotas, time.time, limits)
+        creation = Creation(directory, fleet, assets, workflows, store, time.time, settings.api_settle_seconds)
         insight = Insight(bus, time.monotonic)
         background.spawn(insight.run(), "insight")
         watching = Watching(hub, log, bus, model, insight, settings.api_heartbeat_seconds)
@@ -90,6 +97,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             GroupService(Groups(following, log, bus), following),
             DeadLetterService(log, DeadLetters(log, time.time, directory, quotas), following),
             AssetService(assets, artifacts),
+            WorkflowService(workflows, Reviewing(workflows, fleet, assets, directory), shelf),
             FleetService(fleet, IntentStore(bus)),
             AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),

@@ -220,3 +220,9 @@ def workflow(tenant: str, workflow_id: str) -> str:
 def workflow_content(tenant: str, workflow_id: str, digest: str) -> str:
     """Where a version of a workflow is; `*` for all versions. Its content names it, so nothing can take its place."""
     return f"workflow.content.{tenant}.{workflow_id}.{digest}"
+
+
+def parse_workflow(subject: str) -> tuple[str, str]:
+    """Whose workflow, and which, a subject of a head names."""
+    *_, tenant, workflow_id = subject.split(".")
+    return tenant, workflow_id
