@@ -98,7 +98,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             DeadLetterService(log, DeadLetters(log, time.time, directory, quotas), following),
             AssetService(assets, artifacts),
             WorkflowService(workflows, Reviewing(workflows, fleet, assets, directory), shelf),
-            FleetService(fleet, IntentStore(bus)),
+            FleetService(fleet, IntentStore(bus), directory, following.heartbeat),
             AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),
             KeyService(directory, time.time),
