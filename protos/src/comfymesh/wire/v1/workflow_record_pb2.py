@@ -23,21 +23,20 @@ _sym_db = _symbol_database.Default()
 
 
 from comfymesh.v1 import workflow_pb2 as comfymesh_dot_v1_dot_workflow__pb2
-from comfymesh.wire.v1 import spec_pb2 as comfymesh_dot_wire_dot_v1_dot_spec__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'comfymesh/wire/v1/workflow_record.proto\x12\x11\x63omfymesh.wire.v1\x1a\x1b\x63omfymesh/v1/workflow.proto\x1a\x1c\x63omfymesh/wire/v1/spec.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"s\n\x0eWorkflowRecord\x12(\n\x08workflow\x18\x01 \x01(\x0b\x32\x16.comfymesh.v1.Workflow\x12\x37\n\x08versions\x18\x02 \x03(\x0b\x32%.comfymesh.wire.v1.WorkflowVersionRef\"\x8f\x01\n\x12WorkflowVersionRef\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x14\n\x0cgraph_digest\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"e\n\x0fWorkflowContent\x12+\n\x06inputs\x18\x01 \x03(\x0b\x32\x1b.comfymesh.v1.WorkflowInput\x12%\n\x04spec\x18\x02 \x01(\x0b\x32\x17.comfymesh.wire.v1.Specb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'comfymesh/wire/v1/workflow_record.proto\x12\x11\x63omfymesh.wire.v1\x1a\x1b\x63omfymesh/v1/workflow.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"s\n\x0eWorkflowRecord\x12(\n\x08workflow\x18\x01 \x01(\x0b\x32\x16.comfymesh.v1.Workflow\x12\x37\n\x08versions\x18\x02 \x03(\x0b\x32%.comfymesh.wire.v1.WorkflowVersionRef\"\x8f\x01\n\x12WorkflowVersionRef\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x14\n\x0cgraph_digest\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\x0fWorkflowContent\x12+\n\x06inputs\x18\x01 \x03(\x0b\x32\x1b.comfymesh.v1.WorkflowInput\x12\x12\n\ngraph_zlib\x18\x02 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'comfymesh.wire.v1.workflow_record_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORKFLOWRECORD']._serialized_start=154
-  _globals['_WORKFLOWRECORD']._serialized_end=269
-  _globals['_WORKFLOWVERSIONREF']._serialized_start=272
-  _globals['_WORKFLOWVERSIONREF']._serialized_end=415
-  _globals['_WORKFLOWCONTENT']._serialized_start=417
-  _globals['_WORKFLOWCONTENT']._serialized_end=518
+  _globals['_WORKFLOWRECORD']._serialized_start=124
+  _globals['_WORKFLOWRECORD']._serialized_end=239
+  _globals['_WORKFLOWVERSIONREF']._serialized_start=242
+  _globals['_WORKFLOWVERSIONREF']._serialized_end=385
+  _globals['_WORKFLOWCONTENT']._serialized_start=387
+  _globals['_WORKFLOWCONTENT']._serialized_end=469
 # @@protoc_insertion_point(module_scope)

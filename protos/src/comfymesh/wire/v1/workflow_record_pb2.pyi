@@ -1,5 +1,4 @@
 from comfymesh.v1 import workflow_pb2 as _workflow_pb2
-from comfymesh.wire.v1 import spec_pb2 as _spec_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -31,9 +30,9 @@ class WorkflowVersionRef(_message.Message):
     def __init__(self, number: _Optional[int] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., graph_digest: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class WorkflowContent(_message.Message):
-    __slots__ = ("inputs", "spec")
+    __slots__ = ("inputs", "graph_zlib")
     INPUTS_FIELD_NUMBER: _ClassVar[int]
-    SPEC_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_ZLIB_FIELD_NUMBER: _ClassVar[int]
     inputs: _containers.RepeatedCompositeFieldContainer[_workflow_pb2.WorkflowInput]
-    spec: _spec_pb2.Spec
-    def __init__(self, inputs: _Optional[_Iterable[_Union[_workflow_pb2.WorkflowInput, _Mapping]]] = ..., spec: _Optional[_Union[_spec_pb2.Spec, _Mapping]] = ...) -> None: ...
+    graph_zlib: bytes
+    def __init__(self, inputs: _Optional[_Iterable[_Union[_workflow_pb2.WorkflowInput, _Mapping]]] = ..., graph_zlib: _Optional[bytes] = ...) -> None: ...

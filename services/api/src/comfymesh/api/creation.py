@@ -16,6 +16,7 @@ from comfymesh.api.errors import RefusedError, Violation, invalid
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.workflows.desk import Workflows
 from comfymesh.api.workflows.resolving import Resolved, resolve
+from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.graphs import Graph, JsonValue
 from comfymesh.tasks import codec, machine
@@ -27,6 +28,7 @@ from comfymesh.wire.v1 import spec_pb2
 CreateRequest = task_service_pb2.CreateTaskRequest | task_service_pb2.RunTaskRequest
 
 _REQUEST_NAMESPACE = UUID("0e2f4a6c-93b1-5a77-8f53-1d1b0c7e9a42")
+_INLINE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +167,13 @@ class Creation:
         return graph
 
     async def _spec(self, text: bytes, bindings: list[spec_pb2.AssetBinding], tenant: str) -> spec_pb2.Spec:
-        spec = await packing.pack(text, self._store, tenant)
-        spec.assets.extend(bindings)
-        return spec
+        packed = packing.pack(text)
+        if len(packed) <= _INLINE_BYTES:
+            return spec_pb2.Spec(graph_zlib=packed, assets=bindings)
+        with Content.of(packed) as content:
+            await self._store.put(tenant, content)
+            blob = spec_pb2.BlobRef(sha256=content.sha256, size_bytes=content.size_bytes)
+        return spec_pb2.Spec(graph_blob=blob, assets=bindings)
 
 
 def identity(request: CreateRequest, tenant: str) -> tuple[Key, str]:

@@ -86,7 +86,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         assets = Assets(bus, store, time.time, settings.api_max_asset_bytes, quotas)
         artifacts = Artifacts(log, store)
         limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
-        workflows = Workflows(WorkflowStore(bus, store), shelf, model, quotas, time.time, limits)
+        workflows = Workflows(WorkflowStore(bus), shelf, model, quotas, time.time, limits)
         creation = Creation(directory, fleet, assets, workflows, store, time.time, settings.api_settle_seconds)
         insight = Insight(bus, time.monotonic)
         background.spawn(insight.run(), "insight")

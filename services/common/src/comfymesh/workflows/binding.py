@@ -19,7 +19,7 @@ class Binding:
 
     Attributes:
         values: What each input of a graph node gets, by graph node and input.
-        origins: The workflow's input that each of them comes from.
+        origins: The workflow's input that leads to an input of a graph node, given or not.
         wrong: What is wrong with what was given: the name, and what, in words. All of it.
     """
 
@@ -40,17 +40,16 @@ def bind(specs: Iterable[WorkflowInput], given: Mapping[str, InputValue], *, com
     """
     known = {spec.name: spec for spec in specs}
     wrong = [(name, _unknown(name, known)) for name in given if name not in known]
-    values, origins = dict[tuple[str, str], InputValue](), dict[tuple[str, str], str]()
+    places = {spec.name: [(each.graph_node, each.input) for each in spec.targets] for spec in known.values()}
+    values = dict[tuple[str, str], InputValue]()
     for name, spec in known.items():
         if name not in given and spec.required:
             wrong += [(name, _missing(spec))] if complete else []
         elif name in given and (words := complaint(spec, given[name])):
             wrong.append((name, words))
         elif name in given or spec.HasField("default_value"):
-            for target in spec.targets:
-                place = (target.graph_node, target.input)
-                values[place] = given.get(name, spec.default_value)
-                origins[place] = name
+            values |= dict.fromkeys(places[name], given.get(name, spec.default_value))
+    origins = {place: name for name, leads in places.items() for place in leads}
     return Binding(values, origins, tuple(wrong))
 
 

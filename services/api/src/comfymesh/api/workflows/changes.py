@@ -130,7 +130,7 @@ def _add(record: WorkflowRecord, version: Version, now: float) -> int:
         WorkflowVersionRef(
             number=number,
             digest=version.packed.digest,
-            size_bytes=version.packed.size_bytes,
+            size_bytes=len(version.packed.data),
             graph_digest=version.content.graph_digest,
             create_time=timestamp(now),
         )

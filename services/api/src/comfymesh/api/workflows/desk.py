@@ -12,7 +12,7 @@ from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.workflows import changes
 from comfymesh.api.workflows.changes import Version
 from comfymesh.api.workflows.shelf import Shelf
-from comfymesh.api.workflows.store import Content, Head, WorkflowStore
+from comfymesh.api.workflows.store import Content, Head, Packed, WorkflowStore
 from comfymesh.bus.port import SequenceConflictError
 from comfymesh.graphs import Graph, Limits
 from comfymesh.v1.workflow_pb2 import Workflow, WorkflowVersion
@@ -106,8 +106,8 @@ class Workflows:
             if known.is_there and not known.is_deleted:
                 return await self._repeated(tenant, known, workflow, content)
             self._quotas.check_workflows(tenant)
-            version = Version(content, await self._store.pack(tenant, content))
-            self._quotas.check_bytes(tenant, version.packed.size_bytes)
+            version = Version(content, Packed.of(content))
+            self._quotas.check_bytes(tenant, len(version.packed.data))
             record = changes.created(known, workflow_id, workflow, version, self._clock())
             if request.validate_only:
                 return _with_content(Head(record).workflow, content)
@@ -135,14 +135,14 @@ class Workflows:
             content = changes.wanted_content(current, workflow, paths)
             version = None
             if content != current:
-                version = Version(self._checked(content, []), await self._store.pack(tenant, content))
+                version = Version(self._checked(content, []), Packed.of(content))
             record = changes.updated(known, workflow, paths, version, self._clock())
             if record == known.record:
                 return await self._shown(tenant, known)  # Perhaps by an earlier try of this call.
             if workflow.etag not in ("", str(known.sequence)):
                 break
             if version is not None:
-                self._quotas.check_bytes(tenant, version.packed.size_bytes)
+                self._quotas.check_bytes(tenant, len(version.packed.data))
             if request.validate_only:
                 return _with_content(Head(record, known.sequence).workflow, content)
             try:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 from google.protobuf.message import DecodeError
 
 from comfymesh.api import packing
 from comfymesh.api.errors import RefusedError
-from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Entry, Message
 from comfymesh.bus.streams import WORKFLOWS
 from comfymesh.v1.workflow_pb2 import Workflow, WorkflowInput
 from comfymesh.wire.v1.workflow_record_pb2 import WorkflowContent, WorkflowRecord, WorkflowVersionRef
+
+MAX_BYTES = 1024 * 1024
+"""Largest version, packed."""
 
 _GONE_AFTER = timedelta(days=30)
 """How long it is remembered of a workflow without tasks that it was there, so that a delete may be repeated."""
@@ -77,11 +80,26 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A version as it is stored."""
+    """A version as it is stored, and the SHA-256 of that in lowercase hex."""
 
     data: bytes
     digest: str
-    size_bytes: int
+
+    @classmethod
+    def of(cls, content: Content) -> Self:
+        """A version, ready to be stored.
+
+        Raises:
+            RefusedError: it is too large. Whoever has such a graph has files in it, which are better given as assets.
+        """
+        message = WorkflowContent(inputs=content.inputs, graph_zlib=packing.pack(content.graph_json.encode()))
+        if (size := message.ByteSize()) > MAX_BYTES:
+            text = (
+                f"graph and inputs have {size} bytes when packed, at most {MAX_BYTES} are stored; give files as assets"
+            )
+            raise RefusedError("MESSAGE_TOO_LARGE", text, {"size_bytes": str(size), "limit_bytes": str(MAX_BYTES)})
+        data = message.SerializeToString(deterministic=True)
+        return cls(data, hashlib.sha256(data).hexdigest())
 
 
 class WorkflowStore:
@@ -89,12 +107,10 @@ class WorkflowStore:
 
     Args:
         bus: Where they are.
-        blobs: Takes graphs that are too large for a message.
     """
 
-    def __init__(self, bus: Bus, blobs: BlobStore) -> None:
+    def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._blobs = blobs
 
     async def head(self, tenant: str, workflow_id: str) -> Head:
         """A workflow, never stale; an empty one where there is none.
@@ -111,7 +127,6 @@ class WorkflowStore:
 
         Raises:
             BusUnavailableError: no answer.
-            BlobMissingError, StoreUnavailableError: the artifact store has lost the graph, or does not answer.
             RefusedError: it can't be read.
         """
         subject = subjects.workflow_content(tenant, workflow_id, version.digest)
@@ -122,14 +137,7 @@ class WorkflowStore:
             stored = WorkflowContent.FromString(message.data)
         except DecodeError as error:
             raise _unreadable(message, error) from error
-        return Content(await packing.text_of(stored.spec, self._blobs, tenant), tuple(stored.inputs))
-
-    async def pack(self, tenant: str, content: Content) -> Packed:
-        """A version, ready to be stored; a large graph is stored already."""
-        text = content.graph_json.encode()
-        message = WorkflowContent(inputs=content.inputs, spec=await packing.pack(text, self._blobs, tenant))
-        data = message.SerializeToString(deterministic=True)
-        return Packed(data, hashlib.sha256(data).hexdigest(), len(data) + message.spec.graph_blob.size_bytes)
+        return Content(packing.unpack(stored.graph_zlib).decode(), tuple(stored.inputs))
 
     async def write(
         self, tenant: str, workflow_id: str, record: WorkflowRecord, after: int, version: Packed | None = None
