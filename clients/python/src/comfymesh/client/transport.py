@@ -130,6 +130,10 @@ class Transport(AlertMethods):
         """A call that `start` begins."""
         return await self._unary(start(self._open))
 
+    def stream(self, start: Callable[[Stubs], aio.UnaryStreamCall[Any, R]]) -> AsyncGenerator[R]:
+        """The messages of a stream that `start` begins."""
+        return self._stream(start(self._open))
+
     async def create_task(self, request: tasks_pb.CreateTaskRequest, timeout: float) -> tasks_pb.CreateTaskResponse:
         """TaskService.CreateTask."""
         return await self._unary(self._open.tasks.CreateTask(request, timeout=timeout))
