@@ -70,6 +70,10 @@ class BusUnavailableError(BusError):
     """The bus can't be reached, or did not confirm in time. What was sent may or may not have been stored."""
 
 
+class BusFullError(BusUnavailableError):
+    """What the bus may use of its disk is full. Trying again helps once there is room."""
+
+
 class SequenceConflictError(BusError):
     """The subject's last message is not the expected one: somebody else was first. Nothing was stored."""
 
@@ -142,6 +146,10 @@ class Bus(Protocol):
         None is left out: whatever was confirmed before the call is there. Fewer than `limit` are answered only where no
         more follow.
         """
+        ...
+
+    async def subjects(self, stream: Stream, subject: str) -> list[str]:
+        """Every subject that matches `subject` (wildcards) and has messages, in no order."""
         ...
 
     async def purge(self, stream: Stream, subject: str, up_to: int) -> None:
