@@ -119,7 +119,7 @@ def from_message(message: task_record_pb2.TaskRecord) -> TaskRecord:
         instance=task.instance,
         error=_error_of(task.error) if task.HasField("error") else None,
         artifacts=tuple(_artifact_of(artifact, message.small_artifacts) for artifact in task.artifacts),
-        failures=tuple(_failure_of(failure) for failure in message.failures),
+        failures=tuple(failure_of(failure) for failure in message.failures),
         not_before=seconds(message.not_before),
         releases=message.releases,
         start_time=seconds(task.start_time) if task.HasField("start_time") else None,
@@ -290,7 +290,8 @@ def attempt_failure(failure: Failure) -> dead_letter_pb2.AttemptFailure:
     )
 
 
-def _failure_of(message: task_record_pb2.Failure) -> Failure:
+def failure_of(message: task_record_pb2.Failure) -> Failure:
+    """A failed attempt, as its record has it."""
     failure = _FAILURE_OF[message.reason]
     return Failure(message.attempt, message.node, message.instance, failure, seconds(message.time))
 
