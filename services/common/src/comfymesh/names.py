@@ -22,6 +22,7 @@ _KEY = re.compile(r"tenants/([a-z][a-z0-9-]{0,62})/keys/([a-z][a-z0-9-]{0,62})")
 _WORKFLOW = re.compile(r"workflows/([a-z][a-z0-9-]{0,62})")
 _WORKFLOW_VERSION = re.compile(r"workflows/([a-z][a-z0-9-]{0,62})/versions/([1-9][0-9]{0,9})")
 _ASSET = re.compile(r"assets/([0-9a-f]{64})")
+_UPLOAD = re.compile(r"uploads/([0-9a-f]{64})")
 
 
 class MalformedNameError(ValueError):
@@ -56,6 +57,11 @@ def artifact(task_id: str, artifact_id: str) -> str:
 def asset(sha256: str) -> str:
     """The name of an asset, which its content gives."""
     return f"assets/{sha256}"
+
+
+def upload(sha256: str) -> str:
+    """The name of an upload under way, which its content gives."""
+    return f"uploads/{sha256}"
 
 
 def tenant(tenant_id: str) -> str:
@@ -133,6 +139,11 @@ def parse_workflow_version(name: str) -> tuple[str, int]:
 def parse_runnable(name: str) -> tuple[str, int]:
     """What `parse_workflow_version` answers; 0 as the number where `name` is a workflow's. Or MalformedNameError."""
     return parse_workflow_version(name) if name.count("/") > 1 else (parse_workflow(name), 0)
+
+
+def parse_upload(name: str) -> str:
+    """The SHA-256 in `name`, or MalformedNameError."""
+    return _parse(_UPLOAD, name, "uploads/{sha256}")[0]
 
 
 def parse_tenant(name: str) -> str:

@@ -19,7 +19,7 @@ from comfymesh.api.workflows.resolving import Resolved, resolve
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.graphs import Graph, JsonValue
-from comfymesh.tasks import codec, machine
+from comfymesh.tasks import codec, machine, rights
 from comfymesh.tasks.record import Definition, Key, SpecRef, TaskRecord
 from comfymesh.telemetry import tracing
 from comfymesh.v1 import task_pb2, task_service_pb2
@@ -107,10 +107,11 @@ class Creation:
             allowance.check(owner.allowance, graph, needed)
         text = fit.validation.graph.to_json().encode()
         key, digest = identity(request, tenant)
+        spec = await self._spec(text, bindings, tenant)
         definition = Definition(
             key=key,
             request_digest=digest,
-            spec=SpecRef(_spec_digest(text, bindings), len(text)),
+            spec=SpecRef(_spec_digest(text, bindings), len(text), blobs=tuple(sorted(rights.blobs_of(spec)))),
             requirements=needed,
             work=feasibility.work(fit),
             create_time=self._clock(),
@@ -127,7 +128,7 @@ class Creation:
             callback_states=fields.callback_states(task),
             workflow_version=resolved.version,
         )
-        return NewTask(machine.create(definition), await self._spec(text, bindings, tenant))
+        return NewTask(machine.create(definition), spec)
 
     async def _inputs(
         self, task: task_pb2.Task, tenant: str
@@ -140,10 +141,11 @@ class Creation:
             if kind != "asset":
                 values[graph_node, name] = getattr(value, str(kind))
                 continue
-            asset = await self._assets.find(tenant, names.parse_asset(value.asset))
-            if asset is None:
+            known = await self._assets.use(tenant, names.parse_asset(value.asset))
+            if known is None:
                 missing.append(Violation(f"task.inputs[{path}]", f"there is no {value.asset}; upload it first"))
                 continue
+            asset = known.record
             # The file's name on the node stands in until the agent has staged it and knows the real one.
             values[graph_node, name] = asset.filename
             bindings.append(

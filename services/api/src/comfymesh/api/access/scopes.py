@@ -36,7 +36,6 @@ SCOPES = {
             "RequeueDeadLetters": Scope.SUBMIT,
             "DropDeadLetters": Scope.SUBMIT,
         },
-        "AssetService": {"UploadAsset": Scope.SUBMIT, "ReadArtifact": Scope.READ},
         "WorkflowService": {
             "CreateWorkflow": Scope.SUBMIT,
             "GetWorkflow": Scope.READ,
@@ -47,6 +46,16 @@ SCOPES = {
             "ListWorkflowVersions": Scope.READ,
             "DeriveInputs": Scope.READ,
             "ValidateWorkflow": Scope.READ,
+        },
+        "AssetService": {
+            "BeginUpload": Scope.SUBMIT,
+            "UploadAsset": Scope.SUBMIT,
+            "DeleteAsset": Scope.SUBMIT,
+            "GetAsset": Scope.READ,
+            "ListAssets": Scope.READ,
+            "ReadAsset": Scope.READ,
+            "ReadArtifact": Scope.READ,
+            "CreateDownloadUrl": Scope.READ,
         },
         "FleetService": {
             "GetNode": Scope.READ,
