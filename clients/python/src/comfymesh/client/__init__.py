@@ -72,6 +72,7 @@ from comfymesh.client.models import (
     Task,
     TaskError,
     TaskState,
+    Url,
 )
 from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
@@ -172,6 +173,7 @@ __all__ = [
     "Timing",
     "Tls",
     "Unavailable",
+    "Url",
     "Usage",
     "Violation",
     "Waiting",

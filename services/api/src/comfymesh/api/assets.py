@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import AsyncIterable, Callable
 
 from comfymesh import names
 from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.errors import RefusedError
 from comfymesh.artifacts.content import Content, ContentTooLargeError
+from comfymesh.artifacts.media import sniff, suffix
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Entry
@@ -16,16 +16,6 @@ from comfymesh.bus.streams import BLOBS
 from comfymesh.tasks.codec import timestamp
 from comfymesh.v1 import asset_pb2
 from comfymesh.wire.v1 import spec_pb2
-
-_SIGNATURES = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"OggS", "audio/ogg"),
-    (b"fLaC", "audio/flac"),
-    (b"ID3", "audio/mpeg"),
-    (b"\x1aE\xdf\xa3", "video/webm"),
-)
 
 
 class Assets:
@@ -78,22 +68,12 @@ class Assets:
 
     def _record(self, content: Content, filename: str) -> spec_pb2.AssetRecord:
         media_type = sniff(content.head)
-        suffix = mimetypes.guess_extension(media_type) or ".bin"
         return spec_pb2.AssetRecord(
             blob=spec_pb2.BlobRef(sha256=content.sha256, size_bytes=content.size_bytes),
-            filename=filename or f"{content.sha256[:16]}{suffix}",
+            filename=filename or f"{content.sha256[:16]}{suffix(media_type)}",
             media_type=media_type,
             create_time=self._clock(),
         )
-
-
-def sniff(head: bytes) -> str:
-    """The media type that the first bytes of a file show."""
-    if head[:4] == b"RIFF":
-        return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(head[8:12], "application/octet-stream")
-    if head[4:8] == b"ftyp":
-        return "video/mp4"
-    return next((kind for start, kind in _SIGNATURES if head.startswith(start)), "application/octet-stream")
 
 
 def _asset(record: spec_pb2.AssetRecord) -> asset_pb2.Asset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4, uuid5
 
@@ -12,16 +12,16 @@ from comfymesh import graphs, names
 from comfymesh.api import feasibility, fields, nodes_files
 from comfymesh.api.access import allowance
 from comfymesh.api.access.directory import Directory
-from comfymesh.api.assets import Assets
 from comfymesh.api.errors import RefusedError, Violation, invalid
 from comfymesh.api.fleet import FleetView
+from comfymesh.api.inputs import Given, Inputs, field_of, with_kinds
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
-from comfymesh.graphs import Graph, GraphError, GraphErrorReason, JsonValue, Limits
+from comfymesh.graphs import Graph, GraphError, GraphErrorReason, Limits
 from comfymesh.tasks import codec, machine
 from comfymesh.tasks.record import Definition, Key, SpecRef, TaskRecord
 from comfymesh.telemetry import tracing
-from comfymesh.v1 import task_pb2, task_service_pb2
+from comfymesh.v1 import task_service_pb2
 from comfymesh.wire.v1 import spec_pb2
 
 CreateRequest = task_service_pb2.CreateTaskRequest | task_service_pb2.RunTaskRequest
@@ -51,7 +51,7 @@ class Creation:
     Args:
         directory: What each tenant's graphs may name.
         fleet: What could run them.
-        assets: What their inputs may name.
+        inputs: Reads what they set.
         store: Takes graphs that are too large for a message.
         clock: Answers seconds since the epoch.
         limits: How large a graph may be.
@@ -62,7 +62,7 @@ class Creation:
         self,
         directory: Directory,
         fleet: FleetView,
-        assets: Assets,
+        inputs: Inputs,
         store: BlobStore,
         clock: Callable[[], float],
         limits: Limits,
@@ -70,7 +70,7 @@ class Creation:
     ) -> None:
         self._directory = directory
         self._fleet = fleet
-        self._assets = assets
+        self._inputs = inputs
         self._store = store
         self._clock = clock
         self._limits = limits
@@ -85,8 +85,8 @@ class Creation:
         task = request.task
         if wrong := fields.violations(task, request.task_id, request.request_id):
             raise invalid(wrong)
-        values, bindings = await self._inputs(task, tenant)
-        graph = self._graph(task.graph_json, values, {(binding.graph_node, binding.input) for binding in bindings})
+        given = await self._inputs.read(task, tenant)
+        graph = self._graph(task.graph_json, given)
         placement = codec.placement_of(task.placement)
         fit = feasibility.check(
             graph,
@@ -96,14 +96,20 @@ class Creation:
             settling=self._clock() < self._settled_at,
         )
         needed = feasibility.requirements(fit.validation, placement)
-        if (owner := self._directory.tenant(tenant)) is not None:
-            allowance.check(owner.allowance, graph, needed)
+        owner = self._directory.tenant(tenant)
+        if owner is not None:
+            allowance.check(owner.allowance, graph, needed, given.urls)
         text = fit.validation.graph.to_json().encode()
+        files = spec_pb2.Spec(
+            assets=given.assets,
+            urls=with_kinds(given.urls, graph, fit.catalog),
+            url_hosts=owner.allowance.url_hosts if owner is not None and given.urls else (),
+        )
         key, digest = identity(request, tenant)
         definition = Definition(
             key=key,
             request_digest=digest,
-            spec=SpecRef(_spec_digest(text, bindings), len(text)),
+            spec=SpecRef(_spec_digest(text, files), len(text)),
             requirements=needed,
             work=feasibility.work(fit),
             create_time=self._clock(),
@@ -120,56 +126,34 @@ class Creation:
             callback_url=task.callback_url,
             callback_states=fields.callback_states(task),
         )
-        return NewTask(machine.create(definition), await self._spec(text, bindings, tenant))
+        return NewTask(machine.create(definition), await self._spec(text, files, tenant))
 
-    async def _inputs(
-        self, task: task_pb2.Task, tenant: str
-    ) -> tuple[dict[tuple[str, str], JsonValue], list[spec_pb2.AssetBinding]]:
-        values: dict[tuple[str, str], JsonValue] = {}
-        bindings, missing = list[spec_pb2.AssetBinding](), list[Violation]()
-        for path, value in task.inputs.items():
-            graph_node, _, name = path.partition(".")
-            kind = value.WhichOneof("kind")
-            if kind != "asset":
-                values[graph_node, name] = getattr(value, str(kind))
-                continue
-            asset = await self._assets.find(tenant, names.parse_asset(value.asset))
-            if asset is None:
-                missing.append(Violation(f"task.inputs[{path}]", f"there is no {value.asset}; upload it first"))
-                continue
-            # The file's name on the node stands in until the agent has staged it and knows the real one.
-            values[graph_node, name] = asset.filename
-            bindings.append(
-                spec_pb2.AssetBinding(graph_node=graph_node, input=name, blob=asset.blob, filename=asset.filename)
-            )
-        if missing:
-            raise RefusedError("ASSET_NOT_FOUND", "an input names an asset that does not exist", violations=missing)
-        return values, bindings
-
-    def _graph(self, text: str, values: dict[tuple[str, str], JsonValue], assets: Container[tuple[str, str]]) -> Graph:
+    def _graph(self, text: str, given: Given) -> Graph:
         try:
             graph = graphs.parse_graph(text, self._limits)
         except GraphError as error:
             raise _unparsable(error, len(text.encode()), self._limits.max_bytes) from error
         absent = [
-            Violation(f"task.inputs[{graph_node}.{name}]", f"the graph has no graph node {graph_node!r}")
-            for graph_node, name in values
-            if graph_node not in graph.nodes
+            Violation(field_of(place), f"the graph has no graph node {place[0]!r}")
+            for place in given.values
+            if place[0] not in graph.nodes
         ]
-        present = {place: value for place, value in values.items() if place[0] in graph.nodes}
+        present = {place: value for place, value in given.values.items() if place[0] in graph.nodes}
         graph = graph.with_inputs(present)
-        if wrong := [*absent, *nodes_files.violations(graph, present, assets)]:
+        if wrong := [*absent, *nodes_files.violations(graph, present, given.files)]:
             raise invalid(wrong)
         return graph
 
-    async def _spec(self, text: bytes, bindings: list[spec_pb2.AssetBinding], tenant: str) -> spec_pb2.Spec:
+    async def _spec(self, text: bytes, files: spec_pb2.Spec, tenant: str) -> spec_pb2.Spec:
+        """The files with the graph: what is stored."""
         packed = _packed(text)
         if len(packed) <= _INLINE_BYTES:
-            return spec_pb2.Spec(graph_zlib=packed, assets=bindings)
+            files.graph_zlib = packed
+            return files
         with Content.of(packed) as content:
             await self._store.put(tenant, content)
-            blob = spec_pb2.BlobRef(sha256=content.sha256, size_bytes=content.size_bytes)
-        return spec_pb2.Spec(graph_blob=blob, assets=bindings)
+            files.graph_blob.sha256, files.graph_blob.size_bytes = content.sha256, content.size_bytes
+        return files
 
 
 def _packed(text: bytes) -> bytes:
@@ -210,10 +194,11 @@ def _request_digest(request: CreateRequest) -> str:
     return hashlib.sha256(request.request_id.lower().encode() + b"/" + content).hexdigest()
 
 
-def _spec_digest(text: bytes, bindings: list[spec_pb2.AssetBinding]) -> str:
+def _spec_digest(text: bytes, files: spec_pb2.Spec) -> str:
     """Names the graph together with its files: specs of the same name must be the same."""
-    files = b"".join(binding.SerializeToString(deterministic=True) for binding in bindings)
-    return hashlib.sha256(text + files).hexdigest()
+    bindings = (*files.assets, *files.urls)
+    told = b"".join(binding.SerializeToString(deterministic=True) for binding in bindings)
+    return hashlib.sha256(text + told + "\n".join(files.url_hosts).encode()).hexdigest()
 
 
 def _unparsable(error: GraphError, size: int, limit: int) -> RefusedError:
