@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from comfymesh import patterns
 from comfymesh.api.errors import RefusedError, Violation
 from comfymesh.egress.guard import parse
 from comfymesh.graphs import Graph
-from comfymesh.patterns import fits
 from comfymesh.tasks.record import Requirements
 from comfymesh.v1 import tenant_pb2
 from comfymesh.wire.v1 import spec_pb2
@@ -38,15 +38,21 @@ def check_again(allowance: tenant_pb2.Allowance, needed: Requirements) -> None:
         RefusedError: with every class and model.
     """
     wrong = [
-        *(f"class {name}" for name in needed.node_classes if not _fits(allowance.node_classes, name)),
-        *(f"model {model.name}" for model in needed.models if not _fits(allowance.models, model.name)),
+        *(f"class {name}" for name in needed.node_classes if not fits(allowance.node_classes, name)),
+        *(f"model {model.name}" for model in needed.models if not fits(allowance.models, model.name)),
     ]
     _refuse([Violation("name", f"{what} is not allowed") for what in wrong])
 
 
-def violations(field: str, patterns: Iterable[str]) -> Iterator[Violation]:
+def fits(wanted: Iterable[str], name: str) -> bool:
+    """Whether a name is allowed; no patterns allow everything."""
+    found = tuple(wanted)
+    return not found or patterns.fits(found, name)
+
+
+def violations(field: str, given: Iterable[str]) -> Iterator[Violation]:
     """What is wrong with a list of patterns."""
-    found = list(patterns)
+    found = list(given)
     if len(found) > MOST_PATTERNS:
         yield Violation(field, f"has {len(found)} entries, at most {MOST_PATTERNS} are allowed")
     for index, pattern in enumerate(found[:MOST_PATTERNS]):
@@ -58,15 +64,13 @@ def violations(field: str, patterns: Iterable[str]) -> Iterator[Violation]:
 
 def _classes(allowance: tenant_pb2.Allowance, graph: Graph) -> Iterator[Violation]:
     for node in graph.nodes.values():
-        if not _fits(allowance.node_classes, node.class_type):
+        if not fits(allowance.node_classes, node.class_type):
             yield Violation(f"task.graph_json[{node.id}]", f"class {node.class_type[:128]} is not allowed")
 
 
 def _models(allowance: tenant_pb2.Allowance, graph: Graph, needed: Requirements) -> Iterator[Violation]:
     refused = {
-        (model.node_class, model.input, model.name)
-        for model in needed.models
-        if not _fits(allowance.models, model.name)
+        (model.node_class, model.input, model.name) for model in needed.models if not fits(allowance.models, model.name)
     }
     for node in graph.nodes.values() if refused else ():
         for name, value in node.inputs.items():
@@ -79,7 +83,7 @@ def _hosts(allowance: tenant_pb2.Allowance, urls: Iterable[spec_pb2.UrlBinding])
     hosts = [pattern.lower() for pattern in allowance.url_hosts]
     for binding in urls:
         host = parse(binding.url).host
-        if not _fits(hosts, host):
+        if not fits(hosts, host):
             yield Violation(f"task.inputs[{binding.graph_node}.{binding.input}]", f"host {host[:128]} is not allowed")
 
 
@@ -90,8 +94,3 @@ def _refuse(wrong: list[Violation]) -> None:
     more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
     message = f"the graph names what this tenant may not use: {first}{more}; see `comfymesh quota show`"
     raise RefusedError("GRAPH_NOT_ALLOWED", message, {"violations": str(len(wrong))}, wrong)
-
-
-def _fits(patterns: Iterable[str], name: str) -> bool:
-    wanted = tuple(patterns)
-    return not wanted or fits(wanted, name)
