@@ -29,6 +29,7 @@ _MAX_DISPLAY_NAME = 128
 _MAX_PRIORITY = 100
 _MAX_RETRIES = 10
 _MAX_REASON = 512
+_MAX_URLS = 32
 _MAX_CONDITIONS = 64
 _FAILURES = frozenset(error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{failure}") for failure in FailureClass)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -175,6 +176,9 @@ def _placement(placement: task_pb2.Placement) -> Iterator[Violation]:
 
 
 def _inputs(task: task_pb2.Task) -> Iterator[Violation]:
+    urls = sum(value.WhichOneof("kind") == "url" for value in task.inputs.values())
+    if urls > _MAX_URLS:
+        yield Violation("task.inputs", f"has {urls} URLs, at most {_MAX_URLS} are allowed")
     for path, value in task.inputs.items():
         field = f"task.inputs[{path[:128]}]"
         kind = value.WhichOneof("kind")
@@ -185,8 +189,17 @@ def _inputs(task: task_pb2.Task) -> Iterator[Violation]:
             yield Violation(field, "has no value")
         elif kind == "asset" and not _is_a(names.parse_asset, value.asset):
             yield Violation(field, f"{value.asset[:80]!r} is not of the form assets/{{sha256}}")
+        elif kind == "url":
+            yield from _url(field, value.url)
         elif kind == "double_value" and not math.isfinite(value.double_value):
             yield Violation(field, f"{value.double_value} is a number that no graph can hold")
+
+
+def _url(field: str, url: str) -> Iterator[Violation]:
+    try:
+        parse_url(url)  # Where it leads is judged when it is called, by the one who calls.
+    except EgressRefusedError as error:
+        yield Violation(field, str(error))
 
 
 def _is_a(parse: Callable[[str], object], name: str) -> bool:
@@ -199,10 +212,7 @@ def _is_a(parse: Callable[[str], object], name: str) -> bool:
 
 def _callback(task: task_pb2.Task) -> Iterator[Violation]:
     if task.callback_url:
-        try:
-            parse_url(task.callback_url)  # Where it leads is judged when it is called, by the one who calls.
-        except EgressRefusedError as error:
-            yield Violation("task.callback_url", str(error))
+        yield from _url("task.callback_url", task.callback_url)
     elif task.callback_states:
         yield Violation("task.callback_states", "says when to call, and there is no callback_url")
     known = set(task_pb2.Task.State.values()) - {task_pb2.Task.STATE_UNSPECIFIED}

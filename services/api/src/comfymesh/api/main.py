@@ -29,6 +29,7 @@ from comfymesh.api.following import Following
 from comfymesh.api.group_service import GroupService
 from comfymesh.api.groups import Groups
 from comfymesh.api.hub import Hub
+from comfymesh.api.inputs import Inputs
 from comfymesh.api.insight import Insight
 from comfymesh.api.interceptors import Door
 from comfymesh.api.key_service import KeyService
@@ -89,8 +90,9 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         assets = Assets(bus, store, time.time, settings.api_max_asset_bytes, quotas)
         artifacts = Artifacts(log, store)
         limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
+        inputs = Inputs(assets, settings.input_url_hosts)
         workflows = Workflows(WorkflowStore(bus), shelf, model, quotas, time.time, limits)
-        creation = Creation(directory, fleet, assets, workflows, store, time.time, settings.api_settle_seconds)
+        creation = Creation(directory, fleet, inputs, workflows, store, time.time, settings.api_settle_seconds)
         insight = Insight(bus, time.monotonic)
         background.spawn(insight.run(), "insight")
         watching = Watching(hub, log, bus, model, insight, settings.api_heartbeat_seconds)
