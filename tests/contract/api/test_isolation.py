@@ -128,6 +128,8 @@ MATRIX: dict[str, Foreign | Hidden | Apart | Shared | Denied] = {
     "AssetService/ReadArtifact": Foreign(lambda owned: {"name": owned.artifact}),
     "FleetService/GetNode": Shared("all tenants share the fleet"),
     "FleetService/ListNodes": Shared("all tenants share the fleet"),
+    "FleetService/WatchFleet": Shared("all tenants share the fleet"),
+    "FleetService/ListModels": Shared("all tenants share the fleet; what a tenant may not use is left out"),
     "FleetService/CordonNode": Shared("all tenants share the fleet; for operators"),
     "FleetService/UncordonNode": Shared("all tenants share the fleet; for operators"),
     "FleetService/DrainNode": Shared("all tenants share the fleet; for operators"),

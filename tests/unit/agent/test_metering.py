@@ -22,6 +22,10 @@ def metering(bench: Bench, metrics: Metrics, host: Host) -> Metering:
     return Metering("a", {"x": instance}, cast("Attempts", ()), host, metrics)
 
 
+def test_every_state_of_an_instance_is_told() -> None:
+    assert set(InstanceState) <= set(catalogue.INSTANCE_STATE.values)
+
+
 async def test_instances_gpus_and_host_are_told(bench: Bench, tmp_path: Path) -> None:
     host = Host(lambda: (), tmp_path)
     host.gpus = (Gpu("GPU-1", "NVIDIA L40S", 48, 12, 50, 61, 0), Gpu("GPU-2\n", "NVIDIA L40S", 48, 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
 import grpc
 from grpc import StatusCode, aio
@@ -75,6 +75,10 @@ class Stubs:
     keys: key_service_pb2_grpc.KeyServiceStub
 
 
+_STUBS = {name: stub for name, stub in get_type_hints(Stubs).items() if name != "channel"}
+"""How each of them is made. A new service is a line in `Stubs`."""
+
+
 class _Known:
     """A channel on which every call says who makes it."""
 
@@ -119,6 +123,10 @@ class Transport(AlertMethods):
     async def call(self, start: Callable[[Stubs], Awaitable[R]]) -> R:
         """A call that `start` begins."""
         return await self._unary(start(self._open))
+
+    def stream(self, start: Callable[[Stubs], aio.UnaryStreamCall[Any, R]]) -> AsyncGenerator[R]:
+        """The messages of a stream that `start` begins."""
+        return self._stream(start(self._open))
 
     async def create_task(self, request: tasks_pb.CreateTaskRequest, timeout: float) -> tasks_pb.CreateTaskResponse:
         """TaskService.CreateTask."""
@@ -246,18 +254,8 @@ class Transport(AlertMethods):
         if self._opened is None:
             channel = self._channel()
             known: Any = _Known(channel, self._access) if self._access.api_key else channel
-            self._opened = Stubs(
-                channel,
-                task_service_pb2_grpc.TaskServiceStub(known),
-                asset_service_pb2_grpc.AssetServiceStub(known),
-                fleet_service_pb2_grpc.FleetServiceStub(known),
-                group_service_pb2_grpc.GroupServiceStub(known),
-                dead_letter_service_pb2_grpc.DeadLetterServiceStub(known),
-                alert_service_pb2_grpc.AlertServiceStub(known),
-                scheduling_service_pb2_grpc.SchedulingServiceStub(known),
-                tenant_service_pb2_grpc.TenantServiceStub(known),
-                key_service_pb2_grpc.KeyServiceStub(known),
-            )
+            made = {name: stub(known) for name, stub in _STUBS.items()}
+            self._opened = Stubs(channel, **made)
         return self._opened
 
     def _channel(self) -> aio.Channel:

@@ -115,7 +115,6 @@ class Creation:
             max_retries=task.max_retries,
             allow_partial_outputs=task.allow_partial_outputs,
             trace_parent=tracing.current(),
-            derived_id=bound_id(request, key),
             group=names.parse_group(task.group) if task.group else "",
             callback_url=task.callback_url,
             callback_states=fields.callback_states(task),
@@ -187,12 +186,6 @@ def identity(request: CreateRequest, tenant: str) -> tuple[Key, str]:
 def derived_key(request_id: str, tenant: str) -> Key:
     """The task that follows from a request ID, the same for all replicas."""
     return Key(tenant, f"t{uuid5(_REQUEST_NAMESPACE, f'{tenant}/{request_id.lower()}').hex}")
-
-
-def bound_id(request: CreateRequest, key: Key) -> str:
-    """The task id that follows from the request ID and must be bound to the one of `key`; empty where none must be."""
-    derived = derived_key(request.request_id, key.tenant).task_id if request.request_id else key.task_id
-    return "" if derived == key.task_id else derived
 
 
 def _task_id(request: CreateRequest, tenant: str) -> str:

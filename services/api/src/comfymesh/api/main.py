@@ -35,7 +35,7 @@ from comfymesh.api.policies import Policies
 from comfymesh.api.readmodel import LAYOUT, ReadModel
 from comfymesh.api.room import Room
 from comfymesh.api.scheduling_service import SchedulingService
-from comfymesh.api.server import Place, Services, serving
+from comfymesh.api.server import Place, serving
 from comfymesh.api.settings import ApiSettings
 from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
@@ -89,12 +89,12 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         background.spawn(insight.run(), "insight")
         watching = Watching(hub, log, bus, model, insight, settings.api_heartbeat_seconds)
         following = Following(hub, log, model, settings.api_heartbeat_seconds)
-        services = Services(
+        servicers = (
             TaskService(log, Submitting(creation, log, quotas), watching, following, artifacts, fleet, insight),
             GroupService(Groups(following, log, bus), following),
             DeadLetterService(log, DeadLetters(log, time.time, directory, quotas), following),
             AssetService(assets, artifacts),
-            FleetService(fleet, IntentStore(bus)),
+            FleetService(fleet, IntentStore(bus), directory, following.heartbeat),
             AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),
             KeyService(directory, time.time),
@@ -106,7 +106,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         room = Room(settings.api_max_calls)
         background.spawn(sample(settings.metrics_sample_seconds, Metering(hub, room, lag).sample), "metrics")
         door = Door(gate, room, audit)
-        async with _desk(settings, bus, background), serving(place, door, services) as server:
+        async with _desk(settings, bus, background), serving(place, door, servicers) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
             background.spawn(presence.show(bus, "api"), "presence")
             try:

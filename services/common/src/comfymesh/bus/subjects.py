@@ -2,7 +2,6 @@
 
 task.<tenant>.<task_id>             the task log: one record a change           stream TASKS
 spec.<tenant>.<task_id>.<digest>    a task's graph                              stream TASKS
-spec.<tenant>.<task_id>.bound       the task that a request ID made instead     stream TASKS
 work.<node>                         attempts handed to a node                   stream WORK
 report.<node>                       a node's reports                            stream REPORTS
 progress.<tenant>.<task_id>         latest progress of an attempt               stream PROGRESS
@@ -81,11 +80,6 @@ def lease(role: str) -> str:
 def answers(asker: str) -> str:
     """Where answers to one asker go."""
     return f"told.{asker}"
-
-
-def binding(key: Key) -> str:
-    """Where it is written which task a request ID has made, where that is not the one that follows from it."""
-    return f"spec.{key.tenant}.{key.task_id}.bound"
 
 
 def progress(key: Key) -> str:

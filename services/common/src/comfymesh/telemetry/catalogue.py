@@ -43,7 +43,7 @@ INSTANCE = Attribute("comfymesh.instance", "The instance, as the node's settings
 INSTANCE_STATE = Attribute(
     "comfymesh.instance.state",
     "1 for the state in which it is, 0 for the others.",
-    ("STARTING", "READY", "DOWN", "RETIRING", "QUARANTINED"),
+    ("STARTING", "READY", "STOPPED", "DOWN", "RETIRING", "QUARANTINED"),
 )
 GPU = Attribute("hw.id", "The GPU's UUID.", most=64)
 SPACE = Attribute("comfymesh.space.state", "Of a host's memory or disk: `used` or `free`.", ("used", "free"))

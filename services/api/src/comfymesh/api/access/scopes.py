@@ -40,6 +40,8 @@ SCOPES = {
         "FleetService": {
             "GetNode": Scope.READ,
             "ListNodes": Scope.READ,
+            "WatchFleet": Scope.READ,
+            "ListModels": Scope.READ,
             "CordonNode": Scope.OPERATE,
             "UncordonNode": Scope.OPERATE,
             "DrainNode": Scope.OPERATE,
