@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -186,7 +186,7 @@ class MemoryBus:
         self._tails.append(tail)
         try:
             for message in there:
-                yield replace(message, age=self._clock() - message.time)
+                yield message._replace(age=self._clock() - message.time)
             yield CaughtUp()
             while True:
                 yield await queue.get()
