@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from comfymesh.client import convert
+from comfymesh.client import convert, fleet_watching
 from comfymesh.client.calls import Calls
-from comfymesh.client.fleet_models import Node
-from comfymesh.v1 import fleet_service_pb2
+from comfymesh.client.fleet_models import Model, ModelPlace, Node
+from comfymesh.v1 import fleet_service_pb2, model_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
+
+    from comfymesh.client.events import FleetEvent
 
 
 class FleetCalls(Calls):
@@ -30,6 +33,52 @@ class FleetCalls(Calls):
             if not answer.next_page_token:
                 return found
             request.page_token = answer.next_page_token
+
+    async def watch_fleet(self) -> AsyncGenerator[FleetEvent]:
+        """Every node as it is, then `CaughtUp`, then each that changes, at most once a second. Has no end.
+
+        Raises:
+            ComfyMeshError: The watch was refused, or the server stayed away for too long.
+        """
+        request = fleet_service_pb2.WatchFleetRequest()
+        told = fleet_watching.fleet(
+            lambda: self._transport.stream(lambda stubs: stubs.fleet.WatchFleet(request)), self._server
+        )
+        async with aclosing(told) as events:
+            async for event in events:
+                yield event
+
+    async def models(
+        self, name_contains: str = "", *, node: str | Node = "", resident_only: bool = False
+    ) -> Sequence[Model]:
+        """Model files of the fleet that the caller may use, by name.
+
+        Args:
+            name_contains: Only models whose name contains this, whatever the case.
+            node: Only models of this node, or of the node of this name.
+            resident_only: Only models in the memory of an instance.
+
+        Raises:
+            ComfyMeshError: The call failed.
+        """
+        request = fleet_service_pb2.ListModelsRequest(
+            name_contains=name_contains,
+            node=node_name(node) if node else "",
+            resident_only=resident_only,
+            page_size=1000,
+        )
+        found: list[Model] = []
+        while True:
+            answer = await self._call(self._list_models, request)
+            found += [_model(message) for message in answer.models]
+            if not answer.next_page_token:
+                return found
+            request.page_token = answer.next_page_token
+
+    async def _list_models(
+        self, request: fleet_service_pb2.ListModelsRequest, timeout: float
+    ) -> fleet_service_pb2.ListModelsResponse:
+        return await self._transport.call(lambda stubs: stubs.fleet.ListModels(request, timeout=timeout))
 
     async def cordon_node(self, node: str | Node, reason: str = "") -> Node:
         """Have a node take no new work. What it has goes on, also what only waits there.
@@ -74,3 +123,8 @@ def node_name(node: str | Node) -> str:
     """The resource name of a node, from itself, its name, or the last part of its name."""
     name = node.name if isinstance(node, Node) else node
     return name if "/" in name else f"nodes/{name}"
+
+
+def _model(message: model_pb2.Model) -> Model:
+    places = tuple(ModelPlace(place.node, place.instance, place.resident) for place in message.places)
+    return Model(message.name, tuple(message.inputs), places)

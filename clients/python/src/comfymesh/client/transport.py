@@ -13,6 +13,7 @@ from grpc import StatusCode, aio
 from comfymesh.client.access import Access
 from comfymesh.client.alert_methods import AlertMethods
 from comfymesh.client.errors import Unavailable
+from comfymesh.client.silence import Silence
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
 from comfymesh.v1 import (
     alert_service_pb2_grpc,
@@ -123,6 +124,10 @@ class Transport(AlertMethods):
     async def call(self, start: Callable[[Stubs], Awaitable[R]]) -> R:
         """A call that `start` begins."""
         return await self._unary(start(self._open))
+
+    def stream(self, start: Callable[[Stubs], aio.UnaryStreamCall[Any, R]]) -> AsyncGenerator[R]:
+        """The messages of a stream that `start` begins."""
+        return self._stream(start(self._open))
 
     async def create_task(self, request: tasks_pb.CreateTaskRequest, timeout: float) -> tasks_pb.CreateTaskResponse:
         """TaskService.CreateTask."""
@@ -273,28 +278,20 @@ class Transport(AlertMethods):
             raise self._broken() from None
 
     async def _stream(self, call: aio.UnaryStreamCall[Q, R]) -> AsyncGenerator[R]:
-        messages = aiter(call)
+        silence = Silence(SILENCE_LIMIT, call.cancel)
         try:
-            while True:
-                try:
-                    message = await self._next(messages)
-                except StopAsyncIteration:
-                    return
+            async for message in call:
+                silence.end()
                 yield message
-        finally:
-            call.cancel()
-
-    async def _next(self, messages: AsyncIterator[R]) -> R:
-        try:
-            async with asyncio.timeout(SILENCE_LIMIT):
-                return await anext(messages)
+                silence.begin()
         except aio.AioRpcError as error:
-            raise self._error(error) from None
-        except TimeoutError:
-            raise self._silent() from None
+            raise (self._silent() if silence.was_too_long else self._error(error)) from None
         except asyncio.CancelledError:
             self._unless_cancelled_here()
-            raise self._broken() from None
+            raise (self._silent() if silence.was_too_long else self._broken()) from None
+        finally:
+            silence.close()
+            call.cancel()
 
     async def _send(self, call: aio.StreamUnaryCall[Q, R], requests: AsyncIterator[Q], pause: float) -> None:
         """Writes the messages, or as many as the server waits for before it answers."""

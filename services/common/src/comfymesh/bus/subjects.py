@@ -7,6 +7,7 @@ report.<node>                       a node's reports                            
 progress.<tenant>.<task_id>         latest progress of an attempt               stream PROGRESS
 blob.<tenant>.<sha256>.<index>      pieces of artifacts, assets and catalogs    stream BLOBS
 asset.<tenant>.<sha256>             what an asset is                            stream BLOBS
+upload.<tenant>.<sha256>            an upload under way                         stream BLOBS
 account.tenant.<tenant>             a tenant                                    stream ACCOUNTS
 account.key.<tenant>.<key>          an API key, without its secret              stream ACCOUNTS
 audit.<tenant>                      what operators and administrators did       stream AUDIT
@@ -41,6 +42,7 @@ ALL_INTENTS = "intent.*"
 ALL_ACCOUNTS = "account.>"
 ALL_AUDITS = "audit.*"
 ALL_ASSETS = "asset.*.*"
+ALL_UPLOADS = "upload.*.*"
 
 SCHEDULING_SETTINGS = "settings.scheduling"
 """Where the policy of scheduling is."""
@@ -133,8 +135,19 @@ def blob(owner: str, sha256: str, index: int | str) -> str:
 
 
 def asset(tenant: str, sha256: str) -> str:
-    """Where the description of an asset is."""
+    """Where the description of an asset is; `*` for all of a tenant."""
     return f"asset.{tenant}.{sha256}"
+
+
+def upload(tenant: str, sha256: str) -> str:
+    """Where it is written how far an upload has come; `*` for all of a tenant."""
+    return f"upload.{tenant}.{sha256}"
+
+
+def parse_owned(subject: str) -> tuple[str, str]:
+    """The owner and the SHA-256 in the subject of a blob's piece, an asset or an upload."""
+    _, owner, sha256, *_ = subject.split(".")
+    return owner, sha256
 
 
 def is_task(subject: str) -> bool:

@@ -81,7 +81,10 @@ def to_message(record: TaskRecord) -> task_record_pb2.TaskRecord:
         task_id=definition.key.task_id,
         request_digest=definition.request_digest,
         spec=task_record_pb2.SpecRef(
-            digest=definition.spec.digest, size_bytes=definition.spec.size_bytes, small=definition.spec.small
+            digest=definition.spec.digest,
+            size_bytes=definition.spec.size_bytes,
+            small=definition.spec.small,
+            blobs=map(bytes.fromhex, definition.spec.blobs),
         ),
         requirements=task_record_pb2.Requirements(
             node_classes=definition.requirements.node_classes,
@@ -191,7 +194,12 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
     return Definition(
         key=Key(message.tenant, message.task_id),
         request_digest=message.request_digest,
-        spec=SpecRef(message.spec.digest, message.spec.size_bytes, message.spec.small),
+        spec=SpecRef(
+            message.spec.digest,
+            message.spec.size_bytes,
+            message.spec.small,
+            tuple(digest.hex() for digest in message.spec.blobs),
+        ),
         requirements=needs_of(
             message.requirements, placement_of(task.placement) if task.HasField("placement") else _ANYWHERE
         ),

@@ -60,11 +60,15 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class SpecRef:
-    """Points to a task's graph: SHA-256 (hex) and size in bytes of its text, and the spec itself where it is small."""
+    """Points to a task's graph: SHA-256 (hex) and size in bytes of its text, and the spec itself where it is small.
+
+    `blobs` are those that the spec names (SHA-256 in hex): files for its inputs, and the graph where it is that large.
+    """
 
     digest: str
     size_bytes: int
     small: bytes = b""
+    blobs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

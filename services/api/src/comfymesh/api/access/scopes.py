@@ -36,7 +36,16 @@ SCOPES = {
             "RequeueDeadLetters": Scope.SUBMIT,
             "DropDeadLetters": Scope.SUBMIT,
         },
-        "AssetService": {"UploadAsset": Scope.SUBMIT, "ReadArtifact": Scope.READ},
+        "AssetService": {
+            "BeginUpload": Scope.SUBMIT,
+            "UploadAsset": Scope.SUBMIT,
+            "DeleteAsset": Scope.SUBMIT,
+            "GetAsset": Scope.READ,
+            "ListAssets": Scope.READ,
+            "ReadAsset": Scope.READ,
+            "ReadArtifact": Scope.READ,
+            "CreateDownloadUrl": Scope.READ,
+        },
         "FleetService": {
             "GetNode": Scope.READ,
             "ListNodes": Scope.READ,
