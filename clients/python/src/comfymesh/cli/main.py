@@ -19,6 +19,7 @@ from comfymesh.cli import (
     running,
     scheduling,
     top,
+    workflows,
 )
 from comfymesh.cli.credentials import credentials
 from comfymesh.cli.options import TARGET_HELP
@@ -32,6 +33,7 @@ _HELP = f"""Run ComfyUI graphs on a fleet of GPU hosts.
 \b
 Examples:
   comfymesh run graph.json --set 6.text="a lighthouse at dawn"
+  comfymesh run portrait --input prompt="a lighthouse at dawn"
   comfymesh batch sheet.jsonl --group lamps --watch
   comfymesh list --state running
   comfymesh --target mesh.example:7700 nodes
@@ -67,6 +69,7 @@ for command in (
     grouping.group,
     dead_letters.dead_letters,
     alerts.alerts,
+    workflows.workflows,
     scheduling.policy,
     scheduling.queue,
     key_commands.keys,

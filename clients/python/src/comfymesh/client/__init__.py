@@ -86,6 +86,7 @@ from comfymesh.client.models import (
     TaskError,
     TaskState,
 )
+from comfymesh.client.requests import TaskFilter
 from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
 from comfymesh.client.scheduling_models import (
@@ -99,7 +100,19 @@ from comfymesh.client.scheduling_models import (
     Waiting,
 )
 from comfymesh.client.sync import Client, GroupHandle
+from comfymesh.client.sync_workflows import Workflows
 from comfymesh.client.uploads import InputValue
+from comfymesh.client.workflow_models import (
+    InputKind,
+    ViolationSeverity,
+    Workflow,
+    WorkflowInput,
+    WorkflowRef,
+    WorkflowReview,
+    WorkflowVersion,
+    WorkflowViolation,
+)
+from comfymesh.client.workflows import AsyncWorkflows, WorkflowChanges
 
 __all__ = [
     "DEFAULT_TARGET",
@@ -116,6 +129,7 @@ __all__ = [
     "Asset",
     "AsyncClient",
     "AsyncGroupHandle",
+    "AsyncWorkflows",
     "AttemptFailure",
     "AuditEvent",
     "Availability",
@@ -140,6 +154,7 @@ __all__ = [
     "GroupHandle",
     "Host",
     "Incompatible",
+    "InputKind",
     "InputValue",
     "Instance",
     "InstanceState",
@@ -182,6 +197,7 @@ __all__ = [
     "TaskError",
     "TaskExpired",
     "TaskFailed",
+    "TaskFilter",
     "TaskOptions",
     "TaskState",
     "TasksEvent",
@@ -192,6 +208,15 @@ __all__ = [
     "Unavailable",
     "Usage",
     "Violation",
+    "ViolationSeverity",
     "Waiting",
     "WebhookDelivery",
+    "Workflow",
+    "WorkflowChanges",
+    "WorkflowInput",
+    "WorkflowRef",
+    "WorkflowReview",
+    "WorkflowVersion",
+    "WorkflowViolation",
+    "Workflows",
 ]
