@@ -38,6 +38,7 @@ KNOWN_BY = {
     "nats": {"bus/connection.py"},
     "re2": {"notifier/domain/patterns.py"},
     "yaml": {"notifier/rulesfile.py"},
+    "prometheus_client": {"telemetry/exposition.py"},
     "docker": {"agent/runtimes/docker_client.py"},
     "pynvml": {"agent/nvml.py"},
     "websockets": {"agent/comfyui/socket.py"},

@@ -45,6 +45,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_OUTPUT_LOST: _ClassVar[ErrorReason]
     ERROR_REASON_CANCELLED: _ClassVar[ErrorReason]
     ERROR_REASON_PREEMPTED: _ClassVar[ErrorReason]
+    ERROR_REASON_INPUT_UNAVAILABLE: _ClassVar[ErrorReason]
     ERROR_REASON_ALERT_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_SILENCE_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_ALERT_CHANNEL_NOT_FOUND: _ClassVar[ErrorReason]
@@ -109,6 +110,7 @@ ERROR_REASON_EXPIRED: ErrorReason
 ERROR_REASON_OUTPUT_LOST: ErrorReason
 ERROR_REASON_CANCELLED: ErrorReason
 ERROR_REASON_PREEMPTED: ErrorReason
+ERROR_REASON_INPUT_UNAVAILABLE: ErrorReason
 ERROR_REASON_ALERT_NOT_FOUND: ErrorReason
 ERROR_REASON_SILENCE_NOT_FOUND: ErrorReason
 ERROR_REASON_ALERT_CHANNEL_NOT_FOUND: ErrorReason

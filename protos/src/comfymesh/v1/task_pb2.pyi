@@ -152,20 +152,22 @@ class Timing(_message.Message):
     def __init__(self, load_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., run_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., loaded_models: _Optional[_Iterable[str]] = ..., gpu_class: _Optional[str] = ...) -> None: ...
 
 class InputValue(_message.Message):
-    __slots__ = ("int64_value", "uint64_value", "double_value", "string_value", "bool_value", "asset")
+    __slots__ = ("int64_value", "uint64_value", "double_value", "string_value", "bool_value", "asset", "url")
     INT64_VALUE_FIELD_NUMBER: _ClassVar[int]
     UINT64_VALUE_FIELD_NUMBER: _ClassVar[int]
     DOUBLE_VALUE_FIELD_NUMBER: _ClassVar[int]
     STRING_VALUE_FIELD_NUMBER: _ClassVar[int]
     BOOL_VALUE_FIELD_NUMBER: _ClassVar[int]
     ASSET_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
     int64_value: int
     uint64_value: int
     double_value: float
     string_value: str
     bool_value: bool
     asset: str
-    def __init__(self, int64_value: _Optional[int] = ..., uint64_value: _Optional[int] = ..., double_value: _Optional[float] = ..., string_value: _Optional[str] = ..., bool_value: bool = ..., asset: _Optional[str] = ...) -> None: ...
+    url: str
+    def __init__(self, int64_value: _Optional[int] = ..., uint64_value: _Optional[int] = ..., double_value: _Optional[float] = ..., string_value: _Optional[str] = ..., bool_value: bool = ..., asset: _Optional[str] = ..., url: _Optional[str] = ...) -> None: ...
 
 class TaskError(_message.Message):
     __slots__ = ("reason", "message", "metadata", "traceback", "retryable", "log_tail")

@@ -43,12 +43,14 @@ class Limits(_message.Message):
     def __init__(self, max_waiting_tasks: _Optional[int] = ..., gpu_seconds_per_day: _Optional[int] = ..., max_stored_bytes: _Optional[int] = ..., requests_per_second: _Optional[float] = ..., request_burst: _Optional[int] = ..., max_workflows: _Optional[int] = ...) -> None: ...
 
 class Allowance(_message.Message):
-    __slots__ = ("node_classes", "models")
+    __slots__ = ("node_classes", "models", "url_hosts")
     NODE_CLASSES_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    URL_HOSTS_FIELD_NUMBER: _ClassVar[int]
     node_classes: _containers.RepeatedScalarFieldContainer[str]
     models: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, node_classes: _Optional[_Iterable[str]] = ..., models: _Optional[_Iterable[str]] = ...) -> None: ...
+    url_hosts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, node_classes: _Optional[_Iterable[str]] = ..., models: _Optional[_Iterable[str]] = ..., url_hosts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("waiting_tasks", "running_tasks", "gpu_seconds_today", "stored_bytes", "workflows")

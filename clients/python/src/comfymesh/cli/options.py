@@ -68,8 +68,8 @@ def task_options(command: F) -> F:
             "files",
             multiple=True,
             metavar="NODE.INPUT=@FILE|NAME=VALUE",
-            help="Upload a file and set it as an input of a graph node. For a stored workflow: give one of its inputs; "
-            "@FILE uploads a file.",
+            help="Upload a file and set it as an input of a graph node; https://... has the node fetch it. Of a stored "
+            "workflow: give one of its inputs, files likewise.",
         ),
         click.option("--name", metavar="TEXT", help="Name for people."),
         click.option("--priority", type=int, metavar="N", help="Higher runs first, -100 to 100."),

@@ -85,6 +85,7 @@ from comfymesh.client.models import (
     Task,
     TaskError,
     TaskState,
+    Url,
 )
 from comfymesh.client.requests import TaskFilter
 from comfymesh.client.results import Result
@@ -206,6 +207,7 @@ __all__ = [
     "Timing",
     "Tls",
     "Unavailable",
+    "Url",
     "Usage",
     "Violation",
     "ViolationSeverity",

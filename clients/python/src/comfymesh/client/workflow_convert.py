@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comfymesh.client.convert import enum_from_proto, input_to_proto, time_from_proto
+from comfymesh.client.convert import enum_from_proto, time_from_proto
 from comfymesh.client.errors import InvalidRequest, Violation
-from comfymesh.client.models import Asset
+from comfymesh.client.inputs import input_to_proto
+from comfymesh.client.models import Asset, Url
 from comfymesh.client.workflow_models import (
     InputKind,
     ViolationSeverity,
@@ -22,7 +23,7 @@ from comfymesh.v1 import task_pb2, workflow_pb2
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from comfymesh.client.convert import Scalar
+    from comfymesh.client.inputs import Scalar
     from comfymesh.v1 import workflow_service_pb2
 
 
@@ -141,6 +142,8 @@ def _value(message: task_pb2.InputValue) -> Scalar | None:
     kind = message.WhichOneof("kind")
     if kind == "asset":
         return Asset(message.asset)
+    if kind == "url":
+        return Url(message.url)
     value: Scalar | None = getattr(message, kind) if kind else None
     return value
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from comfymesh.client.convert import Scalar
+    from comfymesh.client.inputs import Scalar
 
 
 class InputKind(StrEnum):

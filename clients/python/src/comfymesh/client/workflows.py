@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
-from comfymesh.client import convert, uploads
+from comfymesh.client import uploads
 from comfymesh.client.graphs import graph_text
+from comfymesh.client.inputs import inputs_to_proto as task_inputs_to_proto
 from comfymesh.client.workflow_convert import (
     inputs_from_proto,
     inputs_to_proto,
@@ -293,7 +294,7 @@ class AsyncWorkflows:
         self, request: pb.ValidateWorkflowRequest, given: Mapping[str, InputValue] | None
     ) -> WorkflowReview:
         ready = await uploads.upload_inputs(self._transport.upload_asset, self._server, given or {})
-        for name, value in convert.inputs_to_proto(ready).items():
+        for name, value in task_inputs_to_proto(ready).items():
             request.inputs[name].CopyFrom(value)
         answer = await self._call(lambda stubs, seconds: stubs.workflows.ValidateWorkflow(request, timeout=seconds))
         return review_from_proto(answer)

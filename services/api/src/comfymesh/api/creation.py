@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4, uuid5
 
@@ -11,18 +11,18 @@ from comfymesh import names
 from comfymesh.api import feasibility, fields, nodes_files, packing
 from comfymesh.api.access import allowance
 from comfymesh.api.access.directory import Directory
-from comfymesh.api.assets import Assets
 from comfymesh.api.errors import RefusedError, Violation, invalid
 from comfymesh.api.fleet import FleetView
+from comfymesh.api.inputs import Given, Inputs, field_of, with_kinds
 from comfymesh.api.workflows.desk import Workflows
 from comfymesh.api.workflows.resolving import Resolved, resolve
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
-from comfymesh.graphs import Graph, JsonValue
+from comfymesh.graphs import Graph
 from comfymesh.tasks import codec, machine, rights
 from comfymesh.tasks.record import Definition, Key, SpecRef, TaskRecord
 from comfymesh.telemetry import tracing
-from comfymesh.v1 import task_pb2, task_service_pb2
+from comfymesh.v1 import task_service_pb2
 from comfymesh.wire.v1 import spec_pb2
 
 CreateRequest = task_service_pb2.CreateTaskRequest | task_service_pb2.RunTaskRequest
@@ -50,7 +50,7 @@ class Creation:
     Args:
         directory: What each tenant's graphs may name.
         fleet: What could run them.
-        assets: What their inputs may name.
+        inputs: Reads what they set.
         workflows: What they may be made of.
         store: Takes graphs that are too large for a message.
         clock: Answers seconds since the epoch.
@@ -61,7 +61,7 @@ class Creation:
         self,
         directory: Directory,
         fleet: FleetView,
-        assets: Assets,
+        inputs: Inputs,
         workflows: Workflows,
         store: BlobStore,
         clock: Callable[[], float],
@@ -69,7 +69,7 @@ class Creation:
     ) -> None:
         self._directory = directory
         self._fleet = fleet
-        self._assets = assets
+        self._inputs = inputs
         self._workflows = workflows
         self._store = store
         self._clock = clock
@@ -92,8 +92,8 @@ class Creation:
 
     async def _checked(self, request: CreateRequest, resolved: Resolved, tenant: str) -> NewTask:
         task = resolved.task
-        values, bindings = await self._inputs(task, tenant)
-        graph = self._graph(task.graph_json, values, {(binding.graph_node, binding.input) for binding in bindings})
+        given = await self._inputs.read(task, tenant)
+        graph = self._graph(task.graph_json, given)
         placement = codec.placement_of(task.placement)
         fit = feasibility.check(
             graph,
@@ -103,15 +103,21 @@ class Creation:
             settling=self._clock() < self._settled_at,
         )
         needed = feasibility.requirements(fit.validation, placement)
-        if (owner := self._directory.tenant(tenant)) is not None:
-            allowance.check(owner.allowance, graph, needed)
+        owner = self._directory.tenant(tenant)
+        if owner is not None:
+            allowance.check(owner.allowance, graph, needed, given.urls)
         text = fit.validation.graph.to_json().encode()
+        files = spec_pb2.Spec(
+            assets=given.assets,
+            urls=with_kinds(given.urls, graph, fit.catalog),
+            url_hosts=owner.allowance.url_hosts if owner is not None and given.urls else (),
+        )
         key, digest = identity(request, tenant)
-        spec = await self._spec(text, bindings, tenant)
+        spec = await self._spec(text, files, tenant)
         definition = Definition(
             key=key,
             request_digest=digest,
-            spec=SpecRef(_spec_digest(text, bindings), len(text), blobs=tuple(sorted(rights.blobs_of(spec)))),
+            spec=SpecRef(_spec_digest(text, files), len(text), blobs=tuple(sorted(rights.blobs_of(spec)))),
             requirements=needed,
             work=feasibility.work(fit),
             create_time=self._clock(),
@@ -130,52 +136,29 @@ class Creation:
         )
         return NewTask(machine.create(definition), spec)
 
-    async def _inputs(
-        self, task: task_pb2.Task, tenant: str
-    ) -> tuple[dict[tuple[str, str], JsonValue], list[spec_pb2.AssetBinding]]:
-        values: dict[tuple[str, str], JsonValue] = {}
-        bindings, missing = list[spec_pb2.AssetBinding](), list[Violation]()
-        for path, value in task.inputs.items():
-            graph_node, _, name = path.partition(".")
-            kind = value.WhichOneof("kind")
-            if kind != "asset":
-                values[graph_node, name] = getattr(value, str(kind))
-                continue
-            known = await self._assets.use(tenant, names.parse_asset(value.asset))
-            if known is None:
-                missing.append(Violation(f"task.inputs[{path}]", f"there is no {value.asset}; upload it first"))
-                continue
-            asset = known.record
-            # The file's name on the node stands in until the agent has staged it and knows the real one.
-            values[graph_node, name] = asset.filename
-            bindings.append(
-                spec_pb2.AssetBinding(graph_node=graph_node, input=name, blob=asset.blob, filename=asset.filename)
-            )
-        if missing:
-            raise RefusedError("ASSET_NOT_FOUND", "an input names an asset that does not exist", violations=missing)
-        return values, bindings
-
-    def _graph(self, text: str, values: dict[tuple[str, str], JsonValue], assets: Container[tuple[str, str]]) -> Graph:
+    def _graph(self, text: str, given: Given) -> Graph:
         graph = self._workflows.graph(text, "task.graph_json")
         absent = [
-            Violation(f"task.inputs[{graph_node}.{name}]", f"the graph has no graph node {graph_node!r}")
-            for graph_node, name in values
-            if graph_node not in graph.nodes
+            Violation(field_of(place), f"the graph has no graph node {place[0]!r}")
+            for place in given.values
+            if place[0] not in graph.nodes
         ]
-        present = {place: value for place, value in values.items() if place[0] in graph.nodes}
+        present = {place: value for place, value in given.values.items() if place[0] in graph.nodes}
         graph = graph.with_inputs(present)
-        if wrong := [*absent, *nodes_files.violations(graph, present, assets)]:
+        if wrong := [*absent, *nodes_files.violations(graph, present, given.files)]:
             raise invalid(wrong)
         return graph
 
-    async def _spec(self, text: bytes, bindings: list[spec_pb2.AssetBinding], tenant: str) -> spec_pb2.Spec:
+    async def _spec(self, text: bytes, files: spec_pb2.Spec, tenant: str) -> spec_pb2.Spec:
+        """The files with the graph: what is stored."""
         packed = packing.pack(text)
         if len(packed) <= _INLINE_BYTES:
-            return spec_pb2.Spec(graph_zlib=packed, assets=bindings)
+            files.graph_zlib = packed
+            return files
         with Content.of(packed) as content:
             await self._store.put(tenant, content)
-            blob = spec_pb2.BlobRef(sha256=content.sha256, size_bytes=content.size_bytes)
-        return spec_pb2.Spec(graph_blob=blob, assets=bindings)
+            files.graph_blob.sha256, files.graph_blob.size_bytes = content.sha256, content.size_bytes
+        return files
 
 
 def identity(request: CreateRequest, tenant: str) -> tuple[Key, str]:
@@ -203,7 +186,8 @@ def _request_digest(request: CreateRequest) -> str:
     return hashlib.sha256(request.request_id.lower().encode() + b"/" + content).hexdigest()
 
 
-def _spec_digest(text: bytes, bindings: list[spec_pb2.AssetBinding]) -> str:
+def _spec_digest(text: bytes, files: spec_pb2.Spec) -> str:
     """Names the graph together with its files: specs of the same name must be the same."""
-    files = b"".join(binding.SerializeToString(deterministic=True) for binding in bindings)
-    return hashlib.sha256(text + files).hexdigest()
+    bindings = (*files.assets, *files.urls)
+    told = b"".join(binding.SerializeToString(deterministic=True) for binding in bindings)
+    return hashlib.sha256(text + told + "\n".join(files.url_hosts).encode()).hexdigest()

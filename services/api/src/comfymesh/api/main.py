@@ -29,9 +29,11 @@ from comfymesh.api.following import Following
 from comfymesh.api.group_service import GroupService
 from comfymesh.api.groups import Groups
 from comfymesh.api.hub import Hub
+from comfymesh.api.inputs import Inputs
 from comfymesh.api.insight import Insight
 from comfymesh.api.interceptors import Door
 from comfymesh.api.key_service import KeyService
+from comfymesh.api.metering import Metering
 from comfymesh.api.policies import Policies
 from comfymesh.api.readmodel import LAYOUT, ReadModel
 from comfymesh.api.room import Room
@@ -53,12 +55,14 @@ from comfymesh.artifacts.store import open_store
 from comfymesh.bus.checkpoints import open_kept
 from comfymesh.bus.intents import IntentStore
 from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.lag import Lag
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
 from comfymesh.runtime import presence, service
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import nats_tls, open_bus
+from comfymesh.telemetry.sampling import sample
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +78,8 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         hub, fleet = Hub(model), FleetView(bus, store, time.monotonic)
         background.spawn(fleet.follow(background), "fleet view")
         background.spawn(fleet.follow_intents(), "intents")
-        background.spawn(hub.follow(log.events(kept.reading.start)), "task hub")
+        lag = Lag(bus, hub.position)
+        background.spawn(hub.follow(lag.noting(log.events(kept.reading.start))), "task hub")
         directory, stored_assets, shelf = Directory(bus, time.time), StoredAssets(bus, time.time), Shelf(bus)
         background.spawn(directory.follow(), "directory")
         background.spawn(stored_assets.follow(), "stored assets")
@@ -89,8 +94,9 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         assets = Assets(bus, store, time.time, settings.api_max_asset_bytes, quotas)
         artifacts = Artifacts(log, store)
         limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
+        inputs = Inputs(assets, settings.input_url_hosts)
         workflows = Workflows(WorkflowStore(bus), shelf, model, quotas, time.time, limits)
-        creation = Creation(directory, fleet, assets, workflows, store, time.time, settings.api_settle_seconds)
+        creation = Creation(directory, fleet, inputs, workflows, store, time.time, settings.api_settle_seconds)
         insight = Insight(bus, time.monotonic)
         background.spawn(insight.run(), "insight")
         watching = Watching(hub, log, bus, model, insight, settings.api_heartbeat_seconds)
@@ -105,7 +111,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
                 artifacts,
                 DownloadUrls(assets, artifacts, store, time.time),
             ),
-            WorkflowService(workflows, Reviewing(workflows, fleet, assets, directory), shelf),
+            WorkflowService(workflows, Reviewing(workflows, fleet, assets, inputs, directory), shelf),
             FleetService(fleet, IntentStore(bus), directory, following.heartbeat),
             AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),
@@ -115,7 +121,9 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         place = Place(
             settings.api_listen, certificates, settings.api_max_connection_calls, settings.api_compress_responses
         )
-        door = Door(gate, Room(settings.api_max_calls), audit)
+        room = Room(settings.api_max_calls)
+        background.spawn(sample(settings.metrics_sample_seconds, Metering(hub, room, lag).sample), "metrics")
+        door = Door(gate, room, audit)
         async with _desk(settings, bus, background), serving(place, door, servicers) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
             background.spawn(presence.show(bus, "api"), "presence")
