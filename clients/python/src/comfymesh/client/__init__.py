@@ -77,6 +77,7 @@ from comfymesh.client.models import (
     AttemptFailure,
     DeadLetter,
     DeadLetterResolution,
+    DownloadUrl,
     Group,
     LoadedArtifact,
     Phase,
@@ -100,7 +101,7 @@ from comfymesh.client.scheduling_models import (
     Waiting,
 )
 from comfymesh.client.sync import Client, GroupHandle
-from comfymesh.client.uploads import InputValue
+from comfymesh.client.uploads import InputValue, OnBytes
 
 __all__ = [
     "DEFAULT_TARGET",
@@ -130,6 +131,7 @@ __all__ = [
     "DeadLetterResolution",
     "DeadlineExceeded",
     "DeliveryState",
+    "DownloadUrl",
     "Estimate",
     "Event",
     "FleetEvent",
@@ -161,6 +163,7 @@ __all__ = [
     "NodeState",
     "NotFound",
     "NoticeKind",
+    "OnBytes",
     "Phase",
     "Placement",
     "Policy",
