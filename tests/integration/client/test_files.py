@@ -41,6 +41,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PART = 256 * 1024
 SIZE = 5 * PART + 77
 POLICY = RetryPolicy(connect_timeout=5.0, patience=5.0, first_pause=0.001, longest_pause=0.01)
+IMPATIENT = RetryPolicy(connect_timeout=5.0, patience=0.2, first_pause=0.001, longest_pause=0.01)
+FOR_GOOD = [0] * 1000
 Comfymesh = Callable[..., Any]
 
 
@@ -132,9 +134,8 @@ async def test_a_large_file_goes_on_where_it_broke(api: LocalApi, client: AsyncC
 
 async def test_another_process_goes_on_with_a_file(api: LocalApi, tmp_path: Path) -> None:
     data = data_of(SIZE + 1)
-    impatient = RetryPolicy(connect_timeout=0.0, patience=0.0, first_pause=0.001, longest_pause=0.001)
-    async with AsyncClient(api.target, api_key=BOOTSTRAP, retries=impatient) as first:
-        Breaking(api, first, [8])
+    async with AsyncClient(api.target, api_key=BOOTSTRAP, retries=IMPATIENT) as first:
+        Breaking(api, first, [8, *FOR_GOOD])
         with pytest.raises(Unavailable):
             await first.upload(data)
     async with AsyncClient(api.target, api_key=BOOTSTRAP, retries=POLICY) as second:
@@ -169,7 +170,8 @@ def breaking(client: AsyncClient, sizes: list[int]) -> list[int]:
         begun.append(offset)
         left = sizes.pop(0) if sizes else 10**9
         async for piece in read(name, offset):
-            yield piece[:left]
+            if left > 0:
+                yield piece[:left]
             left -= len(piece)
             if left <= 0:
                 raise Unavailable("the line broke", reason="STREAM_BROKEN", code="UNAVAILABLE")
@@ -192,9 +194,8 @@ async def test_a_download_goes_on_where_it_broke(client: AsyncClient, tmp_path: 
 async def test_another_process_goes_on_with_a_download(api: LocalApi, client: AsyncClient, tmp_path: Path) -> None:
     data = data_of(SIZE + 4)
     asset = await client.upload(data, filename="large.bin")
-    impatient = RetryPolicy(connect_timeout=0.0, patience=0.0, first_pause=0.001, longest_pause=0.001)
-    async with AsyncClient(api.target, api_key=BOOTSTRAP, retries=impatient) as first:
-        breaking(first, [4321])
+    async with AsyncClient(api.target, api_key=BOOTSTRAP, retries=IMPATIENT) as first:
+        breaking(first, [4321, *FOR_GOOD])
         with pytest.raises(Unavailable):
             await first.download(asset, tmp_path)
     begun = breaking(client, [])
