@@ -145,3 +145,4 @@ async def test_an_empty_queue_has_a_depth_and_a_standby_has_no_queue(log: Log) -
     await log.metering.sample(QueueOverview(priorities={5: Share(2, 1, NOW)}))
     assert log.metrics.series(catalogue.QUEUE_DEPTH) == {("0",): 0}
     assert log.metrics.level(catalogue.LEADING) == 0
+    assert log.metrics.series(catalogue.NODES) == log.metrics.series(catalogue.SLOTS) == {}

@@ -184,6 +184,10 @@ class Metering:
         self._metrics.set(catalogue.TENANT_AGE, _ages(by_tenant, now))
 
     def _sample_nodes(self, now: float) -> None:
+        if not self.acting:
+            self._metrics.set(catalogue.NODES, {})
+            self._metrics.set(catalogue.SLOTS, {})
+            return
         states: dict[Labels, float] = {("open",): 0, ("closed",): 0, ("silent",): 0}
         held = slots = 0
         for seen in self._nodes.values():
