@@ -88,6 +88,7 @@ class Hub:
         try:
             yield mailbox
         finally:
+            mailbox.leave()
             boxes.discard(mailbox)
             if not boxes:
                 self._mailboxes.pop(key, None)
@@ -102,6 +103,7 @@ class Hub:
         try:
             yield
         finally:
+            backlog.leave()
             backlogs.discard(backlog)
             if not backlogs:
                 self._backlogs.pop(backlog.query.group, None)
