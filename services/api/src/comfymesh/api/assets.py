@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from comfymesh import names
 from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.errors import RefusedError, not_found
 from comfymesh.api.ranges import checked
 from comfymesh.artifacts.content import Content, ContentTooLargeError
-from comfymesh.artifacts.sniffing import sniff
+from comfymesh.artifacts.media import sniff, suffix
 from comfymesh.artifacts.store import BlobStore, read_range
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Entry, Message, SequenceConflictError
-from comfymesh.bus.records import MARKS_KEPT
 from comfymesh.bus.streams import BLOBS
 from comfymesh.tasks.codec import timestamp
 from comfymesh.v1 import asset_pb2
@@ -25,7 +24,9 @@ USE_NOTED_EVERY = 3600.0
 """Uses within so many seconds are noted once."""
 
 GONE = b""
-"""In place of a description: the asset was removed. The mark goes by itself, later."""
+"""In place of a description: the asset was removed. The mark is for those who count, and goes by itself."""
+
+_MARK_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class Assets:
         """
         subject = subjects.asset(tenant, known.record.blob.sha256)
         try:
-            await self._bus.append([Entry(subject, GONE, known.sequence, MARKS_KEPT)])
+            await self._bus.append([Entry(subject, GONE, known.sequence, _MARK_KEPT)])
         except SequenceConflictError:
             return False
         return True
@@ -156,10 +157,9 @@ class Assets:
 
     def _record(self, content: Content, filename: str) -> spec_pb2.AssetRecord:
         media_type = sniff(content.head)
-        suffix = mimetypes.guess_extension(media_type) or ".bin"
         return spec_pb2.AssetRecord(
             blob=spec_pb2.BlobRef(sha256=content.sha256, size_bytes=content.size_bytes),
-            filename=filename or f"{content.sha256[:16]}{suffix}",
+            filename=filename or f"{content.sha256[:16]}{suffix(media_type)}",
             media_type=media_type,
             create_time=self._clock(),
         )
