@@ -13,6 +13,7 @@ from grpc import StatusCode, aio
 from comfymesh.client.access import Access
 from comfymesh.client.alert_methods import AlertMethods
 from comfymesh.client.errors import Unavailable
+from comfymesh.client.silence import Silence
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
 from comfymesh.v1 import (
     alert_service_pb2_grpc,
@@ -24,6 +25,7 @@ from comfymesh.v1 import (
     scheduling_service_pb2_grpc,
     task_service_pb2_grpc,
     tenant_service_pb2_grpc,
+    workflow_service_pb2_grpc,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +75,11 @@ class Stubs:
     scheduling: scheduling_service_pb2_grpc.SchedulingServiceStub
     tenants: tenant_service_pb2_grpc.TenantServiceStub
     keys: key_service_pb2_grpc.KeyServiceStub
+    workflows: workflow_service_pb2_grpc.WorkflowServiceStub
+
+
+_STUBS = {name: stub for name, stub in get_type_hints(Stubs).items() if name != "channel"}
+"""How each of them is made. A new service is a line in `Stubs`."""
 
 
 _STUBS = {name: stub for name, stub in get_type_hints(Stubs).items() if name != "channel"}
@@ -277,28 +284,20 @@ class Transport(AlertMethods):
             raise self._broken() from None
 
     async def _stream(self, call: aio.UnaryStreamCall[Q, R]) -> AsyncGenerator[R]:
-        messages = aiter(call)
+        silence = Silence(SILENCE_LIMIT, call.cancel)
         try:
-            while True:
-                try:
-                    message = await self._next(messages)
-                except StopAsyncIteration:
-                    return
+            async for message in call:
+                silence.end()
                 yield message
-        finally:
-            call.cancel()
-
-    async def _next(self, messages: AsyncIterator[R]) -> R:
-        try:
-            async with asyncio.timeout(SILENCE_LIMIT):
-                return await anext(messages)
+                silence.begin()
         except aio.AioRpcError as error:
-            raise self._error(error) from None
-        except TimeoutError:
-            raise self._silent() from None
+            raise (self._silent() if silence.was_too_long else self._error(error)) from None
         except asyncio.CancelledError:
             self._unless_cancelled_here()
-            raise self._broken() from None
+            raise (self._silent() if silence.was_too_long else self._broken()) from None
+        finally:
+            silence.close()
+            call.cancel()
 
     async def _send(self, call: aio.StreamUnaryCall[Q, R], requests: AsyncIterator[Q], pause: float) -> None:
         """Writes the messages, or as many as the server waits for before it answers."""

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4, uuid5
 
-from comfymesh import graphs, names
-from comfymesh.api import feasibility, fields, nodes_files
+from comfymesh import names
+from comfymesh.api import feasibility, fields, nodes_files, packing
 from comfymesh.api.access import allowance
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.errors import RefusedError, Violation, invalid
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.inputs import Given, Inputs, field_of, with_kinds
+from comfymesh.api.workflows.desk import Workflows
+from comfymesh.api.workflows.resolving import Resolved, resolve
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
-from comfymesh.graphs import Graph, GraphError, GraphErrorReason, Limits
-from comfymesh.tasks import codec, machine
+from comfymesh.graphs import Graph
+from comfymesh.tasks import codec, machine, rights
 from comfymesh.tasks.record import Definition, Key, SpecRef, TaskRecord
 from comfymesh.telemetry import tracing
 from comfymesh.v1 import task_service_pb2
@@ -28,8 +29,6 @@ CreateRequest = task_service_pb2.CreateTaskRequest | task_service_pb2.RunTaskReq
 
 _REQUEST_NAMESPACE = UUID("0e2f4a6c-93b1-5a77-8f53-1d1b0c7e9a42")
 _INLINE_BYTES = 1024 * 1024
-_WINDOW_BITS = 12
-_MEMORY_LEVEL = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +51,9 @@ class Creation:
         directory: What each tenant's graphs may name.
         fleet: What could run them.
         inputs: Reads what they set.
+        workflows: What they may be made of.
         store: Takes graphs that are too large for a message.
         clock: Answers seconds since the epoch.
-        limits: How large a graph may be.
         settle_seconds: So long after its making, missing nodes are expected to come.
     """
 
@@ -63,17 +62,17 @@ class Creation:
         directory: Directory,
         fleet: FleetView,
         inputs: Inputs,
+        workflows: Workflows,
         store: BlobStore,
         clock: Callable[[], float],
-        limits: Limits,
         settle_seconds: float,
     ) -> None:
         self._directory = directory
         self._fleet = fleet
         self._inputs = inputs
+        self._workflows = workflows
         self._store = store
         self._clock = clock
-        self._limits = limits
         self._settled_at = clock() + settle_seconds
 
     async def prepare(self, request: CreateRequest, tenant: str) -> NewTask:
@@ -85,6 +84,14 @@ class Creation:
         task = request.task
         if wrong := fields.violations(task, request.task_id, request.request_id):
             raise invalid(wrong)
+        resolved = await resolve(self._workflows, task, tenant)
+        try:
+            return await self._checked(request, resolved, tenant)
+        except RefusedError as error:
+            raise resolved.in_callers_words(error) from None
+
+    async def _checked(self, request: CreateRequest, resolved: Resolved, tenant: str) -> NewTask:
+        task = resolved.task
         given = await self._inputs.read(task, tenant)
         graph = self._graph(task.graph_json, given)
         placement = codec.placement_of(task.placement)
@@ -106,10 +113,11 @@ class Creation:
             url_hosts=owner.allowance.url_hosts if owner is not None and given.urls else (),
         )
         key, digest = identity(request, tenant)
+        spec = await self._spec(text, files, tenant)
         definition = Definition(
             key=key,
             request_digest=digest,
-            spec=SpecRef(_spec_digest(text, files), len(text)),
+            spec=SpecRef(_spec_digest(text, files), len(text), blobs=tuple(sorted(rights.blobs_of(spec)))),
             requirements=needed,
             work=feasibility.work(fit),
             create_time=self._clock(),
@@ -124,14 +132,12 @@ class Creation:
             group=names.parse_group(task.group) if task.group else "",
             callback_url=task.callback_url,
             callback_states=fields.callback_states(task),
+            workflow_version=resolved.version,
         )
-        return NewTask(machine.create(definition), await self._spec(text, files, tenant))
+        return NewTask(machine.create(definition), spec)
 
     def _graph(self, text: str, given: Given) -> Graph:
-        try:
-            graph = graphs.parse_graph(text, self._limits)
-        except GraphError as error:
-            raise _unparsable(error, len(text.encode()), self._limits.max_bytes) from error
+        graph = self._workflows.graph(text, "task.graph_json")
         absent = [
             Violation(field_of(place), f"the graph has no graph node {place[0]!r}")
             for place in given.values
@@ -145,7 +151,7 @@ class Creation:
 
     async def _spec(self, text: bytes, files: spec_pb2.Spec, tenant: str) -> spec_pb2.Spec:
         """The files with the graph: what is stored."""
-        packed = _packed(text)
+        packed = packing.pack(text)
         if len(packed) <= _INLINE_BYTES:
             files.graph_zlib = packed
             return files
@@ -153,13 +159,6 @@ class Creation:
             await self._store.put(tenant, content)
             files.graph_blob.sha256, files.graph_blob.size_bytes = content.sha256, content.size_bytes
         return files
-
-
-def _packed(text: bytes) -> bytes:
-    # The window of 4 KiB costs graphs next to nothing; the usual one would have to be cleared anew for each of them,
-    # which takes ten times as long as to compress it.
-    packer = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
-    return packer.compress(text) + packer.flush()
 
 
 def identity(request: CreateRequest, tenant: str) -> tuple[Key, str]:
@@ -192,16 +191,3 @@ def _spec_digest(text: bytes, files: spec_pb2.Spec) -> str:
     bindings = (*files.assets, *files.urls)
     told = b"".join(binding.SerializeToString(deterministic=True) for binding in bindings)
     return hashlib.sha256(text + told + "\n".join(files.url_hosts).encode()).hexdigest()
-
-
-def _unparsable(error: GraphError, size: int, limit: int) -> RefusedError:
-    if error.reason is GraphErrorReason.TOO_LARGE:
-        metadata = {"size_bytes": str(size), "limit_bytes": str(limit)}
-        return RefusedError("MESSAGE_TOO_LARGE", error.message, metadata)
-    metadata = {"problem": error.reason.value}
-    if error.node_id is not None:
-        metadata["graph_node"] = error.node_id
-    if error.line is not None:
-        metadata |= {"line": str(error.line), "column": str(error.column)}
-    violation = Violation("task.graph_json", error.message)
-    return RefusedError("GRAPH_UNPARSABLE", f"the graph can't be read: {error.message}", metadata, [violation])

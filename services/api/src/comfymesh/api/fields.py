@@ -40,7 +40,7 @@ def violations(task: task_pb2.Task, task_id: str, request_id: str) -> list[Viola
     """Everything that is wrong with a request to create `task`, its graph apart."""
     return [
         *_ids(task_id, request_id),
-        *_labels(task),
+        *label_violations("task.labels", task.labels),
         *_numbers(task),
         *_inputs(task),
         *_texts(task),
@@ -70,6 +70,18 @@ def reason_violations(reason: str) -> Iterator[Violation]:
         yield Violation("reason", f"has {len(reason)} characters, at most {_MAX_REASON} are allowed")
 
 
+def label_violations(field: str, labels: Mapping[str, str]) -> Iterator[Violation]:
+    """What is wrong with the labels that a resource is to carry."""
+    if len(labels) > _MAX_LABELS:
+        yield Violation(field, f"has {len(labels)} entries, at most {_MAX_LABELS} are allowed")
+    for key, value in labels.items():
+        if not _LABEL_KEY.fullmatch(key):
+            yield Violation(f"{field}[{key[:64]}]", "the key must be 1 to 63 characters out of a-z0-9_.-/")
+        if len(value) > _MAX_LABEL_VALUE:
+            words = f"the value has {len(value)} characters, at most {_MAX_LABEL_VALUE} are allowed"
+            yield Violation(f"{field}[{key[:64]}]", words)
+
+
 def display_name_violations(field: str, name: str) -> Iterator[Violation]:
     """What is wrong with a name for people."""
     if len(name) > _MAX_DISPLAY_NAME:
@@ -86,7 +98,7 @@ def is_time(value: Timestamp) -> bool:
 
 
 def filter_violations(
-    states: Sequence[int], labels: Mapping[str, str], group: str, digest: str = ""
+    states: Sequence[int], labels: Mapping[str, str], group: str, digest: str = "", workflow: str = ""
 ) -> Iterator[Violation]:
     """What is wrong with the fields that choose tasks."""
     if len(labels) + len(states) > _MAX_CONDITIONS:
@@ -97,6 +109,7 @@ def filter_violations(
     yield from group_violations("group", group)
     if digest and not _DIGEST.fullmatch(digest):
         yield Violation("graph_digest", "must be a SHA-256 in lowercase hex: 64 characters out of 0-9a-f")
+    yield from _workflow("workflow", workflow)
 
 
 def reasons_violations(field: str, reasons: Sequence[int]) -> Iterator[Violation]:
@@ -137,18 +150,6 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-def _labels(task: task_pb2.Task) -> Iterator[Violation]:
-    if len(task.labels) > _MAX_LABELS:
-        yield Violation("task.labels", f"has {len(task.labels)} entries, at most {_MAX_LABELS} are allowed")
-    for key, value in task.labels.items():
-        if not _LABEL_KEY.fullmatch(key):
-            yield Violation(f"task.labels[{key[:64]}]", "the key must be 1 to 63 characters out of a-z0-9_.-/")
-        if len(value) > _MAX_LABEL_VALUE:
-            yield Violation(
-                f"task.labels[{key[:64]}]", f"the value has {len(value)} characters, at most 128 are allowed"
-            )
-
-
 def _numbers(task: task_pb2.Task) -> Iterator[Violation]:
     if abs(task.priority) > _MAX_PRIORITY:
         yield Violation("task.priority", f"{task.priority} is not between -{_MAX_PRIORITY} and {_MAX_PRIORITY}")
@@ -181,7 +182,8 @@ def _inputs(task: task_pb2.Task) -> Iterator[Violation]:
     for path, value in task.inputs.items():
         field = f"task.inputs[{path[:128]}]"
         kind = value.WhichOneof("kind")
-        if not _INPUT.fullmatch(path):
+        # With a workflow the names are its own; which it has is not known here.
+        if not task.workflow and not _INPUT.fullmatch(path):
             yield Violation(field, "the key must be {graph node id}.{input name}, for instance 3.seed")
         if kind is None:
             yield Violation(field, "has no value")
@@ -223,5 +225,15 @@ def _callback(task: task_pb2.Task) -> Iterator[Violation]:
 
 def _texts(task: task_pb2.Task) -> Iterator[Violation]:
     yield from display_name_violations("task.display_name", task.display_name)
-    if not task.graph_json:
-        yield Violation("task.graph_json", "is required: a ComfyUI workflow, exported in API format")
+    yield from _workflow("task.workflow", task.workflow)
+    if not task.graph_json and not task.workflow:
+        yield Violation(
+            "task.graph_json", "is required: a ComfyUI workflow, exported in API format; or name a workflow"
+        )
+    elif task.graph_json and task.workflow:
+        yield Violation("task.graph_json", "can't be given together with task.workflow; give one of them")
+
+
+def _workflow(field: str, name: str) -> Iterator[Violation]:
+    if name and not _is_a(names.parse_runnable, name):
+        yield Violation(field, f"{name[:80]!r} is neither workflows/{{workflow}} nor one of its /versions/{{number}}")

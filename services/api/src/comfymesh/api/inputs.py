@@ -78,9 +78,10 @@ class Inputs:
         return given
 
     async def _add_asset(self, given: Given, tenant: str, place: Place, name: str) -> list[Violation]:
-        asset = await self._assets.find(tenant, names.parse_asset(name))
-        if asset is None:
+        known = await self._assets.use(tenant, names.parse_asset(name))
+        if known is None:
             return [Violation(field_of(place), f"there is no {name}; upload it first")]
+        asset = known.record
         given.values[place] = asset.filename
         given.assets.append(
             spec_pb2.AssetBinding(graph_node=place[0], input=place[1], blob=asset.blob, filename=asset.filename)

@@ -15,6 +15,7 @@ from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.host import Host
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.leftovers import Leftovers
+from comfymesh.agent.metering import Metering
 from comfymesh.agent.node_secret import node_secret
 from comfymesh.agent.nvml import Nvml
 from comfymesh.agent.obedience import obey
@@ -41,6 +42,7 @@ from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus, open_node_bus
 from comfymesh.tasks.placing import Site
 from comfymesh.tasks.record import Key
+from comfymesh.telemetry.sampling import sample
 
 _STOP_GRACE = timedelta(seconds=5)
 _INPUT_SILENCE = 15.0
@@ -72,6 +74,8 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         background.spawn(attempts.take_work(), "work queue")
         background.spawn(reporting.run(attempts), "reports")
         background.spawn(obey(IntentStore(bus), settings.agent_node, reporting, attempts), "intents")
+        metering = Metering(settings.agent_node, instances, attempts, host)
+        background.spawn(sample(settings.metrics_sample_seconds, metering.sample), "metrics")
         orders = await bus.subscribe(subjects.control(settings.agent_node), attempts.take_order)
         interest = await bus.subscribe(subjects.interest(settings.agent_node), attempts.take_interest)
         supervisor.ready(f"node {settings.agent_node} takes work")
