@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from contextlib import aclosing
 
 import pytest
+from click.testing import CliRunner, Result
 
+from comfymesh.cli.main import cli
 from comfymesh.client import Availability, CaughtUp, NodeChanged
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh, State
@@ -143,3 +147,31 @@ async def test_bad_wishes_for_models_are_refused(mesh: LocalMesh, wrong: dict[st
     refusal = await refused(mesh.fleet.ListModels(fleet_service_pb2.ListModelsRequest(**wrong)))
     assert refusal.is_ == ("INVALID_ARGUMENT", "INPUT_INVALID")
     assert list(refusal.violations) == [field]
+
+
+async def test_the_command_line_shows_models_the_whole_and_what_is_wrong(mesh: LocalMesh) -> None:
+    async def run(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, cli, ["--target", mesh.target, *arguments])
+
+    await is_(mesh, Availability.OPEN)
+    shown = await run("models", "lora")
+    assert "tiny-lora.safetensors" in shown.output
+    picture = json.loads((await run("top", "--once", "--json")).output)
+    assert picture["nodes"][0]["name"] == f"nodes/{NODE}"
+    assert picture["queue"]["total"]["waiting_count"] == 0
+    assert "1 of 1 nodes active" in (await run("top", "--once")).output
+    well = await run("doctor")
+    assert (well.exit_code, well.output.count("✓")) == (0, 3)
+    await mesh.client.cordon_node(NODE, "fan")
+    await is_(mesh, Availability.CORDONED)
+    ill = await run("doctor", "--json")
+    levels = [json.loads(text)["level"] for text in ill.output.splitlines()]
+    assert (ill.exit_code, levels) == (1, ["ok", "failure", "warning", "ok"])
+    await mesh.client.uncordon_node(NODE)
+
+
+async def test_the_doctor_says_that_nobody_answers() -> None:
+    asked = ["--target", "127.0.0.1:1", "doctor", "--connect-timeout", "0"]
+    result = await asyncio.to_thread(CliRunner().invoke, cli, asked)
+    assert result.exit_code == 1
+    assert "✗ 127.0.0.1:1 can't be asked" in result.output

@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from opentelemetry.trace import format_trace_id, get_current_span
 
-from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
+from comfymesh.artifacts.errors import BlobMissingError, StoreFullError, StoreUnavailableError
 from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
 from comfymesh.bus.tasklog import UnreadableRecordError
 from comfymesh.names import MalformedNameError
@@ -72,9 +72,15 @@ _CODES = {
     "KEY_NOT_FOUND": StatusCode.NOT_FOUND,
     "KEY_ENDED": StatusCode.FAILED_PRECONDITION,
     "ETAG_MISMATCH": StatusCode.ABORTED,
+    "WORKFLOW_NOT_FOUND": StatusCode.NOT_FOUND,
+    "WORKFLOW_ALREADY_EXISTS": StatusCode.ALREADY_EXISTS,
     "QUOTA_EXCEEDED": StatusCode.RESOURCE_EXHAUSTED,
     "RATE_LIMITED": StatusCode.RESOURCE_EXHAUSTED,
     "GRAPH_NOT_ALLOWED": StatusCode.PERMISSION_DENIED,
+    "UPLOAD_NOT_FOUND": StatusCode.NOT_FOUND,
+    "UPLOAD_CONFLICT": StatusCode.ABORTED,
+    "SIGNED_URL_UNSUPPORTED": StatusCode.FAILED_PRECONDITION,
+    "STORE_FULL": StatusCode.RESOURCE_EXHAUSTED,
     "INTERNAL": StatusCode.INTERNAL,
 }
 """The status code of each reason with which a call can be refused."""
@@ -83,6 +89,7 @@ _CODES = {
 _RESOURCE_TYPES = {
     "tasks": "comfymesh.v1.Task",
     "assets": "comfymesh.v1.Asset",
+    "uploads": "comfymesh.v1.Upload",
     "artifacts": "comfymesh.v1.Artifact",
     "nodes": "comfymesh.v1.Node",
     "groups": "comfymesh.v1.Group",
@@ -92,6 +99,8 @@ _RESOURCE_TYPES = {
     "webhookDeliveries": "comfymesh.v1.WebhookDelivery",
     "tenants": "comfymesh.v1.Tenant",
     "keys": "comfymesh.v1.Key",
+    "workflows": "comfymesh.v1.Workflow",
+    "versions": "comfymesh.v1.WorkflowVersion",
 }
 
 
@@ -161,8 +170,6 @@ def not_found(kind: str, name: str) -> RefusedError:
     """A resource that does not exist; `kind` is task, group, alert_channel, ...: as in its reason, in lower case."""
     words = kind.replace("_", " ")
     message = f"there is no {words} {name}; check the name, and that the {words} has not been removed or ended"
-    """A resource that does not exist; `kind` is task, asset, artifact, node, group, tenant or key."""
-    message = f"there is no {kind} {name}; check the name, and that the {kind} has not been removed"
     return RefusedError(f"{kind.upper()}_NOT_FOUND", message, {kind: name}, resource=name)
 
 
@@ -183,6 +190,9 @@ def refusal(error: Exception) -> RefusedError | None:
         case BusUnavailableError():
             message = "the message bus did not confirm; nothing was promised, try again with the same request ID"
             return RefusedError("BUS_UNAVAILABLE", message, retry_after=1.0)
+        case StoreFullError():
+            message = f"there is no room to store that; whoever operates the mesh has to make some: {error}"
+            return RefusedError("STORE_FULL", message)
         case StoreUnavailableError():
             return RefusedError("BUS_UNAVAILABLE", f"the artifact store did not answer: {error}", retry_after=1.0)
         case BlobMissingError():

@@ -54,11 +54,15 @@ class StreamState:
         created: When it was made, as the server says it; another stream of that name has another.
         last: Sequence of the last message that it ever stored.
         now: The server's time, seconds since the epoch.
+        messages: How many messages it holds.
+        size: How large it is, in bytes.
     """
 
     created: str
     last: int
     now: float
+    messages: int = 0
+    size: int = 0
 
 
 class BusError(Exception):
@@ -67,6 +71,10 @@ class BusError(Exception):
 
 class BusUnavailableError(BusError):
     """The bus can't be reached, or did not confirm in time. What was sent may or may not have been stored."""
+
+
+class BusFullError(BusUnavailableError):
+    """What the bus may use of its disk is full. Trying again helps once there is room."""
 
 
 class SequenceConflictError(BusError):
@@ -141,6 +149,10 @@ class Bus(Protocol):
         None is left out: whatever was confirmed before the call is there. Fewer than `limit` are answered only where no
         more follow.
         """
+        ...
+
+    async def subjects(self, stream: Stream, subject: str) -> list[str]:
+        """Every subject that matches `subject` (wildcards) and has messages, in no order."""
         ...
 
     async def purge(self, stream: Stream, subject: str, up_to: int) -> None:

@@ -7,6 +7,7 @@ report.<node>                       a node's reports                            
 progress.<tenant>.<task_id>         latest progress of an attempt               stream PROGRESS
 blob.<tenant>.<sha256>.<index>      pieces of artifacts, assets and catalogs    stream BLOBS
 asset.<tenant>.<sha256>             what an asset is                            stream BLOBS
+upload.<tenant>.<sha256>            an upload under way                         stream BLOBS
 account.tenant.<tenant>             a tenant                                    stream ACCOUNTS
 account.key.<tenant>.<key>          an API key, without its secret              stream ACCOUNTS
 audit.<tenant>                      what operators and administrators did       stream AUDIT
@@ -21,6 +22,8 @@ alerting.cursor.<channel>           how far a channel has been told             
 alerting.silence.<silence>          silences                                    stream ALERTING
 alerting.acknowledged.<alert>       who sees to an alert                        stream ALERTING
 webhook.<tenant>.<delivery>         calls to callback URLs                      stream WEBHOOKS
+workflow.head.<tenant>.<workflow>   a workflow                                  stream WORKFLOWS
+workflow.content.<tenant>.<workflow>.<digest>  its versions                    stream WORKFLOWS
 presence.<role>.<process>           a process is there, never stored
 settings.scheduling                 the policy of scheduling                    stream SETTINGS
 ask.scheduling                      questions to the scheduler that acts, never stored
@@ -41,6 +44,8 @@ ALL_INTENTS = "intent.*"
 ALL_ACCOUNTS = "account.>"
 ALL_AUDITS = "audit.*"
 ALL_ASSETS = "asset.*.*"
+ALL_WORKFLOWS = "workflow.head.*.*"
+ALL_UPLOADS = "upload.*.*"
 
 SCHEDULING_SETTINGS = "settings.scheduling"
 """Where the policy of scheduling is."""
@@ -133,8 +138,19 @@ def blob(owner: str, sha256: str, index: int | str) -> str:
 
 
 def asset(tenant: str, sha256: str) -> str:
-    """Where the description of an asset is."""
+    """Where the description of an asset is; `*` for all of a tenant."""
     return f"asset.{tenant}.{sha256}"
+
+
+def upload(tenant: str, sha256: str) -> str:
+    """Where it is written how far an upload has come; `*` for all of a tenant."""
+    return f"upload.{tenant}.{sha256}"
+
+
+def parse_owned(subject: str) -> tuple[str, str]:
+    """The owner and the SHA-256 in the subject of a blob's piece, an asset or an upload."""
+    _, owner, sha256, *_ = subject.split(".")
+    return owner, sha256
 
 
 def is_task(subject: str) -> bool:
@@ -207,3 +223,19 @@ def key(tenant: str, key_id: str) -> str:
 def audit(tenant: str) -> str:
     """Where it is told what the operators and administrators of a tenant did."""
     return f"audit.{tenant}"
+
+
+def workflow(tenant: str, workflow_id: str) -> str:
+    """Where a workflow is described."""
+    return f"workflow.head.{tenant}.{workflow_id}"
+
+
+def workflow_content(tenant: str, workflow_id: str, digest: str) -> str:
+    """Where a version of a workflow is; `*` for all versions. Its content names it, so nothing can take its place."""
+    return f"workflow.content.{tenant}.{workflow_id}.{digest}"
+
+
+def parse_workflow(subject: str) -> tuple[str, str]:
+    """Whose workflow, and which, a subject of a head names."""
+    *_, tenant, workflow_id = subject.split(".")
+    return tenant, workflow_id

@@ -15,6 +15,7 @@ from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.host import Host
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.leftovers import Leftovers
+from comfymesh.agent.metering import Metering
 from comfymesh.agent.node_secret import node_secret
 from comfymesh.agent.nvml import Nvml
 from comfymesh.agent.obedience import obey
@@ -24,6 +25,7 @@ from comfymesh.agent.runtimes.orphans import end_orphans
 from comfymesh.agent.runtimes.specs import InstanceSpec
 from comfymesh.agent.seal import seal
 from comfymesh.agent.settings import AgentSettings
+from comfymesh.agent.url_inputs import UrlInputs
 from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.store import BlobStore, open_store
 from comfymesh.bus import subjects
@@ -32,18 +34,29 @@ from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.node_bus import NodeBus
 from comfymesh.bus.port import Bus
 from comfymesh.bus.tasklog import TaskLog
+from comfymesh.egress.fetch import Fetcher, FetchLimits
+from comfymesh.egress.guard import Egress
+from comfymesh.egress.http import OutwardHttp
 from comfymesh.runtime import service, supervisor
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus, open_node_bus
 from comfymesh.tasks.placing import Site
 from comfymesh.tasks.record import Key
+from comfymesh.telemetry.sampling import sample
 
 _STOP_GRACE = timedelta(seconds=5)
+_INPUT_SILENCE = 15.0
+"""Seconds that the server of an input may send nothing."""
 
 
 async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
     """Own this node's instances until `stop` is set."""
-    async with await service.unless_stopped(stop, _open_bus(settings)) as bus, Background() as background:
+    outward = OutwardHttp(Egress(settings.egress_allow), total_seconds=None, silence_seconds=_INPUT_SILENCE)
+    async with (
+        await service.unless_stopped(stop, _open_bus(settings)) as bus,
+        outward,
+        Background() as background,
+    ):
         instances: dict[str, Instance] = {}
         slots = 1 + settings.agent_look_ahead
         host = Host(Nvml().gpus, settings.agent_state_directory)
@@ -51,8 +64,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         reporting = Reporting(
             bus, settings.agent_node, _site(settings), instances, slots, settings.agent_report_seconds, host
         )
-        store = open_store(settings.artifacts_url, bus)
-        instances.update(_instances(settings, bus, store, reporting, host))
+        instances.update(_instances(settings, bus, _files(settings, bus, outward), reporting, host))
         attempts = Attempts(bus, settings.agent_node, instances, background.failed, previews=settings.agent_previews)
         orphans = end_orphans(
             settings.agent_instances, node=settings.agent_node, state_directory=settings.agent_state_directory
@@ -62,6 +74,8 @@ async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
         background.spawn(attempts.take_work(), "work queue")
         background.spawn(reporting.run(attempts), "reports")
         background.spawn(obey(IntentStore(bus), settings.agent_node, reporting, attempts), "intents")
+        metering = Metering(settings.agent_node, instances, attempts, host)
+        background.spawn(sample(settings.metrics_sample_seconds, metering.sample), "metrics")
         orders = await bus.subscribe(subjects.control(settings.agent_node), attempts.take_order)
         interest = await bus.subscribe(subjects.interest(settings.agent_node), attempts.take_interest)
         supervisor.ready(f"node {settings.agent_node} takes work")
@@ -91,15 +105,21 @@ def _site(settings: AgentSettings) -> Site:
     )
 
 
-def _instances(
-    settings: AgentSettings, bus: Bus, store: BlobStore, reporting: Reporting, host: Host
-) -> dict[str, Instance]:
+def _files(settings: AgentSettings, bus: Bus, outward: OutwardHttp) -> Files:
+    store = open_store(settings.artifacts_url, bus)
+
     def inputs(key: Key) -> BlobStore:
         return open_store(settings.artifacts_url, bus.for_task(key)) if isinstance(bus, NodeBus) else store
 
+    fetcher = Fetcher(outward, FetchLimits(settings.agent_max_input_bytes))
+    urls = UrlInputs(fetcher, settings.input_url_hosts, settings.agent_input_seconds)
     folders = Folders(node_secret(settings.agent_state_directory))
-    files = Files(store, settings.agent_max_artifact_bytes, folders, inputs)
+    return Files(store, settings.agent_max_artifact_bytes, folders, inputs, urls.fetch)
 
+
+def _instances(
+    settings: AgentSettings, bus: Bus, files: Files, reporting: Reporting, host: Host
+) -> dict[str, Instance]:
     def instance(spec: InstanceSpec) -> Instance:
         runtime = build(
             spec,
@@ -121,7 +141,7 @@ def _instances(
             name=spec.name,
             kind=spec.runtime,
             runtime=runtime,
-            store=store,
+            store=files.store,
             open_workplace=open_workplace,
             changed=reporting.changed,
             care=care_of(spec, settings),

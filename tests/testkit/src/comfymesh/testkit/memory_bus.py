@@ -159,6 +159,11 @@ class MemoryBus:
         found = [message for message in self._current(stream).of(subject) if message.sequence > sequence]
         return found[:limit]
 
+    async def subjects(self, stream: Stream, subject: str) -> list[str]:
+        """See Bus.subjects."""
+        await self._round_trip()
+        return list({message.subject for message in self._current(stream).of(subject)})
+
     async def purge(self, stream: Stream, subject: str, up_to: int) -> None:
         """See Bus.purge."""
         await self._round_trip()

@@ -2,67 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from google.protobuf.message import DecodeError
-
 from comfymesh import names
 from comfymesh.api.access.directory import Directory
+from comfymesh.api.access.stored import StoredAssets
 from comfymesh.api.errors import QuotaViolation, RefusedError
 from comfymesh.api.hub import Hub
 from comfymesh.api.readmodel import ReadModel
-from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, CaughtUp
-from comfymesh.bus.streams import BLOBS
+from comfymesh.api.workflows.shelf import Shelf
 from comfymesh.v1 import task_pb2, tenant_pb2
-from comfymesh.wire.v1 import spec_pb2
-
-logger = logging.getLogger(__name__)
 
 _FRESH_SECONDS = 1.0
 _SUM_SECONDS = 5.0
 _WAIT_FOR_ROOM = 1.0
 _WAIT_FOR_SPACE = 3600.0
-
-
-class StoredAssets:
-    """How many bytes of assets each tenant has: those of one content once, as they are stored.
-
-    Attributes:
-        ready: Set once everything that was stored before the start has been counted.
-    """
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-        self._sizes: dict[str, dict[str, int]] = {}
-        self._sums: dict[str, int] = {}
-        self.ready = asyncio.Event()
-
-    async def follow(self) -> None:
-        """Take in what is uploaded, for ever."""
-        async for item in self._bus.tail(BLOBS, subjects.ALL_ASSETS):
-            if isinstance(item, CaughtUp):
-                self.ready.set()
-            else:
-                try:
-                    self._take(item.subject, spec_pb2.AssetRecord.FromString(item.data).blob.size_bytes)
-                except DecodeError:
-                    logger.warning("the asset at %s can't be read", item.subject)
-
-    def bytes_of(self, tenant: str) -> int:
-        """How many a tenant has."""
-        return self._sums.get(tenant, 0)
-
-    def _take(self, subject: str, size: int) -> None:
-        _, tenant, sha256 = subject.split(".")
-        sizes = self._sizes.setdefault(tenant, {})
-        self._sums[tenant] = self._sums.get(tenant, 0) + size - sizes.get(sha256, 0)
-        sizes[sha256] = size
 
 
 @dataclass(slots=True)
@@ -101,16 +58,24 @@ class Quotas:
         model: What there is.
         hub: Tells how far `model` is.
         assets: What was uploaded.
+        shelf: Which workflows there are.
         clock: Answers seconds since the epoch.
     """
 
     def __init__(
-        self, directory: Directory, model: ReadModel, hub: Hub, assets: StoredAssets, clock: Callable[[], float]
+        self,
+        directory: Directory,
+        model: ReadModel,
+        hub: Hub,
+        assets: StoredAssets,
+        shelf: Shelf,
+        clock: Callable[[], float],
     ) -> None:
         self._directory = directory
         self._model = model
         self._hub = hub
         self._assets = assets
+        self._shelf = shelf
         self._clock = clock
         self._rooms: dict[str, _Room] = {}
         self._sums: dict[str, _Sums] = {}
@@ -124,6 +89,7 @@ class Quotas:
             running_tasks=sum(self._model.count(tenant, state) for state in held),
             gpu_seconds_today=self._gpu_seconds(tenant),
             stored_bytes=self._bytes(tenant),
+            workflows=self._shelf.count(tenant),
         )
 
     @asynccontextmanager
@@ -161,6 +127,16 @@ class Quotas:
         if limit and (used := self._bytes(tenant)) + max(more, 1) > limit:
             raise _exceeded(tenant, "max_stored_bytes", limit, used, _WAIT_FOR_SPACE)
 
+    def check_workflows(self, tenant: str) -> None:
+        """Whether a workflow more may be stored.
+
+        Raises:
+            RefusedError: it may not.
+        """
+        limit = self._limits(tenant).max_workflows
+        if limit and (used := self._shelf.count(tenant)) >= limit:
+            raise _exceeded(tenant, "max_workflows", limit, used, _WAIT_FOR_SPACE)
+
     def _check_seconds(self, tenant: str, limits: tenant_pb2.Limits) -> None:
         limit = limits.gpu_seconds_per_day
         if limit and (used := self._gpu_seconds(tenant)) >= limit:
@@ -195,7 +171,7 @@ class Quotas:
         total = self._sums.setdefault(tenant, _Sums()).artifact_bytes
         if now >= total.until:
             total.value, total.until = self._model.artifact_bytes(tenant), now + _SUM_SECONDS
-        return round(total.value) + self._assets.bytes_of(tenant)
+        return round(total.value) + self._assets.bytes_of(tenant) + self._shelf.bytes_of(tenant)
 
 
 def _forget(_: int) -> None:

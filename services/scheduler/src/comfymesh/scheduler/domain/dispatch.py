@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from comfymesh.scheduler.domain.estimates import Estimates
+from comfymesh.scheduler.domain.filters import Filters
+from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family, Group, Lane, Waiting
-from comfymesh.scheduler.domain.placement import Feasibility
 from comfymesh.scheduler.domain.seats import Holders, Seat, Seats
 from comfymesh.scheduler.domain.worth import best_batch, weight
-from comfymesh.tasks.placing import unmet
 from comfymesh.tasks.policy import PolicySettings
-from comfymesh.tasks.record import Key, Placement
+from comfymesh.tasks.record import Key
 
 _REVIEWED = 8
 """Families whose worth is looked at again for each decision: all of them in turn, so that none costs a pause."""
@@ -30,7 +30,6 @@ _RANKED = 64
 """Families of the greatest worth that are kept in mind: some of them may not fit where there is room."""
 _FITS_ASKED = 1_000
 """How often it is asked, to find those, whether a task fits an instance."""
-_ANYWHERE = Placement()
 _PRIORITIES = 12
 """Steps of priority that make a difference, up and down."""
 
@@ -43,11 +42,11 @@ Match = tuple[float, Waiting, Seat]
 class Dispatcher:
     """Brings tasks that wait and instances that have room together."""
 
-    def __init__(self, seats: Seats, estimates: Estimates, feasibility: Feasibility) -> None:
+    def __init__(self, seats: Seats, estimates: Estimates, filters: Filters) -> None:
         self.settings = PolicySettings()
         self._seats = seats
         self._estimates = estimates
-        self._feasibility = feasibility
+        self._filters = filters
         self._standing: dict[Family, None] = {}
         self._fresh: dict[Family, None] = {}
         self._patient: dict[Family, None] = {}
@@ -109,6 +108,13 @@ class Dispatcher:
                 return self._elsewhere(match)
             del self._fresh[family]
         return None
+
+    def expected(self, task: Waiting) -> Place | None:
+        """Where a task may run that waits for its models: of those that hold them, who will be done first."""
+        holders = self._seats.holders(task.group.family)
+        fitting = (seat for seat in holders.all if seat.takes_work and self._fits(task.group, seat))
+        soonest = min(islice(fitting, _LOOKED_AT), key=lambda seat: (seat.until, seat.place.node), default=None)
+        return soonest.place if soonest else None
 
     # An instance has room
 
@@ -193,7 +199,8 @@ class Dispatcher:
 
     def _lanes(self, family: Family) -> list[Lane]:
         """Lanes of a family that are looked at: without affinity all, to keep the order in which tasks came."""
-        return family.some_lanes() if self.settings.affinity else list(family.lanes)
+        lanes = family.some_lanes() if self.settings.affinity else family.lanes
+        return [lane for lane in lanes if self._filters.fit(lane.group).anywhere]
 
     def _lanes_that_fit(self, family: Family, seat: Seat) -> list[Lane]:
         return [lane for lane in self._lanes(family) if self._fits(lane.group, seat)]
@@ -230,10 +237,7 @@ class Dispatcher:
         return wait > self.settings.spread_after * scarce**4 * load
 
     def _fits(self, group: Group, seat: Seat) -> bool:
-        placement = group.requirements.placement
-        if seat.instance is None or (placement != _ANYWHERE and any(unmet(placement, seat.site))):
-            return False
-        return self._feasibility.can_run(seat.instance.catalog, group.requirements)
+        return self._filters.passes(group, seat)
 
     def _worth(self, lane: Lane, head: Waiting, seconds: float, now: float) -> float:
         if self.settings.affinity:
