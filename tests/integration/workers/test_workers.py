@@ -33,7 +33,7 @@ MISCONFIGURED = f"import sys; sys.exit({EXIT_CONFIGURATION})"
 
 
 def crew(script: str, folder: Path, *, count: int = 2, silence: float = 60.0, grace: float = 10.0) -> Crew:
-    return Crew((sys.executable, "-c", script, str(folder)), {}, count, grace, silence)
+    return Crew((sys.executable, "-c", script, str(folder)), [{}] * count, grace, silence)
 
 
 @asynccontextmanager

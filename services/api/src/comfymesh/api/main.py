@@ -81,15 +81,22 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
 async def _serve_by_workers(settings: ApiSettings, stop: asyncio.Event) -> None:
     """Python keeps one core busy at most, so there is a process for each."""
     with workers.sharing(settings.api_listen) as listen:
-        environment = {
-            "COMFYMESH_API_WORKERS": "1",
-            "COMFYMESH_API_WORKER_OF": str(os.getpid()),
-            "COMFYMESH_API_LISTEN": listen,
-        }
+        environments = [_of_worker(settings, listen, number + 1) for number in range(settings.api_workers)]
         command = (sys.executable, "-c", "from comfymesh.api.main import main; main()")
         grace = settings.api_drain_notice_seconds + settings.api_drain_seconds + _SLACK_SECONDS
         logger.info("%d workers share %s", settings.api_workers, listen, extra={"action": "workers"})
-        await workers.keep(workers.Crew(command, environment, settings.api_workers, grace), stop)
+        await workers.keep(workers.Crew(command, environments, grace), stop)
+
+
+def _of_worker(settings: ApiSettings, listen: str, number: int) -> dict[str, str]:
+    """What the settings of a worker, counted from one, have in place of ours."""
+    host, _, port = settings.metrics_listen.rpartition(":")
+    return {
+        "COMFYMESH_API_WORKERS": "1",
+        "COMFYMESH_API_WORKER_OF": str(os.getpid()),
+        "COMFYMESH_API_LISTEN": listen,
+        "COMFYMESH_METRICS_LISTEN": f"{host}:{int(port) + number if int(port) else 0}" if host else "",
+    }
 
 
 async def _serve(settings: ApiSettings, stop: asyncio.Event) -> None:

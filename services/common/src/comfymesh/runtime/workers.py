@@ -41,15 +41,13 @@ class Crew:
 
     Attributes:
         command: Program and arguments of a worker.
-        environment: Added to the variables of this process.
-        count: How many workers.
+        environments: For each worker, what is added to the variables of this process.
         grace: How long one may take to end after SIGTERM, in seconds.
         silence: One that has said nothing for so long is killed, in seconds. While it starts it says so too.
     """
 
     command: Sequence[str]
-    environment: Mapping[str, str]
-    count: int
+    environments: Sequence[Mapping[str, str]]
     grace: float
     silence: float = 60.0
 
@@ -60,7 +58,7 @@ async def keep(crew: Crew, stop: asyncio.Event) -> None:
     Raises:
         WorkerMisconfiguredError: one can't be used as it is configured; the others have been stopped.
     """
-    keepers = [asyncio.create_task(_keep(crew, number, stop)) for number in range(crew.count)]
+    keepers = [asyncio.create_task(_keep(crew, number, stop)) for number in range(len(crew.environments))]
     try:
         await asyncio.gather(*keepers)
     finally:
@@ -134,7 +132,7 @@ async def _run(crew: Crew, number: int, stop: asyncio.Event) -> int:
             *crew.command,
             env={
                 **os.environ,
-                **crew.environment,
+                **crew.environments[number],
                 "NOTIFY_SOCKET": place,
                 "WATCHDOG_USEC": str(round(crew.silence * 1e6)),
             },
