@@ -11,7 +11,7 @@ MEMORY = 1_000.0
 """Arrivals after which what is remembered counts e times less."""
 _LARGEST = 1e12
 """Newer arrivals weigh more instead of older ones less; beyond this all are scaled down again."""
-_MOST_COPIES = 64
+_MOST_COPIES = 32
 """Of more instances that hold the same, one more or less makes no difference."""
 
 

@@ -31,7 +31,7 @@ def urgency(created: float, run: float, fifo: float, now: float) -> float:
 def weight(task: Waiting, now: float) -> float:
     """How much it matters that the task is done."""
     slowdown = max((now - task.clock) / task.run, 0.0) + 1.0
-    return slowdown**FAIRNESS * urgency(task.created, task.run, task.fifo, now)
+    return float(slowdown**FAIRNESS) * urgency(task.created, task.run, task.fifo, now)
 
 
 def mean_weight(lane: Lane, now: float) -> float:
@@ -39,7 +39,7 @@ def mean_weight(lane: Lane, now: float) -> float:
     count = lane.count
     run = lane.runs / count
     slowdown = max((now - lane.clocks / count) / run, 0.0) + 1.0
-    return slowdown**FAIRNESS * urgency(lane.created / count, run, lane.fifos / count, now)
+    return float(slowdown**FAIRNESS) * urgency(lane.created / count, run, lane.fifos / count, now)
 
 
 def best_batch(lanes: Iterable[tuple[float, Lane]], load: float, servers: int, now: float) -> float:
