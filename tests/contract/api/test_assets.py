@@ -185,6 +185,13 @@ async def test_uploads_under_way_count_for_the_quota(tmp_path: Path) -> None:
         await until(full, "the quota")
 
 
+async def test_an_upload_of_another_tenant_does_not_exist(api: LocalApi) -> None:
+    data, stranger = data_of(999), await api.tenant("stranger")
+    upload = await begin(api, data)
+    told = await refused(api, "UploadAsset", messages(b"", upload=upload.name), stranger)
+    assert (told.code, told.reason) == ("NOT_FOUND", "UPLOAD_NOT_FOUND")
+
+
 @pytest.mark.parametrize(
     ("method", "fields", "field"),
     [

@@ -71,10 +71,10 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         """
         method = handler_call_details.method
         handler = self._wrapped.get(method) or await self._wrap(continuation, handler_call_details)
-        if handler is None or not method.startswith(_OURS):
+        if method not in self._wrapped:
             return handler
         try:
-            metadata = dict(handler_call_details.invocation_metadata or ())
+            metadata = dict(handler_call_details.invocation_metadata)
             # What handles the call runs in the same context, which is the call's own.
             _admitted.set(await self._door.gate.admit(method.lstrip("/"), metadata))
         except Exception as error:  # the call's edge makes a status of whatever it is
@@ -87,7 +87,9 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         details: grpc.HandlerCallDetails,
     ) -> Handler:
         handler = await continuation(details)
-        if handler is None or not details.method.startswith(_OURS):
+        if handler is None:
+            return handler
+        if not details.method.startswith(_OURS):
             return handler
         wrap = _streaming if handler.response_streaming else _unary
         wrapped = self._wrapped[details.method] = wrap(handler, details.method.lstrip("/"), self._door)
