@@ -72,8 +72,7 @@ class Sweeper:
     Args:
         bus: Where assets and uploads are described.
         store: Where the blobs are.
-        model: All tasks.
-        hub: Tells how far `model` is.
+        tasks: All of them, and what tells how far that has come.
         directory: All tenants.
         assets: Removes those that are unused.
         terms: How long things are kept.
