@@ -28,6 +28,8 @@ _ADVICE = {
     "SIGNED_URL_UNSUPPORTED": "save it with `comfymesh assets download`.",
     "STORE_FULL": "tell whoever operates the mesh; files that were sent in part go on where they were.",
     "TASK_NOT_FAILED": "`comfymesh dead-letters list` shows the tasks that have failed.",
+    "WORKFLOW_NOT_FOUND": "`comfymesh workflows list` shows the workflows there are.",
+    "WORKFLOW_ALREADY_EXISTS": "`comfymesh workflows update` changes it.",
     "GROUP_NOT_FOUND": "a group is there once its first task is; `comfymesh list --group NAME` shows its tasks.",
     "NO_FEASIBLE_NODE": "`comfymesh nodes` shows the fleet; install what is missing on one of its nodes.",
     "REQUEST_ID_REUSED": "leave the request ID out to create another task.",

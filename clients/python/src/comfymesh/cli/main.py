@@ -20,6 +20,7 @@ from comfymesh.cli import (
     running,
     scheduling,
     top,
+    workflows,
 )
 from comfymesh.cli.credentials import credentials
 from comfymesh.cli.options import TARGET_HELP
@@ -33,6 +34,7 @@ _HELP = f"""Run ComfyUI graphs on a fleet of GPU hosts.
 \b
 Examples:
   comfymesh run graph.json --set 6.text="a lighthouse at dawn"
+  comfymesh run portrait --input prompt="a lighthouse at dawn"
   comfymesh batch sheet.jsonl --group lamps --watch
   comfymesh list --state running
   comfymesh --target mesh.example:7700 nodes
@@ -69,6 +71,7 @@ for command in (
     dead_letters.dead_letters,
     asset_commands.assets,
     alerts.alerts,
+    workflows.workflows,
     scheduling.policy,
     scheduling.queue,
     key_commands.keys,

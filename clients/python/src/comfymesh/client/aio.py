@@ -23,11 +23,11 @@ from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
 from comfymesh.client.scheduling import SchedulingCalls
 from comfymesh.client.scheduling_convert import waiting_from_proto
+from comfymesh.client.workflows import AsyncWorkflows
 from comfymesh.v1 import task_service_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-    from datetime import datetime
     from types import TracebackType
     from typing import Self
 
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from comfymesh.client.convert import TaskOptions
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.client.events import TasksEvent
-    from comfymesh.client.graphs import Graph
+    from comfymesh.client.graphs import Runnable
     from comfymesh.client.models import LoadedArtifact
+    from comfymesh.client.requests import TaskFilter
     from comfymesh.client.uploads import InputValue
 
 DEFAULT_TARGET = "127.0.0.1:7700"
@@ -64,6 +65,9 @@ class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, Aler
         tls: True to encrypt the line, or with which certificates. A must where a key goes to another machine.
         allow_plaintext: Accept that a key goes to another machine unencrypted.
 
+    Attributes:
+        workflows: Stored workflows.
+
     Raises:
         InvalidRequest: A key would go to another machine unencrypted.
     """
@@ -81,6 +85,7 @@ class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, Aler
         encryption = (Tls() if tls else None) if isinstance(tls, bool) else tls
         super().__init__(target, timeout, retries or RetryPolicy(), Access(api_key, encryption, allow_plaintext))
         self._farewells = watching.Farewells()
+        self.workflows = AsyncWorkflows(self._transport, self._server, timeout, self.run)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r})"
@@ -100,7 +105,7 @@ class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, Aler
 
     async def run(
         self,
-        graph: Graph,
+        graph: Runnable,
         inputs: Mapping[str, InputValue] | None = None,
         *,
         on_progress: OnProgress | None = None,
@@ -112,8 +117,9 @@ class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, Aler
         """Runs a graph to its end and brings what it made.
 
         Args:
-            graph: The graph in API format: a mapping, its JSON text, or the path of its file.
-            inputs: Values to set into it, by ``{graph node id}.{input name}``. Paths and bytes are uploaded.
+            graph: The graph in API format: a mapping, its JSON text, or the path of its file; or a stored workflow.
+            inputs: Values to set into it, by ``{graph node id}.{input name}``; of a workflow, by its inputs' names.
+                Paths and bytes are uploaded.
             on_progress: Called with each progress. May be a coroutine function.
             on_event: Called with each event, state changes and previews included. May be a coroutine function.
             previews: Ask for previews; they come to `on_event`.
@@ -153,7 +159,7 @@ class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, Aler
 
     async def create(
         self,
-        graph: Graph,
+        graph: Runnable,
         inputs: Mapping[str, InputValue] | None = None,
         *,
         validate_only: bool = False,
@@ -162,8 +168,9 @@ class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, Aler
         """Creates a task and returns at once.
 
         Args:
-            graph: The graph in API format: a mapping, its JSON text, or the path of its file.
-            inputs: Values to set into it, by ``{graph node id}.{input name}``. Paths and bytes are uploaded.
+            graph: The graph in API format: a mapping, its JSON text, or the path of its file; or a stored workflow.
+            inputs: Values to set into it, by ``{graph node id}.{input name}``; of a workflow, by its inputs' names.
+                Paths and bytes are uploaded.
             validate_only: Check everything, create nothing.
             **options: What else to say about the task.
 
@@ -222,40 +229,17 @@ class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, Aler
             return task
         return replace(task, waiting=waiting_from_proto(answer.waiting))
 
-    async def list(
-        self,
-        *,
-        states: Sequence[TaskState] = (),
-        labels: Mapping[str, str] | None = None,
-        group: str = "",
-        graph_digest: str = "",
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        page_size: int = 0,
-    ) -> AsyncGenerator[Task]:
+    async def list(self, *, page_size: int = 0, **which: Unpack[TaskFilter]) -> AsyncGenerator[Task]:
         """All tasks, newest first; pages are fetched as they are needed.
 
         Args:
-            states: Only tasks in one of these states.
-            labels: Only tasks that carry all these labels.
-            group: Only tasks of this group.
-            graph_digest: Only tasks that run this graph with these inputs (`Task.graph_digest`).
-            created_after: Only tasks created at or after this time.
-            created_before: Only tasks created before this time.
             page_size: Tasks to fetch at a time; 0 lets the server decide.
+            **which: Which tasks.
 
         Raises:
             ComfyMeshError: The call failed.
         """
-        request = requests.list_tasks(
-            states=states,
-            labels=labels,
-            group=group,
-            graph_digest=graph_digest,
-            created_after=created_after,
-            created_before=created_before,
-            page_size=page_size,
-        )
+        request = requests.list_tasks(which, page_size)
         while True:
             answer = await self._call(self._transport.list_tasks, request)
             for message in answer.tasks:

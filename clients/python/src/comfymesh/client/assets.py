@@ -23,7 +23,7 @@ class AssetCalls(Calls):
 
     @property
     def _wire(self) -> uploads.Wire:
-        return uploads.Wire(self._transport.upload_asset, self._transport.begin_upload)
+        return uploads.Wire.over(self._transport)
 
     async def upload(
         self, source: str | Path | bytes, *, filename: str | None = None, on_progress: OnBytes | None = None

@@ -138,6 +138,8 @@ def task_from_proto(message: task_pb2.Task) -> Task:
         start_time=time_from_proto(message, "start_time"),
         end_time=time_from_proto(message, "end_time"),
         graph_digest=message.graph_digest,
+        workflow=message.workflow,
+        workflow_version=message.workflow_version,
         group=message.group,
         requeued_from=message.requeued_from,
         dead_letter_resolution=_resolution(message.dead_letter_resolution),

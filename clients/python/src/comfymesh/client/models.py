@@ -142,6 +142,8 @@ class Task:
         start_time: When the present or last attempt began to execute.
         end_time: When the final state was reached.
         graph_digest: SHA-256 of the graph that runs, lowercase hex.
+        workflow: The workflow that it was made of, ``workflows/{workflow}``, or empty.
+        workflow_version: Its version, ``workflows/{workflow}/versions/{number}``, or empty.
         group: The group that it belongs to, ``groups/{group}``, or empty.
         requeued_from: The dead letter that it was made of, ``tasks/{task}``, or empty.
         dead_letter_resolution: What became of the dead letter, where it has failed; None for nothing yet.
@@ -167,6 +169,8 @@ class Task:
     start_time: datetime | None = None
     end_time: datetime | None = None
     graph_digest: str = ""
+    workflow: str = ""
+    workflow_version: str = ""
     group: str = ""
     requeued_from: str = ""
     dead_letter_resolution: DeadLetterResolution | None = None

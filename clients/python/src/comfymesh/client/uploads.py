@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from comfymesh.client.models import Asset
     from comfymesh.client.retries import Server
+    from comfymesh.client.transport import Transport
 
     SendUpload = Callable[[AsyncIterator[pb.UploadAssetRequest], float], Awaitable[pb.UploadAssetResponse]]
     BeginUpload = Callable[[pb.BeginUploadRequest, float], Awaitable[pb.BeginUploadResponse]]
@@ -57,6 +58,11 @@ class Wire:
 
     send: SendUpload
     begin: BeginUpload
+
+    @classmethod
+    def over(cls, transport: Transport) -> Wire:
+        """Over an open line."""
+        return cls(transport.upload_asset, transport.begin_upload)
 
 
 @dataclass(frozen=True, slots=True)
