@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from comfymesh import names
+from comfymesh.api import metering
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.assets import Assets, Known
 from comfymesh.api.hub import Hub
@@ -107,6 +108,7 @@ class Sweeper:
         removals = await self.look()
         for removal in removals:
             await self.remove(removal)
+            metering.removed(1)
         if removals:
             fields = {"action": "blobs_removed", "count": len(removals)}
             logger.info("removed %d blobs that nothing names", len(removals), extra=fields)
