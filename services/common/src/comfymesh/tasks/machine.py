@@ -154,7 +154,7 @@ def _succeeded(record: TaskRecord, event: Succeeded, now: float) -> TaskRecord:
         timing=event.timing,
         releases=0,
         error=None,
-        reason="",
+        reason=event.note,
     )
 
 

@@ -282,7 +282,7 @@ class Attempt:
                 reached(FaultPoint.PROMPT_ENDED)
                 artifacts = await self._collect(outcome)
                 reached(FaultPoint.OUTPUTS_STORED)
-                return events.Succeeded(artifacts, self._claim.began)
+                return verdict.of_success(outcome, artifacts, self._claim.began)
             case Failed():
                 return verdict.of_failure(outcome)
             case Interrupted():
