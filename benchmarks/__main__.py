@@ -16,6 +16,7 @@ import click
 from benchmarks import (
     affinity,
     bare,
+    curves,
     faults,
     ground,
     idlegap,
@@ -78,6 +79,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--gpus", default=4, show_default=True, help="Emulators that it is replayed against.")
 @click.option("--speed", default=20.0, show_default=True, help="How many times faster it is replayed.")
 @click.option("--utilisation", default=0.6, show_default=True, help="Share of their time that executions take.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the suite queue here, as PNG.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -153,7 +155,10 @@ async def _run_on_request(suite: str, options: dict[str, Any]) -> Result:
         case "takeover":
             return await takeover.measure(options["trials"])
         case "queue":
-            return await asyncio.to_thread(queueing.measure, options["longest_queue"], options["decisions"])
+            queue = await asyncio.to_thread(queueing.measure, options["longest_queue"], options["decisions"])
+            if options["plot"] is not None:
+                curves.draw(queue, f"Scheduler's core: {queueing.FLEET}", options["plot"])
+            return queue
         case "affinity":
             return await affinity.measure(_slice(options))
         case _:
