@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfymesh import workflows
-from comfymesh.graphs import Catalog, Graph, parse_graph
+from comfymesh.graphs import Catalog, Graph, Hints, parse_graph
 from comfymesh.v1.task_pb2 import InputValue
 from comfymesh.v1.workflow_pb2 import InputTarget, WorkflowInput
 from comfymesh.workflows.values import LARGEST, SMALLEST, complaint, number, value_of
@@ -115,7 +115,7 @@ def test_inputs_that_pass_the_checks_bind_whatever_is_given(
     graph.with_inputs(dict.fromkeys(binding.values))  # every place is there
     for place, value in binding.values.items():
         (spec,) = [each for each in specs if each.name == binding.origins[place]]
-        assert complaint(spec, value) == ""
+        assert complaint(spec, value, Hints()) == ""
         assert value == given_values.get(spec.name, spec.default_value)
 
 

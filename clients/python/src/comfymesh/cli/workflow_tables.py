@@ -91,6 +91,8 @@ def review_text(review: WorkflowReview) -> Text:
         if each.dropped_outputs:
             text.append(f" [drops output {', '.join(one_line(node) for node in each.dropped_outputs)}]", "dim")
         text.append("\n")
+    if (left := review.violation_count - len(review.violations)) > 0:
+        text.append(f"and {left} more\n")
     return text.append(_verdict(review))
 
 
