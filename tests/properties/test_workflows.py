@@ -86,9 +86,15 @@ def test_what_is_derived_can_be_stored(graph: Graph, catalog: Catalog) -> None:
 
 
 @given(GRAPHS, CATALOGS)
-def test_what_is_derived_changes_nothing_until_it_is_given(graph: Graph, catalog: Catalog) -> None:
-    binding = workflows.bind(workflows.derive(graph, catalog.classes), {}, complete=False)
-    assert binding.wrong == ()
+def test_giving_a_graph_what_it_holds_changes_nothing(graph: Graph, catalog: Catalog) -> None:
+    specs = workflows.derive(graph, catalog.classes)
+    held = {
+        spec.name: value_of(graph.nodes[spec.targets[0].graph_node].inputs[spec.targets[0].input]) for spec in specs
+    }
+    fitting = {name: value for name, value in held.items() if value is not None}
+    binding = workflows.bind(specs, fitting, complete=False)
+    bound = {binding.origins[place] for place in binding.values}
+    assert bound == fitting.keys() - {name for name, _ in binding.wrong}
     assert written(graph, binding) == json.loads(graph.to_json())
 
 

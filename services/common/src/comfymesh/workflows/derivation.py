@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from comfymesh.graphs import MODEL_SUFFIXES, Graph, GraphNode, Hints, InputSpec, JsonValue, NodeClass
+from comfymesh.graphs import MODEL_SUFFIXES, Graph, GraphNode, InputSpec, JsonValue, NodeClass
 from comfymesh.v1.workflow_pb2 import InputTarget, WorkflowInput
 from comfymesh.workflows.checks import MOST_INPUTS, MOST_OPTIONS, is_name, violations
-from comfymesh.workflows.values import LARGEST, NUMBERS, SMALLEST, complaint, value_of
+from comfymesh.workflows.values import LARGEST, NUMBERS, SMALLEST, value_of
 
 _KINDS = {
     "STRING": WorkflowInput.KIND_STRING,
@@ -46,6 +46,7 @@ class _Found:
 def derive(graph: Graph, classes: Mapping[str, NodeClass]) -> list[WorkflowInput]:
     """Inputs for everything in a graph that is a plain value and no matter of its author alone.
 
+    None has a default of its own: what the graph holds is the default, in this version and in those with better graphs.
     Left out are model files and what output nodes take, such as the prefixes of file names. Of classes that nobody
     knows, texts and numbers are taken by their looks. What is proposed fits the graph: `violations` finds nothing.
 
@@ -115,8 +116,6 @@ def _proposed(each: _Found, name: str) -> WorkflowInput:
     if each.kind in _UPLOADS.values() or each.kind == WorkflowInput.KIND_MASK:
         # What the graph names is a file on its author's machine.
         made.required = True
-    elif (value := value_of(each.node.inputs[each.name])) is not None and not complaint(made, value, Hints(0)):
-        made.default_value.CopyFrom(value)
     return made
 
 

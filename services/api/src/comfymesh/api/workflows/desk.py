@@ -98,7 +98,7 @@ class Workflows:
         workflow, workflow_id = request.workflow, request.workflow_id
         wrong = changes.violations(workflow)
         if not names.is_workflow_id(workflow_id):
-            words = "is required: 1 to 63 characters out of a-z0-9- that begin with a letter"
+            words = "must be 1 to 63 characters out of a-z0-9- that begin with a letter"
             wrong.insert(0, Violation("workflow_id", words))
         content = self._checked(Content(workflow.graph_json, tuple(workflow.inputs)), wrong)
         for _ in range(_TRIES):
