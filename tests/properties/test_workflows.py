@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comfymesh import workflows
@@ -80,11 +80,13 @@ def written(graph: Graph, binding: workflows.Binding) -> dict[str, Any]:
     return read
 
 
+@settings(max_examples=60)
 @given(GRAPHS, CATALOGS)
 def test_what_is_derived_can_be_stored(graph: Graph, catalog: Catalog) -> None:
     assert workflows.violations(workflows.derive(graph, catalog.classes), graph) == []
 
 
+@settings(max_examples=60)
 @given(GRAPHS, CATALOGS)
 def test_giving_a_graph_what_it_holds_changes_nothing(graph: Graph, catalog: Catalog) -> None:
     specs = workflows.derive(graph, catalog.classes)
@@ -111,12 +113,20 @@ def test_integers_keep_all_their_digits(seed: int) -> None:
     assert written(graph, bound)["3"]["inputs"]["seed"] == seed
 
 
-@given(st.lists(SPECS, max_size=4), GRAPHS, st.dictionaries(TEXT, ANY_VALUE, max_size=3))
+@settings(max_examples=60)
+@given(GRAPHS, CATALOGS, st.data())
 def test_inputs_that_pass_the_checks_bind_whatever_is_given(
-    specs: list[WorkflowInput], graph: Graph, given_values: dict[str, InputValue]
+    graph: Graph, catalog: Catalog, data: st.DataObject
 ) -> None:
+    specs = [*workflows.derive(graph, catalog.classes), *data.draw(st.lists(SPECS, max_size=1))]
+    for spec in specs:
+        if data.draw(st.booleans()):
+            spec.required = False
+            spec.default_value.CopyFrom(data.draw(ANY_VALUE))
+    some = st.sampled_from([spec.name for spec in specs]) if specs else TEXT
+    given_values = data.draw(st.dictionaries(st.one_of(some, TEXT), ANY_VALUE, max_size=3))
     binding = workflows.bind(specs, given_values)  # never raises, checked or not
-    if workflows.violations(specs, graph) or binding.wrong:
+    if workflows.violations(specs, graph):
         return
     graph.with_inputs(dict.fromkeys(binding.values))  # every place is there
     for place, value in binding.values.items():
@@ -125,6 +135,7 @@ def test_inputs_that_pass_the_checks_bind_whatever_is_given(
         assert value == given_values.get(spec.name, spec.default_value)
 
 
+@settings(max_examples=60)
 @given(GRAPHS, CATALOGS, st.integers(1, 3))
 def test_a_review_tells_all_that_a_refusal_would(graph: Graph, catalog: Catalog, instances: int) -> None:
     found = workflows.review(graph, [workflows.Offered(catalog, instances)], {})
