@@ -7,6 +7,7 @@ import click
 from comfymesh.cli import (
     administration,
     alerts,
+    asset_commands,
     completion,
     context_commands,
     dead_letters,
@@ -68,6 +69,7 @@ for command in (
     grouping.batch,
     grouping.group,
     dead_letters.dead_letters,
+    asset_commands.assets,
     alerts.alerts,
     workflows.workflows,
     scheduling.policy,

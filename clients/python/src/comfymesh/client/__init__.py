@@ -77,6 +77,7 @@ from comfymesh.client.models import (
     AttemptFailure,
     DeadLetter,
     DeadLetterResolution,
+    DownloadUrl,
     Group,
     LoadedArtifact,
     Phase,
@@ -102,7 +103,7 @@ from comfymesh.client.scheduling_models import (
 )
 from comfymesh.client.sync import Client, GroupHandle
 from comfymesh.client.sync_workflows import Workflows
-from comfymesh.client.uploads import InputValue
+from comfymesh.client.uploads import InputValue, OnBytes
 from comfymesh.client.workflow_models import (
     InputKind,
     ViolationSeverity,
@@ -144,6 +145,7 @@ __all__ = [
     "DeadLetterResolution",
     "DeadlineExceeded",
     "DeliveryState",
+    "DownloadUrl",
     "Estimate",
     "Event",
     "FleetEvent",
@@ -176,6 +178,7 @@ __all__ = [
     "NodeState",
     "NotFound",
     "NoticeKind",
+    "OnBytes",
     "Phase",
     "Placement",
     "Policy",

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from comfymesh.client import batches, callbacks, convert, downloads, following, requests, uploads, watching
+from comfymesh.client import batches, callbacks, convert, downloads, following, requests, watching
 from comfymesh.client.access import Access, ApiKey, Tls
 from comfymesh.client.administration import AdministrationCalls
 from comfymesh.client.alerts import AlertCalls
+from comfymesh.client.assets import AssetCalls
 from comfymesh.client.calls import task_name
 from comfymesh.client.dead_letters import DeadLetterCalls
 from comfymesh.client.errors import TaskCancelled, TaskExpired, TaskFailed
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.client.events import TasksEvent
     from comfymesh.client.graphs import Runnable
-    from comfymesh.client.models import Asset, LoadedArtifact
+    from comfymesh.client.models import LoadedArtifact
     from comfymesh.client.requests import TaskFilter
     from comfymesh.client.uploads import InputValue
 
@@ -45,7 +46,7 @@ DEFAULT_TARGET = "127.0.0.1:7700"
 _ENDINGS = {TaskState.CANCELLED: TaskCancelled, TaskState.EXPIRED: TaskExpired}
 
 
-class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, AdministrationCalls):
+class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, AdministrationCalls):
     """A client of one ComfyMesh server, for asyncio.
 
     Opens its connection at the first call. Calls that were not answered because the server is UNAVAILABLE are made
@@ -134,7 +135,7 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
             ComfyMeshError: The task could not be created or followed.
             OSError: An artifact can't be saved.
         """
-        request = await requests.run_task(self._transport.upload_asset, self._server, graph, inputs, options)
+        request = await requests.run_task(self._wire, self._server, graph, inputs, options)
         request.include_previews = previews
         chunks = downloads.ChunkBuffer()
         events = watching.run(
@@ -176,7 +177,7 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
         Raises:
             ComfyMeshError: The task was not accepted.
         """
-        run = await requests.run_task(self._transport.upload_asset, self._server, graph, inputs, options)
+        run = await requests.run_task(self._wire, self._server, graph, inputs, options)
         request = task_service_pb2.CreateTaskRequest(
             task=run.task, task_id=run.task_id, request_id=run.request_id, validate_only=validate_only
         )
@@ -199,7 +200,7 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
         Raises:
             ComfyMeshError: A graph can't be read, an upload failed, or the server stayed away for too long.
         """
-        wanted = await requests.create_tasks(self._transport.upload_asset, self._server, tasks, group)
+        wanted = await requests.create_tasks(self._wire, self._server, tasks, group)
         send, timeout = self._transport.batch_create_tasks, self._timeout
         return await batches.create(send, self._server, wanted, validate_only=validate_only, timeout=timeout)
 
@@ -315,19 +316,6 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
         request = task_service_pb2.CancelTaskRequest(name=task_name(task), reason=reason)
         answer = await self._call(self._transport.cancel_task, request)
         return convert.task_from_proto(answer.task)
-
-    async def upload(self, source: str | Path | bytes, *, filename: str | None = None) -> Asset:
-        """Stores a file or bytes, to be used as an input by any number of tasks.
-
-        Args:
-            source: The path of a file, or the bytes themselves.
-            filename: Name for people; default: the file's.
-
-        Raises:
-            InvalidRequest: The file can't be read, or the server refuses it.
-            ComfyMeshError: The upload failed.
-        """
-        return await uploads.upload(self._transport.upload_asset, self._server, source, filename)
 
     async def read_artifact(self, artifact: str | Artifact) -> LoadedArtifact:
         """Reads an artifact and checks its hash.

@@ -196,6 +196,7 @@ def asset_from_proto(message: asset_pb2.Asset) -> Asset:
         size_bytes=message.size_bytes,
         sha256=message.sha256,
         create_time=time_from_proto(message, "create_time"),
+        use_time=time_from_proto(message, "use_time"),
     )
 
 

@@ -307,6 +307,7 @@ class Asset:
         size_bytes: Size in bytes.
         sha256: SHA-256 of the bytes, lowercase hex.
         create_time: When it was stored.
+        use_time: When it was last uploaded or named by a new task, right to an hour.
     """
 
     name: str
@@ -315,3 +316,17 @@ class Asset:
     size_bytes: int = 0
     sha256: str = ""
     create_time: datetime | None = None
+    use_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadUrl:
+    """Where bytes can be got by plain HTTP.
+
+    Attributes:
+        url: The URL. Whoever has it can read: treat it as a secret.
+        expire_time: When it ends.
+    """
+
+    url: str = field(repr=False)
+    expire_time: datetime | None = None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from comfymesh.client.inputs import Scalar
     from comfymesh.client.models import TaskState
     from comfymesh.client.retries import Server
-    from comfymesh.client.uploads import InputValue, SendUpload
+    from comfymesh.client.uploads import InputValue, Wire
 
 
 class TaskFilter(TypedDict, total=False):
@@ -48,7 +48,7 @@ class TaskFilter(TypedDict, total=False):
 
 
 async def run_task(
-    send: SendUpload,
+    wire: Wire,
     server: Server,
     graph: Runnable,
     inputs: Mapping[str, InputValue] | None,
@@ -57,7 +57,7 @@ async def run_task(
     """A request to run a graph.
 
     Args:
-        send: Makes one UploadAsset call.
+        wire: How uploads reach the server.
         server: How patient to be with it.
         graph: The graph, or a stored workflow.
         inputs: Values to set into it; paths and bytes are uploaded.
@@ -69,7 +69,7 @@ async def run_task(
     text, workflow = (
         ("", workflow_name(graph)) if isinstance(graph, (Workflow, WorkflowRef)) else (graph_text(graph), "")
     )
-    ready = await uploads.upload_inputs(send, server, inputs or {})
+    ready = await uploads.upload_inputs(wire, server, inputs or {})
     task = convert.task_to_proto(text, ready, options)
     task.workflow = workflow
     return pb.RunTaskRequest(
@@ -80,13 +80,11 @@ async def run_task(
     )
 
 
-async def create_tasks(
-    send: SendUpload, server: Server, tasks: Iterable[NewTask], group: str
-) -> list[pb.CreateTaskRequest]:
+async def create_tasks(wire: Wire, server: Server, tasks: Iterable[NewTask], group: str) -> list[pb.CreateTaskRequest]:
     """Requests to create tasks. What several of them read is uploaded once.
 
     Args:
-        send: Makes one UploadAsset call.
+        wire: How uploads reach the server.
         server: How patient to be with it.
         tasks: What to create.
         group: The group of every task that names none.
@@ -101,10 +99,10 @@ async def create_tasks(
         for key, value in inputs.items():
             if isinstance(value, (Path, bytes)):
                 if value not in uploaded:
-                    uploaded[value] = await uploads.upload(send, server, value)
+                    uploaded[value] = await uploads.upload(wire, server, value)
                 inputs[key] = uploaded[value]
         options: TaskOptions = {**new.options, "group": new.options.get("group") or group}
-        run = await run_task(send, server, new.graph, inputs, options)
+        run = await run_task(wire, server, new.graph, inputs, options)
         requests.append(pb.CreateTaskRequest(task=run.task, task_id=run.task_id, request_id=run.request_id))
     return requests
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
 from comfymesh.client.sync_alerts import SyncAlertCalls
+from comfymesh.client.sync_assets import SyncAssetCalls
 from comfymesh.client.sync_workflows import Workflows
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from comfymesh.client.fleet_models import Model, Node
     from comfymesh.client.graphs import Runnable
     from comfymesh.client.groups import AsyncGroupHandle
-    from comfymesh.client.models import Artifact, Asset, DeadLetter, Group, LoadedArtifact, Task, TaskState
+    from comfymesh.client.models import Artifact, DeadLetter, Group, LoadedArtifact, Task, TaskState
     from comfymesh.client.requests import TaskFilter
     from comfymesh.client.results import Result
     from comfymesh.client.retries import RetryPolicy
@@ -112,7 +113,7 @@ class GroupHandle:
         return self._thread.iterate(self._group.watch(resume_token, task_count=task_count))
 
 
-class Client(SyncAlertCalls):
+class Client(SyncAlertCalls, SyncAssetCalls):
     """A client of one ComfyMesh server. Methods are those of `AsyncClient`, without ``await``.
 
     Callbacks are called on the client's own thread.
@@ -261,10 +262,6 @@ class Client(SyncAlertCalls):
     def drop(self, *tasks: str | Task, **which: Unpack[DeadLetterOptions]) -> Mapping[str, Task | ComfyMeshError]:
         """Notes of each dead letter that nothing more is to be done about it. See `AsyncClient.drop`."""
         return self._thread.call(self._client.drop(*tasks, **which))
-
-    def upload(self, source: str | Path | bytes, *, filename: str | None = None) -> Asset:
-        """Stores a file or bytes, to be used as an input. See `AsyncClient.upload`."""
-        return self._thread.call(self._client.upload(source, filename=filename))
 
     def read_artifact(self, artifact: str | Artifact) -> LoadedArtifact:
         """Reads an artifact and checks its hash. See `AsyncClient.read_artifact`."""

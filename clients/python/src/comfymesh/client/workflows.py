@@ -293,7 +293,7 @@ class AsyncWorkflows:
     async def _review(
         self, request: pb.ValidateWorkflowRequest, given: Mapping[str, InputValue] | None
     ) -> WorkflowReview:
-        ready = await uploads.upload_inputs(self._transport.upload_asset, self._server, given or {})
+        ready = await uploads.upload_inputs(uploads.Wire.over(self._transport), self._server, given or {})
         for name, value in task_inputs_to_proto(ready).items():
             request.inputs[name].CopyFrom(value)
         answer = await self._call(lambda stubs, seconds: stubs.workflows.ValidateWorkflow(request, timeout=seconds))
