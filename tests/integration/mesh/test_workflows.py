@@ -12,7 +12,7 @@ import grpc
 import pytest
 from PIL import Image
 
-from comfymesh.client import AsyncClient, ComfyMeshError, InputKind, WorkflowInput, WorkflowRef
+from comfymesh.client import AsyncClient, ComfyMeshError, InputKind, NotFound, WorkflowInput, WorkflowRef
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh
 from comfymesh.v1 import workflow_service_pb2 as pb
@@ -55,6 +55,15 @@ async def test_a_picture_is_given_as_a_typed_input(mesh: LocalMesh) -> None:
         result = await client.run(WorkflowRef("invert"), {"picture": photo()})
     with Image.open(io.BytesIO(result.artifacts[0].data)) as inverted:
         assert inverted.convert("RGB").getpixel((0, 0)) == (5, 55, 245)
+
+
+async def test_a_workflow_without_tasks_leaves_and_its_numbers_stay_taken(mesh: LocalMesh) -> None:
+    async with AsyncClient(mesh.target) as client:
+        await client.workflows.create("unused", graphs.picture())
+        await client.workflows.delete("unused")
+        with pytest.raises(NotFound):
+            await client.workflows.version("unused@1")
+        assert (await client.workflows.create("unused", graphs.picture())).default_version == 2
 
 
 async def test_an_api_that_is_killed_among_updates_leaves_every_version_whole(mesh: LocalMesh) -> None:
