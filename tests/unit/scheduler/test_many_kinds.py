@@ -44,13 +44,13 @@ class Looks:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = self.most = 0
-        fits = Dispatcher._fits
+        fits = Dispatcher.fits
 
         def counted(dispatcher: Dispatcher, *asked: object) -> bool:
             self.count += 1
             return fits(dispatcher, *asked)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(Dispatcher, "_fits", counted)
+        monkeypatch.setattr(Dispatcher, "fits", counted)
 
     def note(self) -> None:
         self.most, self.count = max(self.most, self.count), 0

@@ -328,6 +328,7 @@ def _instance(message: node_pb2.Instance) -> Instance:
         gpu_class=message.gpu_class,
         vram_bytes=message.vram_bytes,
         pool=message.pool,
+        labels=dict(message.labels),
     )
 
 

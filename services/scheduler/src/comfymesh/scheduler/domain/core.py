@@ -19,6 +19,7 @@ from comfymesh.scheduler.domain.decisions import (
     SendWork,
     StopWork,
 )
+from comfymesh.scheduler.domain.demand import Told, demand
 from comfymesh.scheduler.domain.dispatch import Dispatcher
 from comfymesh.scheduler.domain.estimates import Estimates
 from comfymesh.scheduler.domain.events import (
@@ -313,6 +314,10 @@ class Core:
         if explanation.stuck:
             return explanation
         return replace(explanation, start=self._outlook.start(task, now), end=self._outlook.end(task, now))
+
+    def demand(self, now: float) -> Told:
+        """What waits for pools that could start more instances; nothing is known before the log is."""
+        return demand(self._waiting.groups(), self._seats, self._dispatcher.fits, now) if self._deciding else {}
 
     def tasks(self) -> list[TaskChanged | Waiting]:
         """Everything that waits or runs."""

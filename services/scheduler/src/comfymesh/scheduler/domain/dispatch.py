@@ -196,12 +196,12 @@ class Dispatcher:
         return family.some_lanes() if self.settings.affinity else list(family.lanes)
 
     def _lanes_that_fit(self, family: Family, seat: Seat) -> list[Lane]:
-        return [lane for lane in self._lanes(family) if self._fits(lane.group, seat)]
+        return [lane for lane in self._lanes(family) if self.fits(lane.group, seat)]
 
     def _unserved(self, lanes: list[Lane], holders: Holders) -> list[Lane]:
         """Those of these lanes whose tasks can run at none of the instances that hold their models."""
         looked_at = list(islice((seat for seat in holders.all if seat.takes_work), _LOOKED_AT))
-        return [lane for lane in lanes if not any(self._fits(lane.group, seat) for seat in looked_at)]
+        return [lane for lane in lanes if not any(self.fits(lane.group, seat) for seat in looked_at)]
 
     def _best_held(self, lanes: list[Lane], seat: Seat, now: float) -> Match | None:
         """The task in these lanes that is worth most, were its family's models in place."""
@@ -209,7 +209,7 @@ class Dispatcher:
         speed = self._estimates.speed(seat.gpu_class)
         for lane in lanes:
             head = lane.head()
-            if head is None or not self._fits(lane.group, seat):
+            if head is None or not self.fits(lane.group, seat):
                 continue
             patch = self._estimates.loads(model for model in lane.group.extras if model not in seat.resident)
             worth = self._worth(lane, head, head.run * speed + patch, now)
@@ -229,7 +229,8 @@ class Dispatcher:
         scarce = min(1.0, 2 - 2 * len(self._seats.idle) / len(self._seats))
         return wait > self.settings.spread_after * scarce**4 * load
 
-    def _fits(self, group: Group, seat: Seat) -> bool:
+    def fits(self, group: Group, seat: Seat) -> bool:
+        """Whether the tasks of a group can run at an instance, and want to."""
         placement = group.requirements.placement
         if seat.instance is None or (placement != _ANYWHERE and any(unmet(placement, seat.site))):
             return False
@@ -256,7 +257,7 @@ class Dispatcher:
         if seat.place not in task.shunned:
             return match
         for other in islice(chain(self._seats.idle, self._seats.ahead), _FITS_ASKED):
-            if other.place not in task.shunned and self._fits(task.group, other):
+            if other.place not in task.shunned and self.fits(task.group, other):
                 return (worth, task, other)
         return match
 

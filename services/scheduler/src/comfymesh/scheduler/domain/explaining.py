@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from comfymesh.scheduler.domain.events import TaskChanged
 from comfymesh.scheduler.domain.lanes import Waiting
-from comfymesh.scheduler.domain.placement import FILTERS, Candidate, Feasibility, has_free_slot
+from comfymesh.scheduler.domain.placement import FILTERS, Candidate, Feasibility, has_free_slot, is_running
 from comfymesh.scheduler.domain.views import Explanation, QueueOverview, Share
 from comfymesh.tasks.record import Definition, Requirements
 
@@ -18,7 +18,9 @@ _WORDS = {
     "is_serving": "not_serving",
     "is_wanted": "placement",
     "has_free_slot": "busy",
+    "is_running": "stopped",
 }
+_TEMPORARY = tuple(_WORDS[passes.__name__] for passes in (has_free_slot, is_running))
 _LACKING = "requirements"
 _MOMENT = 1.0
 _MOST_LOOKED_AT = 20_000
@@ -63,7 +65,7 @@ def _explain(requirements: Requirements, candidates: Iterable[Candidate], feasib
             if not passes(candidate, requirements):
                 rejected[_WORDS[passes.__name__]] += 1
                 break
-    stuck = rejected.total() == count and not rejected[_WORDS[has_free_slot.__name__]]
+    stuck = rejected.total() == count and not any(rejected[word] for word in _TEMPORARY)
     return Explanation(_reason(count, rejected), count, dict(rejected), stuck=stuck)
 
 
@@ -74,6 +76,8 @@ def _reason(count: int, rejected: Counter[str]) -> str:
         return "it is about to be given to an instance"
     if rejected[_WORDS[has_free_slot.__name__]]:
         return f"every instance that could run it is busy ({rejected['busy']} of {count})"
+    if stopped := rejected["stopped"]:
+        return f"every instance that could run it is stopped; their pools start one ({stopped} of {count})"
     ruled_out = ", ".join(f"{number} {name}" for name, number in rejected.most_common())
     return f"none of {count} instances can take it now: {ruled_out}"
 

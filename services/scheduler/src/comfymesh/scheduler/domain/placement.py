@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from comfymesh.graphs import Catalog
-from comfymesh.scheduler.domain.fleet import Instance, Place, Report
+from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report, site_of
 from comfymesh.tasks.placing import Site, unmet
 from comfymesh.tasks.record import ModelFile, Requirements
 
@@ -33,8 +33,8 @@ def is_open(candidate: Candidate, _: Requirements) -> bool:
 
 
 def is_serving(candidate: Candidate, _: Requirements) -> bool:
-    """The instance answers."""
-    return candidate.instance.serving
+    """The instance answers, or is stopped and would."""
+    return candidate.instance.serving or candidate.instance.state is InstanceState.STOPPED
 
 
 def has_free_slot(candidate: Candidate, _: Requirements) -> bool:
@@ -47,13 +47,17 @@ def is_wanted(candidate: Candidate, requirements: Requirements) -> bool:
     return not any(unmet(requirements.placement, site(candidate)))
 
 
+def is_running(candidate: Candidate, _: Requirements) -> bool:
+    """The instance is not stopped. Asked last: of one that is, everything else must fit for its pool to start it."""
+    return candidate.instance.state is not InstanceState.STOPPED
+
+
 def site(candidate: Candidate) -> Site:
     """What an instance is, as far as callers can ask for it."""
-    instance = candidate.instance
-    return Site(candidate.report.labels, instance.gpu_class, instance.vram_bytes, instance.pool)
+    return site_of(candidate.report, candidate.instance)
 
 
-FILTERS: tuple[Filter, ...] = (is_open, is_serving, is_wanted, has_free_slot)
+FILTERS: tuple[Filter, ...] = (is_open, is_serving, is_wanted, has_free_slot, is_running)
 
 
 def lacks(catalog: Catalog, requirements: Requirements) -> list[str]:

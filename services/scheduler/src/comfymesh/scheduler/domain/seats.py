@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from comfymesh.scheduler.domain.fleet import Instance, Place, Report
+from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report, site_of
 from comfymesh.scheduler.domain.lanes import Family
 from comfymesh.tasks.placing import Site
 
@@ -95,10 +95,10 @@ class Seats:
             self._lose(seats[name])
         for name, instance in report.instances.items():
             seat = self[Place(report.node, name)]
-            if seat.instance != instance or seat.site.labels != report.labels:
-                seat.site = Site(report.labels, instance.gpu_class, instance.vram_bytes, instance.pool)
+            if seat.instance != instance or seat.report is None or seat.report.labels != report.labels:
+                seat.site = site_of(report, instance)
             seat.report, seat.instance = report, instance
-            if instance.resident:
+            if instance.resident or instance.state is InstanceState.STOPPED:
                 self.holds(seat, instance.resident)
             self.place(seat)
         return before != set(report.instances)
