@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from comfymesh.api.hub import Hub
 from comfymesh.api.insight import Insight
 from comfymesh.api.readmodel import ReadModel
-from comfymesh.api.watching import Changes, Watching
+from comfymesh.api.watching import Changes, Told, Watching
 from comfymesh.bus import subjects
 from comfymesh.bus.port import CaughtUp
 from comfymesh.bus.tasklog import Stored, TaskLog
@@ -126,9 +126,16 @@ class Play:
             return watcher
         return asyncio.ensure_future(self.watch())
 
+    async def watched(self) -> AsyncGenerator[tuple[int, Told], None]:
+        with self.watching.listening(self.stored.key) as mailbox:
+            await self.watching.begin(mailbox, self.stored.key, self.position)
+            async with contextlib.aclosing(self.watching.follow(mailbox, self.stored.key, previews=False)) as items:
+                async for item in items:
+                    yield item
+
     async def watch(self) -> None:
-        items = self.watching.watch(self.stored.key, self.position, previews=False)
-        async with contextlib.aclosing(items):  # type: ignore[type-var]  # a generator
+        items = self.watched()
+        async with contextlib.aclosing(items):
             async for position, item in items:
                 assert position >= self.position
                 self.position = position

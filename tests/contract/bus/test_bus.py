@@ -141,6 +141,15 @@ class TestRead:
             assert message.data == expected
 
 
+class TestSubjects:
+    async def test_those_are_told_that_match_and_have_messages(self, world: World) -> None:
+        assert await world.bus.subjects(BLOBS, "blob.default.*.*") == []
+        stored = ["blob.default.a.0", "blob.default.a.1", "blob.other.a.0", "asset.default.a", "blob.default.b.0"]
+        sequences = await store(world, *stored, stored[0])
+        await world.bus.purge(BLOBS, stored[4], sequences[-1])
+        assert sorted(await world.other.subjects(BLOBS, "blob.default.*.*")) == stored[:2]
+
+
 class TestPurge:
     async def test_it_drops_one_subject_up_to_a_message_and_nothing_else(self, world: World) -> None:
         sequences = await store(world, TASK, OTHER, TASK, TASK)

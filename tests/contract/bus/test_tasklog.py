@@ -10,7 +10,15 @@ from comfymesh.bus import subjects
 from comfymesh.bus.checkpoints import Reading, problem
 from comfymesh.bus.port import CaughtUp, Entry
 from comfymesh.bus.streams import TASKS
-from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, Unreadable, UnreadableRecordError
+from comfymesh.bus.tasklog import (
+    Dropped,
+    MadeElsewhereError,
+    StaleRecordError,
+    Stored,
+    TaskLog,
+    Unreadable,
+    UnreadableRecordError,
+)
 from comfymesh.tasks.events import CancelRequested
 from comfymesh.tasks.record import SMALL_BYTES, Key
 from comfymesh.testkit.tasks import NOW, queued
@@ -63,14 +71,28 @@ async def test_a_dropped_task_leaves_nothing_and_those_who_follow_hear_of_it(wor
     assert await left(world) == [f"spec.default.kept.{queued().definition.spec.digest}", "task.default.kept"]
 
 
-async def test_the_binding_of_its_request_id_leaves_with_a_task(world: World) -> None:
-    log, other = TaskLog(world.bus), Key("default", "other")
-    await log.bind(Key("default", "derived"), "one")
-    await log.bind(other, "two")
-    created = await log.create(queued("one", derived_id="derived"), SPEC)
+async def test_a_request_id_makes_one_task_whoever_comes_first(world: World) -> None:
+    log, theirs, derived = TaskLog(world.bus), TaskLog(world.other), Key("default", "derived")
+    events = theirs.events()
+    await take(events, 1)
+    for _ in range(2):
+        await log.bind(derived, "mine")
+    for attempt in (log.bind(derived, "another"), theirs.create(queued("derived"), SPEC)):
+        with pytest.raises(MadeElsewhereError) as refused:
+            await attempt
+        assert refused.value.task_id == "mine"
+    assert await log.get(derived) is None
+    (item,) = await take(events, 1)
+    assert isinstance(item, Dropped)  # Who follows the log sees that there is no task.
+
+
+async def test_a_request_id_that_has_made_a_task_makes_no_other(world: World) -> None:
+    log = TaskLog(world.bus)
+    created = await log.create(queued("derived"), SPEC)
+    with pytest.raises(StaleRecordError):
+        await log.bind(created.key, "mine")
     await log.drop(await log.change(created, CancelRequested(), NOW))
-    assert await left(world) == [subjects.binding(other)]
-    assert await log.bind(Key("default", "derived"), "three") == "three"
+    await log.bind(created.key, "mine")
 
 
 async def test_a_task_that_changed_meanwhile_is_not_dropped(world: World) -> None:

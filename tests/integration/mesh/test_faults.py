@@ -285,6 +285,10 @@ class TestTwoNodes:
         assert final.state == State.STATE_FAILED
         assert final.error.reason == error_reason_pb2.ERROR_REASON_INSTANCE_LOST
         assert "poison: 3 instances" in final.state_reason
+        letter = await pair.client.dead_letter(task.name)
+        assert len(letter.failures) == 3
+        both = {node.name for node in await pair.client.nodes()}
+        assert {failure.node for failure in letter.failures} == both
 
 
 async def test_without_a_node_a_task_is_refused_at_first_with_the_advice_to_wait(tmp_path: Any) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+import json
+from contextlib import aclosing
 
-from comfymesh.client import Availability
+import pytest
+from click.testing import CliRunner, Result
+
+from comfymesh.cli.main import cli
+from comfymesh.client import Availability, CaughtUp, NodeChanged
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh, State
 from comfymesh.testkit.refusals import refused
@@ -97,3 +103,75 @@ async def test_nothing_of_a_task_stays_on_the_host(mesh: LocalMesh) -> None:
     name = task.name.rpartition("/")[2]
     await until(lambda: not list(folder.glob(f"{name}-*")), "outputs that are removed")
     assert folder.exists()
+
+
+async def test_who_watches_the_fleet_sees_what_becomes_of_nodes(mesh: LocalMesh) -> None:
+    async with aclosing(mesh.client.watch_fleet()) as events:
+        first = await anext(events)
+        assert isinstance(first, NodeChanged)
+        assert (first.node.name, first.node.availability) == (f"nodes/{NODE}", Availability.OPEN)
+        assert isinstance(await anext(events), CaughtUp)
+        await mesh.client.cordon_node(NODE, "a look inside")
+        await mesh.kill("api")
+        async for event in events:
+            assert isinstance(event, NodeChanged)
+            if event.node.availability is Availability.CORDONED:
+                break
+        assert event.node.wanted_reason == "a look inside"
+    await mesh.client.uncordon_node(NODE)
+
+
+async def test_models_are_told_with_the_places_where_they_are(mesh: LocalMesh) -> None:
+    (lora,) = await mesh.client.models("LORA")
+    assert lora.name == "tiny-lora.safetensors"
+    assert "LoraLoader.lora_name" in lora.inputs
+    assert [(place.node, place.instance) for place in lora.places] == [(f"nodes/{NODE}", "comfyui-0")]
+    assert lora in await mesh.client.models(node=NODE)
+    assert await mesh.client.models(node="nobody") == []
+
+
+async def test_models_come_in_pages(mesh: LocalMesh) -> None:
+    request, found = fleet_service_pb2.ListModelsRequest(page_size=1), list[str]()
+    while not found or request.page_token:
+        answer = await mesh.fleet.ListModels(request)
+        found += [model.name for model in answer.models]
+        request.page_token = answer.next_page_token
+    assert found == [model.name for model in await mesh.client.models()]
+    assert len(found) > 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"), [({"node": "gpu-1"}, "node"), ({"name_contains": "x" * 257}, "name_contains")]
+)
+async def test_bad_wishes_for_models_are_refused(mesh: LocalMesh, wrong: dict[str, str], field: str) -> None:
+    refusal = await refused(mesh.fleet.ListModels(fleet_service_pb2.ListModelsRequest(**wrong)))
+    assert refusal.is_ == ("INVALID_ARGUMENT", "INPUT_INVALID")
+    assert list(refusal.violations) == [field]
+
+
+async def test_the_command_line_shows_models_the_whole_and_what_is_wrong(mesh: LocalMesh) -> None:
+    async def run(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, cli, ["--target", mesh.target, *arguments])
+
+    await is_(mesh, Availability.OPEN)
+    shown = await run("models", "lora")
+    assert "tiny-lora.safetensors" in shown.output
+    picture = json.loads((await run("top", "--once", "--json")).output)
+    assert picture["nodes"][0]["name"] == f"nodes/{NODE}"
+    assert picture["queue"]["total"]["waiting_count"] == 0
+    assert "1 of 1 nodes active" in (await run("top", "--once")).output
+    well = await run("doctor")
+    assert (well.exit_code, well.output.count("✓")) == (0, 3)
+    await mesh.client.cordon_node(NODE, "fan")
+    await is_(mesh, Availability.CORDONED)
+    ill = await run("doctor", "--json")
+    levels = [json.loads(text)["level"] for text in ill.output.splitlines()]
+    assert (ill.exit_code, levels) == (1, ["ok", "failure", "warning", "ok"])
+    await mesh.client.uncordon_node(NODE)
+
+
+async def test_the_doctor_says_that_nobody_answers() -> None:
+    asked = ["--target", "127.0.0.1:1", "doctor", "--connect-timeout", "0"]
+    result = await asyncio.to_thread(CliRunner().invoke, cli, asked)
+    assert result.exit_code == 1
+    assert "✗ 127.0.0.1:1 can't be asked" in result.output

@@ -298,6 +298,15 @@ class TestCreatingOnce:
         refusal = await refused(mesh.tasks.GetTask(task_service_pb2.GetTaskRequest(name=f"tasks/{ids[1]}")))
         assert refusal.is_ == ("NOT_FOUND", "TASK_NOT_FOUND")
 
+    async def test_a_request_id_that_has_made_a_task_of_a_given_id_makes_none_without(self, mesh: LocalMesh) -> None:
+        task_id = f"mine-{uuid4().hex}"
+        request = CreateRequest(task=task_of(graphs.picture()), task_id=task_id, request_id=str(uuid4()))
+        await mesh.tasks.CreateTask(request)
+        request.ClearField("task_id")
+        refusal = await refused(mesh.tasks.CreateTask(request))
+        assert refusal.is_ == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
+        assert refusal.metadata == {"task": f"tasks/{task_id}"}
+
     async def test_a_request_id_that_has_named_its_task_names_no_other(self, mesh: LocalMesh) -> None:
         request = CreateRequest(task=task_of(graphs.picture()), request_id=str(uuid4()))
         first = (await mesh.tasks.CreateTask(request)).task

@@ -10,7 +10,8 @@ import pytest
 
 from comfymesh.api import readmodel
 from comfymesh.api.access.directory import Directory
-from comfymesh.api.access.quotas import Quotas, StoredAssets
+from comfymesh.api.access.quotas import Quotas
+from comfymesh.api.access.stored import StoredAssets
 from comfymesh.api.dead_letters import DeadLetters
 from comfymesh.api.errors import RefusedError
 from comfymesh.api.hub import Hub
@@ -42,7 +43,7 @@ def letters(log: TaskLog) -> Iterator[DeadLetters]:
     bus, clock = MemoryBus(), ManualClock(NOW + 10)
     directory = Directory(bus, clock)
     with closing(readmodel.ReadModel()) as model:
-        quotas = Quotas(directory, model, Hub(model), StoredAssets(bus), clock)
+        quotas = Quotas(directory, model, Hub(model), StoredAssets(bus, clock), clock)
         yield DeadLetters(log, clock, directory, quotas)
 
 

@@ -9,8 +9,8 @@ from google.rpc import error_details_pb2
 from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
 from comfymesh.api import errors
-from comfymesh.api.assets import sniff
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
+from comfymesh.artifacts.sniffing import sniff
 from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
 from comfymesh.bus.tasklog import UnreadableRecordError
 from comfymesh.names import MalformedNameError

@@ -13,7 +13,8 @@ import pytest
 from comfymesh.api import watching
 from comfymesh.api.access.caller import acting
 from comfymesh.api.access.directory import Directory
-from comfymesh.api.access.quotas import Quotas, StoredAssets
+from comfymesh.api.access.quotas import Quotas
+from comfymesh.api.access.stored import StoredAssets
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.creation import Creation, NewTask
 from comfymesh.api.fleet import FleetView
@@ -93,7 +94,7 @@ async def running() -> AsyncIterator[Running]:
     model = ReadModel()
     hub = Hub(model)
     following = asyncio.create_task(hub.follow(log.events()))
-    quotas = Quotas(Directory(bus, ManualClock()), model, hub, StoredAssets(bus), ManualClock())
+    quotas = Quotas(Directory(bus, ManualClock()), model, hub, StoredAssets(bus, ManualClock()), ManualClock())
     insight = Insight(bus, lambda: 0.0)
     attended = Attended(hub, log, bus, model, insight, 5.0)
     parts = (Submitting(creation, log, quotas), attended, Following(hub, log, model, 5.0), Mock(spec=Artifacts))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfymesh.graphs import Catalog
-from comfymesh.scheduler.domain import parked, tenants
+from comfymesh.scheduler.domain import parked, queueing, tenants
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import Decision, OfferWork
 from comfymesh.scheduler.domain.events import (
@@ -133,6 +133,37 @@ def test_it_still_avoids_where_it_failed_when_it_is_let_back() -> None:
     play.sequence = 100
     assert play.end("first") == ["one"]
     assert play.core._offers.place(Key("t", "one")) == Place("a", "x")
+
+
+def test_of_a_huge_queue_only_what_may_begin_stands_in_line() -> None:
+    play = Play(cap=2)
+    crowd(play, 500)
+    assert list(play.offered) == ["t0", "t1"]
+    assert sum(family.count for family in play.core._dispatcher._standing) <= 2
+
+
+def test_who_gets_a_cap_is_parked_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queueing, "_PARKED_AT_ONCE", 4)
+    play = Play(cap=0, slots=1)
+    crowd(play, 30)
+    play.task("neighbour", tenant="u", priority=-9)
+    play.cap(1)
+    play.report(slots=2)
+    ticks = 0
+    while "neighbour" not in play.offered:
+        play.tick()
+        ticks += 1
+    assert 1 < ticks < 10
+
+
+def test_a_cap_that_is_lifted_lets_all_of_them_back_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parked, "_AT_ONCE", 3)
+    play = Play(cap=1, slots=50)
+    crowd(play, 20)
+    play.cap(0)
+    for _ in range(7):
+        play.tick()
+    assert len(play.offered) == 20
 
 
 steps = st.one_of(

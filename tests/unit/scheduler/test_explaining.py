@@ -6,6 +6,7 @@ from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.events import CatalogRead, LogRead, NodeReported, TaskChanged
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Report
+from comfymesh.tasks.record import ModelFile, Requirements
 from comfymesh.testkit.tasks import NOW, queued
 
 ONE, TWO = queued("one"), queued("two")
@@ -48,3 +49,24 @@ def test_without_a_node_nothing_is_promised_either() -> None:
     said = made.explain(ONE.key, NOW)
     assert said is not None
     assert (said.reason, said.start, said.end) == ("no node reports", None, None)
+
+
+def test_who_waits_for_a_warm_instance_is_told_for_which() -> None:
+    catalog = {"Loader": {"input": {"required": {"name": [["a"], {}]}}, "output": ["MODEL"], "output_node": False}}
+    made = Core(report_ttl=8.0, resend_after=4.0)
+    instances = {name: Instance(name, InstanceState.READY, 1, "c", resident=("a",)) for name in ("x", "y")}
+    needs = Requirements(("Loader",), (ModelFile("Loader", "name", "a"),))
+    for event in (
+        CatalogRead("c", Catalog.from_object_info(catalog)),
+        LogRead(),
+        NodeReported(Report("a", "1", open=True, instances=instances)),
+        TaskChanged(queued("one", requirements=needs), 1),
+    ):
+        made.handle(event, NOW)
+    made.handle(TaskChanged(queued("two", requirements=needs), 2), NOW + 5)
+    three = queued("three", requirements=needs)
+    made.handle(TaskChanged(three, 3), NOW + 5)
+    said = made.explain(three.key, NOW + 5)
+    assert said is not None
+    assert said.rejected == {"busy": 2}
+    assert said.place == made._offers.place(queued("one").key)  # It began first, so it is done first.

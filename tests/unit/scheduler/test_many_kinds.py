@@ -9,9 +9,10 @@ from tests.unit.scheduler.test_caps import Play
 
 from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain import dispatch, placement
-from comfymesh.scheduler.domain.dispatch import Dispatcher
 from comfymesh.scheduler.domain.events import CatalogRead, NodeReported
+from comfymesh.scheduler.domain.filters import Filters
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Report
+from comfymesh.scheduler.domain.kinds import Fit
 from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
 from comfymesh.scheduler.domain.placement import Feasibility
 from comfymesh.tasks.record import Key, ModelFile, Placement, Requirements
@@ -40,17 +41,17 @@ KINDS: dict[str, Callable[[int], dict[str, object]]] = {
 
 
 class Looks:
-    """Counts how often the dispatcher asks whether something fits: what its decisions cost."""
+    """Counts how often decisions ask where something fits: what they cost."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = self.most = 0
-        fits = Dispatcher.fits
+        fit = Filters.fit
 
-        def counted(dispatcher: Dispatcher, *asked: object) -> bool:
+        def counted(filters: Filters, group: Group) -> Fit:
             self.count += 1
-            return fits(dispatcher, *asked)  # type: ignore[arg-type]
+            return fit(filters, group)
 
-        monkeypatch.setattr(Dispatcher, "fits", counted)
+        monkeypatch.setattr(Filters, "fit", counted)
 
     def note(self) -> None:
         self.most, self.count = max(self.most, self.count), 0

@@ -40,12 +40,10 @@ def test_it_begins_anew_with_all_that_was_said_of_the_old_task(record: TaskRecor
         create_time=old.create_time,
         trace_parent=old.trace_parent,
         requeued_from=old.requeued_from,
-        derived_id=old.derived_id,
     )
     assert kept == old
     assert new.definition.spec.digest == old.spec.digest
     assert new.definition.request_digest != old.request_digest
-    assert new.definition.derived_id == ""
     assert (new.definition.create_time, new.definition.requeued_from) == (NOW, old.key.task_id)
 
 

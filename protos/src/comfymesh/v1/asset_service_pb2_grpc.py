@@ -35,15 +35,45 @@ class AssetServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.BeginUpload = channel.unary_unary(
+                '/comfymesh.v1.AssetService/BeginUpload',
+                request_serializer=comfymesh_dot_v1_dot_asset__service__pb2.BeginUploadRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.BeginUploadResponse.FromString,
+                _registered_method=True)
         self.UploadAsset = channel.stream_unary(
                 '/comfymesh.v1.AssetService/UploadAsset',
                 request_serializer=comfymesh_dot_v1_dot_asset__service__pb2.UploadAssetRequest.SerializeToString,
                 response_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.UploadAssetResponse.FromString,
                 _registered_method=True)
+        self.GetAsset = channel.unary_unary(
+                '/comfymesh.v1.AssetService/GetAsset',
+                request_serializer=comfymesh_dot_v1_dot_asset__service__pb2.GetAssetRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.GetAssetResponse.FromString,
+                _registered_method=True)
+        self.ListAssets = channel.unary_unary(
+                '/comfymesh.v1.AssetService/ListAssets',
+                request_serializer=comfymesh_dot_v1_dot_asset__service__pb2.ListAssetsRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.ListAssetsResponse.FromString,
+                _registered_method=True)
+        self.DeleteAsset = channel.unary_unary(
+                '/comfymesh.v1.AssetService/DeleteAsset',
+                request_serializer=comfymesh_dot_v1_dot_asset__service__pb2.DeleteAssetRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.DeleteAssetResponse.FromString,
+                _registered_method=True)
+        self.ReadAsset = channel.unary_stream(
+                '/comfymesh.v1.AssetService/ReadAsset',
+                request_serializer=comfymesh_dot_v1_dot_asset__service__pb2.ReadAssetRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.ReadAssetResponse.FromString,
+                _registered_method=True)
         self.ReadArtifact = channel.unary_stream(
                 '/comfymesh.v1.AssetService/ReadArtifact',
                 request_serializer=comfymesh_dot_v1_dot_asset__service__pb2.ReadArtifactRequest.SerializeToString,
                 response_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.ReadArtifactResponse.FromString,
+                _registered_method=True)
+        self.CreateDownloadUrl = channel.unary_unary(
+                '/comfymesh.v1.AssetService/CreateDownloadUrl',
+                request_serializer=comfymesh_dot_v1_dot_asset__service__pb2.CreateDownloadUrlRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.CreateDownloadUrlResponse.FromString,
                 _registered_method=True)
 
 
@@ -51,8 +81,45 @@ class AssetServiceServicer(object):
     """Moves bytes: inputs in, outputs out.
     """
 
+    def BeginUpload(self, request, context):
+        """Begins, or goes on with, an upload that may be interrupted: answers how much of it is stored. Where the content is
+        there already, answers the asset. Call it again after each interruption, at whichever replica.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UploadAsset(self, request_iterator, context):
-        """Stores an asset. The first message says what it is, the following ones carry its bytes.
+        """Stores an asset. The first message says what it is, the following ones carry its bytes. The end of the stream of
+        requests says that they are complete: a stream that breaks stores no asset.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAsset(self, request, context):
+        """An asset.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAssets(self, request, context):
+        """The tenant's assets, those first that were not used for longest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAsset(self, request, context):
+        """Removes an asset. Tasks that name it already can still read it; new ones can't name it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadAsset(self, request, context):
+        """The asset's bytes, in order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -65,18 +132,56 @@ class AssetServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateDownloadUrl(self, request, context):
+        """A URL from which whoever has it can get the bytes of an asset or artifact with plain HTTP, past this server, for some
+        time. Only cloud stores have such: others answer SIGNED_URL_UNSUPPORTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AssetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'BeginUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginUpload,
+                    request_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.BeginUploadRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_asset__service__pb2.BeginUploadResponse.SerializeToString,
+            ),
             'UploadAsset': grpc.stream_unary_rpc_method_handler(
                     servicer.UploadAsset,
                     request_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.UploadAssetRequest.FromString,
                     response_serializer=comfymesh_dot_v1_dot_asset__service__pb2.UploadAssetResponse.SerializeToString,
             ),
+            'GetAsset': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAsset,
+                    request_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.GetAssetRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_asset__service__pb2.GetAssetResponse.SerializeToString,
+            ),
+            'ListAssets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAssets,
+                    request_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.ListAssetsRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_asset__service__pb2.ListAssetsResponse.SerializeToString,
+            ),
+            'DeleteAsset': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAsset,
+                    request_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.DeleteAssetRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_asset__service__pb2.DeleteAssetResponse.SerializeToString,
+            ),
+            'ReadAsset': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadAsset,
+                    request_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.ReadAssetRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_asset__service__pb2.ReadAssetResponse.SerializeToString,
+            ),
             'ReadArtifact': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadArtifact,
                     request_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.ReadArtifactRequest.FromString,
                     response_serializer=comfymesh_dot_v1_dot_asset__service__pb2.ReadArtifactResponse.SerializeToString,
+            ),
+            'CreateDownloadUrl': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDownloadUrl,
+                    request_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.CreateDownloadUrlRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_asset__service__pb2.CreateDownloadUrlResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -89,6 +194,33 @@ def add_AssetServiceServicer_to_server(servicer, server):
 class AssetService(object):
     """Moves bytes: inputs in, outputs out.
     """
+
+    @staticmethod
+    def BeginUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.AssetService/BeginUpload',
+            comfymesh_dot_v1_dot_asset__service__pb2.BeginUploadRequest.SerializeToString,
+            comfymesh_dot_v1_dot_asset__service__pb2.BeginUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def UploadAsset(request_iterator,
@@ -118,6 +250,114 @@ class AssetService(object):
             _registered_method=True)
 
     @staticmethod
+    def GetAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.AssetService/GetAsset',
+            comfymesh_dot_v1_dot_asset__service__pb2.GetAssetRequest.SerializeToString,
+            comfymesh_dot_v1_dot_asset__service__pb2.GetAssetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAssets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.AssetService/ListAssets',
+            comfymesh_dot_v1_dot_asset__service__pb2.ListAssetsRequest.SerializeToString,
+            comfymesh_dot_v1_dot_asset__service__pb2.ListAssetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.AssetService/DeleteAsset',
+            comfymesh_dot_v1_dot_asset__service__pb2.DeleteAssetRequest.SerializeToString,
+            comfymesh_dot_v1_dot_asset__service__pb2.DeleteAssetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/comfymesh.v1.AssetService/ReadAsset',
+            comfymesh_dot_v1_dot_asset__service__pb2.ReadAssetRequest.SerializeToString,
+            comfymesh_dot_v1_dot_asset__service__pb2.ReadAssetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ReadArtifact(request,
             target,
             options=(),
@@ -134,6 +374,33 @@ class AssetService(object):
             '/comfymesh.v1.AssetService/ReadArtifact',
             comfymesh_dot_v1_dot_asset__service__pb2.ReadArtifactRequest.SerializeToString,
             comfymesh_dot_v1_dot_asset__service__pb2.ReadArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateDownloadUrl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.AssetService/CreateDownloadUrl',
+            comfymesh_dot_v1_dot_asset__service__pb2.CreateDownloadUrlRequest.SerializeToString,
+            comfymesh_dot_v1_dot_asset__service__pb2.CreateDownloadUrlResponse.FromString,
             options,
             channel_credentials,
             insecure,

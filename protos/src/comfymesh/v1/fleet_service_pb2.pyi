@@ -1,4 +1,6 @@
+from comfymesh.v1 import model_pb2 as _model_pb2
 from comfymesh.v1 import node_pb2 as _node_pb2
+from comfymesh.v1 import task_pb2 as _task_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -73,3 +75,44 @@ class DrainNodeResponse(_message.Message):
     NODE_FIELD_NUMBER: _ClassVar[int]
     node: _node_pb2.Node
     def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ...) -> None: ...
+
+class WatchFleetRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WatchFleetResponse(_message.Message):
+    __slots__ = ("node", "removed_node", "synced", "heartbeat")
+    class Synced(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_NODE_FIELD_NUMBER: _ClassVar[int]
+    SYNCED_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    node: _node_pb2.Node
+    removed_node: str
+    synced: WatchFleetResponse.Synced
+    heartbeat: _task_pb2.Heartbeat
+    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., removed_node: _Optional[str] = ..., synced: _Optional[_Union[WatchFleetResponse.Synced, _Mapping]] = ..., heartbeat: _Optional[_Union[_task_pb2.Heartbeat, _Mapping]] = ...) -> None: ...
+
+class ListModelsRequest(_message.Message):
+    __slots__ = ("name_contains", "node", "resident_only", "page_size", "page_token")
+    NAME_CONTAINS_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_ONLY_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    name_contains: str
+    node: str
+    resident_only: bool
+    page_size: int
+    page_token: str
+    def __init__(self, name_contains: _Optional[str] = ..., node: _Optional[str] = ..., resident_only: bool = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListModelsResponse(_message.Message):
+    __slots__ = ("models", "next_page_token")
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[_model_pb2.Model]
+    next_page_token: str
+    def __init__(self, models: _Optional[_Iterable[_Union[_model_pb2.Model, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

@@ -60,6 +60,16 @@ class FleetServiceStub(object):
                 request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesRequest.SerializeToString,
                 response_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesResponse.FromString,
                 _registered_method=True)
+        self.WatchFleet = channel.unary_stream(
+                '/comfymesh.v1.FleetService/WatchFleet',
+                request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.WatchFleetRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.WatchFleetResponse.FromString,
+                _registered_method=True)
+        self.ListModels = channel.unary_unary(
+                '/comfymesh.v1.FleetService/ListModels',
+                request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListModelsResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer(object):
@@ -102,6 +112,21 @@ class FleetServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchFleet(self, request, context):
+        """Every node as it is, then `synced`, then each node that has changed, at most once a second. Ends with the deadline.
+        There is nothing to resume: whoever comes back is told all nodes again, and those that are not among them are gone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModels(self, request, context):
+        """Model files of the fleet that the caller may use, by name: where each is, and where it is in memory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +154,16 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.ListNodes,
                     request_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesRequest.FromString,
                     response_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesResponse.SerializeToString,
+            ),
+            'WatchFleet': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchFleet,
+                    request_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.WatchFleetRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.WatchFleetResponse.SerializeToString,
+            ),
+            'ListModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModels,
+                    request_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListModelsRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListModelsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +302,60 @@ class FleetService(object):
             '/comfymesh.v1.FleetService/ListNodes',
             comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesRequest.SerializeToString,
             comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchFleet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/comfymesh.v1.FleetService/WatchFleet',
+            comfymesh_dot_v1_dot_fleet__service__pb2.WatchFleetRequest.SerializeToString,
+            comfymesh_dot_v1_dot_fleet__service__pb2.WatchFleetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.FleetService/ListModels',
+            comfymesh_dot_v1_dot_fleet__service__pb2.ListModelsRequest.SerializeToString,
+            comfymesh_dot_v1_dot_fleet__service__pb2.ListModelsResponse.FromString,
             options,
             channel_credentials,
             insecure,

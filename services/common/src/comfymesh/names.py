@@ -20,6 +20,7 @@ _TENANT = re.compile(r"tenants/([a-z][a-z0-9-]{0,62})")
 _TENANT_ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _KEY = re.compile(r"tenants/([a-z][a-z0-9-]{0,62})/keys/([a-z][a-z0-9-]{0,62})")
 _ASSET = re.compile(r"assets/([0-9a-f]{64})")
+_UPLOAD = re.compile(r"uploads/([0-9a-f]{64})")
 
 
 class MalformedNameError(ValueError):
@@ -54,6 +55,11 @@ def artifact(task_id: str, artifact_id: str) -> str:
 def asset(sha256: str) -> str:
     """The name of an asset, which its content gives."""
     return f"assets/{sha256}"
+
+
+def upload(sha256: str) -> str:
+    """The name of an upload under way, which its content gives."""
+    return f"uploads/{sha256}"
 
 
 def tenant(tenant_id: str) -> str:
@@ -105,6 +111,11 @@ def parse_webhook_delivery(name: str) -> str:
 def parse_asset(name: str) -> str:
     """The SHA-256 in `name`, or MalformedNameError."""
     return _parse(_ASSET, name, "assets/{sha256}")[0]
+
+
+def parse_upload(name: str) -> str:
+    """The SHA-256 in `name`, or MalformedNameError."""
+    return _parse(_UPLOAD, name, "uploads/{sha256}")[0]
 
 
 def parse_tenant(name: str) -> str:

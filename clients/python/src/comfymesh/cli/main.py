@@ -7,13 +7,18 @@ import click
 from comfymesh.cli import (
     administration,
     alerts,
+    completion,
+    context_commands,
     dead_letters,
+    doctor,
     fleet,
     grouping,
     key_commands,
     looking,
+    model_commands,
     running,
     scheduling,
+    top,
 )
 from comfymesh.cli.credentials import credentials
 from comfymesh.cli.options import TARGET_HELP
@@ -38,6 +43,7 @@ Every command has more: comfymesh COMMAND --help.
 
 @click.group(cls=CommandLine, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--target", envvar="COMFYMESH_TARGET", default=DEFAULT_TARGET, metavar="HOST:PORT", help=TARGET_HELP)
+@context_commands.context_option
 @click.version_option(package_name="comfymesh", prog_name="comfymesh")
 @credentials
 def cli(ctx: click.Context, target: str) -> None:  # noqa: D103 - the help text is above
@@ -55,6 +61,8 @@ for command in (
     fleet.cordon,
     fleet.uncordon,
     fleet.drain,
+    model_commands.models,
+    top.top,
     grouping.batch,
     grouping.group,
     dead_letters.dead_letters,
@@ -65,6 +73,9 @@ for command in (
     administration.quota,
     administration.tenants,
     administration.audit,
+    doctor.doctor,
+    context_commands.context,
+    completion.completion,
 ):
     cli.add_command(command)
 

@@ -47,14 +47,27 @@ from comfymesh.client.errors import (
 from comfymesh.client.events import (
     CaughtUp,
     Event,
+    FleetEvent,
     GroupChanged,
     GroupEvent,
+    NodeChanged,
+    NodeRemoved,
     PreviewArrived,
     Progressed,
     TaskChanged,
     TasksEvent,
 )
-from comfymesh.client.fleet_models import Availability, Gpu, Host, Instance, InstanceState, Node, NodeState
+from comfymesh.client.fleet_models import (
+    Availability,
+    Gpu,
+    Host,
+    Instance,
+    InstanceState,
+    Model,
+    ModelPlace,
+    Node,
+    NodeState,
+)
 from comfymesh.client.graphs import Graph
 from comfymesh.client.groups import AsyncGroupHandle
 from comfymesh.client.models import (
@@ -118,6 +131,7 @@ __all__ = [
     "DeliveryState",
     "Estimate",
     "Event",
+    "FleetEvent",
     "Gpu",
     "Graph",
     "Group",
@@ -135,10 +149,14 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "LoadedArtifact",
+    "Model",
+    "ModelPlace",
     "NewKey",
     "NewTask",
     "NoFeasibleNode",
     "Node",
+    "NodeChanged",
+    "NodeRemoved",
     "NodeState",
     "NotFound",
     "NoticeKind",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from comfymesh.client.fleet_models import Node
     from comfymesh.client.models import Group, Preview, Progress, Task
 
 
@@ -72,10 +73,27 @@ class CaughtUp:
     resume_token: str = field(default="", repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class NodeChanged:
+    """A node as it is now."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRemoved:
+    """A node has not been seen for an hour, and is forgotten. `name` is ``nodes/{node}``."""
+
+    name: str
+
+
 TasksEvent = TaskChanged | CaughtUp
 """What a watch of many tasks tells."""
 
 GroupEvent = TaskChanged | GroupChanged | CaughtUp
 """What a watch of a group tells."""
+
+FleetEvent = NodeChanged | NodeRemoved | CaughtUp
+"""What a watch of the fleet tells."""
 
 Event = TaskChanged | Progressed | PreviewArrived

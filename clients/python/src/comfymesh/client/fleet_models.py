@@ -153,3 +153,38 @@ class Node:
     def held_attempts(self) -> int:
         """Attempts that its instances hold; none once it is drained."""
         return sum(instance.held_attempts for instance in self.instances)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlace:
+    """An instance that has a model file.
+
+    Attributes:
+        node: Its node, ``nodes/{node}``.
+        instance: The instance.
+        resident: Whether the model is in its memory, as far as its agent can know.
+    """
+
+    node: str
+    instance: str
+    resident: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model file, as graphs name it. Files of one name on several instances are taken for the same.
+
+    Attributes:
+        name: The name, relative to its models folder.
+        inputs: Where graphs can name it, ``{node class}.{input}``.
+        places: Instances that have it.
+    """
+
+    name: str
+    inputs: tuple[str, ...] = ()
+    places: tuple[ModelPlace, ...] = ()
+
+    @property
+    def resident_count(self) -> int:
+        """How many instances hold it in memory."""
+        return sum(place.resident for place in self.places)

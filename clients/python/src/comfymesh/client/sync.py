@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from comfymesh.client.convert import TaskOptions
     from comfymesh.client.dead_letters import DeadLetterOptions
     from comfymesh.client.errors import ComfyMeshError
-    from comfymesh.client.events import Event, GroupEvent, TasksEvent
-    from comfymesh.client.fleet_models import Node
+    from comfymesh.client.events import Event, FleetEvent, GroupEvent, TasksEvent
+    from comfymesh.client.fleet_models import Model, Node
     from comfymesh.client.graphs import Graph
     from comfymesh.client.groups import AsyncGroupHandle
     from comfymesh.client.models import Artifact, Asset, DeadLetter, Group, LoadedArtifact, Task, TaskState
@@ -308,6 +308,14 @@ class Client(SyncAlertCalls):
     def nodes(self) -> Sequence[Node]:
         """All nodes of the fleet, by name. See `AsyncClient.nodes`."""
         return self._thread.call(self._client.nodes())
+
+    def watch_fleet(self) -> Iterator[FleetEvent]:
+        """Every node as it is, then each that changes, without end. See `AsyncClient.watch_fleet`."""
+        return self._thread.iterate(self._client.watch_fleet())
+
+    def models(self, name_contains: str = "", *, node: str | Node = "", resident_only: bool = False) -> Sequence[Model]:
+        """Model files of the fleet, by name. See `AsyncClient.models`."""
+        return self._thread.call(self._client.models(name_contains, node=node, resident_only=resident_only))
 
     def cordon_node(self, node: str | Node, reason: str = "") -> Node:
         """Have a node take no new work. See `AsyncClient.cordon_node`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
 import grpc
 from grpc import StatusCode, aio
@@ -13,6 +13,7 @@ from grpc import StatusCode, aio
 from comfymesh.client.access import Access
 from comfymesh.client.alert_methods import AlertMethods
 from comfymesh.client.errors import Unavailable
+from comfymesh.client.silence import Silence
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
 from comfymesh.v1 import (
     alert_service_pb2_grpc,
@@ -75,6 +76,10 @@ class Stubs:
     keys: key_service_pb2_grpc.KeyServiceStub
 
 
+_STUBS = {name: stub for name, stub in get_type_hints(Stubs).items() if name != "channel"}
+"""How each of them is made. A new service is a line in `Stubs`."""
+
+
 class _Known:
     """A channel on which every call says who makes it."""
 
@@ -119,6 +124,10 @@ class Transport(AlertMethods):
     async def call(self, start: Callable[[Stubs], Awaitable[R]]) -> R:
         """A call that `start` begins."""
         return await self._unary(start(self._open))
+
+    def stream(self, start: Callable[[Stubs], aio.UnaryStreamCall[Any, R]]) -> AsyncGenerator[R]:
+        """The messages of a stream that `start` begins."""
+        return self._stream(start(self._open))
 
     async def create_task(self, request: tasks_pb.CreateTaskRequest, timeout: float) -> tasks_pb.CreateTaskResponse:
         """TaskService.CreateTask."""
@@ -246,18 +255,8 @@ class Transport(AlertMethods):
         if self._opened is None:
             channel = self._channel()
             known: Any = _Known(channel, self._access) if self._access.api_key else channel
-            self._opened = Stubs(
-                channel,
-                task_service_pb2_grpc.TaskServiceStub(known),
-                asset_service_pb2_grpc.AssetServiceStub(known),
-                fleet_service_pb2_grpc.FleetServiceStub(known),
-                group_service_pb2_grpc.GroupServiceStub(known),
-                dead_letter_service_pb2_grpc.DeadLetterServiceStub(known),
-                alert_service_pb2_grpc.AlertServiceStub(known),
-                scheduling_service_pb2_grpc.SchedulingServiceStub(known),
-                tenant_service_pb2_grpc.TenantServiceStub(known),
-                key_service_pb2_grpc.KeyServiceStub(known),
-            )
+            made = {name: stub(known) for name, stub in _STUBS.items()}
+            self._opened = Stubs(channel, **made)
         return self._opened
 
     def _channel(self) -> aio.Channel:
@@ -279,28 +278,20 @@ class Transport(AlertMethods):
             raise self._broken() from None
 
     async def _stream(self, call: aio.UnaryStreamCall[Q, R]) -> AsyncGenerator[R]:
-        messages = aiter(call)
+        silence = Silence(SILENCE_LIMIT, call.cancel)
         try:
-            while True:
-                try:
-                    message = await self._next(messages)
-                except StopAsyncIteration:
-                    return
+            async for message in call:
+                silence.end()
                 yield message
-        finally:
-            call.cancel()
-
-    async def _next(self, messages: AsyncIterator[R]) -> R:
-        try:
-            async with asyncio.timeout(SILENCE_LIMIT):
-                return await anext(messages)
+                silence.begin()
         except aio.AioRpcError as error:
-            raise self._error(error) from None
-        except TimeoutError:
-            raise self._silent() from None
+            raise (self._silent() if silence.was_too_long else self._error(error)) from None
         except asyncio.CancelledError:
             self._unless_cancelled_here()
-            raise self._broken() from None
+            raise (self._silent() if silence.was_too_long else self._broken()) from None
+        finally:
+            silence.close()
+            call.cancel()
 
     async def _send(self, call: aio.StreamUnaryCall[Q, R], requests: AsyncIterator[Q], pause: float) -> None:
         """Writes the messages, or as many as the server waits for before it answers."""

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63omfymesh/wire/v1/spec.proto\x12\x11\x63omfymesh.wire.v1\"{\n\x04Spec\x12\x12\n\ngraph_zlib\x18\x01 \x01(\x0c\x12.\n\ngraph_blob\x18\x02 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12/\n\x06\x61ssets\x18\x03 \x03(\x0b\x32\x1f.comfymesh.wire.v1.AssetBinding\"-\n\x07\x42lobRef\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"m\n\x0c\x41ssetBinding\x12\x12\n\ngraph_node\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12(\n\x04\x62lob\x18\x03 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x10\n\x08\x66ilename\x18\x04 \x01(\t\"r\n\x0b\x41ssetRecord\x12(\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x13\n\x0b\x63reate_time\x18\x04 \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63omfymesh/wire/v1/spec.proto\x12\x11\x63omfymesh.wire.v1\"{\n\x04Spec\x12\x12\n\ngraph_zlib\x18\x01 \x01(\x0c\x12.\n\ngraph_blob\x18\x02 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12/\n\x06\x61ssets\x18\x03 \x03(\x0b\x32\x1f.comfymesh.wire.v1.AssetBinding\"-\n\x07\x42lobRef\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"m\n\x0c\x41ssetBinding\x12\x12\n\ngraph_node\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12(\n\x04\x62lob\x18\x03 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x10\n\x08\x66ilename\x18\x04 \x01(\t\"\x84\x01\n\x0b\x41ssetRecord\x12(\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x13\n\x0b\x63reate_time\x18\x04 \x01(\x01\x12\x10\n\x08use_time\x18\x05 \x01(\x01\"\x8a\x01\n\x0cUploadRecord\x12(\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12)\n\x05parts\x18\x03 \x03(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x13\n\x0b\x65xpire_time\x18\x04 \x01(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BLOBREF']._serialized_end=221
   _globals['_ASSETBINDING']._serialized_start=223
   _globals['_ASSETBINDING']._serialized_end=332
-  _globals['_ASSETRECORD']._serialized_start=334
-  _globals['_ASSETRECORD']._serialized_end=448
+  _globals['_ASSETRECORD']._serialized_start=335
+  _globals['_ASSETRECORD']._serialized_end=467
+  _globals['_UPLOADRECORD']._serialized_start=470
+  _globals['_UPLOADRECORD']._serialized_end=608
 # @@protoc_insertion_point(module_scope)

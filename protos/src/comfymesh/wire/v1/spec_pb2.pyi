@@ -36,13 +36,27 @@ class AssetBinding(_message.Message):
     def __init__(self, graph_node: _Optional[str] = ..., input: _Optional[str] = ..., blob: _Optional[_Union[BlobRef, _Mapping]] = ..., filename: _Optional[str] = ...) -> None: ...
 
 class AssetRecord(_message.Message):
-    __slots__ = ("blob", "filename", "media_type", "create_time")
+    __slots__ = ("blob", "filename", "media_type", "create_time", "use_time")
     BLOB_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    USE_TIME_FIELD_NUMBER: _ClassVar[int]
     blob: BlobRef
     filename: str
     media_type: str
     create_time: float
-    def __init__(self, blob: _Optional[_Union[BlobRef, _Mapping]] = ..., filename: _Optional[str] = ..., media_type: _Optional[str] = ..., create_time: _Optional[float] = ...) -> None: ...
+    use_time: float
+    def __init__(self, blob: _Optional[_Union[BlobRef, _Mapping]] = ..., filename: _Optional[str] = ..., media_type: _Optional[str] = ..., create_time: _Optional[float] = ..., use_time: _Optional[float] = ...) -> None: ...
+
+class UploadRecord(_message.Message):
+    __slots__ = ("blob", "filename", "parts", "expire_time")
+    BLOB_FIELD_NUMBER: _ClassVar[int]
+    FILENAME_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    blob: BlobRef
+    filename: str
+    parts: _containers.RepeatedCompositeFieldContainer[BlobRef]
+    expire_time: float
+    def __init__(self, blob: _Optional[_Union[BlobRef, _Mapping]] = ..., filename: _Optional[str] = ..., parts: _Optional[_Iterable[_Union[BlobRef, _Mapping]]] = ..., expire_time: _Optional[float] = ...) -> None: ...

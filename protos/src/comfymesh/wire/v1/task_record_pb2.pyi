@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TaskRecord(_message.Message):
-    __slots__ = ("task", "tenant", "task_id", "request_digest", "spec", "requirements", "failures", "not_before", "event", "trace_parent", "releases", "small_artifacts", "derived_task_id", "work")
+    __slots__ = ("task", "tenant", "task_id", "request_digest", "spec", "requirements", "failures", "not_before", "event", "trace_parent", "releases", "small_artifacts", "work")
     class SmallArtifactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -29,7 +29,6 @@ class TaskRecord(_message.Message):
     TRACE_PARENT_FIELD_NUMBER: _ClassVar[int]
     RELEASES_FIELD_NUMBER: _ClassVar[int]
     SMALL_ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
-    DERIVED_TASK_ID_FIELD_NUMBER: _ClassVar[int]
     WORK_FIELD_NUMBER: _ClassVar[int]
     task: _task_pb2.Task
     tenant: str
@@ -43,9 +42,8 @@ class TaskRecord(_message.Message):
     trace_parent: str
     releases: int
     small_artifacts: _containers.ScalarMap[str, bytes]
-    derived_task_id: str
     work: GraphWork
-    def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., tenant: _Optional[str] = ..., task_id: _Optional[str] = ..., request_digest: _Optional[str] = ..., spec: _Optional[_Union[SpecRef, _Mapping]] = ..., requirements: _Optional[_Union[Requirements, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., not_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[str] = ..., trace_parent: _Optional[str] = ..., releases: _Optional[int] = ..., small_artifacts: _Optional[_Mapping[str, bytes]] = ..., derived_task_id: _Optional[str] = ..., work: _Optional[_Union[GraphWork, _Mapping]] = ...) -> None: ...
+    def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., tenant: _Optional[str] = ..., task_id: _Optional[str] = ..., request_digest: _Optional[str] = ..., spec: _Optional[_Union[SpecRef, _Mapping]] = ..., requirements: _Optional[_Union[Requirements, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., not_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[str] = ..., trace_parent: _Optional[str] = ..., releases: _Optional[int] = ..., small_artifacts: _Optional[_Mapping[str, bytes]] = ..., work: _Optional[_Union[GraphWork, _Mapping]] = ...) -> None: ...
 
 class GraphWork(_message.Message):
     __slots__ = ("shape", "units")
@@ -56,14 +54,16 @@ class GraphWork(_message.Message):
     def __init__(self, shape: _Optional[str] = ..., units: _Optional[float] = ...) -> None: ...
 
 class SpecRef(_message.Message):
-    __slots__ = ("digest", "size_bytes", "small")
+    __slots__ = ("digest", "size_bytes", "small", "blobs")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     SMALL_FIELD_NUMBER: _ClassVar[int]
+    BLOBS_FIELD_NUMBER: _ClassVar[int]
     digest: str
     size_bytes: int
     small: bytes
-    def __init__(self, digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., small: _Optional[bytes] = ...) -> None: ...
+    blobs: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., small: _Optional[bytes] = ..., blobs: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Requirements(_message.Message):
     __slots__ = ("node_classes", "models")

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from comfymesh import names
-from comfymesh.api.errors import RefusedError, Violation, not_found
+from comfymesh.api.errors import not_found
+from comfymesh.api.ranges import checked
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
-from comfymesh.artifacts.store import BlobStore
+from comfymesh.artifacts.store import BlobStore, read_range
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks.record import Key
 from comfymesh.v1 import task_pb2, task_service_pb2
@@ -47,16 +48,18 @@ class Artifacts:
             raise not_found("artifact", name)
         return found
 
-    async def read(self, found: Found, offset_bytes: int = 0) -> AsyncIterator[bytes]:
-        """Its bytes from `offset_bytes` on."""
+    async def read(self, found: Found, offset_bytes: int = 0, length_bytes: int = 0) -> AsyncIterator[bytes]:
+        """Its bytes from `offset_bytes` on; all that follow where the length is 0.
+
+        Raises:
+            RefusedError: there is nothing at that offset.
+        """
         artifact = found.artifact
-        if not 0 <= offset_bytes <= artifact.size_bytes:
-            violation = Violation("offset_bytes", f"{offset_bytes} is not between 0 and {artifact.size_bytes}")
-            raise RefusedError("INPUT_INVALID", f"offset_bytes: {violation.description}", violations=[violation])
+        wanted = checked(artifact.size_bytes, offset_bytes, length_bytes)
         if found.small is not None:
-            yield found.small[offset_bytes:]
+            yield found.small[wanted.start : wanted.end]
             return
-        async for piece in self._store.read(found.tenant, artifact.sha256, artifact.size_bytes, offset_bytes):
+        async for piece in read_range(self._store, found.tenant, artifact.sha256, wanted):
             yield piece
 
     async def together(self, stored: Stored) -> list[task_service_pb2.ArtifactChunk]:

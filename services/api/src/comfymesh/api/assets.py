@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from dataclasses import dataclass
 
 from comfymesh import names
 from comfymesh.api.access.quotas import Quotas
-from comfymesh.api.errors import RefusedError
+from comfymesh.api.errors import RefusedError, not_found
+from comfymesh.api.ranges import checked
 from comfymesh.artifacts.content import Content, ContentTooLargeError
-from comfymesh.artifacts.store import BlobStore
+from comfymesh.artifacts.sniffing import sniff
+from comfymesh.artifacts.store import BlobStore, read_range
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, Entry
+from comfymesh.bus.port import Bus, Entry, Message, SequenceConflictError
+from comfymesh.bus.records import MARKS_KEPT
 from comfymesh.bus.streams import BLOBS
 from comfymesh.tasks.codec import timestamp
 from comfymesh.v1 import asset_pb2
 from comfymesh.wire.v1 import spec_pb2
 
-_SIGNATURES = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"OggS", "audio/ogg"),
-    (b"fLaC", "audio/flac"),
-    (b"ID3", "audio/mpeg"),
-    (b"\x1aE\xdf\xa3", "video/webm"),
-)
+USE_NOTED_EVERY = 3600.0
+"""Uses within so many seconds are noted once."""
+
+GONE = b""
+"""In place of a description: the asset was removed. The mark goes by itself, later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An asset as it is described. `sequence` is that of the description."""
+
+    record: spec_pb2.AssetRecord
+    sequence: int
+
+    @property
+    def last_use(self) -> float:
+        """When it was last used, seconds since the epoch; an hour off at most."""
+        return max(self.record.create_time, self.record.use_time)
 
 
 class Assets:
@@ -43,8 +56,8 @@ class Assets:
         self._bus = bus
         self._store = store
         self._clock = clock
-        self._max_bytes = max_bytes
         self._quotas = quotas
+        self.max_bytes = max_bytes
 
     async def add(self, tenant: str, filename: str, sha256: str, data: AsyncIterable[bytes]) -> asset_pb2.Asset:
         """Store a file. `sha256` may be empty; otherwise the bytes must match it.
@@ -54,27 +67,92 @@ class Assets:
         """
         self._quotas.check_bytes(tenant, 0)
         try:
-            content = await Content.collect(data, self._max_bytes)
+            content = await Content.collect(data, self.max_bytes)
         except ContentTooLargeError as error:
-            message = f"the asset has more than {error.limit} bytes, which is the limit"
-            raise RefusedError("MESSAGE_TOO_LARGE", message, {"limit_bytes": str(error.limit)}) from error
+            raise too_large(error.limit) from error
         with content:
             if sha256 and sha256 != content.sha256:
-                metadata = {"expected": sha256, "received": content.sha256}
-                raise RefusedError(
-                    "CONTENT_MISMATCH", "the bytes received have another SHA-256 than announced", metadata
-                )
+                raise mismatch(sha256, content.sha256)
             if await self.find(tenant, content.sha256) is None:
                 self._quotas.check_bytes(tenant, content.size_bytes)
-            await self._store.put(tenant, content)
-            record = self._record(content, filename)
-        await self._bus.append([Entry(subjects.asset(tenant, record.blob.sha256), record.SerializeToString())])
-        return _asset(record)
+            return await self.keep(tenant, filename, content)
 
-    async def find(self, tenant: str, sha256: str) -> spec_pb2.AssetRecord | None:
-        """The description of an asset."""
-        message = await self._bus.last(BLOBS, subjects.asset(tenant, sha256))
-        return spec_pb2.AssetRecord.FromString(message.data) if message else None
+    async def keep(self, tenant: str, filename: str, content: Content) -> asset_pb2.Asset:
+        """Store a file that was checked. First its bytes: a description is never there without them."""
+        await self._store.put(tenant, content)
+        record = self._record(content, filename)
+        await self._bus.append([Entry(subjects.asset(tenant, record.blob.sha256), record.SerializeToString())])
+        return to_asset(record)
+
+    async def find(self, tenant: str, sha256: str) -> Known | None:
+        """An asset; None where there is none."""
+        return _known(await self._bus.last(BLOBS, subjects.asset(tenant, sha256)))
+
+    async def get(self, tenant: str, name: str) -> Known:
+        """The asset of that name.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        known = await self.find(tenant, names.parse_asset(name))
+        if known is None:
+            raise not_found("asset", name)
+        return known
+
+    async def use(self, tenant: str, sha256: str) -> Known | None:
+        """An asset that is about to be used, which is noted; None where there is none.
+
+        Noting is guarded: what is removed at the same time does not come back by that.
+        """
+        while (known := await self.find(tenant, sha256)) is not None:
+            now = self._clock()
+            if now - known.last_use < USE_NOTED_EVERY:
+                return known
+            record = spec_pb2.AssetRecord()
+            record.CopyFrom(known.record)
+            record.use_time = now
+            entry = Entry(subjects.asset(tenant, sha256), record.SerializeToString(), known.sequence)
+            try:
+                (sequence,) = await self._bus.append([entry])
+            except SequenceConflictError:
+                continue
+            return Known(record, sequence)
+        return None
+
+    async def page(self, tenant: str, after: int, size: int) -> tuple[list[Known], int]:
+        """At most `size` assets whose description is behind `after`, and where the next page begins; 0 on the last."""
+        found = list[Known]()
+        while True:
+            messages = await self._bus.after(BLOBS, subjects.asset(tenant, "*"), after, size + 1 - len(found))
+            found += [known for message in messages if (known := _known(message)) is not None]
+            if not messages:
+                return found, 0
+            if len(found) > size:
+                return found[:size], found[size - 1].sequence
+            after = messages[-1].sequence
+
+    async def remove(self, tenant: str, known: Known) -> bool:
+        """Remove an asset as it was found; answers whether it still was so. Its bytes stay until nothing names them.
+
+        Raises:
+            BusUnavailableError: not confirmed. Calling again is safe.
+        """
+        subject = subjects.asset(tenant, known.record.blob.sha256)
+        try:
+            await self._bus.append([Entry(subject, GONE, known.sequence, MARKS_KEPT)])
+        except SequenceConflictError:
+            return False
+        return True
+
+    def read(self, tenant: str, known: Known, offset_bytes: int, length_bytes: int) -> AsyncIterator[bytes]:
+        """Its bytes from an offset on; all that follow where the length is 0.
+
+        Raises:
+            RefusedError: there is nothing at that offset.
+        """
+        blob = known.record.blob
+        wanted = checked(blob.size_bytes, offset_bytes, length_bytes)
+        return read_range(self._store, tenant, blob.sha256, wanted)
 
     def _record(self, content: Content, filename: str) -> spec_pb2.AssetRecord:
         media_type = sniff(content.head)
@@ -87,16 +165,8 @@ class Assets:
         )
 
 
-def sniff(head: bytes) -> str:
-    """The media type that the first bytes of a file show."""
-    if head[:4] == b"RIFF":
-        return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(head[8:12], "application/octet-stream")
-    if head[4:8] == b"ftyp":
-        return "video/mp4"
-    return next((kind for start, kind in _SIGNATURES if head.startswith(start)), "application/octet-stream")
-
-
-def _asset(record: spec_pb2.AssetRecord) -> asset_pb2.Asset:
+def to_asset(record: spec_pb2.AssetRecord) -> asset_pb2.Asset:
+    """An asset as callers see it."""
     return asset_pb2.Asset(
         name=names.asset(record.blob.sha256),
         filename=record.filename,
@@ -104,4 +174,23 @@ def _asset(record: spec_pb2.AssetRecord) -> asset_pb2.Asset:
         size_bytes=record.blob.size_bytes,
         sha256=record.blob.sha256,
         create_time=timestamp(record.create_time),
+        use_time=timestamp(max(record.create_time, record.use_time)),
     )
+
+
+def too_large(limit: int) -> RefusedError:
+    """A file that is larger than is taken."""
+    message = f"the asset has more than {limit} bytes, which is the limit"
+    return RefusedError("MESSAGE_TOO_LARGE", message, {"limit_bytes": str(limit)})
+
+
+def mismatch(expected: str, received: str) -> RefusedError:
+    """Bytes that are other ones than was said."""
+    metadata = {"expected": expected, "received": received}
+    return RefusedError("CONTENT_MISMATCH", "the bytes received have another SHA-256 than announced", metadata)
+
+
+def _known(message: Message | None) -> Known | None:
+    if message is None or message.data == GONE:
+        return None
+    return Known(spec_pb2.AssetRecord.FromString(message.data), message.sequence)

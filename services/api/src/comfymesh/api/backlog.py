@@ -6,11 +6,10 @@ records: what is too much is not kept, since the log has it. The watcher is serv
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 
 from comfymesh.api.query import Query
-from comfymesh.api.waking import woken
+from comfymesh.api.waking import Wake
 from comfymesh.bus.tasklog import Stored
 
 MOST_KEPT = 512
@@ -33,7 +32,7 @@ class Backlog:
         self.closed = False
         self._most_kept = most_kept
         self._kept: deque[Stored] = deque()
-        self._wake = asyncio.Event()
+        self._wake = Wake()
 
     def join(self) -> None:
         """Collect every change that is offered from now on. Those between `position` and now are read from the log."""
@@ -70,4 +69,8 @@ class Backlog:
 
     async def wait(self, timeout: float) -> None:
         """Wait until there is something to do, at most `timeout` seconds."""
-        await woken(self._wake, timeout)
+        await self._wake.wait(timeout)
+
+    def leave(self) -> None:
+        """The watcher has gone."""
+        self._wake.rest()

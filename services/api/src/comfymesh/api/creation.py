@@ -18,7 +18,7 @@ from comfymesh.api.fleet import FleetView
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.graphs import Graph, GraphError, GraphErrorReason, JsonValue, Limits
-from comfymesh.tasks import codec, machine
+from comfymesh.tasks import codec, machine, rights
 from comfymesh.tasks.record import Definition, Key, SpecRef, TaskRecord
 from comfymesh.telemetry import tracing
 from comfymesh.v1 import task_pb2, task_service_pb2
@@ -100,10 +100,11 @@ class Creation:
             allowance.check(owner.allowance, graph, needed)
         text = fit.validation.graph.to_json().encode()
         key, digest = identity(request, tenant)
+        spec = await self._spec(text, bindings, tenant)
         definition = Definition(
             key=key,
             request_digest=digest,
-            spec=SpecRef(_spec_digest(text, bindings), len(text)),
+            spec=SpecRef(_spec_digest(text, bindings), len(text), blobs=tuple(sorted(rights.blobs_of(spec)))),
             requirements=needed,
             work=feasibility.work(fit),
             create_time=self._clock(),
@@ -115,12 +116,11 @@ class Creation:
             max_retries=task.max_retries,
             allow_partial_outputs=task.allow_partial_outputs,
             trace_parent=tracing.current(),
-            derived_id=bound_id(request, key),
             group=names.parse_group(task.group) if task.group else "",
             callback_url=task.callback_url,
             callback_states=fields.callback_states(task),
         )
-        return NewTask(machine.create(definition), await self._spec(text, bindings, tenant))
+        return NewTask(machine.create(definition), spec)
 
     async def _inputs(
         self, task: task_pb2.Task, tenant: str
@@ -133,10 +133,11 @@ class Creation:
             if kind != "asset":
                 values[graph_node, name] = getattr(value, str(kind))
                 continue
-            asset = await self._assets.find(tenant, names.parse_asset(value.asset))
-            if asset is None:
+            known = await self._assets.use(tenant, names.parse_asset(value.asset))
+            if known is None:
                 missing.append(Violation(f"task.inputs[{path}]", f"there is no {value.asset}; upload it first"))
                 continue
+            asset = known.record
             # The file's name on the node stands in until the agent has staged it and knows the real one.
             values[graph_node, name] = asset.filename
             bindings.append(
@@ -187,12 +188,6 @@ def identity(request: CreateRequest, tenant: str) -> tuple[Key, str]:
 def derived_key(request_id: str, tenant: str) -> Key:
     """The task that follows from a request ID, the same for all replicas."""
     return Key(tenant, f"t{uuid5(_REQUEST_NAMESPACE, f'{tenant}/{request_id.lower()}').hex}")
-
-
-def bound_id(request: CreateRequest, key: Key) -> str:
-    """The task id that follows from the request ID and must be bound to the one of `key`; empty where none must be."""
-    derived = derived_key(request.request_id, key.tenant).task_id if request.request_id else key.task_id
-    return "" if derived == key.task_id else derived
 
 
 def _task_id(request: CreateRequest, tenant: str) -> str:

@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from opentelemetry.trace import format_trace_id, get_current_span
 
-from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
+from comfymesh.artifacts.errors import BlobMissingError, StoreFullError, StoreUnavailableError
 from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
 from comfymesh.bus.tasklog import UnreadableRecordError
 from comfymesh.names import MalformedNameError
@@ -75,6 +75,10 @@ _CODES = {
     "QUOTA_EXCEEDED": StatusCode.RESOURCE_EXHAUSTED,
     "RATE_LIMITED": StatusCode.RESOURCE_EXHAUSTED,
     "GRAPH_NOT_ALLOWED": StatusCode.PERMISSION_DENIED,
+    "UPLOAD_NOT_FOUND": StatusCode.NOT_FOUND,
+    "UPLOAD_CONFLICT": StatusCode.ABORTED,
+    "SIGNED_URL_UNSUPPORTED": StatusCode.FAILED_PRECONDITION,
+    "STORE_FULL": StatusCode.RESOURCE_EXHAUSTED,
     "INTERNAL": StatusCode.INTERNAL,
 }
 """The status code of each reason with which a call can be refused."""
@@ -83,6 +87,7 @@ _CODES = {
 _RESOURCE_TYPES = {
     "tasks": "comfymesh.v1.Task",
     "assets": "comfymesh.v1.Asset",
+    "uploads": "comfymesh.v1.Upload",
     "artifacts": "comfymesh.v1.Artifact",
     "nodes": "comfymesh.v1.Node",
     "groups": "comfymesh.v1.Group",
@@ -183,6 +188,9 @@ def refusal(error: Exception) -> RefusedError | None:
         case BusUnavailableError():
             message = "the message bus did not confirm; nothing was promised, try again with the same request ID"
             return RefusedError("BUS_UNAVAILABLE", message, retry_after=1.0)
+        case StoreFullError():
+            message = f"there is no room to store that; whoever operates the mesh has to make some: {error}"
+            return RefusedError("STORE_FULL", message)
         case StoreUnavailableError():
             return RefusedError("BUS_UNAVAILABLE", f"the artifact store did not answer: {error}", retry_after=1.0)
         case BlobMissingError():

@@ -55,12 +55,12 @@ def group_violations(field: str, name: str) -> Iterator[Violation]:
         yield Violation(field, "must be groups/ and 1 to 63 characters out of a-z0-9- that begin with a letter")
 
 
-def name_violations(name: str, parse: Callable[[str], object]) -> Iterator[Violation]:
-    """What is wrong with the required name of a resource, which `parse` reads."""
+def name_violations(name: str, parse: Callable[[str], object], field: str = "name") -> Iterator[Violation]:
+    """What is wrong with the name of a resource, which `parse` reads."""
     try:
         parse(name)
     except names.MalformedNameError as error:
-        yield Violation("name", str(error))
+        yield Violation(field, str(error))
 
 
 def reason_violations(reason: str) -> Iterator[Violation]:

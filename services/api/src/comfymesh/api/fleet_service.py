@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from itertools import islice
 from typing import Any
 
 import grpc
 
 from comfymesh import names
-from comfymesh.api import paging
+from comfymesh.api import fields, models, paging
+from comfymesh.api.access import caller
+from comfymesh.api.access.directory import Directory
 from comfymesh.api.errors import Violation, invalid, not_found
 from comfymesh.api.fleet import FleetView
+from comfymesh.api.fleet_watch import LOOK_SECONDS, FleetWatch
 from comfymesh.bus.intents import Availability, Intent, IntentStore
 from comfymesh.v1 import fleet_service_pb2, fleet_service_pb2_grpc, node_pb2
 
 _MAX_REASON = 512
+_MAX_NAME_PART = 256
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -24,11 +32,15 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
     Args:
         fleet: The nodes.
         intents: What is wanted of them.
+        directory: The tenants, and what each may use.
+        heartbeat: Longest silence of a stream in seconds.
     """
 
-    def __init__(self, fleet: FleetView, intents: IntentStore) -> None:
+    def __init__(self, fleet: FleetView, intents: IntentStore, directory: Directory, heartbeat: float) -> None:
         self._fleet = fleet
         self._intents = intents
+        self._directory = directory
+        self._heartbeat = heartbeat
 
     async def GetNode(
         self, request: fleet_service_pb2.GetNodeRequest, context: Context
@@ -67,6 +79,36 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         token = paging.make_token(request, [nodes[size - 1].name]) if len(nodes) > size else ""
         return fleet_service_pb2.ListNodesResponse(nodes=nodes[:size], next_page_token=token)
 
+    async def WatchFleet(
+        self, request: fleet_service_pb2.WatchFleetRequest, context: Context
+    ) -> AsyncIterator[fleet_service_pb2.WatchFleetResponse]:
+        """See the proto."""
+        watch = FleetWatch(self._heartbeat, time.monotonic())
+        while True:
+            for message in watch.look(self._fleet.nodes(), time.monotonic()):
+                yield message
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def ListModels(
+        self, request: fleet_service_pb2.ListModelsRequest, context: Context
+    ) -> fleet_service_pb2.ListModelsResponse:
+        """See the proto."""
+        if wrong := list(_violations(request)):
+            raise invalid(wrong)
+        size = paging.size(request.page_size)
+        after = str(paging.read_token(request, request.page_token, str)[0]) if request.page_token else ""
+        tenant = self._directory.tenant(caller.tenant())
+        known = models.models(self._fleet.offers(), self._fleet.nodes(), tenant.allowance if tenant else None)
+        chosen = models.matching(
+            (model for model in known if model.name > after),
+            part=request.name_contains,
+            node=request.node,
+            resident_only=request.resident_only,
+        )
+        page = list(islice(chosen, size + 1))
+        token = paging.make_token(request, [page[size - 1].name]) if len(page) > size else ""
+        return fleet_service_pb2.ListModelsResponse(models=page[:size], next_page_token=token)
+
     async def _want(self, name: str, availability: Availability, reason: str) -> node_pb2.Node:
         node = names.parse_node(name)
         if len(reason) > _MAX_REASON:
@@ -84,3 +126,12 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         if node is None:
             raise not_found("node", name)
         return node
+
+
+def _violations(request: fleet_service_pb2.ListModelsRequest) -> Iterator[Violation]:
+    yield from paging.violations(request.page_size)
+    if request.node:
+        yield from fields.name_violations(request.node, names.parse_node, "node")
+    if len(request.name_contains) > _MAX_NAME_PART:
+        count = len(request.name_contains)
+        yield Violation("name_contains", f"has {count} characters; at most {_MAX_NAME_PART} are allowed")

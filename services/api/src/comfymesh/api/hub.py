@@ -87,6 +87,7 @@ class Hub:
         try:
             yield mailbox
         finally:
+            mailbox.leave()
             boxes.discard(mailbox)
             if not boxes:
                 self._mailboxes.pop(key, None)
@@ -101,6 +102,7 @@ class Hub:
         try:
             yield
         finally:
+            backlog.leave()
             backlogs.discard(backlog)
             if not backlogs:
                 self._backlogs.pop(backlog.query.group, None)

@@ -11,7 +11,8 @@ from dataclasses import replace
 from comfymesh.api.access import setup
 from comfymesh.api.access.audit import Audit
 from comfymesh.api.access.directory import Directory
-from comfymesh.api.access.quotas import Quotas, StoredAssets
+from comfymesh.api.access.quotas import Quotas
+from comfymesh.api.access.stored import StoredAssets
 from comfymesh.api.alert_service import AlertService
 from comfymesh.api.alerting import Alerting
 from comfymesh.api.artifacts import Artifacts
@@ -21,6 +22,7 @@ from comfymesh.api.creation import Creation
 from comfymesh.api.dead_letter_service import DeadLetterService
 from comfymesh.api.dead_letters import DeadLetters
 from comfymesh.api.desk import answering
+from comfymesh.api.download_urls import DownloadUrls
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.fleet_service import FleetService
 from comfymesh.api.following import Following
@@ -34,11 +36,12 @@ from comfymesh.api.policies import Policies
 from comfymesh.api.readmodel import LAYOUT, ReadModel
 from comfymesh.api.room import Room
 from comfymesh.api.scheduling_service import SchedulingService
-from comfymesh.api.server import Place, Services, serving
+from comfymesh.api.server import Place, serving
 from comfymesh.api.settings import ApiSettings
 from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.tenant_service import TenantService
+from comfymesh.api.uploads import Uploads
 from comfymesh.api.watching import Watching
 from comfymesh.api.webhooks import Webhooks
 from comfymesh.artifacts.store import open_store
@@ -67,7 +70,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         background.spawn(fleet.follow(background), "fleet view")
         background.spawn(fleet.follow_intents(), "intents")
         background.spawn(hub.follow(log.events(kept.reading.start)), "task hub")
-        directory, stored_assets = Directory(bus, time.time), StoredAssets(bus)
+        directory, stored_assets = Directory(bus, time.time), StoredAssets(bus, time.time)
         background.spawn(directory.follow(), "directory")
         background.spawn(stored_assets.follow(), "stored assets")
         gate = await setup.gate(settings, directory, background)
@@ -85,12 +88,17 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         background.spawn(insight.run(), "insight")
         watching = Watching(hub, log, bus, model, insight, settings.api_heartbeat_seconds)
         following = Following(hub, log, model, settings.api_heartbeat_seconds)
-        services = Services(
+        servicers = (
             TaskService(log, Submitting(creation, log, quotas), watching, following, artifacts, fleet, insight),
             GroupService(Groups(following, log, bus), following),
             DeadLetterService(log, DeadLetters(log, time.time, directory, quotas), following),
-            AssetService(assets, artifacts),
-            FleetService(fleet, IntentStore(bus)),
+            AssetService(
+                assets,
+                Uploads(bus, store, assets, time.time, quotas),
+                artifacts,
+                DownloadUrls(assets, artifacts, store, time.time),
+            ),
+            FleetService(fleet, IntentStore(bus), directory, following.heartbeat),
             AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),
             KeyService(directory, time.time),
@@ -100,7 +108,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             settings.api_listen, certificates, settings.api_max_connection_calls, settings.api_compress_responses
         )
         door = Door(gate, Room(settings.api_max_calls), audit)
-        async with _desk(settings, bus, background), serving(place, door, services) as server:
+        async with _desk(settings, bus, background), serving(place, door, servicers) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
             background.spawn(presence.show(bus, "api"), "presence")
             try:

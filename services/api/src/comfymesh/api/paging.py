@@ -46,6 +46,11 @@ def read_token(request: Message, token: str, *kinds: type[str | float]) -> list[
     return place
 
 
+def foreign() -> RefusedError:
+    """A token that holds what no list has told."""
+    return _refused("was not made by this method")
+
+
 def _refused(why: str) -> RefusedError:
     message = f"the page token {why}; begin again without one"
     return RefusedError("PAGE_TOKEN_INVALID", message, violations=[Violation("page_token", message)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,36 +13,18 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from comfymesh.api.access.certificates import Certificates
-from comfymesh.api.alert_service import AlertService
-from comfymesh.api.asset_service import AssetService
-from comfymesh.api.dead_letter_service import DeadLetterService
-from comfymesh.api.fleet_service import FleetService
-from comfymesh.api.group_service import GroupService
 from comfymesh.api.interceptors import MAX_REQUEST_BYTES, Door, Edge
-from comfymesh.api.key_service import KeyService
 from comfymesh.api.room import Room
-from comfymesh.api.scheduling_service import SchedulingService
-from comfymesh.api.task_service import TaskService
-from comfymesh.api.tenant_service import TenantService
 from comfymesh.runtime.service import ServiceFailedError
 from comfymesh.v1 import (
-    alert_service_pb2,
     alert_service_pb2_grpc,
-    asset_service_pb2,
     asset_service_pb2_grpc,
-    dead_letter_service_pb2,
     dead_letter_service_pb2_grpc,
-    fleet_service_pb2,
     fleet_service_pb2_grpc,
-    group_service_pb2,
     group_service_pb2_grpc,
-    key_service_pb2,
     key_service_pb2_grpc,
-    scheduling_service_pb2,
     scheduling_service_pb2_grpc,
-    task_service_pb2,
     task_service_pb2_grpc,
-    tenant_service_pb2,
     tenant_service_pb2_grpc,
 )
 
@@ -60,35 +42,18 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
 )
 
-_NAMES = tuple(
-    descriptor.services_by_name[name].full_name
-    for descriptor, name in (
-        (task_service_pb2.DESCRIPTOR, "TaskService"),
-        (group_service_pb2.DESCRIPTOR, "GroupService"),
-        (dead_letter_service_pb2.DESCRIPTOR, "DeadLetterService"),
-        (asset_service_pb2.DESCRIPTOR, "AssetService"),
-        (fleet_service_pb2.DESCRIPTOR, "FleetService"),
-        (alert_service_pb2.DESCRIPTOR, "AlertService"),
-        (tenant_service_pb2.DESCRIPTOR, "TenantService"),
-        (key_service_pb2.DESCRIPTOR, "KeyService"),
-        (scheduling_service_pb2.DESCRIPTOR, "SchedulingService"),
-    )
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """Everything that the server serves."""
-
-    tasks: TaskService
-    groups: GroupService
-    dead_letters: DeadLetterService
-    assets: AssetService
-    fleet: FleetService
-    alerts: AlertService
-    tenants: TenantService
-    keys: KeyService
-    scheduling: SchedulingService
+_ADD: Mapping[str, Callable[[Any, grpc.aio.Server], None]] = {
+    "TaskService": task_service_pb2_grpc.add_TaskServiceServicer_to_server,
+    "GroupService": group_service_pb2_grpc.add_GroupServiceServicer_to_server,
+    "DeadLetterService": dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server,
+    "AssetService": asset_service_pb2_grpc.add_AssetServiceServicer_to_server,
+    "FleetService": fleet_service_pb2_grpc.add_FleetServiceServicer_to_server,
+    "AlertService": alert_service_pb2_grpc.add_AlertServiceServicer_to_server,
+    "TenantService": tenant_service_pb2_grpc.add_TenantServiceServicer_to_server,
+    "KeyService": key_service_pb2_grpc.add_KeyServiceServicer_to_server,
+    "SchedulingService": scheduling_service_pb2_grpc.add_SchedulingServiceServicer_to_server,
+}
+"""How each service of the contract is put on a server. The class of its servicer has the service's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +105,15 @@ def _open_port(server: grpc.aio.Server, place: Place) -> int:
         ) from error
 
 
+def _added(server: grpc.aio.Server, servicer: object) -> str:
+    """Puts a servicer on a server; answers the full name of its service."""
+    name = type(servicer).__name__
+    _ADD[name](servicer, server)
+    return f"comfymesh.v1.{name}"
+
+
 @asynccontextmanager
-async def serving(place: Place, door: Door, services: Services) -> AsyncIterator[Server]:
+async def serving(place: Place, door: Door, servicers: Iterable[object]) -> AsyncIterator[Server]:
     """Serve whoever passes the door.
 
     Raises:
@@ -152,21 +124,13 @@ async def serving(place: Place, door: Door, services: Services) -> AsyncIterator
         options=(*_OPTIONS, ("grpc.max_concurrent_streams", place.max_streams)),
         compression=grpc.Compression.Gzip if place.compress else None,
     )
-    task_service_pb2_grpc.add_TaskServiceServicer_to_server(services.tasks, server)
-    group_service_pb2_grpc.add_GroupServiceServicer_to_server(services.groups, server)
-    dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(services.dead_letters, server)
-    asset_service_pb2_grpc.add_AssetServiceServicer_to_server(services.assets, server)
-    fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(services.fleet, server)
-    alert_service_pb2_grpc.add_AlertServiceServicer_to_server(services.alerts, server)
-    tenant_service_pb2_grpc.add_TenantServiceServicer_to_server(services.tenants, server)
-    key_service_pb2_grpc.add_KeyServiceServicer_to_server(services.keys, server)
-    scheduling_service_pb2_grpc.add_SchedulingServiceServicer_to_server(services.scheduling, server)
+    served = [_added(server, servicer) for servicer in servicers]
     checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only the synchronous one
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection((*served, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _open_port(server, place)
     await server.start()
-    for name in ("", *_NAMES):
+    for name in ("", *served):
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
         yield Server(port, server, checks, door.room)

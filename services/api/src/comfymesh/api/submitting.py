@@ -8,7 +8,7 @@ from comfymesh import names
 from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.creation import CreateRequest, Creation, NewTask, derived_key, identity
 from comfymesh.api.errors import RefusedError, not_found
-from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.bus.tasklog import MadeElsewhereError, StaleRecordError, Stored, TaskLog
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.tasks import codec
 from comfymesh.v1 import task_pb2
@@ -72,6 +72,8 @@ class Submitting:
             if error.last is None:
                 raise not_found("task", names.task(new.key.task_id)) from error
             return _repeated(error.last, new, request)
+        except MadeElsewhereError as error:
+            raise reused(request.request_id, names.task(error.task_id)) from error
         reached(FaultPoint.TASK_STORED)
         return stored
 
@@ -90,11 +92,14 @@ class Submitting:
     async def _bind(self, new: NewTask, request: CreateRequest) -> None:
         """A request ID makes one task; with an id of the caller's own that does not follow from the name."""
         derived = derived_key(request.request_id, new.key.tenant)
-        if derived != new.key and await self.log.get(derived) is not None:
-            raise reused(request.request_id, names.task(derived.task_id))
-        bound = await self.log.bind(derived, new.key.task_id)
-        if bound != new.key.task_id:
-            raise reused(request.request_id, names.task(bound))
+        if derived == new.key:
+            return
+        try:
+            await self.log.bind(derived, new.key.task_id)
+        except StaleRecordError as error:
+            raise reused(request.request_id, names.task(derived.task_id)) from error
+        except MadeElsewhereError as error:
+            raise reused(request.request_id, names.task(error.task_id)) from error
 
     async def _earlier(self, request: CreateRequest, tenant: str) -> Stored | None:
         key, digest = identity(request, tenant)
@@ -115,5 +120,5 @@ def _repeated(stored: Stored, new: NewTask, request: CreateRequest) -> Stored:
 
 def reused(request_id: str, name: str) -> RefusedError:
     """A request ID that has made the task `name` out of something else."""
-    message = f"request_id {request_id} made {name} out of other content; use a new one"
+    message = f"request_id {request_id} has made {name} out of another request; use a new one"
     return RefusedError("REQUEST_ID_REUSED", message, {"task": name})

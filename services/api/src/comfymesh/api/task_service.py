@@ -128,12 +128,16 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         """See the proto."""
         key = Key(caller.tenant(), names.parse_task(request.name))
         after = read_token(request.resume_token)
-        async for position, item in self._watching.watch(key, after, previews=request.include_previews):
-            if isinstance(item, Changes):
-                for change in item.before:
-                    token = make_token(change.sequence)
-                    yield task_service_pb2.WatchTaskResponse(resume_token=token, task=change.task)
-            yield task_service_pb2.WatchTaskResponse(resume_token=make_token(position), **_event(item))
+        with self._watching.listening(key) as mailbox:
+            await self._watching.begin(mailbox, key, after)
+            told = self._watching.follow(mailbox, key, previews=request.include_previews)
+            async with aclosing(told) as items:
+                async for position, item in items:
+                    if isinstance(item, Changes):
+                        for change in item.before:
+                            token = make_token(change.sequence)
+                            yield task_service_pb2.WatchTaskResponse(resume_token=token, task=change.task)
+                    yield task_service_pb2.WatchTaskResponse(resume_token=make_token(position), **_event(item))
 
     async def WatchTasks(
         self, request: task_service_pb2.WatchTasksRequest, context: Context

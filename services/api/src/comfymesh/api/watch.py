@@ -6,7 +6,6 @@ costs no more than the few changes that one task can go through.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import bisect
@@ -15,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from comfymesh.api.waking import woken
+from comfymesh.api.waking import Wake
 from comfymesh.bus.tasklog import Stored
 from comfymesh.tasks.record import FINAL
 from comfymesh.v1 import task_pb2
@@ -44,7 +43,7 @@ class Mailbox:
     _progress: task_pb2.TaskProgress | None = None
     _preview: task_pb2.Preview | None = None
     _told: tuple[int, float] = (0, -1.0)
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _wake: Wake = field(default_factory=Wake)
     _closed: bool = False
 
     def begin(self, position: int, task: task_pb2.Task | None = None) -> None:
@@ -143,7 +142,11 @@ class Mailbox:
 
     async def wait(self, timeout: float) -> None:
         """Wait until there is something to take, at most `timeout` seconds."""
-        await woken(self._wake, timeout)
+        await self._wake.wait(timeout)
+
+    def leave(self) -> None:
+        """The watcher has gone."""
+        self._wake.rest()
 
     async def wait_for_more(self, timeout: float) -> None:
         """Wait until there is more to take than now, at most `timeout` seconds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -69,18 +69,6 @@ class Watching:
         self._insight = insight
         self._heartbeat = heartbeat
 
-    async def watch(self, key: Key, after: int, *, previews: bool) -> AsyncIterator[tuple[int, Told]]:
-        """Everything from sequence `after` on (0 for a snapshot), each with the position after it.
-
-        Raises:
-            RefusedError: no such task, or the server is stopping.
-        """
-        with self.listening(key) as mailbox:
-            await self._begin(mailbox, key, after)
-            async with contextlib.aclosing(self.follow(mailbox, key, previews=previews)) as items:
-                async for item in items:
-                    yield item
-
     def listening(self, key: Key) -> AbstractContextManager[Mailbox]:
         """A mailbox that receives every change of a task from now on."""
         return self._hub.mailbox(key)
@@ -91,42 +79,39 @@ class Watching:
         """Everything that comes into `mailbox`, until the task's final state, each with the position after it.
 
         With `together` changes wait a moment for others that may follow at once.
-        """
-        async with AsyncExitStack() as hearing:
-            async for item in self._follow(mailbox, key, hearing, previews=previews, together=together):
-                yield item
 
-    async def _follow(
-        self, mailbox: Mailbox, key: Key, hearing: AsyncExitStack, *, previews: bool, together: bool
-    ) -> AsyncGenerator[tuple[int, Told], None]:
+        Raises:
+            RefusedError: the server is stopping.
+        """
         heard = False
         told = asked = time.monotonic()
         places = Places(self._model, self._insight, key)
-        while mailbox.task.state not in FINAL_STATES:
-            await mailbox.wait(self._patience(mailbox, told, previews=previews))
-            if together and mailbox.passing:
-                await _let_pass(mailbox)
-            if mailbox.closed:
-                raise draining()
-            now = time.monotonic()
-            places.look(mailbox, now)
-            items = mailbox.take(states_only=now < told + _PACE_SECONDS)
-            told = now if items else told
-            if states := [item for item in items if isinstance(item, Stored)]:
-                asked = 0.0  # Perhaps an attempt has begun, on a node that nobody has asked yet.
-                yield mailbox.position, Changes(states[-1], states[:-1])
-            for item in items:
-                if not isinstance(item, Stored):
-                    yield mailbox.position, item
-            if not heard and mailbox.task.state == task_pb2.Task.STATE_RUNNING:
-                heard = True
-                await self._hear(mailbox, key, hearing, previews=previews)
-            if previews and now - asked >= _INTEREST_SECONDS:
-                asked = now
-                await self._ask_for_previews(mailbox.task, key)
-            if now - told >= self._heartbeat:
-                told = now
-                yield mailbox.position, Heartbeat()
+        async with AsyncExitStack() as hearing:
+            while mailbox.task.state not in FINAL_STATES:
+                await mailbox.wait(self._patience(mailbox, told, previews=previews))
+                if together and mailbox.passing:
+                    await _let_pass(mailbox)
+                if mailbox.closed:
+                    raise draining()
+                now = time.monotonic()
+                places.look(mailbox, now)
+                items = mailbox.take(states_only=now < told + _PACE_SECONDS)
+                told = now if items else told
+                if states := [item for item in items if isinstance(item, Stored)]:
+                    asked = 0.0  # Perhaps an attempt has begun, on a node that nobody has asked yet.
+                    yield mailbox.position, Changes(states[-1], states[:-1])
+                for item in items:
+                    if not isinstance(item, Stored):
+                        yield mailbox.position, item
+                if not heard and mailbox.task.state == task_pb2.Task.STATE_RUNNING:
+                    heard = True
+                    await self._hear(mailbox, key, hearing, previews=previews)
+                if previews and now - asked >= _INTEREST_SECONDS:
+                    asked = now
+                    await self._ask_for_previews(mailbox.task, key)
+                if now - told >= self._heartbeat:
+                    told = now
+                    yield mailbox.position, Heartbeat()
 
     async def _hear(self, mailbox: Mailbox, key: Key, hearing: AsyncExitStack, *, previews: bool) -> None:
         """Listen to progress, and previews. Not before an attempt runs: those that are over at once tell none."""
@@ -148,8 +133,12 @@ class Watching:
             return FIRST_SECONDS
         return min(self._heartbeat, _INTEREST_SECONDS) if previews else self._heartbeat
 
-    async def _begin(self, mailbox: Mailbox, key: Key, after: int) -> None:
-        """Put into the mailbox what the watcher has not seen: everything behind its token, or a snapshot."""
+    async def begin(self, mailbox: Mailbox, key: Key, after: int) -> None:
+        """Put into the mailbox what the watcher has not seen: everything behind sequence `after`, or a snapshot for 0.
+
+        Raises:
+            RefusedError: there is no such task.
+        """
         last = await self._log.get(key)
         if last is None:
             raise not_found("task", names.task(key.task_id))

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
 from typing import Self
 
+from comfymesh.artifacts.errors import StoreFullError
+
 CHUNK_BYTES = 512 * 1024
 """Bytes are moved in pieces of this size."""
 
+HEAD_BYTES = 64
+"""So many of the first bytes are kept apart: enough to see which kind of file it is."""
+
 _IN_MEMORY_BYTES = 8 * 1024 * 1024
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ContentTooLargeError(Exception):
@@ -38,11 +45,17 @@ class Content:
 
         Raises:
             ContentTooLargeError: it gives more than `limit` bytes.
+            StoreFullError: they do not fit on the disk here.
         """
         content = cls()
         try:
             async for piece in source:
                 await content._add(piece, limit)
+        except OSError as error:
+            content.close()
+            if error.errno in _FULL:
+                raise StoreFullError(f"the folder for temporary files has no room: {error.strerror}") from error
+            raise
         except BaseException:
             content.close()
             raise
@@ -87,7 +100,8 @@ class Content:
             self._append(piece)
 
     def _append(self, piece: bytes) -> None:
-        self.head = self.head or piece[:64]
+        if (missing := HEAD_BYTES - len(self.head)) > 0:
+            self.head += piece[:missing]
         self.size_bytes += len(piece)
         self._hash.update(piece)
         self._file.write(piece)

@@ -7,6 +7,10 @@ class StoreUnavailableError(Exception):
     """The artifact store can't be reached or refused. Trying again may help."""
 
 
+class StoreFullError(StoreUnavailableError):
+    """The artifact store has no room. Trying again helps once somebody has made some."""
+
+
 class BlobMissingError(Exception):
     """The artifact store does not have the bytes that it should have."""
 

@@ -16,6 +16,7 @@ from comfymesh.bus.api import NO_MESSAGE, Api, ApiError
 from comfymesh.bus.connection import Connection, Delivery
 from comfymesh.bus.consumers import Tail, WorkQueue
 from comfymesh.bus.port import (
+    BusFullError,
     BusUnavailableError,
     CaughtUp,
     Entry,
@@ -192,6 +193,17 @@ class JetStreamBus:
         deliveries, pending = await self._connection.collect(method, json.dumps(query).encode(), self._timeout)
         return [direct(delivery) for delivery in deliveries], pending
 
+    async def subjects(self, stream: Stream, subject: str) -> list[str]:
+        """See Bus.subjects. The server answers at most 100,000 at a time."""
+        found = list[str]()
+        while True:
+            query = {"subjects_filter": subject, "offset": len(found)}
+            info = await self.call(f"STREAM.INFO.{stream.name}", query)
+            page = info["state"].get("subjects") or {}
+            found += page
+            if not page or len(found) >= info.get("total", 0):
+                return found
+
     async def purge(self, stream: Stream, subject: str, up_to: int) -> None:
         """See Bus.purge."""
         await self._api.call(f"STREAM.PURGE.{stream.name}", {"filter": subject, "seq": up_to + 1})
@@ -306,8 +318,10 @@ def _stored(entry: Entry, delivery: Delivery) -> int:
         return int(answer["seq"])
     if error.get("err_code") in _WRONG_LAST_SEQUENCE:
         raise SequenceConflictError(entry.subject, entry.expected or 0)
-    full = ", what it may use of its disk is full" if error.get("err_code") in _FULL else ""
-    raise BusUnavailableError(f"JetStream did not store {entry.subject}: {error.get('description')}{full}")
+    problem = f"JetStream did not store {entry.subject}: {error.get('description')}"
+    if error.get("err_code") in _FULL:
+        raise BusFullError(f"{problem}, what it may use of its disk is full")
+    raise BusUnavailableError(problem)
 
 
 def direct(delivery: Delivery) -> Message:

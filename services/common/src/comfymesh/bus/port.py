@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from comfymesh.bus.streams import Stream
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message as it was delivered.
 
     Attributes:
@@ -68,6 +67,10 @@ class BusError(Exception):
 
 class BusUnavailableError(BusError):
     """The bus can't be reached, or did not confirm in time. What was sent may or may not have been stored."""
+
+
+class BusFullError(BusUnavailableError):
+    """What the bus may use of its disk is full. Trying again helps once there is room."""
 
 
 class SequenceConflictError(BusError):
@@ -142,6 +145,10 @@ class Bus(Protocol):
         None is left out: whatever was confirmed before the call is there. Fewer than `limit` are answered only where no
         more follow.
         """
+        ...
+
+    async def subjects(self, stream: Stream, subject: str) -> list[str]:
+        """Every subject that matches `subject` (wildcards) and has messages, in no order."""
         ...
 
     async def purge(self, stream: Stream, subject: str, up_to: int) -> None:

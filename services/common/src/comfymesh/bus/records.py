@@ -25,6 +25,9 @@ GONE = b""
 MARKS_KEPT = timedelta(days=8)
 """How long such a mark stays: who goes on where he left off not longer ago than that hears of every drop."""
 
+_ELSEWHERE = b"\0"
+"""In place of a record: its request ID made another task, whose id follows. No record begins with a zero."""
+
 
 _FINAL_STATES = frozenset(task_pb2.Task.State.Value(f"STATE_{state}") for state in FINAL)
 """States that nothing leaves, as records have them."""
@@ -82,7 +85,7 @@ class UnreadableRecordError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A task left the log, some time after its end. `sequence` is after its last record."""
+    """There is no task of that key, or none any more. `sequence` is after its last record."""
 
     key: Key
     sequence: int
@@ -96,10 +99,25 @@ class Unreadable:
     sequence: int
 
 
+def elsewhere(task_id: str) -> bytes:
+    """The mark in place of a task whose request ID made `task_id` instead."""
+    return _ELSEWHERE + task_id.encode()
+
+
+def made_instead(message: Message) -> str | None:
+    """The task that was made instead, where the message is such a mark."""
+    return message.data.removeprefix(_ELSEWHERE).decode() if message.data.startswith(_ELSEWHERE) else None
+
+
+def is_mark(message: Message) -> bool:
+    """Whether a message says that there is no task here."""
+    return message.data == GONE or message.data.startswith(_ELSEWHERE)
+
+
 def try_to_read(message: Message, level: int = logging.ERROR) -> Stored | Dropped | None:
     """What a message of the log says; None where it can't be read, which is reported at `level`."""
     try:
-        return Dropped(_key(message), message.sequence) if message.data == GONE else _open(message)
+        return Dropped(_key(message), message.sequence) if is_mark(message) else _open(message)
     except UnreadableRecordError as error:
         _report(error, level)
         return None

@@ -46,7 +46,8 @@ class Stream:
 # A task's graph and its records share a stream: messages of one connection to one stream are stored in order, so no
 # record can ever be there without its graph.
 TASKS = Stream("TASKS", ("task.*.*", "spec.*.*.*"), Storage.FILE, per_subject=HISTORY, expiring=True)
-BLOBS = Stream("BLOBS", ("blob.*.*.*", "asset.*.*"), Storage.FILE, per_subject=1)
+# Nothing expires there but uploads that nobody goes on with, and the marks of assets that are gone.
+BLOBS = Stream("BLOBS", ("blob.*.*.*", "asset.*.*", "upload.*.*"), Storage.FILE, per_subject=1, expiring=True)
 # Not the truth, only its delivery: what a restart of the server drops is sent again on the next report.
 WORK = Stream("WORK", ("work.*",), Storage.MEMORY, work_queue=True)
 REPORTS = Stream("REPORTS", ("report.*",), Storage.MEMORY, per_subject=1, max_age=REPORT_TTL)

@@ -2,12 +2,12 @@
 
 task.<tenant>.<task_id>             the task log: one record a change           stream TASKS
 spec.<tenant>.<task_id>.<digest>    a task's graph                              stream TASKS
-spec.<tenant>.<task_id>.bound       the task that a request ID made instead     stream TASKS
 work.<node>                         attempts handed to a node                   stream WORK
 report.<node>                       a node's reports                            stream REPORTS
 progress.<tenant>.<task_id>         latest progress of an attempt               stream PROGRESS
 blob.<tenant>.<sha256>.<index>      pieces of artifacts, assets and catalogs    stream BLOBS
 asset.<tenant>.<sha256>             what an asset is                            stream BLOBS
+upload.<tenant>.<sha256>            an upload under way                         stream BLOBS
 account.tenant.<tenant>             a tenant                                    stream ACCOUNTS
 account.key.<tenant>.<key>          an API key, without its secret              stream ACCOUNTS
 audit.<tenant>                      what operators and administrators did       stream AUDIT
@@ -43,6 +43,7 @@ ALL_INTENTS = "intent.*"
 ALL_ACCOUNTS = "account.>"
 ALL_AUDITS = "audit.*"
 ALL_ASSETS = "asset.*.*"
+ALL_UPLOADS = "upload.*.*"
 
 SCHEDULING_SETTINGS = "settings.scheduling"
 """Where the policy of scheduling is."""
@@ -82,11 +83,6 @@ def lease(role: str) -> str:
 def answers(asker: str) -> str:
     """Where answers to one asker go."""
     return f"told.{asker}"
-
-
-def binding(key: Key) -> str:
-    """Where it is written which task a request ID has made, where that is not the one that follows from it."""
-    return f"spec.{key.tenant}.{key.task_id}.bound"
 
 
 def progress(key: Key) -> str:
@@ -145,8 +141,19 @@ def blob(owner: str, sha256: str, index: int | str) -> str:
 
 
 def asset(tenant: str, sha256: str) -> str:
-    """Where the description of an asset is."""
+    """Where the description of an asset is; `*` for all of a tenant."""
     return f"asset.{tenant}.{sha256}"
+
+
+def upload(tenant: str, sha256: str) -> str:
+    """Where it is written how far an upload has come; `*` for all of a tenant."""
+    return f"upload.{tenant}.{sha256}"
+
+
+def parse_owned(subject: str) -> tuple[str, str]:
+    """The owner and the SHA-256 in the subject of a blob's piece, an asset or an upload."""
+    _, owner, sha256, *_ = subject.split(".")
+    return owner, sha256
 
 
 def is_task(subject: str) -> bool:

@@ -25,6 +25,7 @@ from comfymesh.wire.v1 import spec_pb2
 
 __all__ = [
     "Dropped",
+    "MadeElsewhereError",
     "SpecMissingError",
     "StaleRecordError",
     "Stored",
@@ -33,7 +34,7 @@ __all__ = [
     "UnreadableRecordError",
 ]
 
-_BINDING_KEPT = timedelta(hours=24)
+_REQUEST_KEPT = timedelta(hours=24)
 
 
 class StaleRecordError(Exception):
@@ -43,6 +44,14 @@ class StaleRecordError(Exception):
         self.last = last
         state = last.record.state if last else "gone"
         super().__init__(f"task {key.task_id} was changed by somebody else and is {state}")
+
+
+class MadeElsewhereError(Exception):
+    """The request ID from which the task would follow has made the task `task_id` instead."""
+
+    def __init__(self, key: Key, task_id: str) -> None:
+        self.task_id = task_id
+        super().__init__(f"the request ID of task {key.task_id} has made task {task_id}")
 
 
 class SpecMissingError(Exception):
@@ -60,6 +69,7 @@ class TaskLog:
 
         Raises:
             StaleRecordError: there is a task of that key. Its graph is untouched: the digest is in the subject.
+            MadeElsewhereError: the request ID from which the key follows has made another task.
             BusUnavailableError: not confirmed. Calling again with the same key is safe.
         """
         key, graph = record.key, spec.SerializeToString()
@@ -81,17 +91,19 @@ class TaskLog:
         """Behind which message a new task has its place: the mark of one that was dropped, or none where that is gone.
 
         Raises:
-            StaleRecordError: there is a task of that key.
+            StaleRecordError, MadeElsewhereError: as `create`.
         """
         message = await self._bus.last(TASKS, subjects.task(key))
         if message is None:
             return 0
         if message.data == records.GONE:
             return message.sequence
+        if (other := records.made_instead(message)) is not None:
+            raise MadeElsewhereError(key, other)
         raise StaleRecordError(key, records.read(message))
 
-    async def bind(self, key: Key, task_id: str) -> str:
-        """Write down, once, that the request ID from which `key` follows makes another task.
+    async def bind(self, key: Key, task_id: str) -> None:
+        """Write down, once, that the request ID from which `key` follows makes another task: no task can be made of it.
 
         It holds for 24 hours, whatever becomes of the task: what was refused in the end leaves nothing for ever.
 
@@ -99,19 +111,24 @@ class TaskLog:
             key: The task that would follow from the request ID.
             task_id: The task that it is to make.
 
-        Returns:
-            The task that it makes: `task_id`, or the one that was written down first.
-
         Raises:
+            MadeElsewhereError: it has made a task of another id.
+            StaleRecordError: it has made the task of `key`.
             BusUnavailableError: not confirmed. Calling again is safe.
         """
-        subject = subjects.binding(key)
-        try:
-            await self._bus.append([Entry(subject, task_id.encode(), 0, _BINDING_KEPT)])
-        except SequenceConflictError:
-            known = await self._bus.last(TASKS, subject)
-            return known.data.decode() if known else task_id
-        return task_id
+        mark, place = records.elsewhere(task_id), 0
+        while True:
+            try:
+                await self._bus.append([Entry(subjects.task(key), mark, place, _REQUEST_KEPT)])
+            except SequenceConflictError:
+                try:
+                    place = await self._place_of_new(key)
+                except MadeElsewhereError as error:
+                    if error.task_id != task_id:
+                        raise
+                    return
+            else:
+                return
 
     async def append(self, record: TaskRecord, after: int) -> Stored:
         """Store a change of the task whose last record has sequence `after`.
@@ -150,7 +167,7 @@ class TaskLog:
             UnreadableRecordError: its last record can't be read.
         """
         message = await self._bus.last(TASKS, subjects.task(key))
-        return records.read(message) if message and message.data != records.GONE else None
+        return _read(message)
 
     async def history(self, key: Key, after: int) -> list[Stored]:
         """Every record of the task with a sequence above `after`, oldest first; none is missing that `get` has seen.
@@ -161,7 +178,7 @@ class TaskLog:
         return [item for message in messages if isinstance(item := records.try_to_read(message, logging.DEBUG), Stored)]
 
     async def drop(self, stored: Stored) -> None:
-        """Remove a task for good: its records, its graphs and the binding of its request ID, but not its artifacts.
+        """Remove a task for good: its records and its graphs, but not its artifacts.
 
         The first step is an append that marks the task as gone. It is guarded like any change, so nobody else can have
         changed the task, and everybody who follows the log hears of it. What comes later on the same subjects is left
@@ -174,8 +191,6 @@ class TaskLog:
         """
         mark = await self._mark_as_gone(stored)
         await self._bus.purge(TASKS, subjects.specs(stored.key), mark)
-        if derived_id := stored.message.derived_task_id:
-            await self._bus.purge(TASKS, subjects.binding(Key(stored.key.tenant, derived_id)), mark)
         await self._bus.purge(TASKS, subjects.task(stored.key), mark - 1)
 
     async def _mark_as_gone(self, stored: Stored) -> int:
@@ -185,9 +200,9 @@ class TaskLog:
             (mark,) = await self._bus.append([Entry(subject, records.GONE, stored.sequence, MARKS_KEPT)])
         except SequenceConflictError:
             last = await self._bus.last(TASKS, subject)
-            if last is None or last.data != records.GONE:
-                raise StaleRecordError(stored.key, records.read(last) if last else None) from None
-            return last.sequence
+            if last is not None and last.data == records.GONE:
+                return last.sequence
+            raise StaleRecordError(stored.key, _read(last)) from None
         return mark
 
     async def page(self, after: int, limit: int) -> tuple[list[Stored], int]:
@@ -256,6 +271,11 @@ class TaskLog:
     async def _last_patiently(self, key: Key) -> Message | None:
         subject = subjects.task(key)
         return await patiently(lambda: self._bus.last(TASKS, subject), BusUnavailableError, what="read the task log")
+
+
+def _read(message: Message | None) -> Stored | None:
+    """The task in a message; None where there is none, or a mark instead."""
+    return None if message is None or records.is_mark(message) else records.read(message)
 
 
 def _event(message: Message) -> LogEvent:

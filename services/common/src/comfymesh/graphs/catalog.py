@@ -68,9 +68,9 @@ class NodeClass:
     python_module: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
-    """All node classes of an instance.
+    """All node classes of an instance. It is large and never changes, so it is equal to itself alone.
 
     Attributes:
         classes: Class name to node class.

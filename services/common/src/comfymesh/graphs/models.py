@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeGuard
 from comfymesh.graphs.catalog import COMBO, Catalog
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from comfymesh.graphs.graph import Graph, GraphNode, JsonValue
 
 MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".gguf", ".onnx")
@@ -41,6 +43,17 @@ def model_references(graph: Graph, catalog: Catalog) -> tuple[ModelReference, ..
         for name, value in node.inputs.items()
         if _names_model(value) and _is_list_input(catalog, node, name)
     )
+
+
+def offered_models(catalog: Catalog) -> Mapping[str, frozenset[str]]:
+    """Every model file that graphs can name, and the inputs that take it, each ``class.input``."""
+    found: dict[str, set[str]] = {}
+    for node_class in catalog.classes.values():
+        for spec in node_class.inputs.values():
+            for value in spec.options if spec.upload is None else ():
+                if _names_model(value):
+                    found.setdefault(value, set()).add(f"{node_class.name}.{spec.name}")
+    return {name: frozenset(inputs) for name, inputs in found.items()}
 
 
 def _names_model(value: JsonValue) -> TypeGuard[str]:

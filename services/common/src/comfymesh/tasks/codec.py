@@ -81,7 +81,10 @@ def to_message(record: TaskRecord) -> task_record_pb2.TaskRecord:
         task_id=definition.key.task_id,
         request_digest=definition.request_digest,
         spec=task_record_pb2.SpecRef(
-            digest=definition.spec.digest, size_bytes=definition.spec.size_bytes, small=definition.spec.small
+            digest=definition.spec.digest,
+            size_bytes=definition.spec.size_bytes,
+            small=definition.spec.small,
+            blobs=map(bytes.fromhex, definition.spec.blobs),
         ),
         requirements=task_record_pb2.Requirements(
             node_classes=definition.requirements.node_classes,
@@ -93,7 +96,6 @@ def to_message(record: TaskRecord) -> task_record_pb2.TaskRecord:
         failures=[_failure(failure) for failure in record.failures],
         event=record.event,
         trace_parent=definition.trace_parent,
-        derived_task_id=definition.derived_id,
         releases=record.releases,
         small_artifacts={artifact.artifact_id: artifact.small for artifact in record.artifacts if artifact.small},
         work=task_record_pb2.GraphWork(shape=definition.work.shape, units=definition.work.units),
@@ -117,7 +119,7 @@ def from_message(message: task_record_pb2.TaskRecord) -> TaskRecord:
         instance=task.instance,
         error=_error_of(task.error) if task.HasField("error") else None,
         artifacts=tuple(_artifact_of(artifact, message.small_artifacts) for artifact in task.artifacts),
-        failures=tuple(_failure_of(failure) for failure in message.failures),
+        failures=tuple(failure_of(failure) for failure in message.failures),
         not_before=seconds(message.not_before),
         releases=message.releases,
         start_time=seconds(task.start_time) if task.HasField("start_time") else None,
@@ -186,7 +188,12 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
     return Definition(
         key=Key(message.tenant, message.task_id),
         request_digest=message.request_digest,
-        spec=SpecRef(message.spec.digest, message.spec.size_bytes, message.spec.small),
+        spec=SpecRef(
+            message.spec.digest,
+            message.spec.size_bytes,
+            message.spec.small,
+            tuple(digest.hex() for digest in message.spec.blobs),
+        ),
         requirements=Requirements(
             tuple(message.requirements.node_classes),
             tuple(ModelFile(m.node_class, m.input, m.name) for m in message.requirements.models),
@@ -203,7 +210,6 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
         trace_parent=message.trace_parent,
         group=names.parse_group(task.group) if task.group else "",
         requeued_from=names.parse_task(task.requeued_from) if task.requeued_from else "",
-        derived_id=message.derived_task_id,
         callback_url=task.callback_url,
         callback_states=tuple(_STATE_OF[state] for state in task.callback_states),
         work=Work(message.work.shape, message.work.units) if message.HasField("work") else Work(),
@@ -284,7 +290,8 @@ def attempt_failure(failure: Failure) -> dead_letter_pb2.AttemptFailure:
     )
 
 
-def _failure_of(message: task_record_pb2.Failure) -> Failure:
+def failure_of(message: task_record_pb2.Failure) -> Failure:
+    """A failed attempt, as its record has it."""
     failure = _FAILURE_OF[message.reason]
     return Failure(message.attempt, message.node, message.instance, failure, seconds(message.time))
 

@@ -41,6 +41,5 @@ def successor(record: TaskRecord, now: float, trace_parent: str) -> TaskRecord:
             create_time=now,
             trace_parent=trace_parent,
             requeued_from=old.key.task_id,
-            derived_id="",
         )
     )

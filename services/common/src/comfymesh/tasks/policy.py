@@ -46,6 +46,15 @@ class PolicySettings:
     stay: float = setting(1.0, 0.0, 100.0, "how many times more than others the queue of what an instance holds counts")
     burst: float = setting(0.2, 0.0, 1.0, "part of the fleet that a tenant may ask for before that is beyond its share")
     priority_factor: float = setting(10.0, 1.0, 1000.0, "how many times more a task counts for each step of priority")
+    breaker_failures: int = setting(
+        3,
+        0,
+        1000,
+        "different tasks that fail at an instance in a row, by its fault, before it gets no more; 0 for never",
+    )
+    breaker_seconds: float = setting(
+        30.0, 1.0, 3600.0, "seconds for which such an instance gets nothing, doubled each time that it fails again"
+    )
     tenants: Mapping[str, TenantPolicy] = field(default_factory=dict)
 
     def tenant(self, name: str) -> TenantPolicy:

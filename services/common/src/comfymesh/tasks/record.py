@@ -60,11 +60,15 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class SpecRef:
-    """Points to a task's graph: SHA-256 (hex) and size in bytes of its text, and the spec itself where it is small."""
+    """Points to a task's graph: SHA-256 (hex) and size in bytes of its text, and the spec itself where it is small.
+
+    `blobs` are those that the spec names (SHA-256 in hex): files for its inputs, and the graph where it is that large.
+    """
 
     digest: str
     size_bytes: int
     small: bytes = b""
+    blobs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +182,6 @@ class Definition:
     """The part of a task that never changes. Times in seconds, `create_time` since the epoch.
 
     `callback_url` is called when the task reaches one of `callback_states`, or the final ones where none are named.
-    `derived_id` is the task id that follows from its request ID, empty where it has that id, or no request ID.
     `group` is the id of the group that it belongs to, empty for none.
     `requeued_from` is the id of the dead letter that it was made of, empty for none.
     `start_timeout` says how long it may wait for its first attempt to begin, None for ever.
@@ -201,7 +204,6 @@ class Definition:
     trace_parent: str = ""
     group: str = ""
     requeued_from: str = ""
-    derived_id: str = ""
     callback_url: str = ""
     callback_states: tuple[State, ...] = ()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -159,6 +159,11 @@ class MemoryBus:
         found = [message for message in self._current(stream).of(subject) if message.sequence > sequence]
         return found[:limit]
 
+    async def subjects(self, stream: Stream, subject: str) -> list[str]:
+        """See Bus.subjects."""
+        await self._round_trip()
+        return list({message.subject for message in self._current(stream).of(subject)})
+
     async def purge(self, stream: Stream, subject: str, up_to: int) -> None:
         """See Bus.purge."""
         await self._round_trip()
@@ -181,7 +186,7 @@ class MemoryBus:
         self._tails.append(tail)
         try:
             for message in there:
-                yield replace(message, age=self._clock() - message.time)
+                yield message._replace(age=self._clock() - message.time)
             yield CaughtUp()
             while True:
                 yield await queue.get()

@@ -117,7 +117,6 @@ definitions = st.builds(
     trace_parent=_texts,
     group=st.one_of(st.just(""), _names),
     requeued_from=st.one_of(st.just(""), _names),
-    derived_id=st.one_of(st.just(""), _names),
     callback_url=_texts,
     callback_states=st.lists(st.sampled_from(State), max_size=3, unique=True).map(tuple),
     work=st.builds(Work, _texts, st.floats(0.001, 1e6)),

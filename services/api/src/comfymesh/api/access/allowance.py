@@ -33,10 +33,16 @@ def check_again(allowance: tenant_pb2.Allowance, needed: Requirements) -> None:
         RefusedError: with every class and model.
     """
     wrong = [
-        *(f"class {name}" for name in needed.node_classes if not _fits(allowance.node_classes, name)),
-        *(f"model {model.name}" for model in needed.models if not _fits(allowance.models, model.name)),
+        *(f"class {name}" for name in needed.node_classes if not fits(allowance.node_classes, name)),
+        *(f"model {model.name}" for model in needed.models if not fits(allowance.models, model.name)),
     ]
     _refuse([Violation("name", f"{what} is not allowed") for what in wrong])
+
+
+def fits(patterns: Iterable[str], name: str) -> bool:
+    """Whether a name is allowed; no patterns allow everything."""
+    wanted = tuple(patterns)
+    return not wanted or _compiled(wanted).fullmatch(name) is not None
 
 
 def violations(field: str, patterns: Iterable[str]) -> Iterator[Violation]:
@@ -53,15 +59,13 @@ def violations(field: str, patterns: Iterable[str]) -> Iterator[Violation]:
 
 def _classes(allowance: tenant_pb2.Allowance, graph: Graph) -> Iterator[Violation]:
     for node in graph.nodes.values():
-        if not _fits(allowance.node_classes, node.class_type):
+        if not fits(allowance.node_classes, node.class_type):
             yield Violation(f"task.graph_json[{node.id}]", f"class {node.class_type[:128]} is not allowed")
 
 
 def _models(allowance: tenant_pb2.Allowance, graph: Graph, needed: Requirements) -> Iterator[Violation]:
     refused = {
-        (model.node_class, model.input, model.name)
-        for model in needed.models
-        if not _fits(allowance.models, model.name)
+        (model.node_class, model.input, model.name) for model in needed.models if not fits(allowance.models, model.name)
     }
     for node in graph.nodes.values() if refused else ():
         for name, value in node.inputs.items():
@@ -77,11 +81,6 @@ def _refuse(wrong: list[Violation]) -> None:
     more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
     message = f"the graph names what this tenant may not use: {first}{more}; see `comfymesh quota show`"
     raise RefusedError("GRAPH_NOT_ALLOWED", message, {"violations": str(len(wrong))}, wrong)
-
-
-def _fits(patterns: Iterable[str], name: str) -> bool:
-    wanted = tuple(patterns)
-    return not wanted or _compiled(wanted).fullmatch(name) is not None
 
 
 @lru_cache(maxsize=256)

@@ -79,16 +79,17 @@ class Gate:
             self._take(tenant, now)
         return admission
 
-    async def renew(self, admission: Admission, method: str, metadata: Mapping[str, str | bytes]) -> Admission:
-        """Look again at a call under way, where anything has changed.
+    def holds(self, admission: Admission) -> bool:
+        """Whether nothing has changed since a call was let in."""
+        return admission.version == self._directory.version and self._clock() < admission.until
+
+    async def renew(self, method: str, metadata: Mapping[str, str | bytes]) -> Admission:
+        """Look again at a call under way.
 
         Raises:
             RefusedError: it may not go on.
         """
-        now = self._clock()
-        if admission.version == self._directory.version and now < admission.until:
-            return admission
-        return await self._decide(method, metadata, now)
+        return await self._decide(method, metadata, self._clock())
 
     async def _decide(self, method: str, metadata: Mapping[str, str | bytes], now: float) -> Admission:
         identity = _ANONYMOUS if self._open else await self._identify(decision.credential(metadata), now)

@@ -2,67 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from google.protobuf.message import DecodeError
-
 from comfymesh import names
 from comfymesh.api.access.directory import Directory
+from comfymesh.api.access.stored import StoredAssets
 from comfymesh.api.errors import QuotaViolation, RefusedError
 from comfymesh.api.hub import Hub
 from comfymesh.api.readmodel import ReadModel
-from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, CaughtUp
-from comfymesh.bus.streams import BLOBS
 from comfymesh.v1 import task_pb2, tenant_pb2
-from comfymesh.wire.v1 import spec_pb2
-
-logger = logging.getLogger(__name__)
 
 _FRESH_SECONDS = 1.0
 _SUM_SECONDS = 5.0
 _WAIT_FOR_ROOM = 1.0
 _WAIT_FOR_SPACE = 3600.0
-
-
-class StoredAssets:
-    """How many bytes of assets each tenant has: those of one content once, as they are stored.
-
-    Attributes:
-        ready: Set once everything that was stored before the start has been counted.
-    """
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-        self._sizes: dict[str, dict[str, int]] = {}
-        self._sums: dict[str, int] = {}
-        self.ready = asyncio.Event()
-
-    async def follow(self) -> None:
-        """Take in what is uploaded, for ever."""
-        async for item in self._bus.tail(BLOBS, subjects.ALL_ASSETS):
-            if isinstance(item, CaughtUp):
-                self.ready.set()
-            else:
-                try:
-                    self._take(item.subject, spec_pb2.AssetRecord.FromString(item.data).blob.size_bytes)
-                except DecodeError:
-                    logger.warning("the asset at %s can't be read", item.subject)
-
-    def bytes_of(self, tenant: str) -> int:
-        """How many a tenant has."""
-        return self._sums.get(tenant, 0)
-
-    def _take(self, subject: str, size: int) -> None:
-        _, tenant, sha256 = subject.split(".")
-        sizes = self._sizes.setdefault(tenant, {})
-        self._sums[tenant] = self._sums.get(tenant, 0) + size - sizes.get(sha256, 0)
-        sizes[sha256] = size
 
 
 @dataclass(slots=True)

@@ -7,9 +7,9 @@ claimed it in the log. An offer that is lost, or refused, or taken up too late, 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 
+from comfymesh.scheduler.domain.breaker import Breakers
 from comfymesh.scheduler.domain.decisions import (
     Change,
     Decision,
@@ -31,24 +31,25 @@ from comfymesh.scheduler.domain.events import (
     NodeReported,
     PolicyChanged,
     RecordRead,
-    Run,
     TaskChanged,
     TaskEnded,
     TaskRan,
     Tick,
 )
 from comfymesh.scheduler.domain.explaining import Explainer
+from comfymesh.scheduler.domain.filters import Filters
 from comfymesh.scheduler.domain.fleet import Place, Report
 from comfymesh.scheduler.domain.lanes import Waiting
+from comfymesh.scheduler.domain.learning import learn
 from comfymesh.scheduler.domain.offers import Offers
 from comfymesh.scheduler.domain.outlook import Outlook
-from comfymesh.scheduler.domain.placement import Candidate, Feasibility
+from comfymesh.scheduler.domain.placement import Feasibility
 from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks
 from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.scheduler.domain.views import Explanation
 from comfymesh.tasks.events import AttemptFailed, Expired, Released
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord, Work
+from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord
 
 _ENDS_REMEMBERED = 10_000
 _RECORDS_KEPT = 10_000
@@ -72,14 +73,18 @@ class Core:
         self._records: dict[Key, TaskRecord] = {}
         self._ended: dict[Key, int] = {}
         self._seats = Seats()
+        self._breakers = Breakers(self._seats)
         self._estimates = Estimates()
         self._feasibility = Feasibility()
-        self._explainer = Explainer(self._feasibility)
+        self._filters = Filters(self._seats.kinds, self._feasibility)
         self._outlook = Outlook()
-        self._dispatcher = Dispatcher(self._seats, self._estimates, self._feasibility)
+        self._dispatcher = Dispatcher(self._seats, self._estimates, self._filters)
         self._waiting = WaitingTasks(self._seats, self._estimates, self._dispatcher)
         self._deadlines = StartDeadlines()
         self._offers = Offers()
+        self._explainer = Explainer(
+            self._filters, self._seats, self._waiting, self._offers, self._dispatcher, self._outlook
+        )
         self._held: defaultdict[Place, set[Key]] = defaultdict(set)
         self._on_node: defaultdict[str, set[Key]] = defaultdict(set)
         self._begun: dict[Key, Waiting] = {}
@@ -121,11 +126,14 @@ class Core:
                 self._lead(event.leading, now)
             case CatalogRead():
                 self._feasibility.learn(event.digest, event.catalog)
+                self._seats.kinds.changed()
                 self._dispatcher.look_again()
             case TaskRan():
-                self._learn(event.run)
+                learn(self._estimates, event.run)
+                self._breakers.ended(event.run, now)
             case PolicyChanged():
                 self._waiting.set(event.settings)
+                self._breakers.set(event.settings)
             case Deaf():
                 self._last_seen = dict.fromkeys(self._last_seen, now)
 
@@ -217,16 +225,6 @@ class Core:
             if (place := self._offers.place(key)) is not None and self._deciding:
                 yield OfferWork(event.record, event.sequence, place)
 
-    def _learn(self, run: Run) -> None:
-        """An attempt tells how long loads and runs take."""
-        timing = run.timing
-        if timing.loaded:
-            self._estimates.learn_load(timing.loaded, timing.load_seconds)
-        if run.succeeded and timing.run_seconds > 0:
-            models = tuple(model for model in run.models if not self._estimates.is_patched_in(model))
-            work = Work(run.shape, run.units)
-            self._estimates.learn_run(models, work, run.key.tenant, timing.gpu_class, timing.run_seconds)
-
     def _expire(self, now: float) -> Iterator[Decision]:
         """Tasks that should have begun by now end. An offer of one is withdrawn; a claim that is quicker wins."""
         if not self._deciding:
@@ -252,6 +250,7 @@ class Core:
         self._last_seen[report.node] = now
         if self._seats.report(report):
             self._waiting.fleet_changed()
+        self._breakers.seen(report.node, report.instances, now)
         for instance in report.instances.values():
             self._waiting.sees(instance.resident)
         self._put_back(self._offers.unwelcome(report, restarted=restarted), now)
@@ -308,16 +307,15 @@ class Core:
         task = self._tasks.get(key)
         if not isinstance(task, Waiting):
             return None
-        if self._waiting.is_put_off(key, now):
-            return Explanation("it is put off for a while after its last attempt", 0)
-        explanation = self._explainer.explain(task.group.requirements, self._candidates(), now)
-        if explanation.stuck:
-            return explanation
-        return replace(explanation, start=self._outlook.start(task, now), end=self._outlook.end(task, now))
+        return self._explainer.explain(task, now)
+
+    def open_breakers(self, now: float) -> Mapping[Place, float]:
+        """Instances that get nothing at `now` since too much has failed there, and until when."""
+        return self._breakers.open(now)
 
     def demand(self, now: float) -> Told:
         """What waits for pools that could start more instances; nothing is known before the log is."""
-        return demand(self._waiting.groups(), self._seats, self._dispatcher.fits, now) if self._deciding else {}
+        return demand(self._waiting.groups(), self._seats, self._filters.passes, now) if self._deciding else {}
 
     def tasks(self) -> list[TaskChanged | Waiting]:
         """Everything that waits or runs."""
@@ -335,6 +333,7 @@ class Core:
 
     def _offer(self, now: float) -> Iterator[Decision]:
         self._waiting.wake(now)
+        self._breakers.wake(now)
         if not self._deciding or not len(self._waiting):
             return
         for task, seat in self._waiting.next(now):
@@ -373,12 +372,6 @@ class Core:
         task = self._tasks[key]
         assert isinstance(task, TaskChanged), f"{key} is held"
         return task
-
-    def _candidates(self) -> Iterator[Candidate]:
-        for report in self._reports.values():
-            for instance in report.instances.values():
-                place = Place(report.node, instance.name)
-                yield Candidate(place, report, instance, self._seats[place].taken)
 
 
 def _take_back(task: TaskChanged, silence: float) -> Decision:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
 
 from comfymesh.scheduler.domain.fleet import InstanceState
 from comfymesh.scheduler.domain.lanes import Group
@@ -20,10 +19,8 @@ from comfymesh.scheduler.domain.seats import Seat
 _FILL_SECONDS = 120.0
 _SETTLE_SECONDS = 1.0
 """A task that has waited for less may be about to be offered."""
-_MOST_GROUPS = 1_000
+_MOST_GROUPS = 200
 """Groups that one look takes into account, those known for longest: what waits behind them is told later."""
-
-T = TypeVar("T")
 
 Fits = Callable[[Group, Seat], bool]
 """Whether the tasks of a group can run at an instance, and want to."""
@@ -73,15 +70,13 @@ def demand(groups: Iterable[Group], seats: Iterable[Seat], fits: Fits, now: floa
     able = sorted((pool for pool in pools.values() if pool.starting or pool.stopped), key=lambda pool: pool.rank)
     if not able:
         return told
-    kinds = _by_kind(able, lambda pool: pool.like)
-    running = [seats[0] for seats in _by_kind(serving, lambda seat: seat).values()]
+    running = _one_of_each_kind(serving)
     waits = (group for group in groups if group.lanes)
     for group in islice(waits, _MOST_GROUPS):
         waiting = _waits(group, now)
         if waiting.oldest >= _SETTLE_SECONDS:
             waiting.served = any(fits(group, seat) for seat in running)
-            fitting = (pool for pools in kinds.values() if fits(group, pools[0].like) for pool in pools)
-            _deal(waiting, sorted(fitting, key=lambda pool: pool.rank), told)
+            _deal(waiting, [pool for pool in able if fits(group, pool.like)], told)
     return told
 
 
@@ -92,27 +87,20 @@ def _look(seats: Iterable[Seat]) -> tuple[dict[tuple[str, str], _Pool], list[Sea
     for seat in seats:
         if seat.takes_work:
             serving.append(seat)
-        if seat.instance is None or seat.report is None or not seat.report.open or not seat.site.pool:
+        if seat.instance is None or seat.report is None or not seat.report.open or not seat.instance.pool:
             continue
-        node = seat.place.node
-        pool = pools.setdefault((node, seat.site.pool), _Pool(node, seat.site.pool, seat))
+        node, name = seat.place.node, seat.instance.pool
+        pool = pools.setdefault((node, name), _Pool(node, name, seat))
         if seat.instance.catalog:
             pool.like = seat
-        pool.stopped += seat.instance.state is InstanceState.STOPPED
+        pool.stopped += seat.instance.state is InstanceState.STOPPED and seat.allowed > 0
         pool.starting += seat.instance.state is InstanceState.STARTING
         pool.running += seat.instance.serving
     return pools, serving
 
 
-def _by_kind(items: Iterable[T], seat_of: Callable[[T], Seat]) -> dict[object, list[T]]:
-    """Items whose instances can run the same, and are the same to callers."""
-    kinds: dict[object, list[T]] = {}
-    for item in items:
-        seat = seat_of(item)
-        site, catalog = seat.site, seat.instance.catalog if seat.instance else ""
-        kind = (catalog, frozenset(site.labels.items()), site.gpu_class, site.vram_bytes, site.pool)
-        kinds.setdefault(kind, []).append(item)
-    return kinds
+def _one_of_each_kind(seats: Iterable[Seat]) -> list[Seat]:
+    return list({seat.kind: seat for seat in seats}.values())
 
 
 def _waits(group: Group, now: float) -> Demand:

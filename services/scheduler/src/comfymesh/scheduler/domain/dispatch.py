@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from comfymesh.scheduler.domain.estimates import Estimates
+from comfymesh.scheduler.domain.filters import Filters
+from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family, Group, Lane, Waiting
-from comfymesh.scheduler.domain.placement import Feasibility
 from comfymesh.scheduler.domain.seats import Holders, Seat, Seats
 from comfymesh.scheduler.domain.worth import best_batch, weight
-from comfymesh.tasks.placing import unmet
 from comfymesh.tasks.policy import PolicySettings
-from comfymesh.tasks.record import Key, Placement
+from comfymesh.tasks.record import Key
 
 _REVIEWED = 8
 """Families whose worth is looked at again for each decision: all of them in turn, so that none costs a pause."""
@@ -30,7 +30,6 @@ _RANKED = 64
 """Families of the greatest worth that are kept in mind: some of them may not fit where there is room."""
 _FITS_ASKED = 1_000
 """How often it is asked, to find those, whether a task fits an instance."""
-_ANYWHERE = Placement()
 _PRIORITIES = 12
 """Steps of priority that make a difference, up and down."""
 
@@ -43,11 +42,11 @@ Match = tuple[float, Waiting, Seat]
 class Dispatcher:
     """Brings tasks that wait and instances that have room together."""
 
-    def __init__(self, seats: Seats, estimates: Estimates, feasibility: Feasibility) -> None:
+    def __init__(self, seats: Seats, estimates: Estimates, filters: Filters) -> None:
         self.settings = PolicySettings()
         self._seats = seats
         self._estimates = estimates
-        self._feasibility = feasibility
+        self._filters = filters
         self._standing: dict[Family, None] = {}
         self._fresh: dict[Family, None] = {}
         self._patient: dict[Family, None] = {}
@@ -109,6 +108,13 @@ class Dispatcher:
                 return self._elsewhere(match)
             del self._fresh[family]
         return None
+
+    def expected(self, task: Waiting) -> Place | None:
+        """Where a task may run that waits for its models: of those that hold them, who will be done first."""
+        holders = self._seats.holders(task.group.family)
+        fitting = (seat for seat in holders.all if seat.takes_work and self._fits(task.group, seat))
+        soonest = min(islice(fitting, _LOOKED_AT), key=lambda seat: (seat.until, seat.place.node), default=None)
+        return soonest.place if soonest else None
 
     # An instance has room
 
@@ -193,15 +199,16 @@ class Dispatcher:
 
     def _lanes(self, family: Family) -> list[Lane]:
         """Lanes of a family that are looked at: without affinity all, to keep the order in which tasks came."""
-        return family.some_lanes() if self.settings.affinity else list(family.lanes)
+        lanes = family.some_lanes() if self.settings.affinity else family.lanes
+        return [lane for lane in lanes if self._filters.fit(lane.group).anywhere]
 
     def _lanes_that_fit(self, family: Family, seat: Seat) -> list[Lane]:
-        return [lane for lane in self._lanes(family) if self.fits(lane.group, seat)]
+        return [lane for lane in self._lanes(family) if self._fits(lane.group, seat)]
 
     def _unserved(self, lanes: list[Lane], holders: Holders) -> list[Lane]:
         """Those of these lanes whose tasks can run at none of the instances that hold their models."""
         looked_at = list(islice((seat for seat in holders.all if seat.takes_work), _LOOKED_AT))
-        return [lane for lane in lanes if not any(self.fits(lane.group, seat) for seat in looked_at)]
+        return [lane for lane in lanes if not any(self._fits(lane.group, seat) for seat in looked_at)]
 
     def _best_held(self, lanes: list[Lane], seat: Seat, now: float) -> Match | None:
         """The task in these lanes that is worth most, were its family's models in place."""
@@ -209,7 +216,7 @@ class Dispatcher:
         speed = self._estimates.speed(seat.gpu_class)
         for lane in lanes:
             head = lane.head()
-            if head is None or not self.fits(lane.group, seat):
+            if head is None or not self._fits(lane.group, seat):
                 continue
             patch = self._estimates.loads(model for model in lane.group.extras if model not in seat.resident)
             worth = self._worth(lane, head, head.run * speed + patch, now)
@@ -229,12 +236,8 @@ class Dispatcher:
         scarce = min(1.0, 2 - 2 * len(self._seats.idle) / len(self._seats))
         return wait > self.settings.spread_after * scarce**4 * load
 
-    def fits(self, group: Group, seat: Seat) -> bool:
-        """Whether the tasks of a group can run at an instance, and want to."""
-        placement = group.requirements.placement
-        if seat.instance is None or (placement != _ANYWHERE and any(unmet(placement, seat.site))):
-            return False
-        return self._feasibility.can_run(seat.instance.catalog, group.requirements)
+    def _fits(self, group: Group, seat: Seat) -> bool:
+        return self._filters.passes(group, seat)
 
     def _worth(self, lane: Lane, head: Waiting, seconds: float, now: float) -> float:
         if self.settings.affinity:
@@ -257,7 +260,7 @@ class Dispatcher:
         if seat.place not in task.shunned:
             return match
         for other in islice(chain(self._seats.idle, self._seats.ahead), _FITS_ASKED):
-            if other.place not in task.shunned and self.fits(task.group, other):
+            if other.place not in task.shunned and self._fits(task.group, other):
                 return (worth, task, other)
         return match
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain.fleet import Place, Report
+from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import Key, TaskRecord, Timing
 
@@ -63,7 +64,7 @@ class RecordRead:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An attempt that ran and has ended.
+    """An attempt that has ended.
 
     Attributes:
         key: Its task.
@@ -71,8 +72,10 @@ class Run:
         units: How large it is among those.
         models: Model files that its graph names.
         place: Where it ran.
-        timing: Where its time went, and on which class of GPU.
+        timing: Where its time went, and on which class of GPU; None where it did not run, or nobody saw.
         succeeded: Whether it came to a good end.
+        failure: How it failed; None where it did not, or was stopped.
+        time: When it ended, seconds since the epoch.
     """
 
     key: Key
@@ -80,13 +83,15 @@ class Run:
     units: float
     models: tuple[str, ...]
     place: Place
-    timing: Timing
+    timing: Timing | None
     succeeded: bool
+    failure: FailureClass | None = None
+    time: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRan:
-    """The log tells how long an attempt took. At the start it does so of the newest ones, before LogRead."""
+    """The log tells how an attempt ended, and how long it took; at the start, before LogRead, of the newest ones."""
 
     run: Run
 

@@ -5,42 +5,69 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from comfymesh.scheduler.domain.dispatch import Dispatcher
 from comfymesh.scheduler.domain.events import TaskChanged
+from comfymesh.scheduler.domain.filters import BREAKER, BUSY, STOPPED, TENANT_CAP, Filters, why_not_now
+from comfymesh.scheduler.domain.kinds import Kind
 from comfymesh.scheduler.domain.lanes import Waiting
-from comfymesh.scheduler.domain.placement import FILTERS, Candidate, Feasibility, has_free_slot, is_running
+from comfymesh.scheduler.domain.offers import Offers
+from comfymesh.scheduler.domain.outlook import Outlook
+from comfymesh.scheduler.domain.queueing import WaitingTasks
+from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.scheduler.domain.views import Explanation, QueueOverview, Share
 from comfymesh.tasks.record import Definition, Requirements
 
-_WORDS = {
-    "is_open": "cordoned",
-    "is_serving": "not_serving",
-    "is_wanted": "placement",
-    "has_free_slot": "busy",
-    "is_running": "stopped",
-}
-_TEMPORARY = tuple(_WORDS[passes.__name__] for passes in (has_free_slot, is_running))
-_LACKING = "requirements"
 _MOMENT = 1.0
 _MOST_LOOKED_AT = 20_000
 
 
 class Explainer:
-    """Says why none of the instances takes a task now; each counts once, for the first filter that rules it out.
+    """Says why none of the instances takes a task now; each counts once, for the first unit that rules it out.
 
     Whoever needs the same is told the same for a moment, and no more instances are looked at within one than a
     scheduler with other things to do can afford.
     """
 
-    def __init__(self, feasibility: Feasibility) -> None:
-        self._feasibility = feasibility
+    def __init__(
+        self,
+        filters: Filters,
+        seats: Seats,
+        waiting: WaitingTasks,
+        offers: Offers,
+        dispatcher: Dispatcher,
+        outlook: Outlook,
+    ) -> None:
+        self._filters = filters
+        self._seats = seats
+        self._waiting = waiting
+        self._offers = offers
+        self._dispatcher = dispatcher
+        self._outlook = outlook
         self._known: dict[Requirements, Explanation] = {}
         self._since = 0.0
         self._looked_at = 0
 
-    def explain(self, requirements: Requirements, candidates: Iterable[Candidate], now: float) -> Explanation:
-        """Why a task with these requirements waits at `now`."""
+    def explain(self, task: Waiting, now: float) -> Explanation:
+        """Why a task waits at `now`, and where and when it is expected to run."""
+        if self._waiting.is_put_off(task.key, now):
+            return Explanation("it is put off for a while after its last attempt", 0)
+        if self._waiting.at_cap(task):
+            explanation = _at_cap(len(self._seats), self._waiting.tenant(task.key.tenant).running)
+        else:
+            explanation = self._of_instances(task.group.requirements, now)
+        if explanation.stuck:
+            return explanation
+        return replace(
+            explanation,
+            place=self._offers.place(task.key) or self._dispatcher.expected(task),
+            start=self._outlook.start(task, now),
+            end=self._outlook.end(task, now),
+        )
+
+    def _of_instances(self, requirements: Requirements, now: float) -> Explanation:
         if not 0 <= now - self._since < _MOMENT:
             self._known.clear()
             self._since, self._looked_at = now, 0
@@ -49,37 +76,48 @@ class Explainer:
             return known
         if self._looked_at > _MOST_LOOKED_AT:
             return Explanation("it waits for an instance; ask again for which", 0)
-        known = self._known[requirements] = _explain(requirements, candidates, self._feasibility)
+        known = self._known[requirements] = _explain(requirements, self._seats, self._filters)
         self._looked_at += known.instances
         return known
 
 
-def _explain(requirements: Requirements, candidates: Iterable[Candidate], feasibility: Feasibility) -> Explanation:
-    count, rejected = 0, Counter[str]()
-    for candidate in candidates:
+def _explain(requirements: Requirements, seats: Iterable[Seat], filters: Filters) -> Explanation:
+    count, rejected, never, barred = 0, Counter[str](), dict[Kind, str](), math.inf
+    for seat in seats:
+        if seat.kind is None:
+            continue  # Its node does not report: there is nothing to say of it.
         count += 1
-        if not feasibility.can_run(candidate.instance.catalog, requirements):
-            rejected[_LACKING] += 1
-            continue
-        for passes in FILTERS:
-            if not passes(candidate, requirements):
-                rejected[_WORDS[passes.__name__]] += 1
-                break
-    stuck = rejected.total() == count and not any(rejected[word] for word in _TEMPORARY)
-    return Explanation(_reason(count, rejected), count, dict(rejected), stuck=stuck)
+        if seat.kind not in never:
+            never[seat.kind] = filters.why_not(requirements, seat.kind)
+        if name := never[seat.kind] or why_not_now(seat):
+            rejected[name] += 1
+            barred = min(barred, seat.barred_until) if name == BREAKER else barred
+    stuck = rejected.total() == count and not rejected[BUSY] and not rejected[STOPPED]
+    return Explanation(_reason(count, rejected, barred), count, dict(rejected), stuck=stuck)
 
 
-def _reason(count: int, rejected: Counter[str]) -> str:
+def _at_cap(count: int, running: int) -> Explanation:
+    """A task waits whose tenant may have no more under way, whatever the `count` instances do."""
+    reason = f"its tenant has {running} attempts under way, which is as many as it may have"
+    return Explanation(reason, count, {TENANT_CAP: count})
+
+
+def _reason(count: int, rejected: Counter[str], barred: float) -> str:
     if not count:
         return "no node reports"
     if rejected.total() < count:
         return "it is about to be given to an instance"
-    if rejected[_WORDS[has_free_slot.__name__]]:
-        return f"every instance that could run it is busy ({rejected['busy']} of {count})"
-    if stopped := rejected["stopped"]:
-        return f"every instance that could run it is stopped; their pools start one ({stopped} of {count})"
+    if rejected[BUSY]:
+        return f"every instance that could run it is busy ({rejected[BUSY]} of {count})"
+    if rejected[STOPPED]:
+        return f"every instance that could run it is stopped; their pools start one ({rejected[STOPPED]} of {count})"
     ruled_out = ", ".join(f"{number} {name}" for name, number in rejected.most_common())
-    return f"none of {count} instances can take it now: {ruled_out}"
+    tried_again = f"; breaker open until {_clock(barred)}" if math.isfinite(barred) else ""
+    return f"none of {count} instances can take it now: {ruled_out}{tried_again}"
+
+
+def _clock(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%H:%M:%S UTC")
 
 
 class Summing:

@@ -12,6 +12,7 @@ import math
 from itertools import islice
 
 from comfymesh.scheduler.domain.fleet import Place
+from comfymesh.scheduler.domain.kinds import Fit
 from comfymesh.tasks.record import Key, Requirements
 
 _HALF_OCTAVES = 2
@@ -117,15 +118,17 @@ class Group:
         family: Those that need the same models.
         extras: What is patched into those.
         known: Tasks that are not given to anybody, though they may not stand here now.
+        fit: Where they can run, as it was found last.
     """
 
-    __slots__ = ("extras", "family", "known", "lanes", "requirements")
+    __slots__ = ("extras", "family", "fit", "known", "lanes", "requirements")
 
     def __init__(self, requirements: Requirements, family: Family, extras: tuple[str, ...]) -> None:
         self.requirements = requirements
         self.family = family
         self.extras = extras
         self.known = 0
+        self.fit: Fit | None = None
         self.lanes: dict[tuple[int, int], Lane] = {}
 
     def add(self, task: Waiting) -> None:

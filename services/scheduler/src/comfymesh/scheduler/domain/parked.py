@@ -1,21 +1,26 @@
 """Tasks that wait because their tenants have as many attempts under way as they may.
 
-Nobody has to remember to let one back: as long as a tenant has room, each decision lets back as many of each kind as
-there is room for, whatever becomes of those that were let back before.
+All tasks of a tenant that has a cap wait here. As long as it has room, each decision lets as many of each kind stand in
+the queue as there is room for. Nobody has to remember to let one back, whatever becomes of those that were before; and
+however many tasks such a tenant has, of each kind no more stand in the queue than could be begun.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
 from comfymesh.scheduler.domain.lanes import Group, Lane, Waiting
 from comfymesh.scheduler.domain.tenants import Tenants
+from comfymesh.tasks.record import Key
 
 _KINDS = 16
 """Kinds of a tenant's tasks that a decision lets back: all of them in turn, so that many do not cost a pause."""
+_AT_ONCE = 32
+"""Tasks of each kind that it lets back."""
 
-_Kind = tuple[Group, tuple[int, int]]
+_Kind = tuple[str, Group, tuple[int, int]]
 
 
 class Parked:
@@ -24,29 +29,36 @@ class Parked:
     def __init__(self) -> None:
         self._lanes: dict[str, dict[_Kind, Lane]] = {}
         self._may_have_room: dict[str, None] = {}
+        self._let_back: dict[Key, _Kind] = {}
+        self._standing: Counter[_Kind] = Counter()
+
+    def __contains__(self, task: Waiting) -> bool:
+        lane = self._lanes.get(task.key.tenant, {}).get(_kind(task))
+        return lane is not None and task.lane is lane
 
     def add(self, task: Waiting) -> None:
         """Park a task that stands nowhere."""
+        self._stands_no_more(task)
         lanes = self._lanes.setdefault(task.key.tenant, {})
-        kind = (task.group, task.kind)
+        kind = _kind(task)
         if kind not in lanes:
             lanes[kind] = Lane(task.group, task.priority)
         lanes[kind].add(task)
+        self.look_again(task.key.tenant)
 
     def discard(self, task: Waiting) -> None:
         """The task, parked or not, waits no more."""
-        lanes = self._lanes.get(task.key.tenant, {})
-        kind = (task.group, task.kind)
-        if task.lane is not None and task.lane is lanes.get(kind):
+        self._stands_no_more(task)
+        if task in self and task.lane is not None:
             task.lane.remove(task)
-            self._drop_empty(task.key.tenant, kind)
+            self._drop_empty(_kind(task))
 
     def look_again(self, tenant: str | None = None) -> None:
         """A tenant, or any, may have room that it had not."""
         self._may_have_room.update(dict.fromkeys(self._lanes if tenant is None else (tenant,)))
 
     def let_back(self, tenants: Tenants) -> Iterator[Waiting]:
-        """Tasks of tenants that have room; they are parked no more."""
+        """Tasks of tenants that have room, to stand in the queue."""
         for name in list(self._may_have_room):
             if name in self._lanes and not tenants[name].at_cap:
                 yield from self._of_each_kind(name, tenants[name].room)
@@ -57,16 +69,30 @@ class Parked:
         lanes = self._lanes[tenant]
         for kind in list(islice(lanes, _KINDS)):
             lane = lanes[kind] = lanes.pop(kind)
-            let_back = 0
-            while let_back < room and (task := lane.head()) is not None:
+            for _ in range(int(min(room - self._standing[kind], _AT_ONCE))):
+                if (task := lane.head()) is None:
+                    break
                 lane.remove(task)
-                let_back += 1
+                self._let_back[task.key] = kind
+                self._standing[kind] += 1
                 yield task
-            self._drop_empty(tenant, kind)
+            self._drop_empty(kind)
 
-    def _drop_empty(self, tenant: str, kind: _Kind) -> None:
-        lanes = self._lanes[tenant]
+    def _stands_no_more(self, task: Waiting) -> None:
+        kind = self._let_back.pop(task.key, None)
+        if kind is not None:
+            self._standing[kind] -= 1
+            if not self._standing[kind]:
+                del self._standing[kind]
+            self.look_again(task.key.tenant)
+
+    def _drop_empty(self, kind: _Kind) -> None:
+        lanes = self._lanes[kind[0]]
         if not lanes[kind].count:
             del lanes[kind]
             if not lanes:
-                del self._lanes[tenant]
+                del self._lanes[kind[0]]
+
+
+def _kind(task: Waiting) -> _Kind:
+    return (task.key.tenant, task.group, task.kind)

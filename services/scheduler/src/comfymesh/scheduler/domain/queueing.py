@@ -20,6 +20,8 @@ from comfymesh.tasks.record import Key, ModelFile, Requirements, TaskRecord
 
 _SLACK = 1024
 _IDLE_GROUPS = 64
+_PARKED_AT_ONCE = 64
+"""Tasks that a decision parks: more are left when a cap is new, and then the next decision goes on."""
 
 
 class WaitingTasks:
@@ -87,6 +89,12 @@ class WaitingTasks:
         if not_before > now:
             heapq.heappush(self._put_off, (not_before, task))
         else:
+            self._stand(task)
+
+    def _stand(self, task: Waiting) -> None:
+        if self._tenants[task.key.tenant].policy.max_running:
+            self._parked.add(task)
+        else:
             self._dispatcher.add(task)
 
     def discard(self, key: Key) -> None:
@@ -109,7 +117,7 @@ class WaitingTasks:
         while self._put_off and self._put_off[0][0] <= now:
             _, task = heapq.heappop(self._put_off)
             if self._standing.get(task.key) is task:
-                self._dispatcher.add(task)
+                self._stand(task)
 
     def is_put_off(self, key: Key, now: float) -> bool:
         """Whether a task has yet to take its place."""
@@ -119,13 +127,20 @@ class WaitingTasks:
         """Tasks and the instances that should have them; each does not wait any more by then."""
         for task in self._parked.let_back(self._tenants):
             self._dispatcher.add(task)
+        parked = 0
         for task, seat in self._dispatcher.next(now):
-            tenant = self._tenants[task.key.tenant]
-            if tenant.at_cap:
-                self._parked.add(task)
+            if not self._tenants[task.key.tenant].at_cap:
+                self.discard(task.key)
+                yield task, seat
                 continue
-            self.discard(task.key)
-            yield task, seat
+            self._parked.add(task)
+            parked += 1
+            if parked >= _PARKED_AT_ONCE:
+                return
+
+    def at_cap(self, task: Waiting) -> bool:
+        """Whether a task waits because its tenant has as many attempts under way as it may."""
+        return task in self._parked and self._tenants[task.key.tenant].at_cap
 
     def seconds_at(self, task: Waiting, seat: Seat) -> float:
         """How long a task will take at an instance, loads included."""

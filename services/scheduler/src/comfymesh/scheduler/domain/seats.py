@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report, site_of
+from comfymesh.scheduler.domain.kinds import Kind, Kinds
 from comfymesh.scheduler.domain.lanes import Family
 from comfymesh.tasks.placing import Site
 
@@ -20,10 +22,25 @@ class Seat:
         until: When it will have done all that it was given, as far as we can tell; seconds since the epoch.
         resident: Model files in its memory, the one unused for longest first.
         families: Known families whose models it holds.
-        site: What callers can ask for.
+        kind: Instances that are like it; None while it does not report.
+        serves: Whether it answers, and its node is meant to take work.
+        allowed: How many attempts it may have at most, whatever its slots.
+        barred_until: Until when that is none, if it is.
     """
 
-    __slots__ = ("families", "instance", "place", "report", "resident", "site", "taken", "until")
+    __slots__ = (
+        "allowed",
+        "barred_until",
+        "families",
+        "instance",
+        "kind",
+        "place",
+        "report",
+        "resident",
+        "serves",
+        "taken",
+        "until",
+    )
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -33,22 +50,25 @@ class Seat:
         self.families: dict[Family, None] = {}
         self.report: Report | None = None
         self.instance: Instance | None = None
-        self.site = Site()
+        self.kind: Kind | None = None
+        self.serves = False
+        self.allowed: float = math.inf
+        self.barred_until = 0.0
 
     @property
     def takes_work(self) -> bool:
         """Whether it is meant to run tasks, and does."""
-        return self.report is not None and self.report.open and self.instance is not None and self.instance.serving
+        return self.serves and self.allowed > 0
 
     @property
     def has_room(self) -> bool:
         """Whether it can be given another attempt now."""
-        return self.takes_work and self.instance is not None and self.taken < self.instance.slots
+        return self.serves and self.instance is not None and self.taken < min(self.instance.slots, self.allowed)
 
     @property
     def gpu_class(self) -> str:
         """Class of its GPU."""
-        return self.site.gpu_class
+        return self.kind.site.gpu_class if self.kind else ""
 
 
 class Holders:
@@ -70,6 +90,7 @@ class Seats:
         self._on_node: dict[str, dict[str, Seat]] = {}
         self._families: dict[str, dict[Family, None]] = {}
         self._holders: dict[Family, Holders] = {}
+        self.kinds = Kinds()
         self.idle: dict[Seat, None] = {}
         self.ahead: dict[Seat, None] = {}
         self.changed: dict[Seat, None] = {}
@@ -95,13 +116,27 @@ class Seats:
             self._lose(seats[name])
         for name, instance in report.instances.items():
             seat = self[Place(report.node, name)]
-            if seat.instance != instance or seat.report is None or seat.report.labels != report.labels:
-                seat.site = site_of(report, instance)
+            self._sort(seat, site_of(report, instance), instance.catalog)
             seat.report, seat.instance = report, instance
+            seat.serves = report.open and instance.serving
             if instance.resident or instance.state is InstanceState.STOPPED:
                 self.holds(seat, instance.resident)
             self.place(seat)
         return before != set(report.instances)
+
+    def _sort(self, seat: Seat, site: Site, catalog: str) -> None:
+        """It is of the kind that has this site and catalog."""
+        kind = seat.kind
+        if kind is None or kind.catalog != catalog or kind.site != site:
+            seat.kind = self.kinds.join(site, catalog)
+            if kind is not None:
+                self.kinds.leave(kind)
+
+    def allow(self, place: Place, attempts: float, until: float = 0.0) -> None:
+        """An instance may have so many attempts at most, and that is so `until` then, if not for good."""
+        if (seat := self._seats.get(place)) is not None and seat.allowed != attempts:
+            seat.allowed, seat.barred_until = attempts, until
+            self.place(seat)
 
     def lose(self, node: str) -> None:
         """A node is gone."""
@@ -110,6 +145,10 @@ class Seats:
 
     def _lose(self, seat: Seat) -> None:
         seat.report = seat.instance = None
+        seat.serves = False
+        if seat.kind is not None:
+            self.kinds.leave(seat.kind)
+            seat.kind = None
         self.holds(seat, ())
         self.place(seat)
         if not seat.taken:
@@ -197,8 +236,8 @@ class Seats:
                 del self._families[model]
 
     def holders(self, family: Family) -> Holders:
-        """Who holds a family's models."""
-        return self._holders[family]
+        """Who holds a family's models; nobody, as far as is known, of one that has not been met."""
+        return self._holders.get(family) or Holders()
 
     def _add(self, family: Family, seat: Seat) -> None:
         if seat not in self._holders[family].all:

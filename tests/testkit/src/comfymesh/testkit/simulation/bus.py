@@ -148,6 +148,13 @@ class SimulatedBus:
         await self._return()
         return answer
 
+    async def subjects(self, stream: Stream, subject: str) -> list[str]:
+        """See Bus.subjects."""
+        await self._go()
+        answer = await self._server.subjects(stream, subject)
+        await self._return()
+        return answer
+
     async def subscribe(self, subject: str, handler: Handler) -> Subscription:
         """See Bus.subscribe."""
         self._life.check()

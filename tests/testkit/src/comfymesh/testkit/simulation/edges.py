@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Self
@@ -27,7 +27,7 @@ from comfymesh.agent.runtimes.attach import AttachRuntime
 from comfymesh.agent.runtimes.contract import Absent, Running, Status
 from comfymesh.api import main as api_main
 from comfymesh.api.interceptors import Door
-from comfymesh.api.server import Place, Services
+from comfymesh.api.server import Place
 from comfymesh.api.watch import Mailbox
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.scheduler import main as scheduler_main
@@ -96,9 +96,9 @@ class Edges:
         return bus
 
     @asynccontextmanager
-    async def _serving(self, place: Place, door: Door, services: Services) -> AsyncIterator[Endpoint]:
+    async def _serving(self, place: Place, door: Door, servicers: Iterable[object]) -> AsyncIterator[Endpoint]:
         del place, door
-        endpoint = Endpoint(services, lives.current())
+        endpoint = Endpoint(servicers, lives.current())
         self.endpoints.append(endpoint)
         try:
             yield endpoint

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from comfymesh.api import errors
 from comfymesh.api.access import caller
-from comfymesh.api.server import Services
 from comfymesh.testkit.callers import ANYBODY
 from comfymesh.testkit.meshapi import CallFailedError, Followed, one_of, only
 from comfymesh.testkit.simulation.lives import Life
@@ -37,12 +36,12 @@ class Endpoint:
     """An API that serves.
 
     Args:
-        services: Its servicers.
+        servicers: What it serves.
         life: The life of the process that it is part of.
     """
 
-    def __init__(self, services: Services, life: Life) -> None:
-        self.services = services
+    def __init__(self, servicers: Iterable[object], life: Life) -> None:
+        self.services: dict[str, Any] = {type(servicer).__name__: servicer for servicer in servicers}
         self.life = life
         self.port = 1
         self.open = True
@@ -123,27 +122,27 @@ class SimulatedApi:
     ) -> list[task_pb2.Task | CallFailedError]:
         """See Api.create_batch."""
         request = task_service_pb2.BatchCreateTasksRequest(requests=requests, group=group)
-        return [one_of(result) for result in (await self._call("tasks", "BatchCreateTasks", request)).results]
+        return [one_of(result) for result in (await self._call("TaskService", "BatchCreateTasks", request)).results]
 
     async def cancel_group(self, group: str) -> None:
         """See Api.cancel_group."""
-        await self._call("groups", "CancelGroup", group_service_pb2.CancelGroupRequest(name=group))
+        await self._call("GroupService", "CancelGroup", group_service_pb2.CancelGroupRequest(name=group))
 
     async def requeue(self, name: str) -> task_pb2.Task:
         """See Api.requeue."""
         request = dead_letter_service_pb2.RequeueDeadLettersRequest(names=[name])
-        return only(await self._call("dead_letters", "RequeueDeadLetters", request))
+        return only(await self._call("DeadLetterService", "RequeueDeadLetters", request))
 
     async def drop(self, name: str) -> task_pb2.Task:
         """See Api.drop."""
         request = dead_letter_service_pb2.DropDeadLettersRequest(names=[name])
-        return only(await self._call("dead_letters", "DropDeadLetters", request))
+        return only(await self._call("DeadLetterService", "DropDeadLetters", request))
 
     async def follow(self, group: str, count: int, token: str) -> AsyncGenerator[Followed, None]:
         """See Api.follow."""
         if group:
             request = group_service_pb2.WatchGroupRequest(name=group, task_count=count, resume_token=token)
-            stream = self._stream("WatchGroup", request, "groups")
+            stream = self._stream("WatchGroup", request, "GroupService")
         else:
             everything = task_service_pb2.WatchTasksRequest(include_existing=True, resume_token=token)
             stream = self._stream("WatchTasks", everything)
@@ -151,10 +150,10 @@ class SimulatedApi:
             async for message in told:
                 yield message
 
-    async def _stream(self, method: str, request: Any, service: str = "tasks") -> AsyncGenerator[Any, None]:
+    async def _stream(self, method: str, request: Any, service: str = "TaskService") -> AsyncGenerator[Any, None]:
         endpoint = await self._reach()
         told: asyncio.Queue[Any] = asyncio.Queue()
-        stream = getattr(getattr(endpoint.services, service), method)(request, SimulatedContext())
+        stream = getattr(endpoint.services[service], method)(request, SimulatedContext())
         pump = endpoint.begin(_pump(stream, told))
         try:
             while (message := await told.get()) is not None:
@@ -171,17 +170,17 @@ class SimulatedApi:
         """See Api.read."""
         request = asset_service_pb2.ReadArtifactRequest(name=artifact)
         endpoint = await self._reach()
-        stream = endpoint.services.assets.ReadArtifact(request, SimulatedContext())  # type: ignore[arg-type]  # as above
+        stream = endpoint.services["AssetService"].ReadArtifact(request, SimulatedContext())
         data = await self._answer(endpoint, _joined(stream))
         return len(data), hashlib.sha256(data).hexdigest()
 
     async def _task(self, method: str, request: Any) -> task_pb2.Task:
-        task: task_pb2.Task = (await self._call("tasks", method, request)).task
+        task: task_pb2.Task = (await self._call("TaskService", method, request)).task
         return task
 
     async def _call(self, service: str, method: str, request: Any) -> Any:
         endpoint = await self._reach()
-        servicer = getattr(endpoint.services, service)
+        servicer = endpoint.services[service]
         return await self._answer(endpoint, getattr(servicer, method)(request, SimulatedContext()))
 
     async def _reach(self) -> Endpoint:

@@ -1,0 +1,192 @@
+"""An instance where one task after another fails by its own fault gets no more for a while."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from comfymesh.graphs import Catalog
+from comfymesh.scheduler.domain.breaker import LONGEST, OF_THE_INSTANCE
+from comfymesh.scheduler.domain.core import Core
+from comfymesh.scheduler.domain.decisions import OfferWork
+from comfymesh.scheduler.domain.events import (
+    CatalogRead,
+    Event,
+    LogRead,
+    NodeReported,
+    PolicyChanged,
+    Run,
+    TaskChanged,
+    TaskRan,
+    Tick,
+)
+from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report
+from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.policy import PolicySettings
+from comfymesh.tasks.record import Key
+from comfymesh.testkit.clock import ManualClock
+from comfymesh.testkit.tasks import queued
+
+LOST = FailureClass.INSTANCE_LOST
+SICK, WELL = Place("a", "x"), Place("b", "x")
+
+
+class Play:
+    """A core and one instance on each of two nodes."""
+
+    def __init__(self, *places: Place, slots: int = 2) -> None:
+        self.clock = ManualClock()
+        self.core = Core(report_ttl=1e6, resend_after=1e6)
+        self.made = 0
+        for event in (CatalogRead("c", Catalog({})), LogRead()):
+            self.tell(event)
+        for place in places or (SICK,):
+            self.report(place, slots=slots)
+
+    def tell(self, event: Event) -> list[Place]:
+        decided = self.core.handle(event, self.clock())
+        return [decision.place for decision in decided if isinstance(decision, OfferWork)]
+
+    def report(self, place: Place, slots: int = 2) -> list[Place]:
+        instances = {place.instance: Instance(place.instance, InstanceState.READY, slots, "c")}
+        return self.tell(NodeReported(Report(place.node, "1", open=True, instances=instances)))
+
+    def ends(self, failure: FailureClass | None, task: str = "", place: Place = SICK) -> list[Place]:
+        self.made += 1
+        key = Key("t", task or f"ran-{self.made}")
+        return self.tell(
+            TaskRan(Run(key, "", 1.0, (), place, None, succeeded=failure is None, failure=failure, time=self.clock()))
+        )
+
+    def fails(self, *failures: FailureClass) -> None:
+        for failure in failures:
+            self.ends(failure)
+
+    def task(self) -> list[Place]:
+        self.made += 1
+        return self.tell(TaskChanged(queued(f"t{self.made}", create_time=self.clock()), self.made))
+
+    def wait(self, seconds: float) -> list[Place]:
+        self.clock.advance(seconds)
+        return self.tell(Tick())
+
+
+@pytest.mark.parametrize("failure", sorted(OF_THE_INSTANCE))
+def test_failures_of_its_own_open_it(failure: FailureClass) -> None:
+    play = Play()
+    play.fails(failure, failure, failure)
+    assert play.core.open_breakers(play.clock()) == {SICK: play.clock() + 30}
+    assert play.task() == []
+
+
+@pytest.mark.parametrize("failure", sorted(set(FailureClass) - OF_THE_INSTANCE))
+def test_failures_of_the_graph_do_not(failure: FailureClass) -> None:
+    play = Play()
+    play.fails(*[failure] * 5)
+    assert play.task() == [SICK]
+
+
+def test_one_task_that_always_fails_does_not_open_it() -> None:
+    play = Play()
+    for _ in range(5):
+        play.ends(LOST, task="poison")
+    assert play.task() == [SICK]
+
+
+def test_a_success_in_between_keeps_it_closed() -> None:
+    play = Play()
+    for failure in (LOST, LOST, None, LOST, LOST):
+        play.ends(failure)
+    assert play.task() == [SICK]
+
+
+def test_tasks_go_elsewhere_meanwhile() -> None:
+    play = Play(SICK, WELL)
+    play.fails(LOST, LOST, LOST)
+    assert [play.task(), play.task(), play.task()] == [[WELL], [WELL], []]
+
+
+def test_when_its_time_is_over_one_at_a_time_may_try() -> None:
+    play = Play()
+    play.fails(LOST, LOST, LOST)
+    play.task(), play.task()
+    assert play.wait(29.9) == []
+    assert play.wait(0.2) == [SICK]
+    assert play.wait(100.0) == []
+
+
+def test_a_success_closes_it() -> None:
+    play = Play(slots=3)
+    play.fails(LOST, LOST, LOST)
+    play.task(), play.task(), play.task()
+    play.wait(31.0)
+    assert play.ends(None) == [SICK, SICK]
+    assert not play.core.open_breakers(play.clock())
+
+
+def test_each_failure_of_a_trial_doubles_its_time_up_to_a_limit() -> None:
+    play = Play()
+    play.fails(LOST, LOST, LOST)
+    waits = []
+    for _ in range(8):
+        until = play.core.open_breakers(play.clock())[SICK]
+        waits.append(until - play.clock())
+        play.wait(waits[-1] + 1)
+        play.ends(LOST, task="the same")
+    assert waits == [30, 60, 120, 240, 480, LONGEST, LONGEST, LONGEST]
+
+
+def test_what_had_begun_before_it_opened_says_nothing_new() -> None:
+    play = Play()
+    play.fails(LOST, LOST, LOST, LOST, LOST)
+    assert play.core.open_breakers(play.clock())[SICK] == play.clock() + 30
+
+
+def test_what_the_log_tells_of_long_ago_keeps_nobody_away() -> None:
+    play = Play()
+    told = Run(Key("t", ""), "", 1.0, (), SICK, None, succeeded=False, failure=LOST, time=play.clock() - 31)
+    for number in range(3):
+        play.tell(TaskRan(replace(told, key=Key("t", str(number)))))
+    assert play.task() == [SICK]
+    assert play.task() == []
+
+
+def test_it_stays_open_for_an_instance_that_was_away() -> None:
+    play = Play()
+    play.fails(LOST, LOST, LOST)
+    play.tell(NodeReported(Report("a", "2", open=True)))
+    play.report(SICK)
+    assert play.task() == []
+
+
+def test_operators_set_how_many_and_how_long_and_can_have_none() -> None:
+    play = Play()
+    play.tell(PolicyChanged(PolicySettings(breaker_failures=1, breaker_seconds=5.0)))
+    play.fails(LOST)
+    play.task()
+    assert play.wait(4.9) == []
+    assert play.wait(0.2) == [SICK]
+    play.fails(LOST)
+    play.task()
+    assert play.tell(PolicyChanged(PolicySettings(breaker_failures=0))) == [SICK]
+    play.fails(LOST, LOST, LOST)
+    assert not play.core.open_breakers(play.clock())
+
+
+def test_who_waits_is_told() -> None:
+    play = Play()
+    play.fails(LOST, LOST, LOST)
+    play.task()
+    said = play.core.explain(Key("default", f"t{play.made}"), play.clock())
+    assert said is not None
+    assert said.rejected == {"breaker": 1}
+    assert "breaker open until 22:13:50 UTC" in said.reason
+
+
+def test_so_many_instances_that_none_can_be_remembered_are_let_in_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("comfymesh.scheduler.domain.breaker._MOST", 1)
+    play = Play(SICK, WELL)
+    play.fails(LOST, LOST, LOST)
+    play.ends(LOST, place=WELL)
+    assert not play.core.open_breakers(play.clock())
