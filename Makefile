@@ -11,7 +11,7 @@ WORKERS ?= 2
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test simulate chaos check format protos protos-check types bench images release constraints clean
+.PHONY: help setup demo dev test simulate chaos check format docs protos protos-check types bench images release constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -53,6 +53,9 @@ format: setup ## format the code
 	@$(BIN)/ruff format $(CODE)
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/buf format -w
+
+docs: setup ## make the pages that are made from code
+	@$(BIN)/python -m comfymesh.telemetry.page > docs/metrics.md
 
 protos: setup ## make the stubs and docs/api.md from the protos
 	@protos/generate.sh

@@ -25,12 +25,13 @@ from benchmarks import (
     recovery,
     sustained,
     takeover,
+    telemetry,
     throughput,
     watchers,
 )
 
 SUITES = ("overhead", "bare", "burst", "relayed", "progress")
-ON_REQUEST = ("sustained", "watchers", "recovery", "takeover", "faults", "affinity", "queue")
+ON_REQUEST = ("telemetry", "sustained", "watchers", "recovery", "takeover", "faults", "affinity", "queue")
 """Suites that take minutes each and run on emulators only."""
 
 
@@ -136,6 +137,8 @@ async def _run(suite: str, comfy: ground.ComfyUI, options: dict[str, Any]) -> Re
 
 async def _run_on_request(suite: str, options: dict[str, Any]) -> Result:
     match suite:
+        case "telemetry":
+            return await telemetry.measure(options["tasks"], options["bursts"])
         case "sustained":
             return await sustained.measure(sustained.Load(options["sustained"], options["instances"]))
         case "watchers":

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 _REASONS = {name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.keys()}  # noqa: SIM118  # no mapping
 _WORDS = [
     *("", "tasks/one", "tasks/One", "nodes/gpu-1", "groups/g", "tenants/default", "tenants/t/keys/k", "1.name"),
+    *("workflows/w", "workflows/w/versions/1", "graph_json", "inputs", "default_version"),
     *("{}", '{"1": {"class_type": "Save", "inputs": {}}}', "[" * 400, "../../etc", "a.b.>", "assets/" + "0" * 64),
 ]
 _TEXT = st.one_of(st.sampled_from(_WORDS), st.text(max_size=40))

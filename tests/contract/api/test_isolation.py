@@ -44,6 +44,7 @@ class Owned:
     key: str
     tenant: str
     delivery: str
+    workflow: str
     group: str = GROUP
 
 
@@ -57,6 +58,7 @@ ABSENT = Owned(
     key="tenants/ownex/keys/k0000000000000000",
     tenant="tenants/ownex",
     delivery=f"webhookDeliveries/{UUID(int=0)}",
+    workflow="workflows/portraix",
     group="groups/ourx",
 )
 
@@ -133,6 +135,17 @@ MATRIX: dict[str, Foreign | Hidden | Apart | Shared | Denied] = {
     "AssetService/CreateDownloadUrl": Foreign(lambda owned: {"name": owned.asset}),
     "AssetService/DeleteAsset": Foreign(lambda owned: {"name": owned.asset}),
     "AssetService/ReadArtifact": Foreign(lambda owned: {"name": owned.artifact}),
+    "WorkflowService/CreateWorkflow": Apart({"workflow_id": "portrait", "workflow": {"graph_json": json.dumps(GRAPH)}}),
+    "WorkflowService/GetWorkflow": Foreign(lambda owned: {"name": owned.workflow}),
+    "WorkflowService/ListWorkflows": Hidden({"show_deleted": True}, lambda owned: owned.workflow),
+    "WorkflowService/UpdateWorkflow": Foreign(
+        lambda owned: {"workflow": {"name": owned.workflow}, "update_mask": {"paths": ["display_name"]}}
+    ),
+    "WorkflowService/GetWorkflowVersion": Foreign(lambda owned: {"name": f"{owned.workflow}/versions/1"}),
+    "WorkflowService/ListWorkflowVersions": Foreign(lambda owned: {"parent": owned.workflow}),
+    "WorkflowService/DeriveInputs": Apart({"graph_json": json.dumps(GRAPH)}),
+    "WorkflowService/ValidateWorkflow": Foreign(lambda owned: {"name": owned.workflow}),
+    "WorkflowService/DeleteWorkflow": Foreign(lambda owned: {"name": owned.workflow}),
     "FleetService/GetNode": Shared("all tenants share the fleet"),
     "FleetService/ListNodes": Shared("all tenants share the fleet"),
     "FleetService/WatchFleet": Shared("all tenants share the fleet"),
@@ -195,7 +208,16 @@ async def owned(api: LocalApi, owner: str) -> Owned:
     await happen(api, "dead", assigned(), failed())
     key = await api.make_key("owner", "READ")
     delivery = await called(api, made[2])
-    return Owned(*made, f"{made[1]}/artifacts/0", uploaded.asset.name, key.key.name, "tenants/owner", delivery)
+    workflow = await stored(api, owner)
+    return Owned(
+        *made, f"{made[1]}/artifacts/0", uploaded.asset.name, key.key.name, "tenants/owner", delivery, workflow
+    )
+
+
+async def stored(api: LocalApi, secret: str) -> str:
+    """A stored workflow."""
+    wanted = request("WorkflowService/CreateWorkflow", MATRIX["WorkflowService/CreateWorkflow"].fields)
+    return str((await api.call("WorkflowService/CreateWorkflow", wanted, secret)).workflow.name)
 
 
 async def called(api: LocalApi, task_name: str) -> str:
@@ -247,9 +269,11 @@ async def test_what_is_foreign_looks_as_if_it_did_not_exist(
     assert "NOT_FOUND" in told
 
 
-@pytest.mark.parametrize(
-    "method", [m for m in rows(Foreign) if not m.startswith(("Tenant", "DeadLetterService/D", "AssetService/D"))]
-)
+# What ends a resource would leave the others without one.
+ENDS = ("Tenant", "DeadLetterService/D", "AssetService/D", "WorkflowService/Delete")
+
+
+@pytest.mark.parametrize("method", [m for m in rows(Foreign) if not m.startswith(ENDS)])
 async def test_and_its_owner_is_told_something_else(api: LocalApi, owned: Owned, owner: str, method: str) -> None:
     row = MATRIX[method]
     assert isinstance(row, Foreign)
@@ -292,6 +316,27 @@ async def test_names_that_a_foreign_resource_has_are_free(
     wanted = request("TaskService/GetTask", {"name": mine})
     told = [(await api.call("TaskService/GetTask", wanted, secret)).task for secret in (owner, stranger)]
     assert told[0].create_time != told[1].create_time
+
+
+async def test_workflows_of_one_name_are_each_tenants_own(
+    api: LocalApi, owned: Owned, owner: str, stranger: str
+) -> None:
+    method = "WorkflowService/UpdateWorkflow"
+    assert await stored(api, stranger) == owned.workflow
+    update = {"workflow": {"name": owned.workflow, "display_name": "ours"}, "update_mask": {"paths": ["display_name"]}}
+    await api.call(method, request(method, update), stranger)
+    wanted = request("WorkflowService/GetWorkflow", {"name": owned.workflow})
+    told = [(await api.call("WorkflowService/GetWorkflow", wanted, secret)).workflow for secret in (owner, stranger)]
+    assert [workflow.display_name for workflow in told] == ["", "ours"]
+
+
+@pytest.mark.parametrize("version", ["", "/versions/1"])
+async def test_no_task_is_made_of_a_foreign_workflow(api: LocalApi, owned: Owned, owner: str, version: str) -> None:
+    other = await api.tenant(f"other{len(version)}")
+    fields = [{"task": {"workflow": f"{name}{version}"}} for name in (owned.workflow, ABSENT.workflow)]
+    told = [anonymous(await outcome(api, "TaskService/CreateTask", each, other), each) for each in fields]
+    assert told[0] == told[1]
+    assert "WORKFLOW_NOT_FOUND" in told[0]
 
 
 async def test_a_request_id_is_ones_own(api: LocalApi, owned: Owned, owner: str, stranger: str) -> None:
@@ -344,7 +389,7 @@ async def outcome(api: LocalApi, method: str, fields: Fields, secret: str) -> st
 
 def anonymous(told: str, fields: Fields) -> str:
     """The same without the names that were asked for."""
-    asked = re.findall(r"(?:tasks|groups|tenants|assets|webhookDeliveries)/[a-z0-9/-]+", str(fields))
+    asked = re.findall(r"(?:tasks|groups|tenants|assets|workflows|webhookDeliveries)/[a-z0-9/-]+", str(fields))
     for name in sorted(asked, key=len, reverse=True):
         told = told.replace(name, "{name}")
     return told

@@ -6,14 +6,17 @@ import asyncio
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from PIL import Image
 
-from comfymesh.client import AsyncClient, ComfyMeshError, InvalidRequest
+from comfymesh.client import AsyncClient, ComfyMeshError, InvalidRequest, TaskFailed, Url
 from comfymesh.stack.mesh import free_port, module
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh
@@ -75,3 +78,62 @@ async def test_a_rival_gets_no_picture(mesh: LocalMesh, guarded: str) -> None:
                 "INPUT_INVALID",
                 ["task.graph_json[1].inputs.image"],
             )
+
+
+PROBE = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": "x.png"}},
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "fetched"}},
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def files() -> AsyncIterator[str]:
+    """A server of pictures: one that is there, one that comes at the second try, and a page that is none."""
+    content = io.BytesIO()
+    Image.new("RGB", (24, 16), (1, 2, 3)).save(content, "PNG")
+    asked = Counter[str]()
+
+    async def answer(request: web.Request) -> web.Response:
+        asked[request.path] += 1
+        match request.path:
+            case "/there":
+                return web.Response(body=content.getvalue())
+            case "/late" if asked["/late"] > 1:
+                return web.Response(body=content.getvalue())
+            case "/page":
+                return web.Response(text="<html>")
+        return web.Response(status=503 if request.path == "/late" else 404)
+
+    application = web.Application()
+    application.router.add_get("/{tail:.*}", answer)
+    async with TestServer(application) as server:
+        yield f"http://127.0.0.1:{server.port}"
+
+
+@pytest.mark.parametrize("path", ["/there", "/late"])
+async def test_an_input_is_fetched_from_where_it_is(mesh: LocalMesh, files: str, path: str) -> None:
+    task = await mesh.client.run(PROBE, inputs={"1.image": Url(f"{files}{path}?signature=secret")})
+    (artifact,) = task.artifacts
+    with Image.open(io.BytesIO((await mesh.client.read_artifact(artifact)).data)) as picture:
+        assert picture.size == (24, 16)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("{files}/gone?signature=secret", "HTTP_404"),
+        ("{files}/page?signature=secret", "MEDIA_TYPE"),
+        ("http://[::1]/secret", "ADDRESS_REFUSED"),
+        ("http://169.254.169.254/secret", "ADDRESS_REFUSED"),
+    ],
+)
+async def test_an_input_that_cant_be_had_for_good_fails_its_task_at_once(
+    mesh: LocalMesh, files: str, url: str, problem: str
+) -> None:
+    with pytest.raises(TaskFailed) as failed:
+        await mesh.client.run(PROBE, inputs={"1.image": Url(url.format(files=files))})
+    assert failed.value.task.attempt == 1
+    error = failed.value.task.error
+    assert error is not None
+    assert (error.reason, error.metadata["problem"], error.metadata["input"]) == ("INPUT_INVALID", problem, "1.image")
+    assert "secret" not in f"{failed.value} {failed.value.task}"

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import hashlib
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 
 import pytest
 
 from comfymesh.agent.domain.shelf import Shelf
 from comfymesh.agent.staging import Staging
+from comfymesh.agent.url_inputs import Bindings, Fetched, InputError
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus.port import BusUnavailableError
 from comfymesh.bus.tasklog import SpecMissingError
-from comfymesh.tasks.record import Key, TaskRecord
+from comfymesh.egress.fetch import FetchError
+from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.record import Key, State, TaskRecord
 from comfymesh.testkit.benches import FOLDERS, GRAPH, SUCCESS, Bench, packed
 from comfymesh.testkit.scripted import unreachable
 from comfymesh.testkit.tasks import assigned, queued
@@ -128,7 +133,7 @@ def small_staging(bench: Bench, removed: list[str]) -> Staging:
     async def sweep(folders: Sequence[str]) -> None:
         removed.extend(folders)
 
-    return Staging(bench.log, lambda _: bench.store, FOLDERS, bench.session.http, sweep, Shelf(1, 1000))
+    return Staging(bench.log, lambda _: bench.store, FOLDERS, bench.session.http, sweep, shelf=Shelf(1, 1000))
 
 
 async def test_files_that_nobody_needs_go_when_there_are_too_many(bench: Bench) -> None:
@@ -164,7 +169,7 @@ async def test_no_file_is_brought_while_others_are_removed(bench: Bench) -> None
         await may_go_on.wait()
         happened.append(f"removed, {len(bench.session.http.uploaded)} brought")
 
-    staging = Staging(bench.log, lambda _: bench.store, FOLDERS, bench.session.http, sweep, Shelf(0, 1000))
+    staging = Staging(bench.log, lambda _: bench.store, FOLDERS, bench.session.http, sweep, shelf=Shelf(0, 1000))
     record = await record_of(bench, packed(GRAPH, binding(await blob(bench, b"a photo"))))
     await staging.graph(record)
     staging.release(record.key, 1)
@@ -214,3 +219,86 @@ async def test_what_was_removed_all_together_is_brought_again(bench: Bench) -> N
     assert removed == ["comfymesh/inputs"]
     await staging.graph(record)
     assert len(bench.session.http.uploaded) == 2
+
+
+class Outside:
+    """Files by their URL, and how often they were asked for. A URL without one never answers."""
+
+    def __init__(self, **files: bytes) -> None:
+        self.files = files
+        self.asked = list[tuple[str, tuple[str, ...]]]()
+
+    async def fetch(self, bindings: Bindings, hosts: Sequence[str]) -> AsyncGenerator[Any]:
+        for binding in bindings:
+            self.asked.append((binding.url, tuple(hosts)))
+            if binding.url not in self.files:
+                await asyncio.Event().wait()
+            data = self.files[binding.url]
+            yield binding, Fetched(data, hashlib.sha256(data).hexdigest(), "photo.png")
+
+
+def by_url(*urls: str) -> spec_pb2.Spec:
+    spec = packed(GRAPH)
+    for number, url in enumerate(urls):
+        spec.urls.add(graph_node="1", input=f"image{number}", url=url)
+    spec.url_hosts.append("*.example")
+    return spec
+
+
+async def test_a_file_from_outside_is_fetched_each_time_and_brought_once(bench: Bench) -> None:
+    outside = Outside(here=b"a photo", there=b"a photo", elsewhere=b"another")
+    staging = Staging(bench.log, lambda _: bench.store, FOLDERS, bench.session.http, nothing_is_swept, outside.fetch)
+    for task_id in ("one", "two"):
+        graph = await staging.graph(await record_of(bench, by_url("here", "there", "elsewhere"), task_id))
+    assert [data for _, data in bench.session.http.uploaded] == [b"a photo", b"another"]
+    assert [path for path, _ in bench.session.http.uploaded] == [
+        graph["1"]["inputs"]["image0"],
+        graph["1"]["inputs"]["image2"],
+    ]
+    assert outside.asked == [(url, ("*.example",)) for url in ("here", "there", "elsewhere")] * 2
+
+
+async def test_where_nothing_is_set_up_to_fetch_no_url_is_taken(bench: Bench) -> None:
+    with pytest.raises(InputError) as refused:
+        await bench.workplace.staging.graph(await record_of(bench, by_url("https://files.example/secret")))
+    assert refused.value.failure is FailureClass.INPUT_INVALID
+    assert refused.value.metadata == {"input": "1.image0", "host": "", "problem": "HOST_NOT_ALLOWED"}
+    assert "secret" not in str(refused.value)
+
+
+async def nothing_is_swept(_: Sequence[str]) -> None:
+    pass
+
+
+async def test_a_fetch_that_lasts_ends_when_the_attempt_is_stopped(bench: Bench) -> None:
+    bench.workplace.staging = Staging(
+        bench.log, lambda _: bench.store, FOLDERS, bench.session.http, nothing_is_swept, Outside().fetch
+    )
+    stored = await bench.task(spec=by_url("never"))
+    attempt = bench.attempt(bench.offered(stored))
+    running = asyncio.create_task(attempt.run())
+    await asyncio.sleep(1)
+    attempt.give_back("the agent is stopping")
+    await running
+    assert bench.session.submitted == []
+    assert bench.last().state is State.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("failure", "state"), [(FailureClass.INPUT_INVALID, State.FAILED), (FailureClass.INPUT_UNAVAILABLE, State.QUEUED)]
+)
+async def test_a_file_that_cant_be_had_ends_the_attempt_in_its_own_way(
+    bench: Bench, failure: FailureClass, state: State
+) -> None:
+    async def fetch(bindings: Bindings, hosts: Sequence[str]) -> AsyncGenerator[Any]:
+        problem = FetchError("HTTP_404", "files.example", "it answered 404")
+        raise InputError(failure, bindings[0], problem)
+        yield hosts
+
+    bench.workplace.staging = Staging(
+        bench.log, lambda _: bench.store, FOLDERS, bench.session.http, nothing_is_swept, fetch
+    )
+    await bench.attempt(bench.offered(await bench.task(spec=by_url("https://files.example/x")))).run()
+    record = bench.last()
+    assert (record.state, record.failures[-1].failure) == (state, failure)
+    assert record.error is None or record.error.metadata["problem"] == "HTTP_404"

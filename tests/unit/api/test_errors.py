@@ -10,7 +10,6 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
 from comfymesh.api import errors
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
-from comfymesh.artifacts.sniffing import sniff
 from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
 from comfymesh.bus.tasklog import UnreadableRecordError
 from comfymesh.names import MalformedNameError
@@ -70,23 +69,6 @@ def test_many_violations_are_all_told_and_the_first_are_shown() -> None:
     bad = error_details_pb2.BadRequest()
     assert errors.to_status(refusal).details[1].Unpack(bad)
     assert [violation.field for violation in bad.field_violations] == [f"f{n}" for n in range(5)]
-
-
-@pytest.mark.parametrize(
-    ("head", "kind"),
-    [
-        (b"\x89PNG\r\n\x1a\n...", "image/png"),
-        (b"\xff\xd8\xff\xe0", "image/jpeg"),
-        (b"RIFF\0\0\0\0WEBP", "image/webp"),
-        (b"RIFF\0\0\0\0WAVE", "audio/wav"),
-        (b"RIFF\0\0\0\0????", "application/octet-stream"),
-        (b"\0\0\0\x18ftypisom", "video/mp4"),
-        (b"<html>", "application/octet-stream"),
-        (b"", "application/octet-stream"),
-    ],
-)
-def test_a_media_type_is_what_the_bytes_show(head: bytes, kind: str) -> None:
-    assert sniff(head) == kind
 
 
 @pytest.mark.parametrize("count", [0, 1, 20, 5000])

@@ -26,6 +26,7 @@ from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.watch import Mailbox
 from comfymesh.api.watching import Told, Watching
+from comfymesh.api.workflows.shelf import Shelf
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.tasks.events import Event, Started, Succeeded
 from comfymesh.tasks.record import Key
@@ -94,7 +95,8 @@ async def running() -> AsyncIterator[Running]:
     model = ReadModel()
     hub = Hub(model)
     following = asyncio.create_task(hub.follow(log.events()))
-    quotas = Quotas(Directory(bus, ManualClock()), model, hub, StoredAssets(bus, ManualClock()), ManualClock())
+    clock = ManualClock()
+    quotas = Quotas(Directory(bus, clock), model, hub, StoredAssets(bus, clock), Shelf(bus), clock)
     insight = Insight(bus, lambda: 0.0)
     attended = Attended(hub, log, bus, model, insight, 5.0)
     parts = (Submitting(creation, log, quotas), attended, Following(hub, log, model, 5.0), Mock(spec=Artifacts))

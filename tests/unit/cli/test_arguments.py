@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfymesh.cli.arguments import parse_inputs, parse_labels, parse_value
-from comfymesh.client import Asset
+from comfymesh.client import Asset, Url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +57,9 @@ def test_ids_of_expanded_graph_nodes_can_be_written() -> None:
 def test_files_and_assets_are_inputs(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     path.touch()
+    url = "https://files.example/a.png?signature=b"
+    assert parse_inputs([], [f"1.image={url}"]) == {"1.image": Url(url)}
+    assert "signature" not in repr(Url(url))
     inputs = parse_inputs([], [f"1.image=@{path}", "2.inputs.image=assets/abc"])
     assert inputs == {"1.image": path, "2.image": Asset("assets/abc")}
 

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from comfymesh.cli.sheets import read_sheet
-from comfymesh.client import Asset
+from comfymesh.client import Asset, Url
 
 GRAPH = {"3": {"class_type": "KSampler", "inputs": {"seed": 1}}}
 
@@ -29,11 +29,18 @@ def test_a_line_says_all_that_can_be_said_of_a_task(tmp_path: Path) -> None:
         "2.image": f"assets/{'0' * 64}",
         "4.text": "hi",
         "5.on": True,
+        "6.image": {"url": "https://files.example/a.png"},
+        "7.text": "https://files.example/",
     }
     options = {"display_name": "one", "priority": 5, "labels": {"a": "b"}, "group": "g", "execution_timeout": 1.5}
     (task,) = read_sheet(lines({"graph": GRAPH, "inputs": inputs, **options}), None)
     assert task.graph == GRAPH
-    expected = {**inputs, "1.image": photo, "2.image": Asset(f"assets/{'0' * 64}")}
+    expected = {
+        **inputs,
+        "1.image": photo,
+        "2.image": Asset(f"assets/{'0' * 64}"),
+        "6.image": Url("https://files.example/a.png"),
+    }
     assert task.inputs == expected
     assert task.options == {**options, "execution_timeout": timedelta(seconds=1.5)}
 

@@ -14,16 +14,16 @@ from comfymesh.client import (
     Progressed,
     TaskChanged,
     TaskState,
+    Url,
 )
 from comfymesh.client.convert import (
     events_from_proto,
-    input_to_proto,
-    inputs_to_proto,
     state_to_proto,
     task_from_proto,
     task_to_proto,
 )
 from comfymesh.client.fleet_convert import node_from_proto
+from comfymesh.client.inputs import input_to_proto, inputs_to_proto
 from comfymesh.v1 import error_reason_pb2, node_pb2, task_pb2, task_service_pb2
 
 
@@ -54,6 +54,7 @@ def test_each_type_has_its_field() -> None:
     assert input_to_proto(1.0).WhichOneof("kind") == "double_value"
     assert input_to_proto("1").WhichOneof("kind") == "string_value"
     assert input_to_proto(Asset("assets/x")).asset == "assets/x"
+    assert input_to_proto(Url("https://a.example/b.png")).url == "https://a.example/b.png"
     assert input_to_proto(NumpyLike()).uint64_value == 2**63
 
 

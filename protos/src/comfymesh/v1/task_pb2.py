@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63omfymesh/v1/task.proto\x12\x0c\x63omfymesh.v1\x1a\x1f\x63omfymesh/v1/error_reason.proto\x1a\x18\x63omfymesh/v1/queue.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x0b\n\x04Task\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ngraph_json\x18\x02 \x01(\t\x12.\n\x06inputs\x18\x03 \x03(\x0b\x32\x1e.comfymesh.v1.Task.InputsEntry\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12\x10\n\x08priority\x18\x05 \x01(\x05\x12.\n\x06labels\x18\x06 \x03(\x0b\x32\x1e.comfymesh.v1.Task.LabelsEntry\x12\x34\n\x11\x65xecution_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bmax_retries\x18\x08 \x01(\x05\x12\x1d\n\x15\x61llow_partial_outputs\x18\t \x01(\x08\x12\r\n\x05group\x18\n \x01(\t\x12\x30\n\rstart_timeout\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x63\x61llback_url\x18\x0c \x01(\t\x12\x31\n\x0f\x63\x61llback_states\x18\r \x03(\x0e\x32\x18.comfymesh.v1.Task.State\x12*\n\tplacement\x18\x0e \x01(\x0b\x32\x17.comfymesh.v1.Placement\x12\'\n\x05state\x18\x14 \x01(\x0e\x32\x18.comfymesh.v1.Task.State\x12\x14\n\x0cstate_reason\x18\x15 \x01(\t\x12&\n\x05\x65rror\x18\x16 \x01(\x0b\x32\x17.comfymesh.v1.TaskError\x12\x0f\n\x07\x61ttempt\x18\x17 \x01(\x05\x12\x0c\n\x04node\x18\x18 \x01(\t\x12\x10\n\x08instance\x18\x19 \x01(\t\x12)\n\tartifacts\x18\x1a \x03(\x0b\x32\x16.comfymesh.v1.Artifact\x12/\n\x0b\x63reate_time\x18\x1b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x1c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x1d \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cgraph_digest\x18\x1f \x01(\t\x12\x15\n\rrequeued_from\x18  \x01(\t\x12G\n\x16\x64\x65\x61\x64_letter_resolution\x18! \x01(\x0e\x32\'.comfymesh.v1.Task.DeadLetterResolution\x12\x13\n\x0brequeued_as\x18\" \x01(\t\x12$\n\x06timing\x18# \x01(\x0b\x32\x14.comfymesh.v1.Timing\x1aG\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.comfymesh.v1.InputValue:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x12\n\x0eSTATE_ASSIGNED\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x14\n\x10STATE_CANCELLING\x10\x04\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x05\x12\x10\n\x0cSTATE_FAILED\x10\x06\x12\x13\n\x0fSTATE_CANCELLED\x10\x07\x12\x11\n\rSTATE_EXPIRED\x10\x08\"\x87\x01\n\x14\x44\x65\x61\x64LetterResolution\x12&\n\"DEAD_LETTER_RESOLUTION_UNSPECIFIED\x10\x00\x12#\n\x1f\x44\x45\x41\x44_LETTER_RESOLUTION_REQUEUED\x10\x01\x12\"\n\x1e\x44\x45\x41\x44_LETTER_RESOLUTION_DROPPED\x10\x02\"\xa8\x01\n\tPlacement\x12\x33\n\x06labels\x18\x01 \x03(\x0b\x32#.comfymesh.v1.Placement.LabelsEntry\x12\x11\n\tgpu_class\x18\x02 \x01(\t\x12\x16\n\x0emin_vram_bytes\x18\x03 \x01(\x03\x12\x0c\n\x04pool\x18\x04 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x95\x01\n\x06Timing\x12\x30\n\rload_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0crun_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rloaded_models\x18\x03 \x03(\t\x12\x11\n\tgpu_class\x18\x04 \x01(\t\"\x9a\x01\n\nInputValue\x12\x15\n\x0bint64_value\x18\x01 \x01(\x03H\x00\x12\x16\n\x0cuint64_value\x18\x02 \x01(\x04H\x00\x12\x16\n\x0c\x64ouble_value\x18\x03 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x04 \x01(\tH\x00\x12\x14\n\nbool_value\x18\x05 \x01(\x08H\x00\x12\x0f\n\x05\x61sset\x18\x06 \x01(\tH\x00\x42\x06\n\x04kind\"\xe9\x01\n\tTaskError\x12)\n\x06reason\x18\x01 \x01(\x0e\x32\x19.comfymesh.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x37\n\x08metadata\x18\x03 \x03(\x0b\x32%.comfymesh.v1.TaskError.MetadataEntry\x12\x11\n\ttraceback\x18\x04 \x01(\t\x12\x11\n\tretryable\x18\x05 \x01(\x08\x12\x10\n\x08log_tail\x18\x06 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf3\x01\n\x08\x41rtifact\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12\x12\n\ngraph_node\x18\x06 \x01(\t\x12\x12\n\noutput_key\x18\x07 \x01(\t\x12)\n\x04kind\x18\x08 \x01(\x0e\x32\x1b.comfymesh.v1.Artifact.Kind\"<\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_OUTPUT\x10\x01\x12\r\n\tKIND_TEMP\x10\x02\"\xed\x03\n\x0cTaskProgress\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12/\n\x05phase\x18\x02 \x01(\x0e\x32 .comfymesh.v1.TaskProgress.Phase\x12\x10\n\x08\x66raction\x18\x03 \x01(\x01\x12\x18\n\x10graph_nodes_done\x18\x04 \x01(\x05\x12\x18\n\x10graph_node_count\x18\x05 \x01(\x05\x12\x12\n\ngraph_node\x18\x06 \x01(\t\x12\x18\n\x10graph_node_class\x18\x07 \x01(\t\x12\x0c\n\x04step\x18\x08 \x01(\x05\x12\x12\n\nstep_count\x18\t \x01(\x05\x12&\n\x03\x65ta\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0equeue_position\x18\x0b \x01(\x03\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x07waiting\x18\r \x01(\x0b\x32\x15.comfymesh.v1.Waiting\"l\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n\rPHASE_WAITING\x10\x01\x12\x11\n\rPHASE_STAGING\x10\x02\x12\x13\n\x0fPHASE_EXECUTING\x10\x03\x12\x11\n\rPHASE_STORING\x10\x04\"P\n\x07Preview\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x12\n\ngraph_node\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"\x0b\n\tHeartbeatb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63omfymesh/v1/task.proto\x12\x0c\x63omfymesh.v1\x1a\x1f\x63omfymesh/v1/error_reason.proto\x1a\x18\x63omfymesh/v1/queue.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x0b\n\x04Task\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ngraph_json\x18\x02 \x01(\t\x12.\n\x06inputs\x18\x03 \x03(\x0b\x32\x1e.comfymesh.v1.Task.InputsEntry\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12\x10\n\x08priority\x18\x05 \x01(\x05\x12.\n\x06labels\x18\x06 \x03(\x0b\x32\x1e.comfymesh.v1.Task.LabelsEntry\x12\x34\n\x11\x65xecution_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bmax_retries\x18\x08 \x01(\x05\x12\x1d\n\x15\x61llow_partial_outputs\x18\t \x01(\x08\x12\r\n\x05group\x18\n \x01(\t\x12\x30\n\rstart_timeout\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x63\x61llback_url\x18\x0c \x01(\t\x12\x31\n\x0f\x63\x61llback_states\x18\r \x03(\x0e\x32\x18.comfymesh.v1.Task.State\x12*\n\tplacement\x18\x0e \x01(\x0b\x32\x17.comfymesh.v1.Placement\x12\x10\n\x08workflow\x18\x0f \x01(\t\x12\'\n\x05state\x18\x14 \x01(\x0e\x32\x18.comfymesh.v1.Task.State\x12\x14\n\x0cstate_reason\x18\x15 \x01(\t\x12&\n\x05\x65rror\x18\x16 \x01(\x0b\x32\x17.comfymesh.v1.TaskError\x12\x0f\n\x07\x61ttempt\x18\x17 \x01(\x05\x12\x0c\n\x04node\x18\x18 \x01(\t\x12\x10\n\x08instance\x18\x19 \x01(\t\x12)\n\tartifacts\x18\x1a \x03(\x0b\x32\x16.comfymesh.v1.Artifact\x12/\n\x0b\x63reate_time\x18\x1b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x1c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x1d \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cgraph_digest\x18\x1f \x01(\t\x12\x15\n\rrequeued_from\x18  \x01(\t\x12G\n\x16\x64\x65\x61\x64_letter_resolution\x18! \x01(\x0e\x32\'.comfymesh.v1.Task.DeadLetterResolution\x12\x13\n\x0brequeued_as\x18\" \x01(\t\x12$\n\x06timing\x18# \x01(\x0b\x32\x14.comfymesh.v1.Timing\x12\x18\n\x10workflow_version\x18$ \x01(\t\x1aG\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.comfymesh.v1.InputValue:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x12\n\x0eSTATE_ASSIGNED\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x14\n\x10STATE_CANCELLING\x10\x04\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x05\x12\x10\n\x0cSTATE_FAILED\x10\x06\x12\x13\n\x0fSTATE_CANCELLED\x10\x07\x12\x11\n\rSTATE_EXPIRED\x10\x08\"\x87\x01\n\x14\x44\x65\x61\x64LetterResolution\x12&\n\"DEAD_LETTER_RESOLUTION_UNSPECIFIED\x10\x00\x12#\n\x1f\x44\x45\x41\x44_LETTER_RESOLUTION_REQUEUED\x10\x01\x12\"\n\x1e\x44\x45\x41\x44_LETTER_RESOLUTION_DROPPED\x10\x02\"\xa8\x01\n\tPlacement\x12\x33\n\x06labels\x18\x01 \x03(\x0b\x32#.comfymesh.v1.Placement.LabelsEntry\x12\x11\n\tgpu_class\x18\x02 \x01(\t\x12\x16\n\x0emin_vram_bytes\x18\x03 \x01(\x03\x12\x0c\n\x04pool\x18\x04 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x95\x01\n\x06Timing\x12\x30\n\rload_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0crun_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rloaded_models\x18\x03 \x03(\t\x12\x11\n\tgpu_class\x18\x04 \x01(\t\"\xa9\x01\n\nInputValue\x12\x15\n\x0bint64_value\x18\x01 \x01(\x03H\x00\x12\x16\n\x0cuint64_value\x18\x02 \x01(\x04H\x00\x12\x16\n\x0c\x64ouble_value\x18\x03 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x04 \x01(\tH\x00\x12\x14\n\nbool_value\x18\x05 \x01(\x08H\x00\x12\x0f\n\x05\x61sset\x18\x06 \x01(\tH\x00\x12\r\n\x03url\x18\x07 \x01(\tH\x00\x42\x06\n\x04kind\"\xe9\x01\n\tTaskError\x12)\n\x06reason\x18\x01 \x01(\x0e\x32\x19.comfymesh.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x37\n\x08metadata\x18\x03 \x03(\x0b\x32%.comfymesh.v1.TaskError.MetadataEntry\x12\x11\n\ttraceback\x18\x04 \x01(\t\x12\x11\n\tretryable\x18\x05 \x01(\x08\x12\x10\n\x08log_tail\x18\x06 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf3\x01\n\x08\x41rtifact\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12\x12\n\ngraph_node\x18\x06 \x01(\t\x12\x12\n\noutput_key\x18\x07 \x01(\t\x12)\n\x04kind\x18\x08 \x01(\x0e\x32\x1b.comfymesh.v1.Artifact.Kind\"<\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_OUTPUT\x10\x01\x12\r\n\tKIND_TEMP\x10\x02\"\xed\x03\n\x0cTaskProgress\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12/\n\x05phase\x18\x02 \x01(\x0e\x32 .comfymesh.v1.TaskProgress.Phase\x12\x10\n\x08\x66raction\x18\x03 \x01(\x01\x12\x18\n\x10graph_nodes_done\x18\x04 \x01(\x05\x12\x18\n\x10graph_node_count\x18\x05 \x01(\x05\x12\x12\n\ngraph_node\x18\x06 \x01(\t\x12\x18\n\x10graph_node_class\x18\x07 \x01(\t\x12\x0c\n\x04step\x18\x08 \x01(\x05\x12\x12\n\nstep_count\x18\t \x01(\x05\x12&\n\x03\x65ta\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0equeue_position\x18\x0b \x01(\x03\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x07waiting\x18\r \x01(\x0b\x32\x15.comfymesh.v1.Waiting\"l\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n\rPHASE_WAITING\x10\x01\x12\x11\n\rPHASE_STAGING\x10\x02\x12\x13\n\x0fPHASE_EXECUTING\x10\x03\x12\x11\n\rPHASE_STORING\x10\x04\"P\n\x07Preview\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x12\n\ngraph_node\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"\x0b\n\tHeartbeatb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,37 +44,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASKERROR_METADATAENTRY']._loaded_options = None
   _globals['_TASKERROR_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_TASK']._serialized_start=166
-  _globals['_TASK']._serialized_end=1643
-  _globals['_TASK_INPUTSENTRY']._serialized_start=1196
-  _globals['_TASK_INPUTSENTRY']._serialized_end=1267
-  _globals['_TASK_LABELSENTRY']._serialized_start=1269
-  _globals['_TASK_LABELSENTRY']._serialized_end=1314
-  _globals['_TASK_STATE']._serialized_start=1317
-  _globals['_TASK_STATE']._serialized_end=1505
-  _globals['_TASK_DEADLETTERRESOLUTION']._serialized_start=1508
-  _globals['_TASK_DEADLETTERRESOLUTION']._serialized_end=1643
-  _globals['_PLACEMENT']._serialized_start=1646
-  _globals['_PLACEMENT']._serialized_end=1814
-  _globals['_PLACEMENT_LABELSENTRY']._serialized_start=1269
-  _globals['_PLACEMENT_LABELSENTRY']._serialized_end=1314
-  _globals['_TIMING']._serialized_start=1817
-  _globals['_TIMING']._serialized_end=1966
-  _globals['_INPUTVALUE']._serialized_start=1969
-  _globals['_INPUTVALUE']._serialized_end=2123
-  _globals['_TASKERROR']._serialized_start=2126
-  _globals['_TASKERROR']._serialized_end=2359
-  _globals['_TASKERROR_METADATAENTRY']._serialized_start=2312
-  _globals['_TASKERROR_METADATAENTRY']._serialized_end=2359
-  _globals['_ARTIFACT']._serialized_start=2362
-  _globals['_ARTIFACT']._serialized_end=2605
-  _globals['_ARTIFACT_KIND']._serialized_start=2545
-  _globals['_ARTIFACT_KIND']._serialized_end=2605
-  _globals['_TASKPROGRESS']._serialized_start=2608
-  _globals['_TASKPROGRESS']._serialized_end=3101
-  _globals['_TASKPROGRESS_PHASE']._serialized_start=2993
-  _globals['_TASKPROGRESS_PHASE']._serialized_end=3101
-  _globals['_PREVIEW']._serialized_start=3103
-  _globals['_PREVIEW']._serialized_end=3183
-  _globals['_HEARTBEAT']._serialized_start=3185
-  _globals['_HEARTBEAT']._serialized_end=3196
+  _globals['_TASK']._serialized_end=1687
+  _globals['_TASK_INPUTSENTRY']._serialized_start=1240
+  _globals['_TASK_INPUTSENTRY']._serialized_end=1311
+  _globals['_TASK_LABELSENTRY']._serialized_start=1313
+  _globals['_TASK_LABELSENTRY']._serialized_end=1358
+  _globals['_TASK_STATE']._serialized_start=1361
+  _globals['_TASK_STATE']._serialized_end=1549
+  _globals['_TASK_DEADLETTERRESOLUTION']._serialized_start=1552
+  _globals['_TASK_DEADLETTERRESOLUTION']._serialized_end=1687
+  _globals['_PLACEMENT']._serialized_start=1690
+  _globals['_PLACEMENT']._serialized_end=1858
+  _globals['_PLACEMENT_LABELSENTRY']._serialized_start=1313
+  _globals['_PLACEMENT_LABELSENTRY']._serialized_end=1358
+  _globals['_TIMING']._serialized_start=1861
+  _globals['_TIMING']._serialized_end=2010
+  _globals['_INPUTVALUE']._serialized_start=2013
+  _globals['_INPUTVALUE']._serialized_end=2182
+  _globals['_TASKERROR']._serialized_start=2185
+  _globals['_TASKERROR']._serialized_end=2418
+  _globals['_TASKERROR_METADATAENTRY']._serialized_start=2371
+  _globals['_TASKERROR_METADATAENTRY']._serialized_end=2418
+  _globals['_ARTIFACT']._serialized_start=2421
+  _globals['_ARTIFACT']._serialized_end=2664
+  _globals['_ARTIFACT_KIND']._serialized_start=2604
+  _globals['_ARTIFACT_KIND']._serialized_end=2664
+  _globals['_TASKPROGRESS']._serialized_start=2667
+  _globals['_TASKPROGRESS']._serialized_end=3160
+  _globals['_TASKPROGRESS_PHASE']._serialized_start=3052
+  _globals['_TASKPROGRESS_PHASE']._serialized_end=3160
+  _globals['_PREVIEW']._serialized_start=3162
+  _globals['_PREVIEW']._serialized_end=3242
+  _globals['_HEARTBEAT']._serialized_start=3244
+  _globals['_HEARTBEAT']._serialized_end=3255
 # @@protoc_insertion_point(module_scope)

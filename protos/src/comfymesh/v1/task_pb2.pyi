@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Task(_message.Message):
-    __slots__ = ("name", "graph_json", "inputs", "display_name", "priority", "labels", "execution_timeout", "max_retries", "allow_partial_outputs", "group", "start_timeout", "callback_url", "callback_states", "placement", "state", "state_reason", "error", "attempt", "node", "instance", "artifacts", "create_time", "update_time", "start_time", "end_time", "graph_digest", "requeued_from", "dead_letter_resolution", "requeued_as", "timing")
+    __slots__ = ("name", "graph_json", "inputs", "display_name", "priority", "labels", "execution_timeout", "max_retries", "allow_partial_outputs", "group", "start_timeout", "callback_url", "callback_states", "placement", "workflow", "state", "state_reason", "error", "attempt", "node", "instance", "artifacts", "create_time", "update_time", "start_time", "end_time", "graph_digest", "requeued_from", "dead_letter_resolution", "requeued_as", "timing", "workflow_version")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Task.State]
@@ -68,6 +68,7 @@ class Task(_message.Message):
     CALLBACK_URL_FIELD_NUMBER: _ClassVar[int]
     CALLBACK_STATES_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     STATE_REASON_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +85,7 @@ class Task(_message.Message):
     DEAD_LETTER_RESOLUTION_FIELD_NUMBER: _ClassVar[int]
     REQUEUED_AS_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_VERSION_FIELD_NUMBER: _ClassVar[int]
     name: str
     graph_json: str
     inputs: _containers.MessageMap[str, InputValue]
@@ -98,6 +100,7 @@ class Task(_message.Message):
     callback_url: str
     callback_states: _containers.RepeatedScalarFieldContainer[Task.State]
     placement: Placement
+    workflow: str
     state: Task.State
     state_reason: str
     error: TaskError
@@ -114,7 +117,8 @@ class Task(_message.Message):
     dead_letter_resolution: Task.DeadLetterResolution
     requeued_as: str
     timing: Timing
-    def __init__(self, name: _Optional[str] = ..., graph_json: _Optional[str] = ..., inputs: _Optional[_Mapping[str, InputValue]] = ..., display_name: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., execution_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_retries: _Optional[int] = ..., allow_partial_outputs: bool = ..., group: _Optional[str] = ..., start_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., callback_url: _Optional[str] = ..., callback_states: _Optional[_Iterable[_Union[Task.State, str]]] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., state: _Optional[_Union[Task.State, str]] = ..., state_reason: _Optional[str] = ..., error: _Optional[_Union[TaskError, _Mapping]] = ..., attempt: _Optional[int] = ..., node: _Optional[str] = ..., instance: _Optional[str] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., graph_digest: _Optional[str] = ..., requeued_from: _Optional[str] = ..., dead_letter_resolution: _Optional[_Union[Task.DeadLetterResolution, str]] = ..., requeued_as: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ...) -> None: ...
+    workflow_version: str
+    def __init__(self, name: _Optional[str] = ..., graph_json: _Optional[str] = ..., inputs: _Optional[_Mapping[str, InputValue]] = ..., display_name: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., execution_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_retries: _Optional[int] = ..., allow_partial_outputs: bool = ..., group: _Optional[str] = ..., start_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., callback_url: _Optional[str] = ..., callback_states: _Optional[_Iterable[_Union[Task.State, str]]] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., workflow: _Optional[str] = ..., state: _Optional[_Union[Task.State, str]] = ..., state_reason: _Optional[str] = ..., error: _Optional[_Union[TaskError, _Mapping]] = ..., attempt: _Optional[int] = ..., node: _Optional[str] = ..., instance: _Optional[str] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., graph_digest: _Optional[str] = ..., requeued_from: _Optional[str] = ..., dead_letter_resolution: _Optional[_Union[Task.DeadLetterResolution, str]] = ..., requeued_as: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., workflow_version: _Optional[str] = ...) -> None: ...
 
 class Placement(_message.Message):
     __slots__ = ("labels", "gpu_class", "min_vram_bytes", "pool")
@@ -148,20 +152,22 @@ class Timing(_message.Message):
     def __init__(self, load_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., run_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., loaded_models: _Optional[_Iterable[str]] = ..., gpu_class: _Optional[str] = ...) -> None: ...
 
 class InputValue(_message.Message):
-    __slots__ = ("int64_value", "uint64_value", "double_value", "string_value", "bool_value", "asset")
+    __slots__ = ("int64_value", "uint64_value", "double_value", "string_value", "bool_value", "asset", "url")
     INT64_VALUE_FIELD_NUMBER: _ClassVar[int]
     UINT64_VALUE_FIELD_NUMBER: _ClassVar[int]
     DOUBLE_VALUE_FIELD_NUMBER: _ClassVar[int]
     STRING_VALUE_FIELD_NUMBER: _ClassVar[int]
     BOOL_VALUE_FIELD_NUMBER: _ClassVar[int]
     ASSET_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
     int64_value: int
     uint64_value: int
     double_value: float
     string_value: str
     bool_value: bool
     asset: str
-    def __init__(self, int64_value: _Optional[int] = ..., uint64_value: _Optional[int] = ..., double_value: _Optional[float] = ..., string_value: _Optional[str] = ..., bool_value: bool = ..., asset: _Optional[str] = ...) -> None: ...
+    url: str
+    def __init__(self, int64_value: _Optional[int] = ..., uint64_value: _Optional[int] = ..., double_value: _Optional[float] = ..., string_value: _Optional[str] = ..., bool_value: bool = ..., asset: _Optional[str] = ..., url: _Optional[str] = ...) -> None: ...
 
 class TaskError(_message.Message):
     __slots__ = ("reason", "message", "metadata", "traceback", "retryable", "log_tail")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63omfymesh/v1/tenant.proto\x12\x0c\x63omfymesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x02\n\x06Tenant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x12$\n\x06limits\x18\x04 \x01(\x0b\x32\x14.comfymesh.v1.Limits\x12*\n\tallowance\x18\x05 \x01(\x0b\x32\x17.comfymesh.v1.Allowance\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\"\x8e\x01\n\x06Limits\x12\x19\n\x11max_waiting_tasks\x18\x01 \x01(\x03\x12\x1b\n\x13gpu_seconds_per_day\x18\x02 \x01(\x03\x12\x18\n\x10max_stored_bytes\x18\x03 \x01(\x03\x12\x1b\n\x13requests_per_second\x18\x04 \x01(\x01\x12\x15\n\rrequest_burst\x18\x05 \x01(\x05\"1\n\tAllowance\x12\x14\n\x0cnode_classes\x18\x01 \x03(\t\x12\x0e\n\x06models\x18\x02 \x03(\t\"f\n\x05Usage\x12\x15\n\rwaiting_tasks\x18\x01 \x01(\x03\x12\x15\n\rrunning_tasks\x18\x02 \x01(\x03\x12\x19\n\x11gpu_seconds_today\x18\x03 \x01(\x01\x12\x14\n\x0cstored_bytes\x18\x04 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63omfymesh/v1/tenant.proto\x12\x0c\x63omfymesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x02\n\x06Tenant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x12$\n\x06limits\x18\x04 \x01(\x0b\x32\x14.comfymesh.v1.Limits\x12*\n\tallowance\x18\x05 \x01(\x0b\x32\x17.comfymesh.v1.Allowance\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\"\xa5\x01\n\x06Limits\x12\x19\n\x11max_waiting_tasks\x18\x01 \x01(\x03\x12\x1b\n\x13gpu_seconds_per_day\x18\x02 \x01(\x03\x12\x18\n\x10max_stored_bytes\x18\x03 \x01(\x03\x12\x1b\n\x13requests_per_second\x18\x04 \x01(\x01\x12\x15\n\rrequest_burst\x18\x05 \x01(\x05\x12\x15\n\rmax_workflows\x18\x06 \x01(\x03\"D\n\tAllowance\x12\x14\n\x0cnode_classes\x18\x01 \x03(\t\x12\x0e\n\x06models\x18\x02 \x03(\t\x12\x11\n\turl_hosts\x18\x03 \x03(\t\"y\n\x05Usage\x12\x15\n\rwaiting_tasks\x18\x01 \x01(\x03\x12\x15\n\rrunning_tasks\x18\x02 \x01(\x03\x12\x19\n\x11gpu_seconds_today\x18\x03 \x01(\x01\x12\x14\n\x0cstored_bytes\x18\x04 \x01(\x03\x12\x11\n\tworkflows\x18\x05 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,9 +35,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENANT']._serialized_start=77
   _globals['_TENANT']._serialized_end=333
   _globals['_LIMITS']._serialized_start=336
-  _globals['_LIMITS']._serialized_end=478
-  _globals['_ALLOWANCE']._serialized_start=480
-  _globals['_ALLOWANCE']._serialized_end=529
-  _globals['_USAGE']._serialized_start=531
-  _globals['_USAGE']._serialized_end=633
+  _globals['_LIMITS']._serialized_end=501
+  _globals['_ALLOWANCE']._serialized_start=503
+  _globals['_ALLOWANCE']._serialized_end=571
+  _globals['_USAGE']._serialized_start=573
+  _globals['_USAGE']._serialized_end=694
 # @@protoc_insertion_point(module_scope)

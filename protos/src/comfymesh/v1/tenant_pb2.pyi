@@ -27,35 +27,41 @@ class Tenant(_message.Message):
     def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., disabled: bool = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., allowance: _Optional[_Union[Allowance, _Mapping]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_waiting_tasks", "gpu_seconds_per_day", "max_stored_bytes", "requests_per_second", "request_burst")
+    __slots__ = ("max_waiting_tasks", "gpu_seconds_per_day", "max_stored_bytes", "requests_per_second", "request_burst", "max_workflows")
     MAX_WAITING_TASKS_FIELD_NUMBER: _ClassVar[int]
     GPU_SECONDS_PER_DAY_FIELD_NUMBER: _ClassVar[int]
     MAX_STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     REQUEST_BURST_FIELD_NUMBER: _ClassVar[int]
+    MAX_WORKFLOWS_FIELD_NUMBER: _ClassVar[int]
     max_waiting_tasks: int
     gpu_seconds_per_day: int
     max_stored_bytes: int
     requests_per_second: float
     request_burst: int
-    def __init__(self, max_waiting_tasks: _Optional[int] = ..., gpu_seconds_per_day: _Optional[int] = ..., max_stored_bytes: _Optional[int] = ..., requests_per_second: _Optional[float] = ..., request_burst: _Optional[int] = ...) -> None: ...
+    max_workflows: int
+    def __init__(self, max_waiting_tasks: _Optional[int] = ..., gpu_seconds_per_day: _Optional[int] = ..., max_stored_bytes: _Optional[int] = ..., requests_per_second: _Optional[float] = ..., request_burst: _Optional[int] = ..., max_workflows: _Optional[int] = ...) -> None: ...
 
 class Allowance(_message.Message):
-    __slots__ = ("node_classes", "models")
+    __slots__ = ("node_classes", "models", "url_hosts")
     NODE_CLASSES_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    URL_HOSTS_FIELD_NUMBER: _ClassVar[int]
     node_classes: _containers.RepeatedScalarFieldContainer[str]
     models: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, node_classes: _Optional[_Iterable[str]] = ..., models: _Optional[_Iterable[str]] = ...) -> None: ...
+    url_hosts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, node_classes: _Optional[_Iterable[str]] = ..., models: _Optional[_Iterable[str]] = ..., url_hosts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("waiting_tasks", "running_tasks", "gpu_seconds_today", "stored_bytes")
+    __slots__ = ("waiting_tasks", "running_tasks", "gpu_seconds_today", "stored_bytes", "workflows")
     WAITING_TASKS_FIELD_NUMBER: _ClassVar[int]
     RUNNING_TASKS_FIELD_NUMBER: _ClassVar[int]
     GPU_SECONDS_TODAY_FIELD_NUMBER: _ClassVar[int]
     STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOWS_FIELD_NUMBER: _ClassVar[int]
     waiting_tasks: int
     running_tasks: int
     gpu_seconds_today: float
     stored_bytes: int
-    def __init__(self, waiting_tasks: _Optional[int] = ..., running_tasks: _Optional[int] = ..., gpu_seconds_today: _Optional[float] = ..., stored_bytes: _Optional[int] = ...) -> None: ...
+    workflows: int
+    def __init__(self, waiting_tasks: _Optional[int] = ..., running_tasks: _Optional[int] = ..., gpu_seconds_today: _Optional[float] = ..., stored_bytes: _Optional[int] = ..., workflows: _Optional[int] = ...) -> None: ...

@@ -19,6 +19,8 @@ _WEBHOOK_DELIVERY = re.compile(r"webhookDeliveries/([0-9a-f-]{36})")
 _TENANT = re.compile(r"tenants/([a-z][a-z0-9-]{0,62})")
 _TENANT_ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _KEY = re.compile(r"tenants/([a-z][a-z0-9-]{0,62})/keys/([a-z][a-z0-9-]{0,62})")
+_WORKFLOW = re.compile(r"workflows/([a-z][a-z0-9-]{0,62})")
+_WORKFLOW_VERSION = re.compile(r"workflows/([a-z][a-z0-9-]{0,62})/versions/([1-9][0-9]{0,9})")
 _ASSET = re.compile(r"assets/([0-9a-f]{64})")
 _UPLOAD = re.compile(r"uploads/([0-9a-f]{64})")
 
@@ -72,6 +74,16 @@ def key(tenant_id: str, key_id: str) -> str:
     return f"tenants/{tenant_id}/keys/{key_id}"
 
 
+def workflow(workflow_id: str) -> str:
+    """The name of a workflow."""
+    return f"workflows/{workflow_id}"
+
+
+def workflow_version(workflow_id: str, number: int) -> str:
+    """The name of a version of a workflow."""
+    return f"workflows/{workflow_id}/versions/{number}"
+
+
 def parse_task(name: str) -> str:
     """The task id in `name`, or MalformedNameError."""
     return _parse(_TASK, name, "tasks/{task}")[0]
@@ -113,6 +125,22 @@ def parse_asset(name: str) -> str:
     return _parse(_ASSET, name, "assets/{sha256}")[0]
 
 
+def parse_workflow(name: str) -> str:
+    """The workflow id in `name`, or MalformedNameError."""
+    return _parse(_WORKFLOW, name, "workflows/{workflow}")[0]
+
+
+def parse_workflow_version(name: str) -> tuple[str, int]:
+    """The workflow id and the version's number in `name`, or MalformedNameError."""
+    workflow_id, number = _parse(_WORKFLOW_VERSION, name, "workflows/{workflow}/versions/{number}")
+    return workflow_id, int(number)
+
+
+def parse_runnable(name: str) -> tuple[str, int]:
+    """What `parse_workflow_version` answers; 0 as the number where `name` is a workflow's. Or MalformedNameError."""
+    return parse_workflow_version(name) if name.count("/") > 1 else (parse_workflow(name), 0)
+
+
 def parse_upload(name: str) -> str:
     """The SHA-256 in `name`, or MalformedNameError."""
     return _parse(_UPLOAD, name, "uploads/{sha256}")[0]
@@ -132,6 +160,11 @@ def parse_key(name: str) -> tuple[str, str]:
 def is_tenant_id(text: str) -> bool:
     """Whether `text` can be the last part of a tenant's name."""
     return _TENANT_ID.fullmatch(text) is not None
+
+
+def is_workflow_id(text: str) -> bool:
+    """Whether `text` can be the last part of a workflow's name."""
+    return is_task_id(text)
 
 
 def is_task_id(text: str) -> bool:

@@ -115,13 +115,15 @@ def show_quota(session: Session, tenant: str) -> None:  # noqa: D103
 @click.argument("limits", nargs=-1, metavar="[LIMIT=NUMBER...]")
 @click.option("--allow-class", "classes", multiple=True, metavar="PATTERN", help="Node classes that graphs may name.")
 @click.option("--allow-model", "models", multiple=True, metavar="PATTERN", help="Model files that graphs may name.")
+@click.option("--allow-host", "hosts", multiple=True, metavar="PATTERN", help="Hosts that URLs of inputs may name.")
 @click.option("--allow-any-class", is_flag=True, help="Take the list of node classes away.")
 @click.option("--allow-any-model", is_flag=True, help="Take the list of model files away.")
+@click.option("--allow-any-host", is_flag=True, help="Take the list of hosts away.")
 @with_session
 def set_quota(session: Session, /, *, tenant: str, limits: Sequence[str], **lists: Any) -> None:  # noqa: D103, ANN401
     wanted, options = dict(_limit(text) for text in limits), _lists(**lists)
     if not wanted and not options:
-        raise click.UsageError("Say what to change: LIMIT=NUMBER, --allow-class or --allow-model.")
+        raise click.UsageError("Say what to change: LIMIT=NUMBER, --allow-class, --allow-model or --allow-host.")
 
     async def change(client: AsyncClient) -> Tenant:
         known = await client.tenant(tenant)
@@ -200,14 +202,14 @@ def _limit(text: str) -> tuple[str, Any]:
         raise click.UsageError(f"{name} can't be {value!r}: give a number, 0 for as much as there is.") from None
 
 
-def _lists(
-    classes: Sequence[str], models: Sequence[str], *, allow_any_class: bool, allow_any_model: bool
-) -> TenantOptions:
+def _lists(**said: Any) -> TenantOptions:  # noqa: ANN401
     options: TenantOptions = {}
-    if classes or allow_any_class:
-        options["node_classes"] = classes
-    if models or allow_any_model:
-        options["models"] = models
+    if said["classes"] or said["allow_any_class"]:
+        options["node_classes"] = said["classes"]
+    if said["models"] or said["allow_any_model"]:
+        options["models"] = said["models"]
+    if said["hosts"] or said["allow_any_host"]:
+        options["url_hosts"] = said["hosts"]
     return options
 
 

@@ -70,6 +70,7 @@ def tenant_details(tenant: Tenant, now: datetime) -> Table:
         table.add_row("running tasks", str(tenant.usage.running_tasks))
     table.add_row("node classes", ", ".join(map(one_line, tenant.node_classes)) or "all")
     table.add_row("models", ", ".join(map(one_line, tenant.models)) or "all")
+    table.add_row("hosts of URLs", ", ".join(map(one_line, tenant.url_hosts)) or "all")
     if tenant.update_time is not None:
         table.add_row("changed", age(tenant.update_time, now))
     return table

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from comfymesh.client import Asset
+from comfymesh.client import Asset, Url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def parse_inputs(sets: Sequence[str], files: Sequence[str]) -> dict[str, InputVa
 
     Args:
         sets: ``NODE.INPUT=VALUE`` or ``NODE.inputs.INPUT=VALUE``.
-        files: ``NODE.INPUT=@FILE`` or ``NODE.INPUT=assets/NAME``.
+        files: ``NODE.INPUT=@FILE``, ``NODE.INPUT=assets/NAME`` or ``NODE.INPUT=https://...``.
 
     Returns:
         Values by ``NODE.INPUT``.
@@ -98,10 +98,12 @@ def _input_key(option: str, key: str) -> str:
 def _file(key: str, value: str) -> InputValue:
     if value.startswith("assets/"):
         return Asset(value)
+    if value.startswith(("https://", "http://")):
+        return Url(value)
     if not value.startswith("@") or value == "@":
         raise click.UsageError(
-            f"--input {key}={value}: write @FILE to upload a file, or assets/NAME for one that was uploaded. "
-            "Other values go with --set."
+            f"--input {key}={value}: write @FILE to upload a file, assets/NAME for one that was uploaded, or "
+            "https://... for one that the node fetches. Other values go with --set."
         )
     path = Path(value[1:]).expanduser()
     if not path.is_file():

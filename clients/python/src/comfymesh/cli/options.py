@@ -67,7 +67,7 @@ def task_options(command: F) -> F:
             "files",
             multiple=True,
             metavar="NODE.INPUT=@FILE",
-            help="Upload a file and set it as an input of a graph node.",
+            help="Upload a file and set it as an input of a graph node; https://... has the node fetch it.",
         ),
         click.option("--name", metavar="TEXT", help="Name for people."),
         click.option("--priority", type=int, metavar="N", help="Higher runs first, -100 to 100."),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfymesh.cli.options import read_graph
-from comfymesh.client import Asset, NewTask
+from comfymesh.client import Asset, NewTask, Url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,12 +91,20 @@ def _inputs(said: object) -> Iterator[tuple[str, InputValue]]:
     if not isinstance(said, dict):
         raise WrongLineError('inputs must be an object such as {"3.seed": 42}.')
     for key, value in said.items():
-        if not isinstance(value, (bool, int, float, str)):
-            raise WrongLineError(f"input {key} must be a text, a number, true or false.")
-        if isinstance(value, str) and value.startswith("@"):
-            yield key, _file(key, value[1:])
-        else:
-            yield key, Asset(value) if isinstance(value, str) and value.startswith("assets/") else value
+        yield key, _value(key, value)
+
+
+def _value(key: str, value: object) -> InputValue:
+    match value:
+        case {"url": str(url), **rest} if not rest:
+            return Url(url)
+        case str() if value.startswith("@"):
+            return _file(key, value[1:])
+        case str() if value.startswith("assets/"):
+            return Asset(value)
+        case bool() | int() | float() | str():
+            return value
+    raise WrongLineError(f'input {key} must be a text, a number, true, false, or {{"url": "https://..."}}.')
 
 
 def _file(key: str, name: str) -> Path:

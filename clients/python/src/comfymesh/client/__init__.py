@@ -85,6 +85,7 @@ from comfymesh.client.models import (
     Task,
     TaskError,
     TaskState,
+    Url,
 )
 from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
@@ -190,6 +191,7 @@ __all__ = [
     "Timing",
     "Tls",
     "Unavailable",
+    "Url",
     "Usage",
     "Violation",
     "Waiting",

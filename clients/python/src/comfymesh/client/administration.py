@@ -32,6 +32,7 @@ class TenantOptions(TypedDict, total=False):
         limits: How much it may use.
         node_classes: Patterns of the node classes that its graphs may name; empty for all.
         models: Patterns of the model files that its graphs may name; empty for all.
+        url_hosts: Patterns of the hosts that inputs by URL may be fetched from; empty for all that the operator allows.
     """
 
     display_name: str
@@ -39,6 +40,7 @@ class TenantOptions(TypedDict, total=False):
     limits: Limits
     node_classes: Sequence[str]
     models: Sequence[str]
+    url_hosts: Sequence[str]
 
 
 class KeyOptions(TypedDict, total=False):
@@ -228,7 +230,7 @@ class AdministrationCalls(Calls):
         return await self._transport.call(lambda stubs: start(stubs, self._timeout))
 
 
-_PATHS = {"node_classes": "allowance.node_classes", "models": "allowance.models"}
+_PATHS = {"node_classes": "allowance.node_classes", "models": "allowance.models", "url_hosts": "allowance.url_hosts"}
 
 
 def _tenant_name(tenant: str) -> str:
@@ -247,5 +249,9 @@ def _tenant(options: TenantOptions) -> tenant_pb2.Tenant:
             requests_per_second=limits.requests_per_second,
             request_burst=limits.request_burst,
         ),
-        allowance=tenant_pb2.Allowance(node_classes=options.get("node_classes", ()), models=options.get("models", ())),
+        allowance=tenant_pb2.Allowance(
+            node_classes=options.get("node_classes", ()),
+            models=options.get("models", ()),
+            url_hosts=options.get("url_hosts", ()),
+        ),
     )

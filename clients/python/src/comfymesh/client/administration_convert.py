@@ -32,6 +32,7 @@ def tenant_from_proto(message: tenant_pb2.Tenant, usage: tenant_pb2.Usage | None
         ),
         node_classes=tuple(message.allowance.node_classes),
         models=tuple(message.allowance.models),
+        url_hosts=tuple(message.allowance.url_hosts),
         usage=_usage(usage) if usage is not None else None,
         create_time=_time(message, "create_time"),
         update_time=_time(message, "update_time"),

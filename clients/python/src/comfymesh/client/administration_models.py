@@ -67,6 +67,7 @@ class Tenant:
         limits: How much it may use.
         node_classes: Patterns of the node classes that its graphs may name; empty for all.
         models: Patterns of the model files that its graphs may name; empty for all.
+        url_hosts: Patterns of the hosts that inputs by URL may be fetched from; empty for all that the operator allows.
         usage: What it uses, where that was asked for.
         create_time: When it was created; None for the one that is always there.
         update_time: When it was changed last.
@@ -79,6 +80,7 @@ class Tenant:
     limits: Limits = field(default_factory=Limits)
     node_classes: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    url_hosts: tuple[str, ...] = ()
     usage: Usage | None = None
     create_time: datetime | None = None
     update_time: datetime | None = None

@@ -282,6 +282,17 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class Url:
+    """A file somewhere else, to be given as an input. The node that runs the task fetches it; it is not uploaded.
+
+    Attributes:
+        url: ``https://`` or ``http://``, of a public address. Shown nowhere: it may hold a signature.
+    """
+
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Asset:
     """An uploaded input. Can be given as an input of any further task.
 

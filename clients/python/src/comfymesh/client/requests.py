@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from comfymesh.client.batches import NewTask
-    from comfymesh.client.convert import Scalar, TaskOptions
+    from comfymesh.client.convert import TaskOptions
     from comfymesh.client.graphs import Graph
+    from comfymesh.client.inputs import Scalar
     from comfymesh.client.models import TaskState
     from comfymesh.client.retries import Server
     from comfymesh.client.uploads import InputValue, SendUpload

@@ -25,6 +25,7 @@ from comfymesh.v1 import (
     scheduling_service_pb2_grpc,
     task_service_pb2_grpc,
     tenant_service_pb2_grpc,
+    workflow_service_pb2_grpc,
 )
 
 if TYPE_CHECKING:
@@ -74,6 +75,11 @@ class Stubs:
     scheduling: scheduling_service_pb2_grpc.SchedulingServiceStub
     tenants: tenant_service_pb2_grpc.TenantServiceStub
     keys: key_service_pb2_grpc.KeyServiceStub
+    workflows: workflow_service_pb2_grpc.WorkflowServiceStub
+
+
+_STUBS = {name: stub for name, stub in get_type_hints(Stubs).items() if name != "channel"}
+"""How each of them is made. A new service is a line in `Stubs`."""
 
 
 _STUBS = {name: stub for name, stub in get_type_hints(Stubs).items() if name != "channel"}

@@ -10,8 +10,9 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comfymesh.client.convert import Scalar, asset_from_proto
+from comfymesh.client.convert import asset_from_proto
 from comfymesh.client.graphs import file_unreadable
+from comfymesh.client.inputs import Scalar
 from comfymesh.v1 import asset_service_pb2 as pb
 
 if TYPE_CHECKING:

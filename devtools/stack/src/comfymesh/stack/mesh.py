@@ -8,9 +8,9 @@ import os
 import socket
 import sys
 import sysconfig
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class MeshPlan:
         agents: Number of agents, each with the same instances. More than one only where they can share them.
         notifier: Whether to run a notifier too. Its settings are in `environment`, or in this process's.
         nats_configuration: In place of the NATS server's own; it is given the same variables.
+        metrics: Whether each service shows its metrics, on a free port of loopback.
     """
 
     directory: Path
@@ -45,15 +46,17 @@ class MeshPlan:
     agents: int = 1
     notifier: bool = False
     nats_configuration: Path | None = None
+    metrics: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """A mesh that runs: its address and its processes."""
+    """A mesh that runs: its address, its processes, and where each service shows its metrics, host:port by name."""
 
     target: str
     nats_url: str
     processes: Processes
+    metrics: Mapping[str, str] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -90,11 +93,20 @@ async def _running(plan: MeshPlan, lock: int) -> AsyncIterator[Mesh]:
         Program("api", module("comfymesh.api.main"), settings),
         *([Program("notifier", module("comfymesh.notifier.main"), settings)] if plan.notifier else []),
     ]
+    shown = {program.name: f"127.0.0.1:{free_port()}" for program in programs[1:]} if plan.metrics else {}
+    programs = [_showing(program, shown.get(program.name, "")) for program in programs]
     # The programs hold the lock too: what is left of a mesh whose keeper was killed still owns the folder.
     async with Processes(programs, plan.directory / "logs", keep_open=(lock,)) as processes:
-        mesh = Mesh(listen, nats_url, processes)
+        mesh = Mesh(listen, nats_url, processes, shown)
         await _until_ready(mesh, plan)
         yield mesh
+
+
+def _showing(program: Program, listen: str) -> Program:
+    """A service that shows its metrics there."""
+    if not listen:
+        return program
+    return replace(program, environment={**program.environment, "COMFYMESH_METRICS_LISTEN": listen})
 
 
 def emulated(*arguments: str, name: str = "comfyui-0") -> dict[str, Any]:

@@ -24,21 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63omfymesh/wire/v1/spec.proto\x12\x11\x63omfymesh.wire.v1\"{\n\x04Spec\x12\x12\n\ngraph_zlib\x18\x01 \x01(\x0c\x12.\n\ngraph_blob\x18\x02 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12/\n\x06\x61ssets\x18\x03 \x03(\x0b\x32\x1f.comfymesh.wire.v1.AssetBinding\"-\n\x07\x42lobRef\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"m\n\x0c\x41ssetBinding\x12\x12\n\ngraph_node\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12(\n\x04\x62lob\x18\x03 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x10\n\x08\x66ilename\x18\x04 \x01(\t\"\x84\x01\n\x0b\x41ssetRecord\x12(\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x13\n\x0b\x63reate_time\x18\x04 \x01(\x01\x12\x10\n\x08use_time\x18\x05 \x01(\x01\"\x8a\x01\n\x0cUploadRecord\x12(\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12)\n\x05parts\x18\x03 \x03(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x13\n\x0b\x65xpire_time\x18\x04 \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63omfymesh/wire/v1/spec.proto\x12\x11\x63omfymesh.wire.v1\"\xbb\x01\n\x04Spec\x12\x12\n\ngraph_zlib\x18\x01 \x01(\x0c\x12.\n\ngraph_blob\x18\x02 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12/\n\x06\x61ssets\x18\x03 \x03(\x0b\x32\x1f.comfymesh.wire.v1.AssetBinding\x12+\n\x04urls\x18\x04 \x03(\x0b\x32\x1d.comfymesh.wire.v1.UrlBinding\x12\x11\n\turl_hosts\x18\x05 \x03(\t\"-\n\x07\x42lobRef\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"m\n\x0c\x41ssetBinding\x12\x12\n\ngraph_node\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12(\n\x04\x62lob\x18\x03 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x10\n\x08\x66ilename\x18\x04 \x01(\t\"J\n\nUrlBinding\x12\x12\n\ngraph_node\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\"\x84\x01\n\x0b\x41ssetRecord\x12(\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x13\n\x0b\x63reate_time\x18\x04 \x01(\x01\x12\x10\n\x08use_time\x18\x05 \x01(\x01\"\x8a\x01\n\x0cUploadRecord\x12(\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12)\n\x05parts\x18\x03 \x03(\x0b\x32\x1a.comfymesh.wire.v1.BlobRef\x12\x13\n\x0b\x65xpire_time\x18\x04 \x01(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'comfymesh.wire.v1.spec_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SPEC']._serialized_start=51
-  _globals['_SPEC']._serialized_end=174
-  _globals['_BLOBREF']._serialized_start=176
-  _globals['_BLOBREF']._serialized_end=221
-  _globals['_ASSETBINDING']._serialized_start=223
-  _globals['_ASSETBINDING']._serialized_end=332
-  _globals['_ASSETRECORD']._serialized_start=335
-  _globals['_ASSETRECORD']._serialized_end=467
-  _globals['_UPLOADRECORD']._serialized_start=470
-  _globals['_UPLOADRECORD']._serialized_end=608
+  _globals['_SPEC']._serialized_start=52
+  _globals['_SPEC']._serialized_end=239
+  _globals['_BLOBREF']._serialized_start=241
+  _globals['_BLOBREF']._serialized_end=286
+  _globals['_ASSETBINDING']._serialized_start=288
+  _globals['_ASSETBINDING']._serialized_end=397
+  _globals['_URLBINDING']._serialized_start=399
+  _globals['_URLBINDING']._serialized_end=473
+  _globals['_ASSETRECORD']._serialized_start=476
+  _globals['_ASSETRECORD']._serialized_end=608
+  _globals['_UPLOADRECORD']._serialized_start=611
+  _globals['_UPLOADRECORD']._serialized_end=749
 # @@protoc_insertion_point(module_scope)

@@ -6,14 +6,18 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Spec(_message.Message):
-    __slots__ = ("graph_zlib", "graph_blob", "assets")
+    __slots__ = ("graph_zlib", "graph_blob", "assets", "urls", "url_hosts")
     GRAPH_ZLIB_FIELD_NUMBER: _ClassVar[int]
     GRAPH_BLOB_FIELD_NUMBER: _ClassVar[int]
     ASSETS_FIELD_NUMBER: _ClassVar[int]
+    URLS_FIELD_NUMBER: _ClassVar[int]
+    URL_HOSTS_FIELD_NUMBER: _ClassVar[int]
     graph_zlib: bytes
     graph_blob: BlobRef
     assets: _containers.RepeatedCompositeFieldContainer[AssetBinding]
-    def __init__(self, graph_zlib: _Optional[bytes] = ..., graph_blob: _Optional[_Union[BlobRef, _Mapping]] = ..., assets: _Optional[_Iterable[_Union[AssetBinding, _Mapping]]] = ...) -> None: ...
+    urls: _containers.RepeatedCompositeFieldContainer[UrlBinding]
+    url_hosts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, graph_zlib: _Optional[bytes] = ..., graph_blob: _Optional[_Union[BlobRef, _Mapping]] = ..., assets: _Optional[_Iterable[_Union[AssetBinding, _Mapping]]] = ..., urls: _Optional[_Iterable[_Union[UrlBinding, _Mapping]]] = ..., url_hosts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BlobRef(_message.Message):
     __slots__ = ("sha256", "size_bytes")
@@ -34,6 +38,18 @@ class AssetBinding(_message.Message):
     blob: BlobRef
     filename: str
     def __init__(self, graph_node: _Optional[str] = ..., input: _Optional[str] = ..., blob: _Optional[_Union[BlobRef, _Mapping]] = ..., filename: _Optional[str] = ...) -> None: ...
+
+class UrlBinding(_message.Message):
+    __slots__ = ("graph_node", "input", "url", "kind")
+    GRAPH_NODE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    graph_node: str
+    input: str
+    url: str
+    kind: str
+    def __init__(self, graph_node: _Optional[str] = ..., input: _Optional[str] = ..., url: _Optional[str] = ..., kind: _Optional[str] = ...) -> None: ...
 
 class AssetRecord(_message.Message):
     __slots__ = ("blob", "filename", "media_type", "create_time", "use_time")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.errors import RefusedError, not_found
 from comfymesh.api.ranges import checked
 from comfymesh.artifacts.content import Content, ContentTooLargeError
-from comfymesh.artifacts.sniffing import sniff
+from comfymesh.artifacts.media import sniff, suffix
 from comfymesh.artifacts.store import BlobStore, read_range
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Entry, Message, SequenceConflictError
@@ -156,10 +155,9 @@ class Assets:
 
     def _record(self, content: Content, filename: str) -> spec_pb2.AssetRecord:
         media_type = sniff(content.head)
-        suffix = mimetypes.guess_extension(media_type) or ".bin"
         return spec_pb2.AssetRecord(
             blob=spec_pb2.BlobRef(sha256=content.sha256, size_bytes=content.size_bytes),
-            filename=filename or f"{content.sha256[:16]}{suffix}",
+            filename=filename or f"{content.sha256[:16]}{suffix(media_type)}",
             media_type=media_type,
             create_time=self._clock(),
         )

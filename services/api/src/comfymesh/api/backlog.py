@@ -34,6 +34,11 @@ class Backlog:
         self._kept: deque[Stored] = deque()
         self._wake = Wake()
 
+    @property
+    def pending(self) -> int:
+        """How many changes are collected and still to be told."""
+        return len(self._kept)
+
     def join(self) -> None:
         """Collect every change that is offered from now on. Those between `position` and now are read from the log."""
         self.joined = True

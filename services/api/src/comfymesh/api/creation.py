@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4, uuid5
 
-from comfymesh import graphs, names
-from comfymesh.api import feasibility, fields, nodes_files
+from comfymesh import names
+from comfymesh.api import feasibility, fields, nodes_files, packing
 from comfymesh.api.access import allowance
 from comfymesh.api.access.directory import Directory
-from comfymesh.api.assets import Assets
 from comfymesh.api.errors import RefusedError, Violation, invalid
 from comfymesh.api.fleet import FleetView
+from comfymesh.api.inputs import Given, Inputs, field_of, with_kinds
+from comfymesh.api.workflows.desk import Workflows
+from comfymesh.api.workflows.resolving import Resolved, resolve
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
-from comfymesh.graphs import Graph, GraphError, GraphErrorReason, JsonValue, Limits
+from comfymesh.graphs import Graph
 from comfymesh.tasks import codec, machine, rights
 from comfymesh.tasks.record import Definition, Key, SpecRef, TaskRecord
 from comfymesh.telemetry import tracing
-from comfymesh.v1 import task_pb2, task_service_pb2
+from comfymesh.v1 import task_service_pb2
 from comfymesh.wire.v1 import spec_pb2
 
 CreateRequest = task_service_pb2.CreateTaskRequest | task_service_pb2.RunTaskRequest
 
 _REQUEST_NAMESPACE = UUID("0e2f4a6c-93b1-5a77-8f53-1d1b0c7e9a42")
 _INLINE_BYTES = 1024 * 1024
-_WINDOW_BITS = 12
-_MEMORY_LEVEL = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +50,10 @@ class Creation:
     Args:
         directory: What each tenant's graphs may name.
         fleet: What could run them.
-        assets: What their inputs may name.
+        inputs: Reads what they set.
+        workflows: What they may be made of.
         store: Takes graphs that are too large for a message.
         clock: Answers seconds since the epoch.
-        limits: How large a graph may be.
         settle_seconds: So long after its making, missing nodes are expected to come.
     """
 
@@ -62,18 +61,18 @@ class Creation:
         self,
         directory: Directory,
         fleet: FleetView,
-        assets: Assets,
+        inputs: Inputs,
+        workflows: Workflows,
         store: BlobStore,
         clock: Callable[[], float],
-        limits: Limits,
         settle_seconds: float,
     ) -> None:
         self._directory = directory
         self._fleet = fleet
-        self._assets = assets
+        self._inputs = inputs
+        self._workflows = workflows
         self._store = store
         self._clock = clock
-        self._limits = limits
         self._settled_at = clock() + settle_seconds
 
     async def prepare(self, request: CreateRequest, tenant: str) -> NewTask:
@@ -85,8 +84,16 @@ class Creation:
         task = request.task
         if wrong := fields.violations(task, request.task_id, request.request_id):
             raise invalid(wrong)
-        values, bindings = await self._inputs(task, tenant)
-        graph = self._graph(task.graph_json, values, {(binding.graph_node, binding.input) for binding in bindings})
+        resolved = await resolve(self._workflows, task, tenant)
+        try:
+            return await self._checked(request, resolved, tenant)
+        except RefusedError as error:
+            raise resolved.in_callers_words(error) from None
+
+    async def _checked(self, request: CreateRequest, resolved: Resolved, tenant: str) -> NewTask:
+        task = resolved.task
+        given = await self._inputs.read(task, tenant)
+        graph = self._graph(task.graph_json, given)
         placement = codec.placement_of(task.placement)
         fit = feasibility.check(
             graph,
@@ -96,15 +103,21 @@ class Creation:
             settling=self._clock() < self._settled_at,
         )
         needed = feasibility.requirements(fit.validation, placement)
-        if (owner := self._directory.tenant(tenant)) is not None:
-            allowance.check(owner.allowance, graph, needed)
+        owner = self._directory.tenant(tenant)
+        if owner is not None:
+            allowance.check(owner.allowance, graph, needed, given.urls)
         text = fit.validation.graph.to_json().encode()
+        files = spec_pb2.Spec(
+            assets=given.assets,
+            urls=with_kinds(given.urls, graph, fit.catalog),
+            url_hosts=owner.allowance.url_hosts if owner is not None and given.urls else (),
+        )
         key, digest = identity(request, tenant)
-        spec = await self._spec(text, bindings, tenant)
+        spec = await self._spec(text, files, tenant)
         definition = Definition(
             key=key,
             request_digest=digest,
-            spec=SpecRef(_spec_digest(text, bindings), len(text), blobs=tuple(sorted(rights.blobs_of(spec)))),
+            spec=SpecRef(_spec_digest(text, files), len(text), blobs=tuple(sorted(rights.blobs_of(spec)))),
             requirements=needed,
             work=feasibility.work(fit),
             create_time=self._clock(),
@@ -119,65 +132,33 @@ class Creation:
             group=names.parse_group(task.group) if task.group else "",
             callback_url=task.callback_url,
             callback_states=fields.callback_states(task),
+            workflow_version=resolved.version,
         )
         return NewTask(machine.create(definition), spec)
 
-    async def _inputs(
-        self, task: task_pb2.Task, tenant: str
-    ) -> tuple[dict[tuple[str, str], JsonValue], list[spec_pb2.AssetBinding]]:
-        values: dict[tuple[str, str], JsonValue] = {}
-        bindings, missing = list[spec_pb2.AssetBinding](), list[Violation]()
-        for path, value in task.inputs.items():
-            graph_node, _, name = path.partition(".")
-            kind = value.WhichOneof("kind")
-            if kind != "asset":
-                values[graph_node, name] = getattr(value, str(kind))
-                continue
-            known = await self._assets.use(tenant, names.parse_asset(value.asset))
-            if known is None:
-                missing.append(Violation(f"task.inputs[{path}]", f"there is no {value.asset}; upload it first"))
-                continue
-            asset = known.record
-            # The file's name on the node stands in until the agent has staged it and knows the real one.
-            values[graph_node, name] = asset.filename
-            bindings.append(
-                spec_pb2.AssetBinding(graph_node=graph_node, input=name, blob=asset.blob, filename=asset.filename)
-            )
-        if missing:
-            raise RefusedError("ASSET_NOT_FOUND", "an input names an asset that does not exist", violations=missing)
-        return values, bindings
-
-    def _graph(self, text: str, values: dict[tuple[str, str], JsonValue], assets: Container[tuple[str, str]]) -> Graph:
-        try:
-            graph = graphs.parse_graph(text, self._limits)
-        except GraphError as error:
-            raise _unparsable(error, len(text.encode()), self._limits.max_bytes) from error
+    def _graph(self, text: str, given: Given) -> Graph:
+        graph = self._workflows.graph(text, "task.graph_json")
         absent = [
-            Violation(f"task.inputs[{graph_node}.{name}]", f"the graph has no graph node {graph_node!r}")
-            for graph_node, name in values
-            if graph_node not in graph.nodes
+            Violation(field_of(place), f"the graph has no graph node {place[0]!r}")
+            for place in given.values
+            if place[0] not in graph.nodes
         ]
-        present = {place: value for place, value in values.items() if place[0] in graph.nodes}
+        present = {place: value for place, value in given.values.items() if place[0] in graph.nodes}
         graph = graph.with_inputs(present)
-        if wrong := [*absent, *nodes_files.violations(graph, present, assets)]:
+        if wrong := [*absent, *nodes_files.violations(graph, present, given.files)]:
             raise invalid(wrong)
         return graph
 
-    async def _spec(self, text: bytes, bindings: list[spec_pb2.AssetBinding], tenant: str) -> spec_pb2.Spec:
-        packed = _packed(text)
+    async def _spec(self, text: bytes, files: spec_pb2.Spec, tenant: str) -> spec_pb2.Spec:
+        """The files with the graph: what is stored."""
+        packed = packing.pack(text)
         if len(packed) <= _INLINE_BYTES:
-            return spec_pb2.Spec(graph_zlib=packed, assets=bindings)
+            files.graph_zlib = packed
+            return files
         with Content.of(packed) as content:
             await self._store.put(tenant, content)
-            blob = spec_pb2.BlobRef(sha256=content.sha256, size_bytes=content.size_bytes)
-        return spec_pb2.Spec(graph_blob=blob, assets=bindings)
-
-
-def _packed(text: bytes) -> bytes:
-    # The window of 4 KiB costs graphs next to nothing; the usual one would have to be cleared anew for each of them,
-    # which takes ten times as long as to compress it.
-    packer = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
-    return packer.compress(text) + packer.flush()
+            files.graph_blob.sha256, files.graph_blob.size_bytes = content.sha256, content.size_bytes
+        return files
 
 
 def identity(request: CreateRequest, tenant: str) -> tuple[Key, str]:
@@ -205,20 +186,8 @@ def _request_digest(request: CreateRequest) -> str:
     return hashlib.sha256(request.request_id.lower().encode() + b"/" + content).hexdigest()
 
 
-def _spec_digest(text: bytes, bindings: list[spec_pb2.AssetBinding]) -> str:
+def _spec_digest(text: bytes, files: spec_pb2.Spec) -> str:
     """Names the graph together with its files: specs of the same name must be the same."""
-    files = b"".join(binding.SerializeToString(deterministic=True) for binding in bindings)
-    return hashlib.sha256(text + files).hexdigest()
-
-
-def _unparsable(error: GraphError, size: int, limit: int) -> RefusedError:
-    if error.reason is GraphErrorReason.TOO_LARGE:
-        metadata = {"size_bytes": str(size), "limit_bytes": str(limit)}
-        return RefusedError("MESSAGE_TOO_LARGE", error.message, metadata)
-    metadata = {"problem": error.reason.value}
-    if error.node_id is not None:
-        metadata["graph_node"] = error.node_id
-    if error.line is not None:
-        metadata |= {"line": str(error.line), "column": str(error.column)}
-    violation = Violation("task.graph_json", error.message)
-    return RefusedError("GRAPH_UNPARSABLE", f"the graph can't be read: {error.message}", metadata, [violation])
+    bindings = (*files.assets, *files.urls)
+    told = b"".join(binding.SerializeToString(deterministic=True) for binding in bindings)
+    return hashlib.sha256(text + told + "\n".join(files.url_hosts).encode()).hexdigest()

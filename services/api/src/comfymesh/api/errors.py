@@ -72,6 +72,8 @@ _CODES = {
     "KEY_NOT_FOUND": StatusCode.NOT_FOUND,
     "KEY_ENDED": StatusCode.FAILED_PRECONDITION,
     "ETAG_MISMATCH": StatusCode.ABORTED,
+    "WORKFLOW_NOT_FOUND": StatusCode.NOT_FOUND,
+    "WORKFLOW_ALREADY_EXISTS": StatusCode.ALREADY_EXISTS,
     "QUOTA_EXCEEDED": StatusCode.RESOURCE_EXHAUSTED,
     "RATE_LIMITED": StatusCode.RESOURCE_EXHAUSTED,
     "GRAPH_NOT_ALLOWED": StatusCode.PERMISSION_DENIED,
@@ -97,6 +99,8 @@ _RESOURCE_TYPES = {
     "webhookDeliveries": "comfymesh.v1.WebhookDelivery",
     "tenants": "comfymesh.v1.Tenant",
     "keys": "comfymesh.v1.Key",
+    "workflows": "comfymesh.v1.Workflow",
+    "versions": "comfymesh.v1.WorkflowVersion",
 }
 
 
@@ -166,8 +170,6 @@ def not_found(kind: str, name: str) -> RefusedError:
     """A resource that does not exist; `kind` is task, group, alert_channel, ...: as in its reason, in lower case."""
     words = kind.replace("_", " ")
     message = f"there is no {words} {name}; check the name, and that the {words} has not been removed or ended"
-    """A resource that does not exist; `kind` is task, asset, artifact, node, group, tenant or key."""
-    message = f"there is no {kind} {name}; check the name, and that the {kind} has not been removed"
     return RefusedError(f"{kind.upper()}_NOT_FOUND", message, {kind: name}, resource=name)
 
 

@@ -29,6 +29,7 @@ _MAX_DISPLAY_NAME = 128
 _MAX_PRIORITY = 100
 _MAX_RETRIES = 10
 _MAX_REASON = 512
+_MAX_URLS = 32
 _MAX_CONDITIONS = 64
 _FAILURES = frozenset(error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{failure}") for failure in FailureClass)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -39,7 +40,7 @@ def violations(task: task_pb2.Task, task_id: str, request_id: str) -> list[Viola
     """Everything that is wrong with a request to create `task`, its graph apart."""
     return [
         *_ids(task_id, request_id),
-        *_labels(task),
+        *label_violations("task.labels", task.labels),
         *_numbers(task),
         *_inputs(task),
         *_texts(task),
@@ -69,6 +70,18 @@ def reason_violations(reason: str) -> Iterator[Violation]:
         yield Violation("reason", f"has {len(reason)} characters, at most {_MAX_REASON} are allowed")
 
 
+def label_violations(field: str, labels: Mapping[str, str]) -> Iterator[Violation]:
+    """What is wrong with the labels that a resource is to carry."""
+    if len(labels) > _MAX_LABELS:
+        yield Violation(field, f"has {len(labels)} entries, at most {_MAX_LABELS} are allowed")
+    for key, value in labels.items():
+        if not _LABEL_KEY.fullmatch(key):
+            yield Violation(f"{field}[{key[:64]}]", "the key must be 1 to 63 characters out of a-z0-9_.-/")
+        if len(value) > _MAX_LABEL_VALUE:
+            words = f"the value has {len(value)} characters, at most {_MAX_LABEL_VALUE} are allowed"
+            yield Violation(f"{field}[{key[:64]}]", words)
+
+
 def display_name_violations(field: str, name: str) -> Iterator[Violation]:
     """What is wrong with a name for people."""
     if len(name) > _MAX_DISPLAY_NAME:
@@ -85,7 +98,7 @@ def is_time(value: Timestamp) -> bool:
 
 
 def filter_violations(
-    states: Sequence[int], labels: Mapping[str, str], group: str, digest: str = ""
+    states: Sequence[int], labels: Mapping[str, str], group: str, digest: str = "", workflow: str = ""
 ) -> Iterator[Violation]:
     """What is wrong with the fields that choose tasks."""
     if len(labels) + len(states) > _MAX_CONDITIONS:
@@ -96,6 +109,7 @@ def filter_violations(
     yield from group_violations("group", group)
     if digest and not _DIGEST.fullmatch(digest):
         yield Violation("graph_digest", "must be a SHA-256 in lowercase hex: 64 characters out of 0-9a-f")
+    yield from _workflow("workflow", workflow)
 
 
 def reasons_violations(field: str, reasons: Sequence[int]) -> Iterator[Violation]:
@@ -136,18 +150,6 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-def _labels(task: task_pb2.Task) -> Iterator[Violation]:
-    if len(task.labels) > _MAX_LABELS:
-        yield Violation("task.labels", f"has {len(task.labels)} entries, at most {_MAX_LABELS} are allowed")
-    for key, value in task.labels.items():
-        if not _LABEL_KEY.fullmatch(key):
-            yield Violation(f"task.labels[{key[:64]}]", "the key must be 1 to 63 characters out of a-z0-9_.-/")
-        if len(value) > _MAX_LABEL_VALUE:
-            yield Violation(
-                f"task.labels[{key[:64]}]", f"the value has {len(value)} characters, at most 128 are allowed"
-            )
-
-
 def _numbers(task: task_pb2.Task) -> Iterator[Violation]:
     if abs(task.priority) > _MAX_PRIORITY:
         yield Violation("task.priority", f"{task.priority} is not between -{_MAX_PRIORITY} and {_MAX_PRIORITY}")
@@ -174,17 +176,30 @@ def _placement(placement: task_pb2.Placement) -> Iterator[Violation]:
 
 
 def _inputs(task: task_pb2.Task) -> Iterator[Violation]:
+    urls = sum(value.WhichOneof("kind") == "url" for value in task.inputs.values())
+    if urls > _MAX_URLS:
+        yield Violation("task.inputs", f"has {urls} URLs, at most {_MAX_URLS} are allowed")
     for path, value in task.inputs.items():
         field = f"task.inputs[{path[:128]}]"
         kind = value.WhichOneof("kind")
-        if not _INPUT.fullmatch(path):
+        # With a workflow the names are its own; which it has is not known here.
+        if not task.workflow and not _INPUT.fullmatch(path):
             yield Violation(field, "the key must be {graph node id}.{input name}, for instance 3.seed")
         if kind is None:
             yield Violation(field, "has no value")
         elif kind == "asset" and not _is_a(names.parse_asset, value.asset):
             yield Violation(field, f"{value.asset[:80]!r} is not of the form assets/{{sha256}}")
+        elif kind == "url":
+            yield from _url(field, value.url)
         elif kind == "double_value" and not math.isfinite(value.double_value):
             yield Violation(field, f"{value.double_value} is a number that no graph can hold")
+
+
+def _url(field: str, url: str) -> Iterator[Violation]:
+    try:
+        parse_url(url)  # Where it leads is judged when it is called, by the one who calls.
+    except EgressRefusedError as error:
+        yield Violation(field, str(error))
 
 
 def _is_a(parse: Callable[[str], object], name: str) -> bool:
@@ -197,10 +212,7 @@ def _is_a(parse: Callable[[str], object], name: str) -> bool:
 
 def _callback(task: task_pb2.Task) -> Iterator[Violation]:
     if task.callback_url:
-        try:
-            parse_url(task.callback_url)  # Where it leads is judged when it is called, by the one who calls.
-        except EgressRefusedError as error:
-            yield Violation("task.callback_url", str(error))
+        yield from _url("task.callback_url", task.callback_url)
     elif task.callback_states:
         yield Violation("task.callback_states", "says when to call, and there is no callback_url")
     known = set(task_pb2.Task.State.values()) - {task_pb2.Task.STATE_UNSPECIFIED}
@@ -213,5 +225,15 @@ def _callback(task: task_pb2.Task) -> Iterator[Violation]:
 
 def _texts(task: task_pb2.Task) -> Iterator[Violation]:
     yield from display_name_violations("task.display_name", task.display_name)
-    if not task.graph_json:
-        yield Violation("task.graph_json", "is required: a ComfyUI workflow, exported in API format")
+    yield from _workflow("task.workflow", task.workflow)
+    if not task.graph_json and not task.workflow:
+        yield Violation(
+            "task.graph_json", "is required: a ComfyUI workflow, exported in API format; or name a workflow"
+        )
+    elif task.graph_json and task.workflow:
+        yield Violation("task.graph_json", "can't be given together with task.workflow; give one of them")
+
+
+def _workflow(field: str, name: str) -> Iterator[Violation]:
+    if name and not _is_a(names.parse_runnable, name):
+        yield Violation(field, f"{name[:80]!r} is neither workflows/{{workflow}} nor one of its /versions/{{number}}")

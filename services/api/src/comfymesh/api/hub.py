@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 from comfymesh.api.backlog import Backlog
 from comfymesh.api.readmodel import ReadModel
@@ -106,6 +107,14 @@ class Hub:
             backlogs.discard(backlog)
             if not backlogs:
                 self._backlogs.pop(backlog.query.group, None)
+
+    def mailboxes(self) -> Iterator[Mailbox]:
+        """Everybody who watches one task."""
+        return chain.from_iterable(self._mailboxes.values())
+
+    def backlogs(self) -> Iterator[Backlog]:
+        """Everybody who watches many tasks."""
+        return chain.from_iterable(self._backlogs.values())
 
     def drain(self) -> None:
         """Tell every watcher to go elsewhere, those who come later too."""

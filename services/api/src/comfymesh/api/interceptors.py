@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -9,8 +11,9 @@ from types import TracebackType
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
-from opentelemetry.trace import Span, SpanKind, use_span
+from opentelemetry.trace import Span, SpanKind, set_span_in_context, use_span
 
+from comfymesh.api import metering
 from comfymesh.api.access import caller
 from comfymesh.api.access.audit import Audit
 from comfymesh.api.access.gate import Gate
@@ -78,6 +81,8 @@ class _Call:
         self.context = context
         self.method = method
         self.metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata() or ())
+        self._began = time.perf_counter()
+        self._status = "OK"
 
     @property
     def request_id(self) -> str:
@@ -93,11 +98,20 @@ class _Call:
     ) -> None:
         if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
             await self._abort(error)
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+            self._status = "CANCELLED"
 
     async def _abort(self, error: Exception) -> NoReturn:
         refused = refusal(error) or defect(self.method, error, self.request_id)
         status = to_status(refused, self.request_id)
+        self._status = refused.status_code.name
+        metering.refused(refused.reason)
         await self.context.abort(refused.status_code, refused.message, ((_DETAILS, status.SerializeToString()),))
+
+    def end(self, span: Span) -> None:
+        """It is over: measure it, with its span as an example."""
+        metering.called(self.method, self._status, time.perf_counter() - self._began, set_span_in_context(span))
+        span.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +151,21 @@ def _unary(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN401  #
 
     async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
         call = _Call(context, method)
-        with use_span(_span(call), end_on_exit=True):
-            async with call:
-                door.room.enter()
-                try:
-                    admission = await door.gate.admit(method, call.metadata)
-                    caller.enter(admission.caller)
-                    if audited:
-                        return await _noted(inner, take(request), context, method, door.audit)
-                    return await inner(take(request), context)
-                finally:
-                    door.room.leave()
+        span = _span(call)
+        try:
+            with use_span(span):
+                async with call:
+                    door.room.enter()
+                    try:
+                        admission = await door.gate.admit(method, call.metadata)
+                        caller.enter(admission.caller)
+                        if audited:
+                            return await _noted(inner, take(request), context, method, door.audit)
+                        return await inner(take(request), context)
+                    finally:
+                        door.room.leave()
+        finally:
+            call.end(span)
 
     make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
     return make(answer, _reading(handler.request_deserializer), handler.response_serializer)
@@ -200,7 +218,7 @@ def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN40
             tracing.failed(span, error)
             raise
         finally:
-            span.end()
+            call.end(span)
 
     make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
     return make(answer, _reading(handler.request_deserializer), handler.response_serializer)

@@ -29,9 +29,11 @@ from comfymesh.api.following import Following
 from comfymesh.api.group_service import GroupService
 from comfymesh.api.groups import Groups
 from comfymesh.api.hub import Hub
+from comfymesh.api.inputs import Inputs
 from comfymesh.api.insight import Insight
 from comfymesh.api.interceptors import Door
 from comfymesh.api.key_service import KeyService
+from comfymesh.api.metering import Metering
 from comfymesh.api.policies import Policies
 from comfymesh.api.readmodel import LAYOUT, ReadModel
 from comfymesh.api.room import Room
@@ -44,16 +46,23 @@ from comfymesh.api.tenant_service import TenantService
 from comfymesh.api.uploads import Uploads
 from comfymesh.api.watching import Watching
 from comfymesh.api.webhooks import Webhooks
+from comfymesh.api.workflow_service import WorkflowService
+from comfymesh.api.workflows.desk import Workflows
+from comfymesh.api.workflows.reviewing import Reviewing
+from comfymesh.api.workflows.shelf import Shelf
+from comfymesh.api.workflows.store import WorkflowStore
 from comfymesh.artifacts.store import open_store
 from comfymesh.bus.checkpoints import open_kept
 from comfymesh.bus.intents import IntentStore
 from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.lag import Lag
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
 from comfymesh.runtime import presence, service
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import nats_tls, open_bus
+from comfymesh.telemetry.sampling import sample
 
 logger = logging.getLogger(__name__)
 
@@ -69,21 +78,25 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         hub, fleet = Hub(model), FleetView(bus, store, time.monotonic)
         background.spawn(fleet.follow(background), "fleet view")
         background.spawn(fleet.follow_intents(), "intents")
-        background.spawn(hub.follow(log.events(kept.reading.start)), "task hub")
-        directory, stored_assets = Directory(bus, time.time), StoredAssets(bus, time.time)
+        lag = Lag(bus, hub.position)
+        background.spawn(hub.follow(lag.noting(log.events(kept.reading.start))), "task hub")
+        directory, stored_assets, shelf = Directory(bus, time.time), StoredAssets(bus, time.time), Shelf(bus)
         background.spawn(directory.follow(), "directory")
         background.spawn(stored_assets.follow(), "stored assets")
+        background.spawn(shelf.follow(), "shelf of workflows")
         gate = await setup.gate(settings, directory, background)
         # Nobody is let in, and nothing is listed or watched, before all that was stored has been read.
-        for ready in (directory.ready, stored_assets.ready, hub.ready):
+        for ready in (directory.ready, stored_assets.ready, shelf.ready, hub.ready):
             await service.first(ready, stop, background.failed)
 
-        quotas = Quotas(directory, model, hub, stored_assets, time.time)
+        quotas = Quotas(directory, model, hub, stored_assets, shelf, time.time)
         audit = Audit(bus, time.time)
         assets = Assets(bus, store, time.time, settings.api_max_asset_bytes, quotas)
         artifacts = Artifacts(log, store)
         limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
-        creation = Creation(directory, fleet, assets, store, time.time, limits, settings.api_settle_seconds)
+        inputs = Inputs(assets, settings.input_url_hosts)
+        workflows = Workflows(WorkflowStore(bus), shelf, model, quotas, time.time, limits)
+        creation = Creation(directory, fleet, inputs, workflows, store, time.time, settings.api_settle_seconds)
         insight = Insight(bus, time.monotonic)
         background.spawn(insight.run(), "insight")
         watching = Watching(hub, log, bus, model, insight, settings.api_heartbeat_seconds)
@@ -98,6 +111,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
                 artifacts,
                 DownloadUrls(assets, artifacts, store, time.time),
             ),
+            WorkflowService(workflows, Reviewing(workflows, fleet, assets, directory), shelf),
             FleetService(fleet, IntentStore(bus), directory, following.heartbeat),
             AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),
@@ -107,7 +121,9 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         place = Place(
             settings.api_listen, certificates, settings.api_max_connection_calls, settings.api_compress_responses
         )
-        door = Door(gate, Room(settings.api_max_calls), audit)
+        room = Room(settings.api_max_calls)
+        background.spawn(sample(settings.metrics_sample_seconds, Metering(hub, room, lag).sample), "metrics")
+        door = Door(gate, room, audit)
         async with _desk(settings, bus, background), serving(place, door, servicers) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
             background.spawn(presence.show(bus, "api"), "presence")

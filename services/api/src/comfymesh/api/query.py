@@ -18,6 +18,7 @@ class Query:
         labels: What it must carry.
         group: Resource name of the group that it must belong to; empty for any and none.
         graph_digest: SHA-256 of the graph that it must run, in hex; empty for any.
+        workflow: Name of the workflow that it must be of, or of one version; empty for any and none.
         created_after: Created then or later, seconds since the epoch.
         created_before: Created earlier, seconds since the epoch.
         reasons: Numbers of the reasons for which it may have failed; any, where there are none.
@@ -31,6 +32,7 @@ class Query:
     labels: Mapping[str, str] = field(default_factory=dict)
     group: str = ""
     graph_digest: str = ""
+    workflow: str = ""
     created_after: float | None = None
     created_before: float | None = None
     reasons: Collection[int] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from comfymesh.api.line import Line, Turn
@@ -18,6 +18,7 @@ CREATE TABLE tasks (
     number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, task_id TEXT NOT NULL, sequence INTEGER NOT NULL,
     state INTEGER NOT NULL, priority INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL,
     task_group TEXT NOT NULL,
+    workflow TEXT NOT NULL, workflow_version TEXT NOT NULL,
     digest TEXT NOT NULL, reason INTEGER NOT NULL, unresolved INTEGER NOT NULL, record BLOB NOT NULL,
     gpu_seconds REAL NOT NULL, artifact_bytes INTEGER NOT NULL,
     UNIQUE (tenant, task_id)
@@ -35,6 +36,7 @@ CREATE INDEX dead_letters ON tasks (tenant, created DESC, task_id) WHERE unresol
 CREATE INDEX spending ON tasks (tenant, updated, gpu_seconds) WHERE gpu_seconds > 0;
 CREATE INDEX keeping ON tasks (tenant, artifact_bytes) WHERE artifact_bytes > 0;
 CREATE INDEX by_digest ON tasks (tenant, digest, created DESC, task_id);
+CREATE INDEX by_workflow ON tasks (tenant, workflow, created DESC, task_id) WHERE workflow != '';
 CREATE INDEX by_group ON tasks (tenant, task_group, created DESC, task_id) WHERE task_group != '';
 CREATE INDEX of_group ON tasks (tenant, task_group, state, sequence, created, updated) WHERE task_group != '';
 CREATE INDEX in_line ON tasks (tenant, task_id, priority, created) WHERE state = 1;
@@ -51,9 +53,9 @@ WHERE tenant = ? AND task_id = ? AND sequence < ?
 
 _INSERT = """
 INSERT INTO tasks (
-    tenant, task_id, sequence, state, priority, created, updated, task_group, digest, reason, unresolved, record,
-    gpu_seconds, artifact_bytes
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+    tenant, task_id, sequence, state, priority, created, updated, task_group, workflow, workflow_version, digest,
+    reason, unresolved, record, gpu_seconds, artifact_bytes
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 
 _LABEL = "INSERT INTO labels VALUES (?, ?, ?, ?)"
@@ -64,6 +66,8 @@ _GROUP = """
 SELECT state, count(*), max(sequence), min(created), max(updated) FROM tasks
 WHERE tenant = ? AND task_group = ? AND task_group != '' GROUP BY state
 """
+
+_OF_WORKFLOW = "SELECT 1 FROM tasks WHERE tenant = ? AND workflow = ? AND workflow != '' LIMIT 1"
 
 _WAITING = "SELECT tenant, task_id, priority, created FROM tasks WHERE state = 1"
 
@@ -206,6 +210,11 @@ class ReadModel:
         (found,) = self._database.execute(_COUNT, (tenant, state, most)).fetchone()
         return int(found)
 
+    def has_tasks_of(self, tenant: str, workflow: str) -> bool:
+        """Whether any task of a tenant was made of a workflow, `workflows/{workflow}`."""
+        self._take_in()
+        return bool(self._database.rows(_OF_WORKFLOW, (tenant, workflow)))
+
     def gpu_seconds(self, tenant: str, since: float) -> float:
         """Seconds of instances that tasks of a tenant took which have ended since then."""
         self._take_in()
@@ -266,7 +275,8 @@ def _row(stored: Stored) -> tuple[object, ...]:
     task, key = stored.task, stored.key
     return (
         *(key.tenant, key.task_id, stored.sequence, task.state, task.priority),
-        *(seconds(task.create_time), _updated(task), task.group, task.graph_digest),
+        *(seconds(task.create_time), _updated(task), task.group),
+        *(task.workflow, task.workflow_version, task.graph_digest),
         *(task.error.reason, _is_unresolved(task), stored.data),
         *_spent(task),
     )
@@ -289,6 +299,19 @@ def _is_unresolved(task: task_pb2.Task) -> bool:
     return task.state == task_pb2.Task.STATE_FAILED and task.dead_letter_resolution == unresolved
 
 
+def _names(query: Query) -> Iterator[tuple[str, str]]:
+    """What a task must belong to."""
+    if query.group:
+        yield "task_group = ? AND task_group != ''", query.group
+    if query.workflow:
+        workflow, _, number = query.workflow.partition("/versions/")
+        yield "workflow = ? AND workflow != ''", workflow
+        if number:
+            yield "workflow_version = ?", query.workflow
+    if query.graph_digest:
+        yield "digest = ?", query.graph_digest
+
+
 def _conditions(query: Query, after: Place | None) -> tuple[list[str], list[object]]:
     conditions, values = ["tenant = ?"], list[object]([query.tenant])
     if query.states:
@@ -299,12 +322,9 @@ def _conditions(query: Query, after: Place | None) -> tuple[list[str], list[obje
     if query.reasons:
         conditions.append(f"reason IN ({', '.join('?' * len(query.reasons))})")
         values.extend(query.reasons)
-    if query.group:
-        conditions.append("task_group = ? AND task_group != ''")
-        values.append(query.group)
-    if query.graph_digest:
-        conditions.append("digest = ?")
-        values.append(query.graph_digest)
+    for condition, wanted in _names(query):
+        conditions.append(condition)
+        values.append(wanted)
     for key, value in query.labels.items():
         conditions.append("number IN (SELECT number FROM labels WHERE tenant = ? AND key = ? AND value = ?)")
         values.extend((query.tenant, key, value))

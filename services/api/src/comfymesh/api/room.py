@@ -34,6 +34,11 @@ class Room:
             raise RefusedError("SERVER_BUSY", message, {"limit": str(self._most)}, retry_after=_COME_BACK_SECONDS)
         self._taken += 1
 
+    @property
+    def taken(self) -> int:
+        """How many calls are under way."""
+        return self._taken
+
     def leave(self) -> None:
         """Give a place back."""
         self._taken -= 1

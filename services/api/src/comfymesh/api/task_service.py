@@ -109,7 +109,9 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         """See the proto."""
         wrong = [
             *paging.violations(request.page_size),
-            *fields.filter_violations(request.states, request.labels, request.group, request.graph_digest),
+            *fields.filter_violations(
+                request.states, request.labels, request.group, request.graph_digest, request.workflow
+            ),
         ]
         if wrong:
             raise invalid(wrong)
@@ -206,6 +208,7 @@ def _query(request: task_service_pb2.ListTasksRequest) -> Query:
         labels=dict(request.labels),
         group=request.group,
         graph_digest=request.graph_digest,
+        workflow=request.workflow,
         created_after=seconds(request.created_after) if request.HasField("created_after") else None,
         created_before=seconds(request.created_before) if request.HasField("created_before") else None,
     )

@@ -136,6 +136,11 @@ class Mailbox:
         return item if item is not None and item.attempt > self.task.attempt else None
 
     @property
+    def pending(self) -> int:
+        """How many changes are still to be told."""
+        return len(self._states)
+
+    @property
     def passing(self) -> bool:
         """Whether the last change that is to be told will most likely be followed by another one at once."""
         return bool(self._states) and self._states[-1].task.state in _PASSING

@@ -172,7 +172,8 @@ class JetStreamBus:
     async def state(self, stream: Stream) -> StreamState:
         """See Bus.state."""
         info = await self.call(f"STREAM.INFO.{stream.name}", {})
-        return StreamState(info["created"], info["state"]["last_seq"], datetime.fromisoformat(info["ts"]).timestamp())
+        held, now = info["state"], datetime.fromisoformat(info["ts"]).timestamp()
+        return StreamState(info["created"], held["last_seq"], now, held["messages"], held["bytes"])
 
     async def after(self, stream: Stream, subject: str, sequence: int, limit: int) -> list[Message]:
         """See Bus.after."""

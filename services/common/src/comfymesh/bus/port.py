@@ -54,11 +54,15 @@ class StreamState:
         created: When it was made, as the server says it; another stream of that name has another.
         last: Sequence of the last message that it ever stored.
         now: The server's time, seconds since the epoch.
+        messages: How many messages it holds.
+        size: How large it is, in bytes.
     """
 
     created: str
     last: int
     now: float
+    messages: int = 0
+    size: int = 0
 
 
 class BusError(Exception):

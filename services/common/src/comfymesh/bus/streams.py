@@ -58,6 +58,10 @@ SETTINGS = Stream("SETTINGS", ("settings.*",), Storage.FILE, per_subject=1)
 INTENTS = Stream("INTENTS", ("intent.*",), Storage.FILE, per_subject=1)
 ACCOUNTS = Stream("ACCOUNTS", ("account.tenant.*", "account.key.*.*"), Storage.FILE, per_subject=1)
 AUDIT = Stream("AUDIT", ("audit.*",), Storage.FILE, max_age=timedelta(days=400))
+# A head and its versions share a stream: a version is stored before the head that names it.
+WORKFLOWS = Stream(
+    "WORKFLOWS", ("workflow.head.*.*", "workflow.content.*.*.*"), Storage.FILE, per_subject=1, expiring=True
+)
 
 # What was told, what became of it, and what is still to be told. Notices are named; each is stored once.
 ALERTS = Stream("ALERTS", ("notice.*", "delivered.*.*"), Storage.FILE, per_subject=1, max_age=timedelta(days=30))
@@ -65,7 +69,10 @@ ALERTS = Stream("ALERTS", ("notice.*", "delivered.*.*"), Storage.FILE, per_subje
 ALERTING = Stream("ALERTING", ("alerting.>",), Storage.FILE, per_subject=1)
 WEBHOOKS = Stream("WEBHOOKS", ("webhook.*.*",), Storage.FILE, per_subject=1, max_age=timedelta(days=30))
 
-ALL = (TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES, SETTINGS, INTENTS, ACCOUNTS, AUDIT, ALERTS, ALERTING, WEBHOOKS)
+ALL = (
+    *(TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES, SETTINGS, INTENTS, ACCOUNTS, AUDIT, ALERTS, ALERTING, WEBHOOKS),
+    WORKFLOWS,
+)
 
 
 def plan(progress_retention: timedelta) -> tuple[Stream, ...]:

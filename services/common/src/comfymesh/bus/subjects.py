@@ -22,6 +22,8 @@ alerting.cursor.<channel>           how far a channel has been told             
 alerting.silence.<silence>          silences                                    stream ALERTING
 alerting.acknowledged.<alert>       who sees to an alert                        stream ALERTING
 webhook.<tenant>.<delivery>         calls to callback URLs                      stream WEBHOOKS
+workflow.head.<tenant>.<workflow>   a workflow                                  stream WORKFLOWS
+workflow.content.<tenant>.<workflow>.<digest>  its versions                    stream WORKFLOWS
 presence.<role>.<process>           a process is there, never stored
 settings.scheduling                 the policy of scheduling                    stream SETTINGS
 ask.scheduling                      questions to the scheduler that acts, never stored
@@ -43,6 +45,7 @@ ALL_INTENTS = "intent.*"
 ALL_ACCOUNTS = "account.>"
 ALL_AUDITS = "audit.*"
 ALL_ASSETS = "asset.*.*"
+ALL_WORKFLOWS = "workflow.head.*.*"
 ALL_UPLOADS = "upload.*.*"
 
 SCHEDULING_SETTINGS = "settings.scheduling"
@@ -226,3 +229,19 @@ def key(tenant: str, key_id: str) -> str:
 def audit(tenant: str) -> str:
     """Where it is told what the operators and administrators of a tenant did."""
     return f"audit.{tenant}"
+
+
+def workflow(tenant: str, workflow_id: str) -> str:
+    """Where a workflow is described."""
+    return f"workflow.head.{tenant}.{workflow_id}"
+
+
+def workflow_content(tenant: str, workflow_id: str, digest: str) -> str:
+    """Where a version of a workflow is; `*` for all versions. Its content names it, so nothing can take its place."""
+    return f"workflow.content.{tenant}.{workflow_id}.{digest}"
+
+
+def parse_workflow(subject: str) -> tuple[str, str]:
+    """Whose workflow, and which, a subject of a head names."""
+    *_, tenant, workflow_id = subject.split(".")
+    return tenant, workflow_id

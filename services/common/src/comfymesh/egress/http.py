@@ -12,8 +12,12 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from comfymesh.egress.guard import Egress, EgressRefusedError, parse
+
+Response = aiohttp.ClientResponse
+"""An answer, its body still to be read."""
 
 _PER_HOST = 8
 _IN_ALL = 64
@@ -100,8 +104,7 @@ class OutwardHttp:
             OutwardError: there was no answer, or it broke off.
         """
         assert self._session is not None
-        # aiohttp connects to a literal address without asking the resolver.
-        self._egress.check_literal(parse(url).host)
+        self._check_host(url)
         asked: dict[str, Any] = {"data": data, "headers": headers, "allow_redirects": False}
         try:
             async with self._session.request(method, url, **asked) as answer:
@@ -116,3 +119,11 @@ class OutwardHttp:
             if isinstance(error.__cause__, EgressRefusedError):
                 raise error.__cause__ from None
             raise OutwardError(f"the server can't be asked: {type(error).__name__}: {error}"[:512]) from error
+
+    def _check_host(self, url: str) -> None:
+        """Refuse an address inside: aiohttp connects to one without asking the resolver. Read as it reads it, too."""
+        self._egress.check_literal(parse(url).host)
+        try:
+            self._egress.check_literal(URL(url).raw_host or "")
+        except ValueError:
+            raise EgressRefusedError("URL_INVALID", "the URL names no host that can be called") from None

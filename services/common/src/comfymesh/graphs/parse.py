@@ -156,7 +156,8 @@ def _refuse_other_formats(document: Mapping[str, JsonValue]) -> None:
     if isinstance(document.get("nodes"), list):
         raise GraphError(
             GraphErrorReason.UI_FORMAT,
-            "this is a saved canvas of the front-end, not a graph in API format; use 'Export (API)' there",
+            "this is a saved canvas of the front-end, not a graph in API format; open it in ComfyUI, choose Workflow >"
+            " Export (API), and send that file (older front-ends: enable dev mode options, then Save (API Format))",
         )
     prompt = document.get("prompt")
     if isinstance(prompt, dict) and "class_type" not in prompt:

@@ -18,7 +18,7 @@ from pydantic_settings import SettingsError
 from comfymesh.runtime import logs, supervisor
 from comfymesh.runtime.errors import EXIT_CONFIGURATION, ServiceFailedError
 from comfymesh.runtime.settings import ServiceSettings
-from comfymesh.telemetry import setup
+from comfymesh.telemetry import sampling, setup
 
 __all__ = ["ServiceFailedError", "StoppedError", "first", "problems", "run", "unless_stopped", "until"]
 
@@ -100,7 +100,7 @@ def run(name: str, settings_type: type[S], serve: Callable[[S, asyncio.Event], A
     logs.set_up(name, settings.log_level)
     # Of a process that hangs, the watchdog's SIGABRT leaves where it does.
     faulthandler.enable()
-    telemetry = setup.start(name, settings.otlp_endpoint, settings.trace_ratio)
+    telemetry = _telemetry(name, settings)
     try:
         uvloop.run(_serve(name, settings, serve))
     except ServiceFailedError as error:
@@ -110,12 +110,27 @@ def run(name: str, settings_type: type[S], serve: Callable[[S, asyncio.Event], A
         telemetry.stop()
 
 
+def _telemetry(name: str, settings: ServiceSettings) -> setup.Telemetry:
+    plan = setup.Plan(name, settings.otlp_endpoint, settings.trace_ratio, settings.metrics_listen)
+    try:
+        return setup.start(plan)
+    except OSError as error:
+        logger.critical(
+            "can't show metrics on %s: %s; see COMFYMESH_METRICS_LISTEN",
+            settings.metrics_listen,
+            error,
+            extra={"action": "service_failed", "reason": "METRICS_ADDRESS"},
+        )
+        sys.exit(EXIT_CONFIGURATION)
+
+
 async def _serve(name: str, settings: S, serve: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     supervisor.status("starting")
     serving = asyncio.ensure_future(serve(settings, stop))
     beating = asyncio.ensure_future(supervisor.pulse())
+    measuring = asyncio.ensure_future(sampling.sample_process(settings.metrics_sample_seconds))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     stopping = asyncio.ensure_future(stop.wait())
@@ -129,6 +144,7 @@ async def _serve(name: str, settings: S, serve: Callable[[S, asyncio.Event], Awa
             await serving
     finally:
         beating.cancel()
+        measuring.cancel()
     logger.info("%s has stopped", name, extra={"action": "stopped"})
 
 

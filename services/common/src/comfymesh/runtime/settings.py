@@ -50,6 +50,22 @@ class ServiceSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     otlp_endpoint: str = Field("", description="OTLP/gRPC endpoint for traces and metrics; none are sent when empty.")
     trace_ratio: float = Field(1.0, ge=0, le=1, description="Share of new traces that are recorded.")
+    metrics_listen: str = Field(
+        "",
+        description="Where metrics are shown to Prometheus, such as 127.0.0.1:9464; empty: nowhere. Whoever reaches it"
+        " sees names of tenants and models.",
+    )
+    metrics_sample_seconds: float = Field(
+        5.0, gt=0, description="How often queues, GPUs and the process itself are looked at for metrics. Seconds."
+    )
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _names_a_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if value and not (host and port.isdecimal() and int(port) < 65536):
+            raise ValueError("must be host:port, such as 127.0.0.1:9464")
+        return value
 
 
 def _has_host(url: str) -> bool:

@@ -164,6 +164,8 @@ def _task(record: TaskRecord) -> task_pb2.Task:
         requeued_as=names.task(record.requeued_as) if record.requeued_as else "",
         callback_url=definition.callback_url,
         callback_states=[_STATES[state] for state in definition.callback_states],
+        workflow=definition.workflow_version.partition("/versions/")[0],
+        workflow_version=definition.workflow_version,
     )
     if record.resolution is not None:
         task.dead_letter_resolution = _RESOLUTIONS[record.resolution]
@@ -212,6 +214,7 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
         requeued_from=names.parse_task(task.requeued_from) if task.requeued_from else "",
         callback_url=task.callback_url,
         callback_states=tuple(_STATE_OF[state] for state in task.callback_states),
+        workflow_version=task.workflow_version,
         work=Work(message.work.shape, message.work.units) if message.HasField("work") else Work(),
     )
 

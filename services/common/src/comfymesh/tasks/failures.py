@@ -12,6 +12,8 @@ class FailureClass(StrEnum):
 
     INVALID_WORKFLOW = "INVALID_WORKFLOW"
     PARTIAL_OUTPUTS = "PARTIAL_OUTPUTS"
+    INPUT_INVALID = "INPUT_INVALID"
+    INPUT_UNAVAILABLE = "INPUT_UNAVAILABLE"
     MISSING_DEPENDENCY = "MISSING_DEPENDENCY"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     DEVICE_FAULT = "DEVICE_FAULT"
@@ -50,6 +52,8 @@ _FINAL = Policy(max_failures=1)
 POLICIES: dict[FailureClass, Policy] = {
     FailureClass.INVALID_WORKFLOW: _FINAL,
     FailureClass.PARTIAL_OUTPUTS: _FINAL,
+    FailureClass.INPUT_INVALID: _FINAL,
+    FailureClass.INPUT_UNAVAILABLE: Policy(max_failures=3, elsewhere=True, back_off=timedelta(seconds=2)),
     FailureClass.MISSING_DEPENDENCY: Policy(max_failures=3, elsewhere=True),
     FailureClass.OUT_OF_MEMORY: Policy(max_failures=3, back_off=timedelta(seconds=1)),
     # The task is not to blame for these, but a graph that takes three instances down with it is poison.

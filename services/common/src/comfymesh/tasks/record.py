@@ -185,6 +185,7 @@ class Definition:
     `group` is the id of the group that it belongs to, empty for none.
     `requeued_from` is the id of the dead letter that it was made of, empty for none.
     `start_timeout` says how long it may wait for its first attempt to begin, None for ever.
+    `workflow_version` is the full name of the version of a workflow that it was made of, empty where it was of none.
     `trace_parent` is the W3C trace context of the call that created the task, empty where it was not traced.
     """
 
@@ -206,6 +207,7 @@ class Definition:
     requeued_from: str = ""
     callback_url: str = ""
     callback_states: tuple[State, ...] = ()
+    workflow_version: str = ""
 
     @property
     def start_by(self) -> float | None:

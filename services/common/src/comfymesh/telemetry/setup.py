@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from importlib.metadata import version
+from uuid import uuid4
 
 from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
+from comfymesh.telemetry import catalogue
+from comfymesh.telemetry.exposition import Exposition
+from comfymesh.telemetry.metrics import METRICS
+
+logger = logging.getLogger(__name__)
+
 _TIMEOUT = 2.0
 """Seconds for one export. A collector that is down must not hold up the stop of a service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be told, and where.
+
+    Attributes:
+        service: Name of the service.
+        endpoint: OTLP/gRPC endpoint for traces and metrics; empty for none.
+        ratio: Share of new traces that are recorded.
+        listen: host:port on which metrics are shown to Prometheus; empty for nowhere.
+    """
+
+    service: str
+    endpoint: str = ""
+    ratio: float = 1.0
+    listen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +50,66 @@ class Telemetry:
 
     tracers: TracerProvider | None = None
     meters: MeterProvider | None = None
+    exposition: Exposition | None = None
 
     def stop(self) -> None:
         """Send what was recorded, and end."""
+        if self.exposition is not None:
+            self.exposition.close()
         if self.tracers is not None:
             self.tracers.shutdown()
         if self.meters is not None:
             self.meters.shutdown()
 
 
-def start(service: str, endpoint: str, ratio: float) -> Telemetry:
-    """Send spans and metrics of this process to `endpoint` (OTLP/gRPC), or nowhere where it is empty."""
-    if not endpoint:
-        return Telemetry()
-    insecure = not endpoint.startswith("https:")
-    resource = Resource.create({"service.name": f"comfymesh-{service}"})
-    tracers = TracerProvider(sampler=ParentBased(TraceIdRatioBased(ratio)), resource=resource)
-    tracers.add_span_processor(
-        BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=insecure, timeout=_TIMEOUT))
+def start(plan: Plan) -> Telemetry:
+    """Tell what this process does, as planned; nothing where nothing is planned.
+
+    Raises:
+        OSError: the address for Prometheus can't be used.
+    """
+    resource = Resource.create(
+        {
+            "service.name": f"comfymesh-{plan.service}",
+            "service.instance.id": str(uuid4()),
+            "service.version": version("comfymesh-common"),
+        }
     )
+    exposition = _show(plan.listen) if plan.listen else None
+    tracers = _trace(plan, resource) if plan.endpoint else None
+    return Telemetry(tracers, _measure(plan, resource, exposition), exposition)
+
+
+def _show(listen: str) -> Exposition:
+    exposition = Exposition(catalogue.BY_NAME)
+    host, _, port = listen.rpartition(":")
+    exposition.listen(host.strip("[]"), int(port))
+    logger.info("metrics are on port %d", exposition.port, extra={"action": "metrics_shown", "port": exposition.port})
+    return exposition
+
+
+def _trace(plan: Plan, resource: Resource) -> TracerProvider:
+    tracers = TracerProvider(sampler=ParentBased(TraceIdRatioBased(plan.ratio)), resource=resource)
+    exporter = OTLPSpanExporter(endpoint=plan.endpoint, insecure=_is_plain(plan.endpoint), timeout=_TIMEOUT)
+    tracers.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(tracers)
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=endpoint, insecure=insecure, timeout=_TIMEOUT))
-    meters = MeterProvider(metric_readers=[reader], resource=resource)
+    return tracers
+
+
+def _measure(plan: Plan, resource: Resource, exposition: Exposition | None) -> MeterProvider | None:
+    readers = list[MetricReader]()
+    if exposition is not None:
+        readers.append(exposition.reader)
+    if plan.endpoint:
+        exporter = OTLPMetricExporter(endpoint=plan.endpoint, insecure=_is_plain(plan.endpoint), timeout=_TIMEOUT)
+        readers.append(PeriodicExportingMetricReader(exporter))
+    if not readers:
+        return None
+    meters = MeterProvider(metric_readers=readers, resource=resource)
     metrics.set_meter_provider(meters)
-    return Telemetry(tracers, meters)
+    METRICS.bind(meters.get_meter("comfymesh"), catalogue.of(plan.service))
+    return meters
+
+
+def _is_plain(endpoint: str) -> bool:
+    return not endpoint.startswith("https:")

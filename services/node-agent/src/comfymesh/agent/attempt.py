@@ -21,6 +21,7 @@ from comfymesh.agent.comfyui.stopwatch import Stopwatch
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.agent.relay import Relay
+from comfymesh.agent.url_inputs import InputError
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus.port import Bus, BusUnavailableError
@@ -68,6 +69,7 @@ class Attempt:
         self._interrupting: asyncio.Task[None] | None = None
         self._running = False
         self._relaying: asyncio.Task[None] | None = None
+        self._staging: asyncio.Timeout | None = None
 
     @property
     def started(self) -> bool:
@@ -160,6 +162,8 @@ class Attempt:
             return verdict.failure(FailureClass.INTERNAL, str(error))
         except OutputsLostError as error:
             return verdict.failure(FailureClass.OUTPUT_LOST, str(error))
+        except InputError as error:
+            return verdict.failure(error.failure, str(error), error.metadata)
 
     async def _execute(self) -> Outcome:
         session = self._workplace.session
@@ -196,7 +200,19 @@ class Attempt:
             self._check_stop()
             return await self._workplace.staging.graph(self._record)
 
-        return await patiently(stage, BusUnavailableError, StoreUnavailableError, what="stage an attempt")
+        try:
+            async with asyncio.timeout(None) as self._staging:
+                return await patiently(stage, BusUnavailableError, StoreUnavailableError, what="stage an attempt")
+        except TimeoutError:
+            self._check_stop()
+            raise
+        finally:
+            self._staging = None
+
+    def _end_staging(self) -> None:
+        """Nothing that is still brought is wanted: servers of callers may take their time."""
+        if self._staging is not None:
+            self._staging.reschedule(asyncio.get_running_loop().time())
 
     def _check_stop(self) -> None:
         if self._unwanted or self._stop:
@@ -219,6 +235,7 @@ class Attempt:
 
     def _begin_to_interrupt(self) -> None:
         """Stop it in ComfyUI, for as long as it runs here: after that the session may be closed."""
+        self._end_staging()
         if self._running and (self._interrupting is None or self._interrupting.done()):
             self._interrupting = asyncio.create_task(self._interrupt())
 

@@ -9,8 +9,10 @@ import sys
 from comfymesh.agent import commands
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.crew import Crew
+from comfymesh.agent.domain.folders import Folders
 from comfymesh.agent.domain.pools import Memory
 from comfymesh.agent.host import Host
+from comfymesh.agent.metering import Metering
 from comfymesh.agent.node_secret import node_secret
 from comfymesh.agent.nvml import Nvml
 from comfymesh.agent.obedience import obey
@@ -22,24 +24,40 @@ from comfymesh.agent.rollout import Rollout
 from comfymesh.agent.runtimes.orphans import end_orphans
 from comfymesh.agent.seal import seal
 from comfymesh.agent.settings import AgentSettings
-from comfymesh.artifacts.store import open_store
+from comfymesh.agent.url_inputs import UrlInputs
+from comfymesh.agent.workplace import Files
+from comfymesh.artifacts.store import BlobStore, open_store
 from comfymesh.bus import subjects
 from comfymesh.bus.intents import IntentStore
 from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.node_bus import NodeBus
+from comfymesh.bus.port import Bus
+from comfymesh.egress.fetch import Fetcher, FetchLimits
+from comfymesh.egress.guard import Egress
+from comfymesh.egress.http import OutwardHttp
 from comfymesh.runtime import service, supervisor
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus, open_node_bus
 from comfymesh.tasks.placing import Site
+from comfymesh.tasks.record import Key
+from comfymesh.telemetry.sampling import sample
+
+_INPUT_SILENCE = 15.0
+"""Seconds that the server of an input may send nothing."""
 
 
 async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Event | None = None) -> None:
     """Own this node's instances until `stop` is set. Settings are read again whenever `reload` is set."""
-    async with await service.unless_stopped(stop, _open_bus(settings)) as bus, Background() as background:
+    outward = OutwardHttp(Egress(settings.egress_allow), total_seconds=None, silence_seconds=_INPUT_SILENCE)
+    async with (
+        await service.unless_stopped(stop, _open_bus(settings)) as bus,
+        outward,
+        Background() as background,
+    ):
         node, crew = settings.agent_node, Crew(background)
         host = Host(Nvml().gpus, settings.agent_state_directory)
         reporting = Reporting(bus, node, _shown(settings)[0], crew.instances, *_shown(settings)[1:], host)
-        store, secret = open_store(settings.artifacts_url, bus), node_secret(settings.agent_state_directory)
-        outfitter = Outfitter(settings, bus, store, secret, host, reporting.changed)
+        outfitter = Outfitter(settings, bus, _files(settings, bus, outward), host, reporting.changed)
         attempts = Attempts(bus, node, crew.instances, background.failed, previews=settings.agent_previews)
         pooling = Pooling(crew, attempts, lambda: _memory(host, now.settings), outfitter.last_offer)
         rollout = Rollout(crew, outfitter)
@@ -53,6 +71,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
 
         now = Reloading(settings, follow)
         follow(settings)
+        metering = Metering(node, crew.instances, attempts, host)
         orphans = end_orphans(settings.specs, node=node, state_directory=settings.agent_state_directory)
         for running, name in (
             (host.run(), "host"),
@@ -63,6 +82,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
             (reporting.run(attempts), "reports"),
             (obey(IntentStore(bus), node, reporting, attempts), "intents"),
             (now.run(reload or asyncio.Event()), "settings"),
+            (sample(settings.metrics_sample_seconds, metering.sample), "metrics"),
         ):
             background.spawn(running, name)
         told = {
@@ -103,6 +123,18 @@ async def _open_bus(settings: AgentSettings) -> JetStreamBus:
     if settings.agent_own_account:
         return await open_node_bus(settings, settings.agent_node)
     return await open_bus(settings, f"agent {settings.agent_node}")
+
+
+def _files(settings: AgentSettings, bus: Bus, outward: OutwardHttp) -> Files:
+    store = open_store(settings.artifacts_url, bus)
+
+    def inputs(key: Key) -> BlobStore:
+        return open_store(settings.artifacts_url, bus.for_task(key)) if isinstance(bus, NodeBus) else store
+
+    fetcher = Fetcher(outward, FetchLimits(settings.agent_max_input_bytes))
+    urls = UrlInputs(fetcher, settings.input_url_hosts, settings.agent_input_seconds)
+    folders = Folders(node_secret(settings.agent_state_directory))
+    return Files(store, settings.agent_max_artifact_bytes, folders, inputs, urls.fetch)
 
 
 async def _serve(settings: AgentSettings, stop: asyncio.Event) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from comfymesh.agent.care import care_of, gpu_of, pace_of, patience_of
 from comfymesh.agent.comfyui.pulse import Pace
 from comfymesh.agent.comfyui.session import ComfySession
-from comfymesh.agent.domain.folders import Folders
 from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.host import Host
 from comfymesh.agent.instance import Care, Condition, Instance, InstanceState
@@ -20,12 +19,9 @@ from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.catalogs import write_catalog
 from comfymesh.artifacts.errors import StoreUnavailableError
-from comfymesh.artifacts.store import BlobStore, open_store
-from comfymesh.bus.node_bus import NodeBus
 from comfymesh.bus.port import Bus
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime.patience import patiently
-from comfymesh.tasks.record import Key
 
 
 class Outfitter:
@@ -34,27 +30,24 @@ class Outfitter:
     Args:
         settings: The settings.
         bus: The bus.
-        store: Takes outputs and catalogs.
-        secret: From which names of folders are made.
+        files: Where files come from and go to.
         host: What the host has.
         changed: Called whenever the condition of an instance has changed.
     """
 
-    def __init__(  # what an instance is made of
+    def __init__(
         self,
         settings: AgentSettings,
         bus: Bus,
-        store: BlobStore,
-        secret: bytes,
+        files: Files,
         host: Host,
         changed: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._bus = bus
-        self._store = store
         self._host = host
         self._changed = changed
-        self._files = Files(store, settings.agent_max_artifact_bytes, Folders(secret), self._inputs)
+        self._files = files
         self._paces: dict[str, Pace] = {}
 
     def make(self, spec: InstanceSpec, pool: PoolSpec | None = None) -> Instance:
@@ -81,7 +74,7 @@ class Outfitter:
             name=spec.name,
             kind=spec.runtime,
             runtime=runtime,
-            store=self._store,
+            store=self._files.store,
             open_workplace=open_workplace,
             changed=self._changed,
             care=self.care(spec, pool),
@@ -97,7 +90,7 @@ class Outfitter:
         if text is None:
             return None
         what = f"store the catalog of pool {pool.name}"
-        catalog = await patiently(lambda: write_catalog(self._store, text), StoreUnavailableError, what=what)
+        catalog = await patiently(lambda: write_catalog(self._files.store, text), StoreUnavailableError, what=what)
         return Condition(InstanceState.STOPPED, catalog=catalog)
 
     def follow(self, settings: AgentSettings) -> None:
@@ -109,8 +102,3 @@ class Outfitter:
 
     def _kept(self, pool: PoolSpec) -> KeptCatalog:
         return KeptCatalog(pool, self._settings.agent_state_directory)
-
-    def _inputs(self, key: Key) -> BlobStore:
-        if isinstance(self._bus, NodeBus):
-            return open_store(self._settings.artifacts_url, self._bus.for_task(key))
-        return self._store

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from comfymesh import names
 from comfymesh.agent.runtimes.pool_specs import PoolSpec
 from comfymesh.agent.runtimes.specs import DockerSpec, InstanceSpec
-from comfymesh.runtime.settings import ServiceSettings
+from comfymesh.egress.settings import EgressSettings, InputUrlSettings
 
 
 def _host() -> str:
@@ -26,7 +26,7 @@ NAME = r"^([a-z0-9][a-z0-9-]{0,62})?$"
 """What tasks can ask for by name; empty for nothing."""
 
 
-class AgentSettings(ServiceSettings):
+class AgentSettings(EgressSettings, InputUrlSettings):
     """Read from environment variables with the prefix COMFYMESH_."""
 
     agent_node: str = Field(
@@ -92,6 +92,14 @@ class AgentSettings(ServiceSettings):
     agent_previews: bool = Field(default=True, description="Have ComfyUI make previews of the work in progress.")
     agent_max_artifact_bytes: int = Field(
         default=4 * 1024**3, gt=0, description="Largest output that is stored, in bytes."
+    )
+    agent_max_input_bytes: int = Field(
+        default=100 * 1024**2, gt=0, description="Largest file that is fetched for an input by URL, in bytes."
+    )
+    agent_input_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long the files that an attempt reads by URL may take together. Seconds.",
     )
 
     agent_stall_seconds: float = Field(

@@ -6,13 +6,15 @@ import asyncio
 import json
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from comfymesh.agent.comfyui.http import ComfyHttp
 from comfymesh.agent.domain.folders import INPUTS, Folders
 from comfymesh.agent.domain.own_outputs import with_own_prefix
 from comfymesh.agent.domain.shelf import Shelf
+from comfymesh.agent.url_inputs import Fetched, FetchFiles, none_is_fetched
 from comfymesh.artifacts.store import BlobStore, read_all
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.tasks.record import Key, TaskRecord
@@ -38,6 +40,7 @@ class Staging:
         folders: What the folders of files are called.
         http: The instance.
         sweep: Removes folders from it.
+        fetch: Fetches files that are somewhere else.
         shelf: How much stays there.
     """
 
@@ -48,6 +51,7 @@ class Staging:
         folders: Folders,
         http: ComfyHttp,
         sweep: Callable[[Sequence[str]], Awaitable[None]],
+        fetch: FetchFiles = none_is_fetched,
         shelf: Shelf | None = None,
     ) -> None:
         self._log = log
@@ -55,6 +59,7 @@ class Staging:
         self._folders = folders
         self._http = http
         self._sweep = sweep
+        self._fetch = fetch
         self._shelf = shelf or Shelf(_MOST_FILES, _MOST_BYTES)
         # No file is brought while others are removed: it might be one of them.
         self._moving = asyncio.Lock()
@@ -92,28 +97,46 @@ class Staging:
             SpecMissingError, BlobMissingError: something that should be stored is not.
             StoreUnavailableError, BusUnavailableError: something can't be read now.
             ComfyUnreachable, ComfyError: the instance did not take a file.
+            InputError: a file that is somewhere else can't be had.
         """
         store = self._inputs(record.key)
         spec = await self._log.spec(record)
         graph: dict[str, Any] = json.loads(await _text(spec, store, record.key.tenant))
         for binding in spec.assets:
             graph[binding.graph_node]["inputs"][binding.input] = await self._file(binding, store, record)
+        async with aclosing(self._fetch(spec.urls, spec.url_hosts)) as found:
+            async for url, file in found:
+                graph[url.graph_node]["inputs"][url.input] = await self._fetched(file, record)
         return with_own_prefix(graph, self._folders.of_attempt(record.key, record.attempt))
 
     async def _file(self, binding: spec_pb2.AssetBinding, store: BlobStore, record: TaskRecord) -> str:
         name = _UNSAFE.sub("_", binding.filename)[-_MAX_NAME:].lstrip(".") or "file"
-        folder = self._folders.of_input(record.key.tenant, binding.blob.sha256, name)
+        blob, tenant = binding.blob, record.key.tenant
+        return await self._placed(
+            blob.sha256, name, record, lambda: read_all(store, tenant, blob.sha256, blob.size_bytes)
+        )
+
+    async def _fetched(self, fetched: Fetched, record: TaskRecord) -> str:
+        async def read() -> bytes:
+            return fetched.data
+
+        return await self._placed(fetched.sha256, fetched.name, record, read)
+
+    async def _placed(
+        self, sha256: str, name: str, record: TaskRecord, read: Callable[[], Coroutine[Any, Any, bytes]]
+    ) -> str:
+        """The path of a file on the instance, where it is brought unless it is there."""
+        folder = self._folders.of_input(record.key.tenant, sha256, name)
         user = (record.key, record.attempt)
         known = self._shelf.take(folder, user)
         if known is not None:
             return known
         async with self._moving:
-            return self._shelf.take(folder, user) or await self._bring(binding.blob, store, folder, name, user)
+            return self._shelf.take(folder, user) or await self._bring(await read(), folder, name, user)
 
-    async def _bring(self, blob: spec_pb2.BlobRef, store: BlobStore, folder: str, name: str, user: _User) -> str:
-        data = await read_all(store, user[0].tenant, blob.sha256, blob.size_bytes)
+    async def _bring(self, data: bytes, folder: str, name: str, user: _User) -> str:
         path = await self._http.upload_image(data, name, folder)
-        self._shelf.put(folder, path, blob.size_bytes, user)
+        self._shelf.put(folder, path, len(data), user)
         return path
 
     async def _clear_out(self) -> None:

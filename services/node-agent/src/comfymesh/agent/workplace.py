@@ -20,6 +20,7 @@ from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.contract import RuntimeFailed
 from comfymesh.agent.staging import Staging
+from comfymesh.agent.url_inputs import FetchFiles, none_is_fetched
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.tasks.events import Event
@@ -48,12 +49,14 @@ class Files:
         max_artifact_bytes: Largest output that is taken. May be changed.
         folders: What their folders on an instance are called.
         inputs: Where the files are that a task reads, if not in `store`.
+        fetch: Fetches files that tasks name by URL.
     """
 
     store: BlobStore
     max_artifact_bytes: int
     folders: Folders
     inputs: Callable[[Key], BlobStore] | None = None
+    fetch: FetchFiles = none_is_fetched
 
     def of(self, key: Key) -> BlobStore:
         """Where the files are that a task reads."""
@@ -94,7 +97,7 @@ class Workplace:
     ) -> None:
         self.session = session
         self.leftovers = leftovers
-        self.staging = Staging(log, files.of, files.folders, self.session.http, self._try_to_sweep)
+        self.staging = Staging(log, files.of, files.folders, session.http, self._try_to_sweep, files.fetch)
         self._files = files
         self._log_tail = log_tail
         self.line = Line()

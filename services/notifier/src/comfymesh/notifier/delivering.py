@@ -22,6 +22,8 @@ from comfymesh.notifier.domain.rules import Channel
 from comfymesh.notifier.sending import SendError
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks.codec import timestamp
+from comfymesh.telemetry import catalogue
+from comfymesh.telemetry.metrics import METRICS
 from comfymesh.v1 import alert_pb2
 
 logger = logging.getLogger(__name__)
@@ -98,6 +100,8 @@ class Delivery:
             else:
                 await self._try(notice, delivery)
             delivery.end_time.CopyFrom(timestamp(self._clock()))
+            delivered = delivery.state == alert_pb2.ChannelDelivery.STATE_DELIVERED
+            METRICS.add(catalogue.NOTICES, 1, "delivered" if delivered else "failed")
             return delivery
 
     async def _try(self, notice: alert_pb2.AlertNotice, delivery: alert_pb2.ChannelDelivery) -> None:

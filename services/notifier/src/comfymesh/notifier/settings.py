@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import NoDecode
 
-from comfymesh.egress.addresses import networks
+from comfymesh.egress.settings import EgressSettings
 from comfymesh.notifier.domain.signing import key_of
-from comfymesh.runtime.settings import ServiceSettings
 
 
-class NotifierSettings(ServiceSettings):
+class NotifierSettings(EgressSettings):
     """Read from environment variables with the prefix COMFYMESH_."""
 
     notifier_rules: Path | None = Field(
@@ -31,22 +28,6 @@ class NotifierSettings(ServiceSettings):
     notifier_webhook_seconds: float = Field(
         20.0, gt=0, le=300, description="How long one try of a callback may take. Seconds."
     )
-    egress_allow: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="Networks that URLs of callers may lead to although they are not public, such as 10.1.0.0/16,"
-        " separated by commas.",
-    )
-
-    @field_validator("egress_allow", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
-
-    @field_validator("egress_allow")
-    @classmethod
-    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        networks(value)
-        return value
 
     @field_validator("notifier_webhook_secrets")
     @classmethod

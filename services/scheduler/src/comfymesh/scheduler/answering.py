@@ -65,7 +65,7 @@ class Answering:
             return None
         told = scheduling_pb2.SchedulingAnswer(number=question.number, tasks=self._tasks(question))
         if question.queue:
-            told.queue.CopyFrom(views.queue(await self._overview()))
+            told.queue.CopyFrom(views.queue(await self.overview()))
         return question.reply_to, told
 
     def _tasks(self, question: scheduling_pb2.SchedulingQuestion) -> Iterator[scheduling_pb2.WaitingTask]:
@@ -75,7 +75,7 @@ class Answering:
             if explanation is not None:
                 yield scheduling_pb2.WaitingTask(task=task, waiting=views.waiting(explanation))
 
-    async def _overview(self) -> QueueOverview:
+    async def overview(self) -> QueueOverview:
         """The queue, summed up in pieces between which other work is done; the longer that takes, the longer it holds.
 
         Of a long queue the answer comes too late for whoever asked first, and is there for who asks again.

@@ -47,6 +47,7 @@ from comfymesh.scheduler.domain.events import (
     Tick,
 )
 from comfymesh.scheduler.live import LiveTasks
+from comfymesh.scheduler.metering import Metering
 from comfymesh.scheduler.runs import run_of
 from comfymesh.tasks import codec, machine
 from comfymesh.wire.v1 import node_report_pb2, spec_pb2, work_pb2
@@ -68,10 +69,18 @@ class Scheduler:
         clock: Answers seconds since the epoch.
         tick: How often the core looks at the clock, in seconds.
         live: What the last life knew of the log.
+        metering: Measures what happens.
     """
 
     def __init__(
-        self, core: Core, bus: Bus, store: BlobStore, clock: Callable[[], float], tick: float, live: LiveTasks
+        self,
+        core: Core,
+        bus: Bus,
+        store: BlobStore,
+        clock: Callable[[], float],
+        tick: float,
+        live: LiveTasks,
+        metering: Metering | None = None,
     ) -> None:
         self._core = core
         self._bus = bus
@@ -83,6 +92,7 @@ class Scheduler:
         self._catalogs: dict[str, spec_pb2.BlobRef] = {}
         self._leading = True
         self._log_read = False
+        self._metering = metering or Metering(bus, clock)
         self._answering = Answering(core, clock)
         self._questions: Subscription | None = None
         self._work = Background()
@@ -108,7 +118,12 @@ class Scheduler:
     def lead(self, *, leading: bool) -> None:
         """Act, or stand by. A scheduler that nobody has told otherwise acts."""
         self._leading = leading
+        self._metering.acting = leading and self._log_read
         self._feed(Leading(leading))
+
+    async def measure(self) -> None:
+        """Measure how things stand."""
+        await self._metering.sample(await self._answering.overview())
 
     async def _follow_tasks(self) -> None:
         """What the last life has kept comes first, as if the log had told it."""
@@ -122,11 +137,13 @@ class Scheduler:
             if isinstance(item, CaughtUp):
                 self._live.complete()
                 self._log_read = True
+                self._metering.acting = self._leading
                 self._feed(LogRead())
             else:
                 self._take_change(item)
 
     def _take_change(self, item: LogEvent) -> None:
+        self._metering.took(item)
         if isinstance(item, Dropped):
             self._live.take(item)
             self._feed(TaskEnded(item.key, item.sequence))
@@ -186,11 +203,13 @@ class Scheduler:
         if item.subject != subjects.report(report.node):
             logger.warning("a report on %s speaks for node %s", item.subject, report.node)
             return
+        self._metering.reported(report)
         self._catalogs.update({offer.catalog.sha256: offer.catalog for offer in message.offers})
         self._feed(NodeReported(report))
 
     def _feed(self, event: Event) -> None:
         for decision in self._core.handle(event, self._clock()):
+            self._metering.decided()
             # Decisions about different tasks go to the log side by side; the log itself keeps those of one in order.
             self._work.spawn(self._carry_out(decision), type(decision).__name__)
 

@@ -19,8 +19,10 @@ from comfymesh.scheduler.janitor import Janitor
 from comfymesh.scheduler.lease import Lease
 from comfymesh.scheduler.live import LAYOUT, LiveTasks
 from comfymesh.scheduler.loop import Scheduler
+from comfymesh.scheduler.metering import Metering
 from comfymesh.scheduler.settings import SchedulerSettings
 from comfymesh.tasks.retention import Retention
+from comfymesh.telemetry.sampling import sample
 
 _TICK = 0.25
 
@@ -34,8 +36,13 @@ async def serve(settings: SchedulerSettings, stop: asyncio.Event) -> None:
         janitor = Janitor(TaskLog(bus), retention, time.time)
         kept = await service.unless_stopped(stop, open_kept(bus, settings.checkpoint_dir, "scheduler", LAYOUT))
         live = LiveTasks(kept)
-        async with Scheduler(core, bus, store, time.time, _TICK, live) as scheduler, Lease(bus, _holder()) as lease:
+        metering = Metering(bus, time.time, settings.scheduler_report_ttl, live.start.sequence if live.start else 0)
+        async with (
+            Scheduler(core, bus, store, time.time, _TICK, live, metering) as scheduler,
+            Lease(bus, _holder()) as lease,
+        ):
             scheduler.lead(leading=False)
+            background.spawn(sample(settings.metrics_sample_seconds, scheduler.measure), "metrics")
             background.spawn(_take_turns(scheduler, lease), "turns")
             background.spawn(janitor.run(), "janitor")
             await service.until(stop, scheduler.failed, lease.failed, background.failed)

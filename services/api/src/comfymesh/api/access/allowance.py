@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from fnmatch import translate
-from functools import lru_cache
 
+from comfymesh import patterns
 from comfymesh.api.errors import RefusedError, Violation
+from comfymesh.egress.guard import parse
 from comfymesh.graphs import Graph
 from comfymesh.tasks.record import Requirements
 from comfymesh.v1 import tenant_pb2
+from comfymesh.wire.v1 import spec_pb2
 
 MOST_PATTERNS = 1000
 _LONGEST_PATTERN = 256
 
 
-def check(allowance: tenant_pb2.Allowance, graph: Graph, needed: Requirements) -> None:
-    """Refuse a graph that names what it may not.
+def check(
+    allowance: tenant_pb2.Allowance,
+    graph: Graph,
+    needed: Requirements,
+    urls: Iterable[spec_pb2.UrlBinding] = (),
+) -> None:
+    """Refuse a graph that names what it may not, or whose inputs do.
 
     Raises:
-        RefusedError: with every graph node that does.
+        RefusedError: with every graph node and URL that does.
     """
-    if allowance.node_classes or allowance.models:
-        _refuse([*_classes(allowance, graph), *_models(allowance, graph, needed)])
+    if allowance.node_classes or allowance.models or allowance.url_hosts:
+        _refuse([*_classes(allowance, graph), *_models(allowance, graph, needed), *_hosts(allowance, urls)])
 
 
 def check_again(allowance: tenant_pb2.Allowance, needed: Requirements) -> None:
@@ -39,15 +44,15 @@ def check_again(allowance: tenant_pb2.Allowance, needed: Requirements) -> None:
     _refuse([Violation("name", f"{what} is not allowed") for what in wrong])
 
 
-def fits(patterns: Iterable[str], name: str) -> bool:
+def fits(wanted: Iterable[str], name: str) -> bool:
     """Whether a name is allowed; no patterns allow everything."""
-    wanted = tuple(patterns)
-    return not wanted or _compiled(wanted).fullmatch(name) is not None
+    found = tuple(wanted)
+    return not found or patterns.fits(found, name)
 
 
-def violations(field: str, patterns: Iterable[str]) -> Iterator[Violation]:
+def violations(field: str, given: Iterable[str]) -> Iterator[Violation]:
     """What is wrong with a list of patterns."""
-    found = list(patterns)
+    found = list(given)
     if len(found) > MOST_PATTERNS:
         yield Violation(field, f"has {len(found)} entries, at most {MOST_PATTERNS} are allowed")
     for index, pattern in enumerate(found[:MOST_PATTERNS]):
@@ -74,6 +79,14 @@ def _models(allowance: tenant_pb2.Allowance, graph: Graph, needed: Requirements)
                 yield Violation(field, f"model {value[:128]} is not allowed")
 
 
+def _hosts(allowance: tenant_pb2.Allowance, urls: Iterable[spec_pb2.UrlBinding]) -> Iterator[Violation]:
+    hosts = [pattern.lower() for pattern in allowance.url_hosts]
+    for binding in urls:
+        host = parse(binding.url).host
+        if not fits(hosts, host):
+            yield Violation(f"task.inputs[{binding.graph_node}.{binding.input}]", f"host {host[:128]} is not allowed")
+
+
 def _refuse(wrong: list[Violation]) -> None:
     if not wrong:
         return
@@ -81,9 +94,3 @@ def _refuse(wrong: list[Violation]) -> None:
     more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
     message = f"the graph names what this tenant may not use: {first}{more}; see `comfymesh quota show`"
     raise RefusedError("GRAPH_NOT_ALLOWED", message, {"violations": str(len(wrong))}, wrong)
-
-
-@lru_cache(maxsize=256)
-def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    # A bracket means itself: lists of characters are nothing that names of classes and files need.
-    return re.compile("|".join(translate(pattern.replace("[", "[[]")) for pattern in patterns))

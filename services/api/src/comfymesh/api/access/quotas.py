@@ -13,6 +13,7 @@ from comfymesh.api.access.stored import StoredAssets
 from comfymesh.api.errors import QuotaViolation, RefusedError
 from comfymesh.api.hub import Hub
 from comfymesh.api.readmodel import ReadModel
+from comfymesh.api.workflows.shelf import Shelf
 from comfymesh.v1 import task_pb2, tenant_pb2
 
 _FRESH_SECONDS = 1.0
@@ -57,16 +58,24 @@ class Quotas:
         model: What there is.
         hub: Tells how far `model` is.
         assets: What was uploaded.
+        shelf: Which workflows there are.
         clock: Answers seconds since the epoch.
     """
 
     def __init__(
-        self, directory: Directory, model: ReadModel, hub: Hub, assets: StoredAssets, clock: Callable[[], float]
+        self,
+        directory: Directory,
+        model: ReadModel,
+        hub: Hub,
+        assets: StoredAssets,
+        shelf: Shelf,
+        clock: Callable[[], float],
     ) -> None:
         self._directory = directory
         self._model = model
         self._hub = hub
         self._assets = assets
+        self._shelf = shelf
         self._clock = clock
         self._rooms: dict[str, _Room] = {}
         self._sums: dict[str, _Sums] = {}
@@ -80,6 +89,7 @@ class Quotas:
             running_tasks=sum(self._model.count(tenant, state) for state in held),
             gpu_seconds_today=self._gpu_seconds(tenant),
             stored_bytes=self._bytes(tenant),
+            workflows=self._shelf.count(tenant),
         )
 
     @asynccontextmanager
@@ -117,6 +127,16 @@ class Quotas:
         if limit and (used := self._bytes(tenant)) + max(more, 1) > limit:
             raise _exceeded(tenant, "max_stored_bytes", limit, used, _WAIT_FOR_SPACE)
 
+    def check_workflows(self, tenant: str) -> None:
+        """Whether a workflow more may be stored.
+
+        Raises:
+            RefusedError: it may not.
+        """
+        limit = self._limits(tenant).max_workflows
+        if limit and (used := self._shelf.count(tenant)) >= limit:
+            raise _exceeded(tenant, "max_workflows", limit, used, _WAIT_FOR_SPACE)
+
     def _check_seconds(self, tenant: str, limits: tenant_pb2.Limits) -> None:
         limit = limits.gpu_seconds_per_day
         if limit and (used := self._gpu_seconds(tenant)) >= limit:
@@ -151,7 +171,7 @@ class Quotas:
         total = self._sums.setdefault(tenant, _Sums()).artifact_bytes
         if now >= total.until:
             total.value, total.until = self._model.artifact_bytes(tenant), now + _SUM_SECONDS
-        return round(total.value) + self._assets.bytes_of(tenant)
+        return round(total.value) + self._assets.bytes_of(tenant) + self._shelf.bytes_of(tenant)
 
 
 def _forget(_: int) -> None:

@@ -36,6 +36,17 @@ SCOPES = {
             "RequeueDeadLetters": Scope.SUBMIT,
             "DropDeadLetters": Scope.SUBMIT,
         },
+        "WorkflowService": {
+            "CreateWorkflow": Scope.SUBMIT,
+            "GetWorkflow": Scope.READ,
+            "ListWorkflows": Scope.READ,
+            "UpdateWorkflow": Scope.SUBMIT,
+            "DeleteWorkflow": Scope.SUBMIT,
+            "GetWorkflowVersion": Scope.READ,
+            "ListWorkflowVersions": Scope.READ,
+            "DeriveInputs": Scope.READ,
+            "ValidateWorkflow": Scope.READ,
+        },
         "AssetService": {
             "BeginUpload": Scope.SUBMIT,
             "UploadAsset": Scope.SUBMIT,
@@ -88,10 +99,14 @@ SCOPES = {
 }
 """The scope that each method takes."""
 
-_LOOKS = ("Get", "List", "Watch")
+_LOOKS = ("Get", "List", "Watch", "Derive", "Validate")
+_RELIED_ON = "comfymesh.v1.WorkflowService/"
 
 
 def is_audited(method: str) -> bool:
-    """Whether calls of a method are written to the audit log: operators' and administrators', unless they only look."""
+    """Whether calls of a method are written to the audit log: those that change what others rely on.
+
+    That is what operators and administrators do, and changes of workflows, which whole tenants run by their names.
+    """
     changes = not method.rpartition("/")[2].startswith(_LOOKS)
-    return changes and SCOPES[method] in {Scope.OPERATE, Scope.ADMIN}
+    return changes and (SCOPES[method] in {Scope.OPERATE, Scope.ADMIN} or method.startswith(_RELIED_ON))

@@ -1,0 +1,82 @@
+"""Inputs by URL, as far as the api looks at them: form, hosts, what is stored and what is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfymesh.tasks.record import Key
+from comfymesh.testkit.apis import LocalApi, Refused, local_api
+from comfymesh.v1 import task_pb2, task_service_pb2
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+URL = "https://cdn.example/photos/cat.png?signature=secret"
+GRAPH = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": "x.png"}},
+    "2": {"class_type": "Save", "inputs": {"images": ["1", 0]}},
+}
+
+
+def create(**urls: str) -> Any:
+    """A request; `urls` by input of graph node 1, or by place where it is written `n1_image`."""
+    inputs = {f"1.{name}": task_pb2.InputValue(url=url) for name, url in urls.items()}
+    return task_service_pb2.CreateTaskRequest(task=task_pb2.Task(graph_json=json.dumps(GRAPH), inputs=inputs))
+
+
+async def refused(api: LocalApi, secret: str, request: Any) -> Refused:
+    with pytest.raises(Refused) as told:
+        await api.call("TaskService/CreateTask", request, secret)
+    return told.value
+
+
+def fields(told: Refused) -> list[str]:
+    return sorted(violation.field for violation in told.details["BadRequest"].field_violations)
+
+
+async def test_a_url_is_stored_with_the_kind_that_its_input_takes_and_shown_to_nobody(api: LocalApi) -> None:
+    secret = await api.tenant("fetching", allowance={"url_hosts": ["*.example"]})
+    task = (await api.call("TaskService/CreateTask", create(image=URL), secret)).task
+    assert "secret" not in str(task)
+    stored = await api.log.get(Key("fetching", task.name.removeprefix("tasks/")))
+    assert stored is not None
+    spec = await api.log.spec(stored.record)
+    assert [(u.graph_node, u.input, u.url, u.kind) for u in spec.urls] == [("1", "image", URL, "image")]
+    assert list(spec.url_hosts) == ["*.example"]
+
+
+async def test_everything_that_is_wrong_with_urls_is_told_at_once(api: LocalApi) -> None:
+    secret = await api.tenant("wrong")
+    wrong = {"a": "ftp://x.example/", "b": "https://u:p@x.example/", "c": "http://", "d": f"https://x/{'x' * 3000}"}
+    told = await refused(api, secret, create(**wrong))
+    assert (told.code, told.reason) == ("INVALID_ARGUMENT", "INPUT_INVALID")
+    assert fields(told) == [f"task.inputs[1.{name}]" for name in "abcd"]
+
+
+async def test_there_are_not_any_number_of_them(api: LocalApi) -> None:
+    secret = await api.tenant("many")
+    told = await refused(api, secret, create(**{f"i{number}": URL for number in range(33)}))
+    assert fields(told) == ["task.inputs"]
+
+
+async def test_a_tenant_names_only_hosts_that_it_may(api: LocalApi) -> None:
+    secret = await api.tenant("bound", allowance={"url_hosts": ["good.example"]})
+    told = await refused(api, secret, create(image=URL))
+    assert (told.code, told.reason) == ("PERMISSION_DENIED", "GRAPH_NOT_ALLOWED")
+    assert fields(told) == ["task.inputs[1.image]"]
+    assert "secret" not in told.message
+
+
+@pytest.mark.parametrize(("hosts", "told"), [("", "not taken here"), ("good.example", "from cdn.example")])
+async def test_an_operator_may_take_none_or_few(tmp_path: Path, hosts: str, told: str) -> None:
+    async with local_api(tmp_path, input_url_hosts=tuple(filter(None, [hosts]))) as api:
+        refusal = await refused(api, await api.tenant("any"), create(image=URL))
+    assert (refusal.code, refusal.reason, fields(refusal)) == (
+        "INVALID_ARGUMENT",
+        "INPUT_INVALID",
+        ["task.inputs[1.image]"],
+    )
+    assert told in refusal.message

@@ -1,0 +1,35 @@
+"""What kind of file some bytes are."""
+
+from __future__ import annotations
+
+import pytest
+
+from comfymesh.artifacts.media import UNKNOWN, sniff, suffix
+
+
+@pytest.mark.parametrize(
+    ("head", "kind", "ending"),
+    [
+        (b"\x89PNG\r\n\x1a\n...", "image/png", ".png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg", ".jpg"),
+        (b"GIF89a", "image/gif", ".gif"),
+        (b"GIF8", UNKNOWN, ".bin"),
+        (b"II*\0", "image/tiff", ".tiff"),
+        (b"RIFF\0\0\0\0WEBP", "image/webp", ".webp"),
+        (b"RIFF\0\0\0\0WAVE", "audio/wav", ".wav"),
+        (b"RIFF\0\0\0\0????", UNKNOWN, ".bin"),
+        (b"\0\0\0\x18ftypisom", "video/mp4", ".mp4"),
+        (b"\0\0\0\x18ftypavif", "image/avif", ".avif"),
+        (b"\0\0\0\x18ftypM4A ", "audio/mp4", ".m4a"),
+        (b"\xff\xfb\x90", "audio/mpeg", ".mp3"),
+        (b"\xff\xf1\x50", UNKNOWN, ".bin"),
+        (b"ID3", "audio/mpeg", ".mp3"),
+        (b"\x1aE\xdf\xa3", "video/webm", ".webm"),
+        (b"\x80\x05\x95", UNKNOWN, ".bin"),
+        (b"<svg>", UNKNOWN, ".bin"),
+        (b"\xff", UNKNOWN, ".bin"),
+        (b"", UNKNOWN, ".bin"),
+    ],
+)
+def test_a_media_type_is_what_the_bytes_show(head: bytes, kind: str, ending: str) -> None:
+    assert (sniff(head), suffix(kind)) == (kind, ending)
