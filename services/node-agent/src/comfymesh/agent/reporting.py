@@ -158,6 +158,7 @@ class Reporting:
             resident_models=instance.workplace.residency.resident() if instance.workplace else (),
             gpu_class=self._site.gpu_class or (self._host.gpu_class(instance.care.gpu_uuid) if self._host else ""),
             vram_bytes=self._site.vram_bytes or (gpu.memory_bytes if gpu else 0),
+            gpu_uuid=clean(instance.care.gpu_uuid or (gpu.uuid if gpu else ""), _MAX_TEXT),
             pool=instance.care.pool or self._site.pool,
             labels=instance.care.labels,
         )

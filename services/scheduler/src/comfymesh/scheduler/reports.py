@@ -40,4 +40,5 @@ def _instance(message: node_pb2.Instance, catalog: str) -> Instance:
         vram_bytes=message.vram_bytes,
         pool=message.pool,
         labels=dict(message.labels),
+        gpu=message.gpu_uuid,
     )

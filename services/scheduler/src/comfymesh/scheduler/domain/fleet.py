@@ -34,6 +34,7 @@ class Instance:
         vram_bytes: Memory of its GPU; 0 where not known.
         pool: The pool that it belongs to; empty for none.
         labels: What its operator wrote on its pool, over what is written on its node.
+        gpu: Names its GPU on its node; empty where it is not known.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Instance:
     vram_bytes: int = 0
     pool: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    gpu: str = ""
 
     @property
     def serving(self) -> bool:
