@@ -22,7 +22,7 @@ from comfymesh.agent.domain.folders import hide, without_ours
 from comfymesh.agent.domain.ladder import Limits
 from comfymesh.agent.domain.lives import Cause, Endurance, Lives
 from comfymesh.agent.keeper import InstanceDownError, Keeper, check_process
-from comfymesh.agent.runtimes.contract import Running, Runtime, RuntimeFailed
+from comfymesh.agent.runtimes.contract import Running, Runtime, RuntimeFailed, RuntimeFailureReason
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.catalogs import write_catalog
 from comfymesh.artifacts.errors import StoreUnavailableError
@@ -166,6 +166,8 @@ class Instance:
             return Cause.UNAVAILABLE if self.kind == "attach" and _is_gone(error) else error.cause
         except (RuntimeFailed, ComfyUnreachable, ComfyError) as error:
             self._say_down(error)
+            if isinstance(error, RuntimeFailed) and error.reason is RuntimeFailureReason.ENDED_AT_START:
+                return Cause.CRASHED
         except Exception as error:  # whatever one server answers must not take the others of this node down
             logger.exception("instance %s is down by a defect", self.name, extra={"action": "instance_down"})
             self._set_down(error)
