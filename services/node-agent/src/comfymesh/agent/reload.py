@@ -111,18 +111,22 @@ class Reloading:
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     """The environment with these settings and no others. Nothing else reads settings meanwhile: nothing is awaited."""
-    before = {name: value for name, value in os.environ.items() if name.upper().startswith(_PREFIX)}
-    _exchange(before, variables)
+    before, new = _ours(os.environ), _ours(variables)
+    _exchange(before, new)
     try:
         yield
     finally:
-        _exchange(variables, before)
+        _exchange(new, before)
+
+
+def _ours(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if name.upper().startswith(_PREFIX)}
 
 
 def _exchange(old: Mapping[str, str], new: Mapping[str, str]) -> None:
     for name in old:
         os.environ.pop(name, None)
-    os.environ.update({name: value for name, value in new.items() if name.upper().startswith(_PREFIX)})
+    os.environ.update(new)
 
 
 def _fields(what: str) -> dict[str, str]:
