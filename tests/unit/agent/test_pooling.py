@@ -167,6 +167,7 @@ async def test_what_can_not_be_found_out_is_taken_for_running(team: Team) -> Non
 
 async def test_what_nobody_tells_any_more_stops_nothing(team: Team) -> None:
     await team.pool()
+    team.tell(0)
     await team.after(700)
     assert team.states == [READY, STOPPED]
 
@@ -221,16 +222,19 @@ async def test_one_that_is_to_stop_takes_nothing_new_and_ends_what_it_holds(team
     assert team.sessions["p-0"].closed
 
 
-async def test_one_that_dies_while_it_leaves_takes_nothing_in_its_next_life(team: Team) -> None:
+async def test_one_that_dies_while_it_leaves_waits_for_its_attempts_and_has_no_next_life(team: Team) -> None:
     await team.pool()
     workplace = team.workplace("p-0")
     workplace.enter()
     team.crew.stop("p-0", "because")
     team.runtimes["p-0"].status = Exited(1, "died")
     await team.after(10)
+    assert team.crew.phase("p-0") is Phase.STOPPING
+    assert not team.sessions["p-0"].closed
     workplace.leave()
-    await team.after(10)
+    await team.after(1)
     assert team.crew.phase("p-0") is Phase.STOPPED
+    assert len(team.runtimes["p-0"].starts) == 1
 
 
 async def test_one_that_can_not_be_stopped_now_is_stopped_later(team: Team) -> None:

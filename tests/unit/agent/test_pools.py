@@ -46,6 +46,7 @@ def changes(
         ([STARTING, STOPPED, STOPPED], Demand(1, 5, 500, served=False), []),
         ([BROKEN, STOPPED, STOPPED], Demand(1, 5, 0, served=False), ["+p-1"]),
         ([BROKEN] * 3, Demand(1, 5, 0, served=False), []),
+        ([BROKEN, BROKEN, BROKEN, STOPPED], Demand(1, 5, 0, served=False), []),
         ([STOPPING, STOPPING, STOPPING], Demand(1, 5, 0, served=False), []),
     ],
 )

@@ -135,7 +135,7 @@ class Instance:
         self._open_workplace = open_workplace
         self._changed = changed
         self.care = care or Care()
-        self._leaving = False
+        self._place: Workplace | None = None
         self._catalog_read = time.monotonic()
         self._keeper: Keeper | None = None
 
@@ -195,20 +195,18 @@ class Instance:
             return True
 
     def retire(self, reason: str) -> None:
-        """Take nothing new from this moment on, in no further life either."""
-        self._leaving = True
+        """Take nothing new from this moment on."""
         self._set_retiring(reason)
         if self.workplace is not None:
             self.workplace.accepting = False
 
     async def emptied(self) -> None:
         """Wait until it holds nothing."""
-        while self.workplace is not None and not self.workplace.empty:
-            await self.workplace.wait_empty()
+        if self._place is not None:
+            await self._place.wait_empty()
 
     def rest(self, reason: str, offered: Condition | None = None) -> None:
         """It does not run, and is not meant to. What it would offer is what another like it has `offered`, if known."""
-        self._leaving = False
         known = offered or self.condition
         self._set(replace(known, state=InstanceState.STOPPED, reason=clean(reason, _MAX_REASON)))
 
@@ -239,8 +237,8 @@ class Instance:
             if self.care.warm_up is not None:
                 await self._warm_up(workplace, self.care.warm_up)
             await workplace.take_stock()
-            workplace.accepting = not self._leaving
-            self.workplace = workplace
+            # Attempts may be there for longer than it serves.
+            self.workplace = self._place = workplace
             self._catalog_read = time.monotonic()
             self._set(Condition(InstanceState.READY, "", version, catalog, inventory))
             logger.info("instance %s serves (ComfyUI %s)", self.name, version, extra={"action": "instance_ready"})
