@@ -18,6 +18,7 @@ from comfymesh.agent.comfyui.inventory import Inventory
 from comfymesh.agent.comfyui.pulse import Sign
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.ladder import Limits
+from comfymesh.agent.domain.lives import Endurance
 from comfymesh.agent.instance import Care, Condition, Instance, InstanceState
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.contract import Absent, Exited, RuntimeFailed, RuntimeFailureReason
@@ -117,6 +118,16 @@ async def test_a_server_that_answers_serves(host: Host, bench: Bench) -> None:
     assert condition.catalog is not None
     assert await read_catalog(bench.store, condition.catalog)
     assert host.workplace.session is host.session
+
+
+async def test_one_that_ends_as_soon_as_it_is_started_has_crashed(bench: Bench) -> None:
+    host = Host(bench, care=Care(endurance=Endurance(faults=3)))
+    host.runtime.start_error = RuntimeFailed(RuntimeFailureReason.ENDED_AT_START, "it ended with code 3")
+    await host.after(20)
+    assert host.state is InstanceState.QUARANTINED
+    assert "it ended with code 3" in host.instance.condition.reason
+    assert len(host.runtime.starts) == 3
+    await host.close()
 
 
 async def test_what_takes_long_before_it_starts_is_told(host: Host) -> None:

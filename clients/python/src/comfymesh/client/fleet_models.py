@@ -35,6 +35,7 @@ class InstanceState(StrEnum):
     DOWN = "DOWN"
     RETIRING = "RETIRING"
     QUARANTINED = "QUARANTINED"
+    STOPPED = "STOPPED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Instance:
         gpu_class: Class of its GPU, or empty.
         vram_bytes: Memory of its GPU, 0 where not known.
         pool: The pool that it belongs to, or empty.
+        labels: What its operator wrote on its pool, over what is written on its node.
     """
 
     name: str
@@ -114,6 +116,7 @@ class Instance:
     gpu_class: str = ""
     vram_bytes: int = 0
     pool: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
