@@ -323,7 +323,8 @@ class Instance:
         try:
             info = await http.object_info()
             inventory = await take_inventory(http, len(info))
-            catalog = await write_catalog(self._store, _packed(info, inventory))
+            packed = _packed(info, inventory)
+            catalog = await write_catalog(self._store, packed)
         except (ComfyUnreachable, ComfyError, StoreUnavailableError) as error:
             logger.info("the catalog of %s can't be renewed now: %s", self.name, error)
             return
