@@ -46,9 +46,13 @@ class AttemptFailed:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The attempt was handed back before it executed anything: it counts for nothing."""
+    """The attempt was handed back before it executed anything: it is no failure.
+
+    How often that happens in a row is counted, but for an attempt that has given way to a task of higher priority.
+    """
 
     reason: str
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,8 @@ def of_interrupt(stop: Stop | None, *, started: bool) -> Event:
     match stop:
         case GivenBack(reason) if started:
             return failure(FailureClass.PREEMPTED, reason)
-        case GivenBack(reason):
-            return Released(f"handed back: {reason}")
+        case GivenBack(reason, counts):
+            return Released(f"handed back: {reason}", counts)
         case TimedOut(limit):
             return failure(FailureClass.TIMEOUT, f"it was still executing after {limit:g} s and was interrupted")
         case None:
