@@ -55,6 +55,14 @@ async def cut_short(request: web.Request) -> web.StreamResponse:
     return answer
 
 
+async def byte_by_byte(request: web.Request) -> web.StreamResponse:
+    answer = web.StreamResponse()
+    await answer.prepare(request)
+    for byte in PNG:
+        await answer.write(bytes([byte]))
+    return answer
+
+
 async def silent(request: web.Request) -> web.StreamResponse:
     await asyncio.sleep(60)
     return web.Response()
@@ -111,6 +119,7 @@ ANSWERS: dict[str, Answering] = {
     "/endless": never_ending,
     "/drops": drop_by_drop,
     "/cut": cut_short,
+    "/bytes": byte_by_byte,
     "/silent": silent,
 }
 
@@ -155,6 +164,14 @@ async def fetched(url: str, *, seconds: float = AMPLE, allow: str = "127.0.0.1",
 @pytest.mark.parametrize("path", ["/picture.png", "/moved", "/moved-to-a-friend", "/moved-without-end"])
 async def test_a_file_is_fetched_and_redirects_are_followed(port: int, path: str) -> None:
     assert await fetched(f"http://files.example:{port}{path}") == PNG
+
+
+async def test_how_a_file_begins_is_known_however_it_comes(port: int) -> None:
+    async with OutwardHttp(Egress(["127.0.0.1"], Names()), total_seconds=None) as http:
+        until = asyncio.get_running_loop().time() + AMPLE
+        url = f"http://files.example:{port}/bytes"
+        with await Fetcher(http, FetchLimits(LIMIT)).fetch(url, lambda _: True, until) as content:
+            assert content.head.startswith(PNG[:12])
 
 
 async def test_a_file_may_be_as_large_as_the_limit(port: int) -> None:
