@@ -72,10 +72,11 @@ async def test_where_its_time_went_is_in_its_last_record_and_what_it_used_is_in_
     await asyncio.sleep(1)
     prompt.tell(NodeStarted(prompt.prompt_id, "9", "9"))
     await asyncio.sleep(2)
+    bench.workplace.peaks.see({"devices": [{"type": "cuda", "torch_vram_total": 5 * 2**30}]})
     prompt.tell(ExecutionSucceeded(prompt.prompt_id))
     prompt.end(SUCCESS)
     await running
-    assert bench.last().timing == Timing(0.0, 3.0)
+    assert bench.last().timing == Timing(0.0, 3.0, peak_vram_bytes=5 * 2**30)
     assert bench.workplace.residency.resident() == ("big.safetensors",)
 
 

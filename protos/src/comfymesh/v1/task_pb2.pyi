@@ -140,16 +140,18 @@ class Placement(_message.Message):
     def __init__(self, labels: _Optional[_Mapping[str, str]] = ..., gpu_class: _Optional[str] = ..., min_vram_bytes: _Optional[int] = ..., pool: _Optional[str] = ...) -> None: ...
 
 class Timing(_message.Message):
-    __slots__ = ("load_duration", "run_duration", "loaded_models", "gpu_class")
+    __slots__ = ("load_duration", "run_duration", "loaded_models", "gpu_class", "peak_vram_bytes")
     LOAD_DURATION_FIELD_NUMBER: _ClassVar[int]
     RUN_DURATION_FIELD_NUMBER: _ClassVar[int]
     LOADED_MODELS_FIELD_NUMBER: _ClassVar[int]
     GPU_CLASS_FIELD_NUMBER: _ClassVar[int]
+    PEAK_VRAM_BYTES_FIELD_NUMBER: _ClassVar[int]
     load_duration: _duration_pb2.Duration
     run_duration: _duration_pb2.Duration
     loaded_models: _containers.RepeatedScalarFieldContainer[str]
     gpu_class: str
-    def __init__(self, load_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., run_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., loaded_models: _Optional[_Iterable[str]] = ..., gpu_class: _Optional[str] = ...) -> None: ...
+    peak_vram_bytes: int
+    def __init__(self, load_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., run_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., loaded_models: _Optional[_Iterable[str]] = ..., gpu_class: _Optional[str] = ..., peak_vram_bytes: _Optional[int] = ...) -> None: ...
 
 class InputValue(_message.Message):
     __slots__ = ("int64_value", "uint64_value", "double_value", "string_value", "bool_value", "asset", "url")

@@ -45,7 +45,7 @@ def placement_from_proto(message: task_pb2.Placement) -> Placement:
 def timing_from_proto(message: task_pb2.Timing) -> Timing:
     """Where the time of an attempt went."""
     load, run = message.load_duration.ToTimedelta(), message.run_duration.ToTimedelta()
-    return Timing(load, run, tuple(message.loaded_models), message.gpu_class)
+    return Timing(load, run, tuple(message.loaded_models), message.gpu_class, message.peak_vram_bytes)
 
 
 def waiting_from_proto(message: queue_pb2.Waiting) -> Waiting:

@@ -39,12 +39,14 @@ class Timing:
         run: The rest of the execution.
         loaded_models: Model files that were loaded, in order.
         gpu_class: Class of the GPU, or empty.
+        peak_vram_bytes: The most of its memory that the instance held meanwhile, or 0.
     """
 
     load: timedelta
     run: timedelta
     loaded_models: tuple[str, ...] = ()
     gpu_class: str = ""
+    peak_vram_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

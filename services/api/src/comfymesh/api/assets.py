@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from comfymesh import names
 from comfymesh.api.access.quotas import Quotas
@@ -14,7 +15,6 @@ from comfymesh.artifacts.media import sniff, suffix
 from comfymesh.artifacts.store import BlobStore, read_range
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Entry, Message, SequenceConflictError
-from comfymesh.bus.records import MARKS_KEPT
 from comfymesh.bus.streams import BLOBS
 from comfymesh.tasks.codec import timestamp
 from comfymesh.v1 import asset_pb2
@@ -24,7 +24,9 @@ USE_NOTED_EVERY = 3600.0
 """Uses within so many seconds are noted once."""
 
 GONE = b""
-"""In place of a description: the asset was removed. The mark goes by itself, later."""
+"""In place of a description: the asset was removed. The mark is for those who count, and goes by itself."""
+
+_MARK_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class Assets:
         """
         subject = subjects.asset(tenant, known.record.blob.sha256)
         try:
-            await self._bus.append([Entry(subject, GONE, known.sequence, MARKS_KEPT)])
+            await self._bus.append([Entry(subject, GONE, known.sequence, _MARK_KEPT)])
         except SequenceConflictError:
             return False
         return True

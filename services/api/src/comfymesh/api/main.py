@@ -10,6 +10,7 @@ import time
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
+from comfymesh.api import sweeping
 from comfymesh.api.access import setup
 from comfymesh.api.access.audit import Audit
 from comfymesh.api.access.directory import Directory
@@ -45,6 +46,7 @@ from comfymesh.api.settings import ApiSettings
 from comfymesh.api.submitting import Submitting
 from comfymesh.api.task_service import TaskService
 from comfymesh.api.tenant_service import TenantService
+from comfymesh.api.turns import Turns
 from comfymesh.api.uploads import Uploads
 from comfymesh.api.watching import Watching
 from comfymesh.api.webhooks import Webhooks
@@ -123,6 +125,9 @@ async def _serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         audit = Audit(bus, time.time)
         assets = Assets(bus, store, time.time, settings.api_max_asset_bytes, quotas)
         artifacts = Artifacts(log, store)
+        terms = sweeping.terms(settings.api_blob_grace_hours, settings.api_asset_retention_days)
+        sweeper = sweeping.Sweeper(bus, store, (model, hub), directory, assets, terms, time.time)
+        background.spawn(sweeping.run(sweeper, Turns(bus, "sweeper"), terms.grace), "sweeper")
         limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
         inputs = Inputs(assets, settings.input_url_hosts)
         workflows = Workflows(WorkflowStore(bus), shelf, model, quotas, time.time, limits)

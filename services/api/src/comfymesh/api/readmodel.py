@@ -77,6 +77,8 @@ _GPU_SECONDS = "SELECT total(gpu_seconds) FROM tasks WHERE tenant = ? AND update
 
 _ARTIFACT_BYTES = "SELECT total(artifact_bytes) FROM tasks WHERE tenant = ? AND artifact_bytes > 0"
 
+_RECORDS = "SELECT number, tenant, task_id, sequence, record FROM tasks WHERE number > ? ORDER BY number LIMIT ?"
+
 _BATCH = 256
 """Records that may wait to be taken in: a burst of them costs one transaction, and a task that runs through one row."""
 
@@ -226,6 +228,21 @@ class ReadModel:
         self._take_in()
         (total,) = self._database.execute(_ARTIFACT_BYTES, (tenant,)).fetchone()
         return int(total)
+
+    @property
+    def unreadable(self) -> frozenset[Key]:
+        """Tasks whose last record can't be read, so that nobody knows what is in it."""
+        return self._reading.unreadable
+
+    def records(self, after: int, limit: int) -> tuple[list[Stored], int]:
+        """Some tasks of all tenants, and where to go on; `after` once there are no more. For those who need every one.
+
+        What changes meanwhile is told as it was or as it is; no task is left out that was there all the time.
+        """
+        self._take_in()
+        rows = self._database.rows(_RECORDS, (after, limit))
+        found = [Stored(Key(tenant, task_id), sequence, record) for _, tenant, task_id, sequence, record in rows]
+        return found, rows[-1][0] if rows else after
 
     def page(
         self, query: Query, size: int, after: Place | None, up_to: int | None = None

@@ -74,6 +74,18 @@ class ApiSettings(LogReaderSettings, InputUrlSettings):
     )
     api_max_graph_bytes: int = Field(default=4 * 1024 * 1024, gt=0, description="Largest graph taken, in bytes.")
     api_max_asset_bytes: int = Field(default=100 * 1024 * 1024, gt=0, description="Largest asset taken, in bytes.")
+    api_asset_retention_days: float = Field(
+        default=90.0,
+        ge=0,
+        description="An asset that was not uploaded or named by a new task for so long is removed; 0 for never. Days.",
+    )
+    api_blob_grace_hours: float = Field(
+        default=6.0,
+        gt=0,
+        le=12,
+        description="Bytes that nothing names any more (of dropped tasks, removed assets, uploads given up) are removed"
+        " after so long, and before twice as long. Hours.",
+    )
     api_heartbeat_seconds: float = Field(
         default=15.0, gt=0, description="A watcher who was told nothing for so long is sent a heartbeat. Seconds."
     )

@@ -54,12 +54,12 @@ class BusStore:
         end = (await _answer(self._bus.state(BLOBS))).last
         pieces = await _answer(self._bus.subjects(BLOBS, subjects.blob(owner, "*", "*")))
         for sha256 in sorted({subjects.parse_owned(piece)[1] for piece in pieces}):
-            yield Version(sha256, str(end))
+            yield Version(sha256, until=end)
 
     async def remove(self, owner: str, version: Version) -> None:
         """See BlobStore.remove."""
         pieces = subjects.blob(owner, version.sha256, "*")
-        await _answer(self._bus.purge(BLOBS, pieces, int(version.mark)))
+        await _answer(self._bus.purge(BLOBS, pieces, version.until))
 
     async def sign(self, owner: str, sha256: str, lifetime: timedelta) -> str:  # noqa: ARG002  # the contract's
         """See BlobStore.sign. NATS speaks no HTTP."""

@@ -97,10 +97,10 @@ class ObjectStore:
 
     async def remove(self, owner: str, version: Version) -> None:
         """See BlobStore.remove."""
-        assert version.mark.startswith(f"{_folder(owner, version.sha256)}/")
-        with _told(f"the object store did not remove {version.mark}"):
+        assert version.place.startswith(f"{_folder(owner, version.sha256)}/")
+        with _told(f"the object store did not remove {version.place}"):
             try:
-                await obstore.delete_async(self._backend, version.mark)
+                await obstore.delete_async(self._backend, version.place)
             except (NotFoundError, FileNotFoundError):
                 return
 

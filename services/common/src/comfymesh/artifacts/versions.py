@@ -7,14 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
-    """A blob as it was put once.
+    """A blob as it was put.
 
     Attributes:
         sha256: Which blob.
-        mark: What tells this putting from later ones, in the store's own terms.
+        place: What the store calls this putting; empty where it keeps only the last.
+        until: How far the store had come when it was seen, where it counts: what is behind that was put since.
         superseded: Whether a later one of the same blob is there, so that nobody needs this one.
     """
 
     sha256: str
-    mark: str
+    place: str = ""
+    until: int = 0
     superseded: bool = False
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What stays the same of it, whenever it is seen."""
+        return self.sha256, self.place

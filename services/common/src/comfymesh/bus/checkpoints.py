@@ -80,6 +80,11 @@ class Reading:
             self._last = event
 
     @property
+    def unreadable(self) -> frozenset[Key]:
+        """Tasks whose last record could not be read."""
+        return frozenset(self._unreadable)
+
+    @property
     def _position(self) -> int:
         if self._last is not None:
             return self._last.sequence

@@ -185,6 +185,12 @@ def _task(record: TaskRecord) -> task_pb2.Task:
     return task
 
 
+def needs_of(message: task_record_pb2.Requirements, placement: Placement = _ANYWHERE) -> Requirements:
+    """What a graph needs of an instance, and where its caller wants it."""
+    models = tuple(ModelFile(model.node_class, model.input, model.name) for model in message.models)
+    return Requirements(tuple(message.node_classes), models, placement)
+
+
 def _definition(message: task_record_pb2.TaskRecord) -> Definition:
     task = message.task
     return Definition(
@@ -196,10 +202,8 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
             message.spec.small,
             tuple(digest.hex() for digest in message.spec.blobs),
         ),
-        requirements=Requirements(
-            tuple(message.requirements.node_classes),
-            tuple(ModelFile(m.node_class, m.input, m.name) for m in message.requirements.models),
-            placement_of(task.placement) if task.HasField("placement") else _ANYWHERE,
+        requirements=needs_of(
+            message.requirements, placement_of(task.placement) if task.HasField("placement") else _ANYWHERE
         ),
         create_time=seconds(task.create_time),
         display_name=task.display_name,
@@ -239,7 +243,9 @@ def _placement(placement: Placement) -> task_pb2.Placement:
 
 
 def _timing(timing: Timing) -> task_pb2.Timing:
-    message = task_pb2.Timing(loaded_models=timing.loaded, gpu_class=timing.gpu_class)
+    message = task_pb2.Timing(
+        loaded_models=timing.loaded, gpu_class=timing.gpu_class, peak_vram_bytes=timing.peak_vram_bytes
+    )
     message.load_duration.FromMicroseconds(round(timing.load_seconds * 1e6))
     message.run_duration.FromMicroseconds(round(timing.run_seconds * 1e6))
     return message
@@ -252,6 +258,7 @@ def timing_of(message: task_pb2.Timing) -> Timing:
         message.run_duration.ToMicroseconds() / 1e6,
         tuple(message.loaded_models),
         message.gpu_class,
+        message.peak_vram_bytes,
     )
 
 

@@ -55,6 +55,10 @@ class PolicySettings:
     breaker_seconds: float = setting(
         30.0, 1.0, 3600.0, "seconds for which such an instance gets nothing, doubled each time that it fails again"
     )
+    reserve_after: float = setting(
+        60.0, 0.0, 86_400.0, "seconds after which a task that needs much GPU memory has a GPU kept for it; 0 for never"
+    )
+    reserve_seconds: float = setting(300.0, 1.0, 86_400.0, "seconds for which a GPU is kept at the most")
     tenants: Mapping[str, TenantPolicy] = field(default_factory=dict)
 
     def tenant(self, name: str) -> TenantPolicy:

@@ -129,12 +129,14 @@ class Timing:
         run_seconds: All else, from the beginning of the execution to its end.
         loaded: Model files that were loaded, in order.
         gpu_class: Class of the instance's GPU; empty where it is not known.
+        peak_vram_bytes: The most of its memory that the instance held meanwhile; 0 where nobody saw.
     """
 
     load_seconds: float
     run_seconds: float
     loaded: tuple[str, ...] = ()
     gpu_class: str = ""
+    peak_vram_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from comfymesh.agent.comfyui.events import ExecutionStarted, NodeOutput
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded
 from comfymesh.agent.comfyui.stopwatch import Stopwatch
 from comfymesh.agent.domain import verdict
+from comfymesh.agent.domain.peak import Peak
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.agent.relay import Relay
 from comfymesh.agent.url_inputs import InputError
@@ -63,6 +64,7 @@ class Attempt:
         self._relay = Relay(bus, claim.key, claim.number)
         self._stopwatch = Stopwatch(claim.record.definition.requirements.models)
         self._collecting = workplace.collecting(claim.key.tenant)
+        self._peak = Peak()
         self._begun = asyncio.Event()
         self._stop: Stop | None = None
         self._unwanted = False
@@ -143,7 +145,8 @@ class Attempt:
         self._workplace.residency.ran(self._stopwatch.used(), timing.loaded)
         if isinstance(end, events.AttemptFailed) and end.error.failure is FailureClass.OUT_OF_MEMORY:
             self._workplace.residency.clear()
-        return replace(end, timing=replace(timing, gpu_class=self._workplace.residency.gpu_class))
+        gpu_class, peak = self._workplace.residency.gpu_class, self._peak.bytes
+        return replace(end, timing=replace(timing, gpu_class=gpu_class, peak_vram_bytes=peak))
 
     async def _end(self, executing: asyncio.Task[Outcome]) -> events.Event:
         """Wait for what ComfyUI makes of it; answers the event that ends it."""
@@ -256,6 +259,7 @@ class Attempt:
             case ExecutionStarted():
                 self._relay.began()
                 self._workplace.residency.begin(self._stopwatch.used())
+                self._peak = self._workplace.peaks.begin()
                 self._claim.begin()
                 self._begun.set()
             case NodeOutput(graph_node=graph_node, output=output):

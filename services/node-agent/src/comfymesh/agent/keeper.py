@@ -153,7 +153,7 @@ class Keeper:
         """For how many seconds it has not answered, and whether nothing listens any more."""
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                await self._workplace.session.http.system_stats()
+                self._workplace.peaks.see(await self._workplace.session.http.system_stats())
         except (ComfyUnreachable, ComfyError, TimeoutError) as error:
             # One slow answer is no death: a native call may hold the server's interpreter for seconds.
             return time.monotonic() - self._answered, _refused(error)

@@ -153,6 +153,7 @@ class Reporting:
             resident_models=instance.workplace.residency.resident() if instance.workplace else (),
             gpu_class=self._site.gpu_class or (self._host.gpu_class(instance.gpu_uuid) if self._host else ""),
             vram_bytes=self._site.vram_bytes or (gpu.memory_bytes if gpu else 0),
+            gpu_uuid=clean(instance.gpu_uuid or (gpu.uuid if gpu else ""), _MAX_TEXT),
             pool=self._site.pool,
         )
 

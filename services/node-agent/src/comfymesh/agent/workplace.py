@@ -16,6 +16,7 @@ from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.folders import ROOT, Folders
 from comfymesh.agent.domain.line import Line
+from comfymesh.agent.domain.peak import Peaks
 from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.contract import RuntimeFailed
@@ -84,6 +85,7 @@ class Workplace:
         sweep: Removes folders of ours from the instance, with all that is there.
         told_end: Is told how each attempt has ended, before the log is.
         residency: Model files in the instance's memory.
+        peaks: The most GPU memory that it held while prompts ran.
     """
 
     def __init__(  # what an attempt needs of its instance
@@ -106,6 +108,7 @@ class Workplace:
         self.told_end: Callable[[Event], None] = lambda _: None
         self._evidence: str | None = None
         self.residency = residency or Residency()
+        self.peaks = Peaks()
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()

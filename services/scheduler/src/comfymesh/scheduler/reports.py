@@ -39,4 +39,5 @@ def _instance(message: node_pb2.Instance, catalog: str) -> Instance:
         gpu_class=message.gpu_class,
         vram_bytes=message.vram_bytes,
         pool=message.pool,
+        gpu=message.gpu_uuid,
     )

@@ -6,6 +6,7 @@ from comfymesh import names
 from comfymesh.bus.tasklog import Stored
 from comfymesh.scheduler.domain.events import Run
 from comfymesh.scheduler.domain.fleet import Place
+from comfymesh.scheduler.domain.vram import make_of
 from comfymesh.tasks import codec
 from comfymesh.tasks.events import AttemptFailed, Succeeded
 from comfymesh.tasks.failures import FailureClass
@@ -33,6 +34,7 @@ def run_of(stored: Stored) -> Run | None:
         succeeded=succeeded,
         failure=failure,
         time=codec.seconds(task.update_time),
+        make=make_of(codec.needs_of(message.requirements)),
     )
 
 

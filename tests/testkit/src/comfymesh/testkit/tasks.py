@@ -87,7 +87,9 @@ failures = st.builds(
     Failure, st.integers(1, 1000), _names, _names, st.sampled_from(FailureClass), _moments.filter(lambda t: t > 0)
 )
 _durations = st.integers(0, 10**11).map(lambda micros: micros / 1_000_000)
-timings = st.builds(Timing, _durations, _durations, st.lists(_texts, max_size=3).map(tuple), _names)
+timings = st.builds(
+    Timing, _durations, _durations, st.lists(_texts, max_size=3).map(tuple), _names, st.integers(0, 2**50)
+)
 _placements = st.builds(
     Placement,
     _labels.map(lambda labels: tuple(sorted(labels.items()))),

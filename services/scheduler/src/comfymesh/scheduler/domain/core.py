@@ -40,6 +40,7 @@ from comfymesh.scheduler.domain.filters import Filters
 from comfymesh.scheduler.domain.fleet import Place, Report
 from comfymesh.scheduler.domain.lanes import Waiting
 from comfymesh.scheduler.domain.learning import learn
+from comfymesh.scheduler.domain.memory import Memory
 from comfymesh.scheduler.domain.offers import Offers
 from comfymesh.scheduler.domain.outlook import Outlook
 from comfymesh.scheduler.domain.placement import Feasibility
@@ -48,7 +49,7 @@ from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.scheduler.domain.views import Explanation
 from comfymesh.tasks.events import AttemptFailed, Expired, Released
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord
+from comfymesh.tasks.record import HELD, Key, Requirements, State, TaskError, TaskRecord
 
 _ENDS_REMEMBERED = 10_000
 _RECORDS_KEPT = 10_000
@@ -78,7 +79,8 @@ class Core:
         self._filters = Filters(self._seats.kinds, self._feasibility)
         self._outlook = Outlook()
         self._dispatcher = Dispatcher(self._seats, self._estimates, self._filters)
-        self._waiting = WaitingTasks(self._seats, self._estimates, self._dispatcher)
+        self._memory = Memory(self._seats, self._filters)
+        self._waiting = WaitingTasks(self._seats, self._estimates, self._dispatcher, self._memory)
         self._deadlines = StartDeadlines()
         self._offers = Offers()
         self._explainer = Explainer(
@@ -113,6 +115,7 @@ class Core:
             case Tick():
                 self._put_back(self._offers.made_before(now - self._resend_after), now)
                 yield from self._lose_silent_nodes(now)
+                self._memory.review(now)
             case _:
                 self._note(event, now)
 
@@ -130,9 +133,11 @@ class Core:
             case TaskRan():
                 learn(self._estimates, event.run)
                 self._breakers.ended(event.run, now)
+                self._memory.ended(event.run)
             case PolicyChanged():
                 self._waiting.set(event.settings)
                 self._breakers.set(event.settings)
+                self._memory.set(event.settings)
             case Deaf():
                 self._last_seen = dict.fromkeys(self._last_seen, now)
 
@@ -213,7 +218,7 @@ class Core:
         self._last_seen.setdefault(record.node, now)
         if known is not None:
             self._begun[record.key] = known
-        self._occupy(record.key, known, place, now)
+        self._occupy(record.key, record.definition.requirements, known, place, now)
 
     def _record_read(self, event: RecordRead) -> Iterator[Decision]:
         """A record that was not kept is there: now the task can be offered, or may expire."""
@@ -333,7 +338,7 @@ class Core:
             return
         for task, seat in self._waiting.next(now):
             self._offers.make(task.key, seat.place, now)
-            self._occupy(task.key, task, seat.place, now)
+            self._occupy(task.key, task.group.requirements, task, seat.place, now)
             record = self._records.get(task.key)
             if record is None:
                 yield ReadRecord(task.key, task.sequence)
@@ -344,13 +349,14 @@ class Core:
         self._offers.withdraw(key)
         self._vacate(key)
 
-    def _occupy(self, key: Key, task: Waiting | None, place: Place, now: float) -> None:
+    def _occupy(self, key: Key, requirements: Requirements, task: Waiting | None, place: Place, now: float) -> None:
         """A task takes up a slot, unless it does already: its models will be there, and it takes its time."""
         if key in self._slots:
             return
         seat = self._seats[place]
         seconds = self._waiting.seconds_at(task, seat) if task else 0.0
         self._slots[key] = (seat, seconds)
+        self._memory.occupy(key, requirements, seat)
         self._waiting.begins(key)
         self._seats.take(seat, seconds, now)
         if task is not None:
@@ -361,6 +367,7 @@ class Core:
         if (slot := self._slots.get(key)) is not None and slot[0].place != stays:
             del self._slots[key]
             self._waiting.ends(key)
+            self._memory.vacate(key)
             self._seats.free(*slot)
 
     def _held_task(self, key: Key) -> TaskChanged:

@@ -57,6 +57,7 @@ class Dispatcher:
         """A task waits. It goes elsewhere than where it was `shunned`, if it can."""
         family = task.group.family
         self._seats.meet(family)
+        self._filters.fit(task.group)  # That it needs much memory should be known before it is passed over.
         task.group.add(task)
         self._standing.setdefault(family)
         if not family.models:

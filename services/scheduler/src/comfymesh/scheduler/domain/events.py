@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain.fleet import Place, Report
+from comfymesh.scheduler.domain.vram import Make
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import Key, TaskRecord, Timing
@@ -76,6 +77,7 @@ class Run:
         succeeded: Whether it came to a good end.
         failure: How it failed; None where it did not, or was stopped.
         time: When it ended, seconds since the epoch.
+        make: What the graph is, as far as memory goes.
     """
 
     key: Key
@@ -87,6 +89,7 @@ class Run:
     succeeded: bool
     failure: FailureClass | None = None
     time: float = 0.0
+    make: Make = ((), ())
 
 
 @dataclass(frozen=True, slots=True)

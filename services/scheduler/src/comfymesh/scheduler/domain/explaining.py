@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from comfymesh.scheduler.domain.dispatch import Dispatcher
 from comfymesh.scheduler.domain.events import TaskChanged
-from comfymesh.scheduler.domain.filters import BREAKER, BUSY, TENANT_CAP, Filters, why_not_now
+from comfymesh.scheduler.domain.filters import BREAKER, BUSY, TENANT_CAP, VRAM_IN_USE, Filters
 from comfymesh.scheduler.domain.kinds import Kind
 from comfymesh.scheduler.domain.lanes import Waiting
 from comfymesh.scheduler.domain.offers import Offers
@@ -83,16 +83,17 @@ class Explainer:
 
 def _explain(requirements: Requirements, seats: Iterable[Seat], filters: Filters) -> Explanation:
     count, rejected, never, barred = 0, Counter[str](), dict[Kind, str](), math.inf
+    fit = filters.asked(requirements)
     for seat in seats:
         if seat.kind is None:
             continue  # Its node does not report: there is nothing to say of it.
         count += 1
         if seat.kind not in never:
-            never[seat.kind] = filters.why_not(requirements, seat.kind)
-        if name := never[seat.kind] or why_not_now(seat):
+            never[seat.kind] = filters.why_not(fit, seat.kind)
+        if name := never[seat.kind] or filters.why_not_now(fit, seat):
             rejected[name] += 1
             barred = min(barred, seat.barred_until) if name == BREAKER else barred
-    stuck = rejected.total() == count and not rejected[BUSY]
+    stuck = rejected.total() == count and not rejected[BUSY] and not rejected[VRAM_IN_USE]
     return Explanation(_reason(count, rejected, barred), count, dict(rejected), stuck=stuck)
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from comfymesh.scheduler.domain.kinds import Fit, Kind, Kinds
 from comfymesh.scheduler.domain.lanes import Group
 from comfymesh.scheduler.domain.placement import Feasibility, lacking_classes, lacking_models
 from comfymesh.scheduler.domain.seats import Seat
+from comfymesh.scheduler.domain.vram import Needs, make_of
 from comfymesh.tasks.placing import Wish, unmet
 from comfymesh.tasks.record import Requirements
 
@@ -72,6 +74,10 @@ def _busy(seat: Seat) -> bool:
 
 BUSY = "busy"
 BREAKER = "breaker"
+VRAM_LEARNED = "vram_learned"
+"""Its GPU has no more memory than such graphs have run out of before (`vram.py`)."""
+VRAM_IN_USE = "vram_in_use"
+"""What others run on its GPU leaves too little, or it is kept for tasks that need much (`memory.py`)."""
 TENANT_CAP = "tenant_cap"
 """The one unit that looks at no instance: tasks of tenants that may have no more under way are parked (`parked.py`)."""
 KIND_FILTERS = (
@@ -91,28 +97,66 @@ SEAT_FILTERS = (
 
 
 class Filters:
-    """All of them, as the queue asks: often."""
+    """All of them, as the queue asks: often.
+
+    Attributes:
+        needs: What is learned of the memory that graphs need.
+    """
 
     def __init__(self, kinds: Kinds, feasibility: Feasibility) -> None:
+        self.needs = Needs()
         self._kinds = kinds
         self._feasibility = feasibility
+        self._large: dict[Group, None] = {}
 
     def fit(self, group: Group) -> Fit:
         """The kinds of instances that can run a group's tasks."""
         fit = group.fit
         if fit is None or not fit.holds:
-            fit = group.fit = Fit(group.requirements, self._kinds, self._feasibility)
+            fit = group.fit = self.asked(group.requirements)
+            if fit.large:
+                self._large[group] = None
         return fit
+
+    def asked(self, requirements: Requirements) -> Fit:
+        """The kinds of instances that can run graphs that need this."""
+        return Fit(requirements, self._kinds, self._feasibility, self.needs)
 
     def passes(self, group: Group, seat: Seat) -> bool:
         """Whether an instance can run a group's tasks, when it has room."""
-        return seat.kind is not None and seat.kind in self.fit(group)
+        if seat.kind is None or seat.kind not in self.fit(group):
+            return False
+        if seat.gpu is None or seat.gpu.open:
+            return True
+        admitted = seat.gpu.admits(group, seat, self.need(group.requirements, seat))
+        if not admitted and seat.gpu.reserved_for is None:
+            self._large[group] = None
+        return admitted
 
-    def why_not(self, requirements: Requirements, kind: Kind) -> str:
+    def need(self, requirements: Requirements, seat: Seat) -> int:
+        """How much memory such tasks need at an instance, in bytes; 0 where nobody knows."""
+        peak = self.needs.peak(make_of(requirements), seat.gpu_class)
+        return max(requirements.placement.min_vram_bytes, peak)
+
+    def large(self, count: int) -> list[Group]:
+        """Groups with tasks that wait and need much memory: so many of them at most, all in turn."""
+        looked_at = list(islice(self._large, count))
+        for group in looked_at:
+            del self._large[group]
+            if group.known:
+                self._large[group] = None
+            else:
+                group.fit = None  # Should more of its tasks come, they are noticed again.
+        return [group for group in looked_at if group.known]
+
+    def why_not(self, fit: Fit, kind: Kind) -> str:
         """The first unit that rules out instances of this kind; empty where none does."""
-        return next((f.name for f in KIND_FILTERS if f.rules_out(requirements, kind, self._feasibility)), "")
+        unit = next((f.name for f in KIND_FILTERS if f.rules_out(fit.requirements, kind, self._feasibility)), "")
+        return unit or ("" if fit.has_memory(kind) else VRAM_LEARNED)
 
-
-def why_not_now(seat: Seat) -> str:
-    """The first unit that rules an instance out because of what it does now; empty where none does."""
-    return next((f.name for f in SEAT_FILTERS if f.rules_out(seat)), "")
+    def why_not_now(self, fit: Fit, seat: Seat) -> str:
+        """The first unit that rules an instance out because of what it, or its GPU, does now; empty where none does."""
+        unit = next((f.name for f in SEAT_FILTERS if f.rules_out(seat)), "")
+        if unit or seat.gpu is None or seat.gpu.open:
+            return unit
+        return "" if seat.gpu.admits(None, seat, self.need(fit.requirements, seat)) else VRAM_IN_USE

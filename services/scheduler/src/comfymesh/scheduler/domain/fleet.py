@@ -31,6 +31,7 @@ class Instance:
         gpu_class: Class of its GPU; empty where not known.
         vram_bytes: Memory of its GPU; 0 where not known.
         pool: The pool that it belongs to; empty for none.
+        gpu: Names its GPU on its node; empty where it is not known.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Instance:
     gpu_class: str = ""
     vram_bytes: int = 0
     pool: str = ""
+    gpu: str = ""
 
     @property
     def serving(self) -> bool:

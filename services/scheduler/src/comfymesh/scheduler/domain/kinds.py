@@ -6,9 +6,10 @@ leaves are found by an index, not by looking at all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from comfymesh.scheduler.domain.placement import Feasibility
+from comfymesh.scheduler.domain.vram import Needs, make_of
 from comfymesh.tasks.placing import Site, unmet
 from comfymesh.tasks.record import Placement, Requirements
 
@@ -114,24 +115,53 @@ class Fit:
     """Which kinds of instances can run graphs that need this, found out once for each.
 
     Attributes:
+        requirements: What they need.
         anywhere: Whether any instance there is can run them.
+        large: Whether they need more memory than some have, by what their callers say or by what was learned.
     """
 
-    __slots__ = ("_feasibility", "_kinds", "_requirements", "_runs", "_version", "_where", "anywhere")
+    __slots__ = (
+        "_feasibility",
+        "_kinds",
+        "_more_than",
+        "_runs",
+        "_version",
+        "_where",
+        "anywhere",
+        "large",
+        "requirements",
+    )
 
-    def __init__(self, requirements: Requirements, kinds: Kinds, feasibility: Feasibility) -> None:
+    def __init__(self, requirements: Requirements, kinds: Kinds, feasibility: Feasibility, needs: Needs) -> None:
         placement = requirements.placement
         self._where = None if placement == ANYWHERE else kinds.fitting(placement)
-        self._requirements = requirements
+        self.requirements = requirements
         self._kinds = kinds
         self._version = kinds.version
         self._feasibility = feasibility
         self._runs: dict[str, bool] = {}
         among = kinds if self._where is None else self._where
         self.anywhere = any(self._can_run(kind.catalog) for kind in among)
+        self._more_than = self._learned(needs.too_little(make_of(requirements)), among)
+        self.large = self.anywhere and self._is_large(max(placement.min_vram_bytes, self._more_than + 1))
 
     def __contains__(self, kind: Kind) -> bool:
-        return (self._where is None or kind in self._where) and self._can_run(kind.catalog)
+        fits = self._where is None or kind in self._where
+        return fits and self._can_run(kind.catalog) and self.has_memory(kind)
+
+    def has_memory(self, kind: Kind) -> bool:
+        """Whether its GPUs have more memory than is known to be too little, as far as that is known."""
+        size = kind.site.vram_bytes
+        return not size or size > self._more_than
+
+    def _is_large(self, need: int) -> bool:
+        return need > 1 and any(0 < kind.site.vram_bytes < need for kind in self._kinds)
+
+    def _learned(self, too_little: int, among: Iterable[Kind]) -> int:
+        """What is too little. Nothing is where nobody has more: it may be wrong, and nobody is to wait for ever."""
+        if not too_little:
+            return 0
+        return too_little if any(k.site.vram_bytes > too_little and self._can_run(k.catalog) for k in among) else 0
 
     @property
     def holds(self) -> bool:
@@ -141,5 +171,5 @@ class Fit:
     def _can_run(self, catalog: str) -> bool:
         known = self._runs.get(catalog)
         if known is None:
-            known = self._runs[catalog] = self._feasibility.can_run(catalog, self._requirements)
+            known = self._runs[catalog] = self._feasibility.can_run(catalog, self.requirements)
         return known

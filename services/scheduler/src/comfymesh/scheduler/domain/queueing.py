@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from itertools import chain
 
 from comfymesh.scheduler.domain.dispatch import Dispatcher
 from comfymesh.scheduler.domain.estimates import Estimates
 from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
+from comfymesh.scheduler.domain.memory import Memory
 from comfymesh.scheduler.domain.parked import Parked
 from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.scheduler.domain.tenants import Tenant, Tenants
@@ -27,7 +29,8 @@ _PARKED_AT_ONCE = 64
 class WaitingTasks:
     """The queue, with tasks put off until a given time, and tasks of tenants that may have no more under way."""
 
-    def __init__(self, seats: Seats, estimates: Estimates, dispatcher: Dispatcher) -> None:
+    def __init__(self, seats: Seats, estimates: Estimates, dispatcher: Dispatcher, memory: Memory) -> None:
+        self._memory = memory
         self._seats = seats
         self._estimates = estimates
         self._dispatcher = dispatcher
@@ -128,7 +131,7 @@ class WaitingTasks:
         for task in self._parked.let_back(self._tenants):
             self._dispatcher.add(task)
         parked = 0
-        for task, seat in self._dispatcher.next(now):
+        for task, seat in chain(self._kept_for(), self._dispatcher.next(now)):
             if not self._tenants[task.key.tenant].at_cap:
                 self.discard(task.key)
                 yield task, seat
@@ -137,6 +140,11 @@ class WaitingTasks:
             parked += 1
             if parked >= _PARKED_AT_ONCE:
                 return
+
+    def _kept_for(self) -> Iterator[tuple[Waiting, Seat]]:
+        for task, seat in self._memory.ready():
+            self._dispatcher.remove(task)
+            yield task, seat
 
     def at_cap(self, task: Waiting) -> bool:
         """Whether a task waits because its tenant has as many attempts under way as it may."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from comfymesh.scheduler.domain.fleet import Instance, Place, Report
+from comfymesh.scheduler.domain.gpus import Gpu
 from comfymesh.scheduler.domain.kinds import Kind, Kinds
 from comfymesh.scheduler.domain.lanes import Family
 from comfymesh.tasks.placing import Site
@@ -22,6 +23,7 @@ class Seat:
         until: When it will have done all that it was given, as far as we can tell; seconds since the epoch.
         resident: Model files in its memory, the one unused for longest first.
         families: Known families whose models it holds.
+        gpu: Where it runs; None while it does not report.
         kind: Instances that are like it; None while it does not report.
         serves: Whether it answers, and its node is meant to take work.
         allowed: How many attempts it may have at most, whatever its slots.
@@ -32,6 +34,7 @@ class Seat:
         "allowed",
         "barred_until",
         "families",
+        "gpu",
         "instance",
         "kind",
         "place",
@@ -51,6 +54,7 @@ class Seat:
         self.report: Report | None = None
         self.instance: Instance | None = None
         self.kind: Kind | None = None
+        self.gpu: Gpu | None = None
         self.serves = False
         self.allowed: float = math.inf
         self.barred_until = 0.0
@@ -91,6 +95,7 @@ class Seats:
         self._families: dict[str, dict[Family, None]] = {}
         self._holders: dict[Family, Holders] = {}
         self.kinds = Kinds()
+        self._gpus: dict[tuple[str, str], Gpu] = {}
         self.idle: dict[Seat, None] = {}
         self.ahead: dict[Seat, None] = {}
         self.changed: dict[Seat, None] = {}
@@ -119,6 +124,7 @@ class Seats:
             self._sort(
                 seat, Site(report.labels, instance.gpu_class, instance.vram_bytes, instance.pool), instance.catalog
             )
+            self._seat_on_gpu(seat, instance)
             seat.report, seat.instance = report, instance
             seat.serves = report.open and instance.serving
             if instance.resident:
@@ -134,6 +140,24 @@ class Seats:
             if kind is not None:
                 self.kinds.leave(kind)
 
+    def _seat_on_gpu(self, seat: Seat, instance: Instance) -> None:
+        """It runs on this GPU; on one of its own, where that is not known."""
+        name = (seat.place.node, f"GPU {instance.gpu}" if instance.gpu else instance.name)
+        gpu = self._gpus.get(name)
+        if gpu is None:
+            gpu = self._gpus[name] = Gpu()
+        if seat.gpu is not gpu:
+            self._leave_gpu(seat)
+            seat.gpu = gpu
+        gpu.join(seat, instance.vram_bytes)
+
+    def _leave_gpu(self, seat: Seat) -> None:
+        gpu, seat.gpu = seat.gpu, None
+        if gpu is not None:
+            gpu.leave(seat)
+            if not any(True for _ in gpu):
+                self._gpus = {name: kept for name, kept in self._gpus.items() if kept is not gpu}
+
     def allow(self, place: Place, attempts: float, until: float = 0.0) -> None:
         """An instance may have so many attempts at most, and that is so `until` then, if not for good."""
         if (seat := self._seats.get(place)) is not None and seat.allowed != attempts:
@@ -148,6 +172,7 @@ class Seats:
     def _lose(self, seat: Seat) -> None:
         seat.report = seat.instance = None
         seat.serves = False
+        self._leave_gpu(seat)
         if seat.kind is not None:
             self.kinds.leave(seat.kind)
             seat.kind = None
@@ -180,14 +205,21 @@ class Seats:
             self._holders[family].until += moment - seat.until
         seat.until = moment
 
-    def place(self, seat: Seat) -> None:
-        """Put an instance where it belongs: among those with nothing to do, with room to look ahead, or neither."""
+    def known(self, place: Place) -> Seat | None:
+        """An instance, if it is known."""
+        return self._seats.get(place)
+
+    def place(self, seat: Seat, *, again: bool = False) -> None:
+        """Put an instance where it belongs: among those with nothing to do, with room to look ahead, or neither.
+
+        It is looked at `again` though it may have been there before.
+        """
         where = None
         if seat.has_room:
             where = self.ahead if seat.taken else self.idle
         for kept in (self.idle, self.ahead):
             if kept is where:
-                if seat not in kept:
+                if again or seat not in kept:
                     kept[seat] = None
                     self.changed[seat] = None
             else:

@@ -1,0 +1,223 @@
+"""Removes blobs that nobody needs, and assets that nobody has used for long. docs/adr/0037 says why it may."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from comfymesh import names
+from comfymesh.api.access.directory import Directory
+from comfymesh.api.assets import Assets, Known
+from comfymesh.api.hub import Hub
+from comfymesh.api.readmodel import ReadModel
+from comfymesh.api.turns import Turns
+from comfymesh.artifacts.errors import StoreUnavailableError
+from comfymesh.artifacts.garbage import Look, Suspects, blobs_of
+from comfymesh.artifacts.store import BlobStore, Version
+from comfymesh.bus import records, subjects
+from comfymesh.bus.port import Bus, BusError
+from comfymesh.bus.streams import BLOBS, TASKS
+from comfymesh.bus.tasklog import Stored
+from comfymesh.tasks.codec import seconds
+from comfymesh.tasks.record import HELD
+from comfymesh.v1 import task_pb2
+from comfymesh.wire.v1 import spec_pb2
+
+logger = logging.getLogger(__name__)
+
+_PAGE = 250
+_HELD = frozenset(task_pb2.Task.State.Value(f"STATE_{state}") for state in HELD)
+
+Removal = tuple[str, Version]
+"""Whose blob, and which."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is known of the blobs of one tenant, while the tasks are read."""
+
+    versions: list[Version]
+    named: set[str] = field(default_factory=set)
+    oldest_attempt: float = float("inf")
+
+    def look(self, began: float) -> Look:
+        idle = (version for version in self.versions if version.superseded or version.sha256 not in self.named)
+        return Look(began, frozenset(idle), self.oldest_attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long things are kept, in seconds.
+
+    Attributes:
+        grace: A blob that nothing names; see `Suspects`.
+        unused: An asset that nothing has used; infinity for ever.
+    """
+
+    grace: float
+    unused: float
+
+
+def terms(grace_hours: float, unused_days: float) -> Terms:
+    """As they are set; no days mean for ever."""
+    return Terms(grace_hours * 3600.0, unused_days * 86400.0 or float("inf"))
+
+
+class Sweeper:
+    """Looks for what can go. Several do no harm, but more work; see `Turns`.
+
+    Args:
+        bus: Where assets and uploads are described.
+        store: Where the blobs are.
+        model: All tasks.
+        hub: Tells how far `model` is.
+        directory: All tenants.
+        assets: Removes those that are unused.
+        terms: How long things are kept.
+        clock: Answers seconds since the epoch.
+    """
+
+    def __init__(  # all that may name a blob is asked
+        self,
+        bus: Bus,
+        store: BlobStore,
+        tasks: tuple[ReadModel, Hub],
+        directory: Directory,
+        assets: Assets,
+        terms: Terms,
+        clock: Callable[[], float],
+    ) -> None:
+        self._bus = bus
+        self._store = store
+        self._model, self._hub = tasks
+        self._directory = directory
+        self._assets = assets
+        self._terms = terms
+        self._clock = clock
+        self._suspects: dict[str, Suspects] = defaultdict(lambda: Suspects(terms.grace))
+
+    async def sweep(self) -> int:
+        """Remove what can go; answers how many blobs went.
+
+        Raises:
+            BusError, StoreUnavailableError: not all could be looked at or removed. The next sweep begins anew.
+        """
+        removals = await self.look()
+        for removal in removals:
+            await self.remove(removal)
+        if removals:
+            fields = {"action": "blobs_removed", "count": len(removals)}
+            logger.info("removed %d blobs that nothing names", len(removals), extra=fields)
+        # Last, since it writes: on a disk that is full only what is above makes room.
+        await self.remove_unused()
+        return len(removals)
+
+    async def look(self) -> list[Removal]:
+        """Look at everything once; answers what can be removed by now, or any time later.
+
+        First at the blobs, then at what names them: whatever was put later is not among those.
+        """
+        began = self._clock()
+        seen = {tenant: _Seen([each async for each in self._store.versions(tenant)]) for tenant in self._tenants()}
+        await self._caught_up()
+        for tenant, its in seen.items():
+            its.named.update([sha256 async for sha256 in self._brought(tenant)])
+        await self._read_tasks(seen)
+        # What is in a record that can't be read, nobody knows.
+        doubtful = {key.tenant for key in self._model.unreadable}
+        return [
+            (tenant, version)
+            for tenant, its in seen.items()
+            if tenant not in doubtful
+            for version in self._suspects[tenant].look(its.look(began))
+        ]
+
+    async def remove(self, removal: Removal) -> None:
+        """Remove what was found. What was put since stays, however late this comes."""
+        await self._store.remove(*removal)
+
+    async def remove_unused(self) -> int:
+        """Remove assets that nothing has used for long; answers how many. Their blobs go like all others."""
+        before, count = self._clock() - self._terms.unused, 0
+        for tenant in self._tenants():
+            async for known in self._assets_of(tenant):
+                if known.last_use >= before:
+                    break  # they come in order of their last use
+                count += await self._assets.remove(tenant, known)
+        if count:
+            logger.info("removed %d unused assets", count, extra={"action": "assets_removed", "count": count})
+        return count
+
+    async def _caught_up(self) -> None:
+        """Wait until the model has every record that was stored before this was called."""
+        place, end = self._hub.position, (await self._bus.state(TASKS)).last
+        while place < end:
+            messages = await self._bus.after(TASKS, subjects.ALL_TASKS, place, _PAGE)
+            if not messages:
+                return
+            read = [records.try_to_read(message, logging.DEBUG) for message in messages]
+            if stored := [item for item in read if isinstance(item, Stored)]:
+                await self._hub.until(stored[-1].sequence)
+            place = messages[-1].sequence
+
+    async def _brought(self, tenant: str) -> AsyncIterator[str]:
+        """Every blob that an asset or an upload under way is made of."""
+        async for known in self._assets_of(tenant):
+            yield known.record.blob.sha256
+        place = 0
+        while messages := await self._bus.after(BLOBS, subjects.upload(tenant, "*"), place, _PAGE):
+            for message in messages:
+                record = spec_pb2.UploadRecord.FromString(message.data)
+                for part in record.parts:
+                    yield part.sha256
+            place = messages[-1].sequence
+
+    def _tenants(self) -> list[str]:
+        return [names.parse_tenant(tenant.name) for tenant in self._directory.tenants()]
+
+    async def _assets_of(self, tenant: str) -> AsyncIterator[Known]:
+        place = 0
+        while True:
+            page, place = await self._assets.page(tenant, place, _PAGE)
+            for known in page:
+                yield known
+            if not place:
+                return
+
+    async def _read_tasks(self, seen: dict[str, _Seen]) -> None:
+        place = 0
+        while True:
+            page, end = self._model.records(place, _PAGE)
+            _note(page, seen)
+            if end == place:
+                return
+            place = end
+            await asyncio.sleep(0)  # there may be a million, and callers wait
+
+
+def _note(tasks: Sequence[Stored], seen: dict[str, _Seen]) -> None:
+    for stored in tasks:
+        its = seen.get(stored.key.tenant)
+        if its is None:
+            continue  # a tenant that was made after the blobs were listed
+        its.named.update(blobs_of(stored.message))
+        if (task := stored.task).state in _HELD:
+            began = seconds(task.start_time if task.HasField("start_time") else task.update_time)
+            its.oldest_attempt = min(its.oldest_attempt, began)
+
+
+async def run(sweeper: Sweeper, turns: Turns, every: float, tick: float = 60.0) -> None:
+    """Sweep for ever, when it is our turn and we did not for `every` seconds."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        try:
+            if await turns.take() and loop.time() >= due:
+                due = loop.time() + every
+                await sweeper.sweep()
+        except (BusError, StoreUnavailableError) as error:
+            logger.warning("blobs can't be swept now: %s", error, extra={"action": "sweep_failed"})
+        await asyncio.sleep(tick)

@@ -1,0 +1,93 @@
+"""The memory of one GPU, which several instances may share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from comfymesh.tasks.record import Key
+
+if TYPE_CHECKING:
+    from comfymesh.scheduler.domain.lanes import Group
+    from comfymesh.scheduler.domain.seats import Seat
+
+
+class Gpu:
+    """A GPU, as far as its memory goes. An instance of which it is not known where it runs has one for itself.
+
+    Attributes:
+        size: Its memory in bytes; 0 where it is not known.
+        reserved_for: For whose tasks it is kept; None for nobody's.
+    """
+
+    __slots__ = ("_before", "_held", "_kept_seat", "_reserved", "_seats", "reserved_for", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.reserved_for: Group | None = None
+        self._reserved = 0
+        self._kept_seat: Seat | None = None
+        self._before: frozenset[Key] = frozenset()
+        self._seats: dict[Seat, None] = {}
+        self._held: dict[Seat, dict[Key, int]] = {}
+
+    def __iter__(self) -> Iterator[Seat]:
+        return iter(self._seats)
+
+    @property
+    def open(self) -> bool:
+        """Whether nothing but the instance itself decides what may run there."""
+        return len(self._seats) == 1 and self.reserved_for is None
+
+    def join(self, seat: Seat, size: int) -> None:
+        """An instance runs there."""
+        self._seats[seat] = None
+        self.size = size
+
+    def leave(self, seat: Seat) -> None:
+        """It does no more."""
+        self._seats.pop(seat, None)
+        self._held.pop(seat, None)
+
+    def hold(self, seat: Seat, key: Key, need: int) -> None:
+        """A task needs so much there."""
+        self._held.setdefault(seat, {})[key] = need
+
+    def release(self, seat: Seat, key: Key) -> None:
+        """It needs nothing any more."""
+        held = self._held.get(seat)
+        if held is not None:
+            held.pop(key, None)
+            if not held:
+                del self._held[seat]
+
+    def reserve(self, group: Group, seat: Seat, need: int) -> None:
+        """Keep so much of it for a group's tasks at one of its instances."""
+        self.reserved_for, self._kept_seat, self._reserved = group, seat, need
+        self._before = frozenset(key for held in self._held.values() for key in held)
+
+    def unreserve(self) -> None:
+        """Keep it for nobody any more."""
+        self.reserved_for, self._kept_seat, self._reserved, self._before = None, None, 0, frozenset()
+
+    def shared_with(self, seat: Seat) -> Iterator[Seat]:
+        """The other instances there."""
+        return (other for other in self._seats if other is not seat)
+
+    def free_for(self, seat: Seat) -> int:
+        """What others leave to an instance. Each runs one task at a time: the one that needs most counts."""
+        others = sum(max(held.values()) for other, held in self._held.items() if other is not seat)
+        return max(self.size - others, 0)
+
+    def admits(self, group: Group | None, seat: Seat, need: int) -> bool:
+        """Whether a task of a group that needs so much may run there now."""
+        free = self.free_for(seat)
+        if self.reserved_for is not None and self.reserved_for is not group:
+            beside = seat is not self._kept_seat and 0 < need <= free
+            return beside and need + self._came_since() + self._reserved <= self.size
+        return not self.size or min(need, self.size) <= free
+
+    def _came_since(self) -> int:
+        """What tasks need that came beside a reservation: they may still be there when its task begins."""
+        others = (held for seat, held in self._held.items() if seat is not self._kept_seat)
+        return sum(need for held in others for key, need in held.items() if key not in self._before)
