@@ -133,7 +133,7 @@ async def test_how_the_queue_and_the_nodes_stand(log: Log) -> None:
     await log.metering.sample(QueueOverview(tenants={"acme": waits}, priorities={5: waits}))
     assert log.metrics.series(catalogue.QUEUE_DEPTH) == {("5",): 2}
     assert log.metrics.series(catalogue.QUEUE_AGE) == {("5",): 30}
-    assert log.metrics.series(catalogue.TENANT_RUNNING) == {("acme",): 1}
+    assert log.metrics.series(catalogue.TENANT_RUNNING) == {("acme",): 1, ("other",): 0}
     assert log.metrics.series(catalogue.NODES) == {("open",): 1, ("closed",): 1, ("silent",): 1}
     assert log.metrics.series(catalogue.SLOTS) == {("held",): 1, ("free",): 3}
     assert log.metrics.level(catalogue.LEADING) == 1
@@ -145,3 +145,4 @@ async def test_an_empty_queue_has_a_depth_and_a_standby_has_no_queue(log: Log) -
     await log.metering.sample(QueueOverview(priorities={5: Share(2, 1, NOW)}))
     assert log.metrics.series(catalogue.QUEUE_DEPTH) == {("0",): 0}
     assert log.metrics.level(catalogue.LEADING) == 0
+    assert log.metrics.series(catalogue.NODES) == log.metrics.series(catalogue.SLOTS) == {}

@@ -211,7 +211,8 @@ def defect(method: str, error: Exception, request_id: str = "") -> RefusedError:
     span = get_current_span().get_span_context()
     # Where nothing is traced, the report still needs a name of its own.
     trace_id = format_trace_id(span.trace_id) if span.is_valid else uuid4().hex
-    logger.error("%s ended by a defect", method, exc_info=error, extra={"trace_id": trace_id, "request_id": request_id})
+    fields = {"action": "call_defect", "trace_id": trace_id, "request_id": request_id}
+    logger.error("%s ended by a defect", method, exc_info=error, extra=fields)
     return RefusedError("INTERNAL", f"a defect of the server, reported as {trace_id}", {"trace_id": trace_id})
 
 

@@ -146,7 +146,7 @@ async def _serve(settings: ApiSettings, stop: asyncio.Event) -> None:
                 artifacts,
                 DownloadUrls(assets, artifacts, store, time.time),
             ),
-            WorkflowService(workflows, Reviewing(workflows, fleet, assets, directory), shelf),
+            WorkflowService(workflows, Reviewing(workflows, fleet, assets, inputs, directory), shelf),
             FleetService(fleet, IntentStore(bus), directory, following.heartbeat),
             AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),

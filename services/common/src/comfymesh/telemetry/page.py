@@ -24,6 +24,13 @@ life of a process. With OpenMetrics, buckets of histograms carry exemplars: the 
 
 **How many series.** An attribute has the values given here, or it is open: then as many values as given are told apart,
 those seen most, and all others are `other`. The last column is the most that one process can have.
+
+## Dashboards and rules
+
+`deploy/grafana` has dashboards (fleet, queue and latency, services, tenants and usage, one task's life, alerts) and
+what Grafana needs to load them: mount `provisioning` at `/etc/grafana/provisioning`, `dashboards` at
+`/etc/grafana/dashboards`, and set `PROMETHEUS_URL`. `deploy/prometheus` has a configuration and rules; each alert leads
+to a section of [alerts](alerts.md). A test runs Prometheus against a mesh and asks every query of every panel and rule.
 """
 
 

@@ -176,7 +176,9 @@ class Metering:
     def _sample_queue(self, overview: QueueOverview, now: float) -> None:
         by_priority: _Shares = {(str(number),): share for number, share in overview.priorities.items()}
         by_priority = by_priority or {("0",): Share()}
-        by_tenant: _Shares = {(tenant,): share for tenant, share in overview.tenants.items()}
+        # Who has created some lately has a level, if only that of 0.
+        by_tenant: _Shares = dict.fromkeys(self._metrics.series(catalogue.TASKS_CREATED), Share())
+        by_tenant = {**by_tenant, **{(tenant,): share for tenant, share in overview.tenants.items()}}
         self._metrics.set(catalogue.QUEUE_DEPTH, {which: share.waiting for which, share in by_priority.items()})
         self._metrics.set(catalogue.QUEUE_AGE, _ages(by_priority, now))
         self._metrics.set(catalogue.TENANT_WAITING, {which: share.waiting for which, share in by_tenant.items()})
@@ -184,6 +186,10 @@ class Metering:
         self._metrics.set(catalogue.TENANT_AGE, _ages(by_tenant, now))
 
     def _sample_nodes(self, now: float) -> None:
+        if not self.acting:
+            self._metrics.set(catalogue.NODES, {})
+            self._metrics.set(catalogue.SLOTS, {})
+            return
         states: dict[Labels, float] = {("open",): 0, ("closed",): 0, ("silent",): 0}
         held = slots = 0
         for seen in self._nodes.values():
