@@ -37,7 +37,7 @@ from comfymesh.bus.tasklog import TaskLog
 from comfymesh.egress.fetch import Fetcher, FetchLimits
 from comfymesh.egress.guard import Egress
 from comfymesh.egress.http import OutwardHttp
-from comfymesh.runtime import service, supervisor
+from comfymesh.runtime import logcontext, service, supervisor
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus, open_node_bus
 from comfymesh.tasks.placing import Site
@@ -51,6 +51,7 @@ _INPUT_SILENCE = 15.0
 
 async def serve(settings: AgentSettings, stop: asyncio.Event) -> None:
     """Own this node's instances until `stop` is set."""
+    logcontext.bind(node=settings.agent_node)
     outward = OutwardHttp(Egress(settings.egress_allow), total_seconds=None, silence_seconds=_INPUT_SILENCE)
     async with (
         await service.unless_stopped(stop, _open_bus(settings)) as bus,
