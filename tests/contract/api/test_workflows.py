@@ -423,3 +423,32 @@ async def test_a_graph_that_holds_files_is_too_large(call: Caller) -> None:
     node = {"class_type": "Load", "inputs": {"name": "a.safetensors", "file": secrets.token_hex(1_500_000)}}
     large = {"graph_json": json.dumps({**GRAPH, "1": node})}
     assert (await call.refused("CreateWorkflow", workflow_id="large", workflow=large)).reason == "MESSAGE_TOO_LARGE"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"asset": "assets/../../x"}, {"url": "file:///etc/passwd"}, {"url": ""}, {"url": "http://u:p@h/"}, {}],
+)
+async def test_a_default_is_held_against_what_tasks_may_give(call: Caller, value: dict[str, str]) -> None:
+    picture = {
+        "name": "picture",
+        "kind": "KIND_IMAGE",
+        "targets": [{"graph_node": "1", "input": "name"}],
+        "default_value": value,
+    }
+    refused = await call.refused("CreateWorkflow", workflow_id="bad", workflow=workflow(inputs=[picture]))
+    assert fields(refused).keys() == {"workflow.inputs[0].default_value"}
+    answer = await call("ValidateWorkflow", workflow=workflow(inputs=[picture]))
+    assert "picture" in [each.workflow_input for each in answer.violations]
+
+
+async def test_one_url_that_goes_to_many_places_counts_as_many(call: Caller) -> None:
+    nodes = {str(n): {"class_type": "LoadImage", "inputs": {"image": "x.png"}} for n in range(10, 74)}
+    targets = [{"graph_node": node, "input": "image"} for node in nodes]
+    picture = {"name": "picture", "kind": "KIND_IMAGE", "targets": targets, "required": True}
+    await call.create("many", graph_json=json.dumps({**GRAPH, **nodes}), inputs=[picture])
+    given = {"picture": {"url": "https://pictures.example/a.png"}}
+    refused = await call.refused("CreateTask", task={"workflow": "workflows/many", "inputs": given})
+    assert "has 64 URLs" in fields(refused)["task.inputs"]
+    answer = await call("ValidateWorkflow", name="workflows/many", inputs=given)
+    assert any("has 64 URLs" in each.message for each in answer.violations)

@@ -20,7 +20,7 @@ from comfymesh.agent.comfyui.errors import (
     UnsupportedServer,
 )
 from comfymesh.agent.comfyui.events import Event, ExecutionStarted, PromptEnded
-from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded
+from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Noticed, Outcome, Succeeded
 from comfymesh.agent.comfyui.protocol import HELLO, parse_text
 from comfymesh.agent.comfyui.session import ComfySession
 
@@ -51,7 +51,10 @@ async def running(fake: FakeComfy, session: ComfySession, observer: Any = ignore
 async def test_a_prompt_is_submitted_once_and_its_history_read_once(fake: FakeComfy, session: ComfySession) -> None:
     task = await running(fake, session)
     await fake.end(P, SUCCESS)
-    assert await task == Succeeded(SUCCESS["outputs"], {}, ("2",))
+    outcome = await task
+    assert outcome == Succeeded(SUCCESS["outputs"], {}, ("2",))
+    assert isinstance(outcome, Succeeded)
+    assert outcome.noticed is Noticed.SOCKET
     assert fake.requests == ["POST /prompt", f"GET /history/{P}"]
 
 
@@ -247,7 +250,9 @@ async def test_a_silent_socket_does_not_make_a_silent_prompt(routes: str) -> Non
         task = await running(fake, session)
         fake.silent = True
         await fake.end(P, SUCCESS)
-        assert isinstance(await task, Succeeded)
+        outcome = await task
+        assert isinstance(outcome, Succeeded)
+        assert outcome.noticed is Noticed.POLL
         assert ("GET /queue" in fake.requests) is (routes == "queue")
 
 

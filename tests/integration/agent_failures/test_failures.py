@@ -161,7 +161,9 @@ class TestSockets:
     async def test_a_socket_that_says_nothing_is_replaced_and_costs_no_task(self, mesh: LocalMesh, fault: str) -> None:
         before = mesh.log("agent").count("comfyui_socket_reset")
         await with_faults(mesh, **{fault: 5})
-        assert (await course(mesh, graphs.steps(10, 0.2))).end == ("SUCCEEDED", 1)
+        ran = await course(mesh, graphs.steps(10, 0.2))
+        assert ran.end == ("SUCCEEDED", 1)
+        assert "no event told" in ran.task.state_reason
         await until(lambda: mesh.log("agent").count("comfyui_socket_reset") > before, "a socket that is replaced")
 
     async def test_no_socket_at_all_costs_no_task_that_runs(self, mesh: LocalMesh) -> None:

@@ -366,6 +366,10 @@ class Assets(asset_service_pb2_grpc.AssetServiceServicer):
     def __init__(self, mesh: FakeMesh) -> None:
         self.mesh = mesh
 
+    async def BeginUpload(self, request: Any, context: Any) -> Any:
+        upload = asset_pb2.Upload(name=f"uploads/{request.sha256}", size_bytes=request.size_bytes)
+        return asset_service_pb2.BeginUploadResponse(upload=upload)
+
     async def UploadAsset(self, requests: Any, context: Any) -> Any:
         if self.mesh.unavailable:
             self.mesh.unavailable -= 1
@@ -378,7 +382,7 @@ class Assets(asset_service_pb2_grpc.AssetServiceServicer):
             data += request.data
         self.mesh.calls.append(("UploadAsset", header))
         digest = hashlib.sha256(data).hexdigest()
-        if header is None or header.sha256 != digest:
+        if header is None or digest not in {header.sha256, header.upload.removeprefix("uploads/")}:
             await refuse(context, "INVALID_ARGUMENT", "The hash differs.", "CONTENT_MISMATCH")
             return None
         self.mesh.assets[f"assets/{digest}"] = data

@@ -154,6 +154,33 @@ async def test_an_attempt_of_an_instance_that_is_not_there_any_more_is_handed_ba
 # Orders.
 
 
+async def test_what_has_not_begun_gives_way_and_that_is_not_counted(node: Node, bench: Bench) -> None:
+    await node.tell(await bench.task(), "x")
+    await node.session.prompt()
+    node.order(preempted=True)
+    await settle()
+    assert bench.states() == [QUEUED, ASSIGNED, QUEUED]
+    assert (bench.last().releases, bench.last().reason) == (0, "handed back: for another")
+
+
+@pytest.mark.parametrize("running", [False, True])
+async def test_what_has_begun_gives_way_only_where_it_may(node: Node, bench: Bench, *, running: bool) -> None:
+    await node.tell(await bench.task(), "x")
+    prompt = await node.session.prompt()
+    prompt.begin()
+    await asyncio.sleep(LONG)
+    node.order(preempted=True, running=running)
+    await settle()
+    if running:
+        assert bench.states() == [QUEUED, ASSIGNED, RUNNING, QUEUED]
+        assert bench.last().failures[-1].failure is FailureClass.PREEMPTED
+    else:
+        assert node.session.cancelled == []
+        prompt.end(SUCCESS)
+        await settle()
+        assert bench.states() == [QUEUED, ASSIGNED, RUNNING, SUCCEEDED]
+
+
 async def test_an_order_stops_an_attempt_that_the_log_does_not_want(node: Node, bench: Bench) -> None:
     await node.tell(await bench.task(), "x")
     await node.session.prompt()

@@ -29,6 +29,13 @@ async def left(bench: Bench, extra_data: dict[str, Any] | None = None, prompt: s
     await bench.leftovers.find()
 
 
+@pytest.mark.parametrize("readable", [64, 63, 4, 1])
+async def test_a_history_that_is_too_large_is_read_in_part(bench: Bench, readable: int) -> None:
+    bench.session.http.readable = readable
+    await left(bench)
+    assert bench.leftovers.take(prompt_of())
+
+
 @pytest.fixture
 def swept() -> list[tuple[Key, int]]:
     """Attempts whose files were removed."""

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from comfymesh.agent.comfyui.errors import GraphRefused
-from comfymesh.agent.comfyui.outcome import Lost, Succeeded
+from comfymesh.agent.comfyui.events import ExecutionError
+from comfymesh.agent.comfyui.outcome import Failed, Lost, Noticed, Succeeded
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.folders import Folders
 from comfymesh.agent.domain.own_outputs import with_own_prefix
@@ -63,6 +64,22 @@ def test_what_is_given_back_before_it_began_is_released() -> None:
     ],
 )
 def test_what_another_instance_may_have_is_looked_for_there(refusal: GraphRefused, expected: FailureClass) -> None:
+    assert kind(verdict.of_refusal(refusal)) is expected
+
+
+@pytest.mark.parametrize(
+    ("details", "expected"),
+    [
+        ("image - Invalid image file: /etc/passwd", FailureClass.INPUT_INVALID),
+        ("audio - Invalid audio file: ../../secret.wav", FailureClass.INPUT_INVALID),
+        ("image - Invalid image file: absent.png", FailureClass.MISSING_DEPENDENCY),
+        ("image", FailureClass.MISSING_DEPENDENCY),
+        (None, FailureClass.MISSING_DEPENDENCY),
+    ],
+)
+def test_a_file_outside_is_nowhere(details: str | None, expected: FailureClass) -> None:
+    error = {"type": "custom_validation_failed", "details": details, "extra_info": {"input_name": "image"}}
+    refusal = GraphRefused({"type": "prompt_outputs_failed_validation"}, {"8": {"errors": [error]}})
     assert kind(verdict.of_refusal(refusal)) is expected
 
 
@@ -141,3 +158,20 @@ def test_where_files_lie_is_told_in_no_verdict() -> None:
         assert isinstance(event, AttemptFailed)
         assert "comfymesh/..." in event.error.message
         assert folder.rpartition("/")[2] not in repr(event)
+
+
+@pytest.mark.parametrize("noticed", Noticed)
+def test_a_failure_says_which_path_noticed_it(noticed: Noticed) -> None:
+    raised = verdict.of_failure(Failed(ExecutionError("2", "KSampler", "ValueError", "no"), noticed))
+    lost = verdict.of_loss(Lost("gone", FailureClass.STALLED, noticed), started=True)
+    for event in (raised, lost):
+        assert isinstance(event, AttemptFailed)
+        assert event.error.metadata["noticed_by"] == noticed
+
+
+def test_a_success_says_when_no_event_told_of_it() -> None:
+    heard = verdict.of_success(Succeeded({}), (), 1.0)
+    asked = verdict.of_success(Succeeded({}, noticed=Noticed.POLL), (), 1.0)
+    assert heard == events.Succeeded((), 1.0)
+    assert isinstance(asked, events.Succeeded)
+    assert "no event told" in asked.note

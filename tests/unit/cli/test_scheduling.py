@@ -16,7 +16,7 @@ from rich.table import Table
 
 from comfymesh.cli import scheduling
 from comfymesh.cli.main import cli
-from comfymesh.cli.options import read_task
+from comfymesh.cli.options import read_options
 from comfymesh.cli.scheduling_tables import policy_details, queue_table, scheduling_details
 from comfymesh.client import Estimate, Placement, Policy, Queue, QueueShare, Task, TaskState, Timing, Waiting
 
@@ -58,8 +58,8 @@ def options(tmp_path: Path, **given: Any) -> dict[str, Any]:
 
 def test_wishes_become_a_placement(tmp_path: Path) -> None:
     wishes = options(tmp_path, node_labels=("zone=eu",), gpu_class="nvidia-l40s", min_vram=1.5, pool="video")
-    assert read_task(wishes)[2]["placement"] == Placement({"zone": "eu"}, "nvidia-l40s", 3 * 2**29, "video")
-    assert "placement" not in read_task(options(tmp_path))[2]
+    assert read_options(wishes)["placement"] == Placement({"zone": "eu"}, "nvidia-l40s", 3 * 2**29, "video")
+    assert "placement" not in read_options(options(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["nan", "-1", "inf", "much"])

@@ -179,6 +179,29 @@ def test_uploads_are_checked_only_by_who_can_see_them() -> None:
     assert types(check(graph, file_exists=lambda name: name == "later.png")) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "out"),
+    [
+        ("photo.png", False),
+        ("a/b/photo.png", False),
+        ("a/../photo.png", False),
+        ("..photo.png", False),
+        ("photo.png [output]", False),
+        ("a: b.png", False),
+        ("/etc/passwd", True),
+        ("../photo.png", True),
+        ("a/../../photo.png", True),
+        ("..\\photo.png", True),
+        ("C:\\boot.ini", True),
+        ("/etc/passwd [output]", True),
+        ("../x.png[temp]", True),
+    ],
+)
+def test_no_upload_lies_outside_of_their_folder(name: str, out: bool) -> None:  # noqa: FBT001
+    graph = {"1": node("LoadImage", image=name), "2": save(["1", 0])}
+    assert types(check(graph)) == ([("1", "custom_validation_failed")] if out else [])
+
+
 def test_long_lists_are_not_repeated() -> None:
     options: list[JsonValue] = [f"model-{number}.pth" for number in range(21)]
     info: dict[str, JsonValue] = {"input": {"required": {"name": [options, {}]}}, "output": [], "output_node": True}

@@ -46,7 +46,7 @@ def test_what_became_of_a_dead_letter_is_no_new_failure() -> None:
 
 
 def test_a_failure_is_told_with_what_is_known_of_it() -> None:
-    metadata = {"exception_type": "ValueError", "graph_node_class": "KSampler", "secret": "x"}
+    metadata = {"exception_type": "ValueError", "graph_node_class": "KSampler", "noticed_by": "poll", "secret": "x"}
     error = TaskError(FailureClass.NODE_EXCEPTION, "it broke", metadata, "Traceback ...", "log tail")
     event = told(assigned("a", "x"), AttemptFailed(error), labels={"workflow": "poster", "team": "red"})
     assert isinstance(event, TaskTold)
@@ -61,6 +61,7 @@ def test_a_failure_is_told_with_what_is_known_of_it() -> None:
         "class": "NODE_EXCEPTION",
         "exception_type": "ValueError",
         "graph_node_class": "KSampler",
+        "noticed_by": "poll",
     }
     assert event.labels == {"workflow": "poster", "team": "red"}
     assert event.detail == "Traceback ...\nlog tail"

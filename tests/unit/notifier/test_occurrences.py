@@ -17,6 +17,13 @@ def test_a_thousand_equal_errors_make_one_message_with_a_count() -> None:
     assert telling.passes(3600) == []
 
 
+def test_an_alert_says_which_path_noticed_the_failure() -> None:
+    telling = Telling(rules_of({"kind": "task_failed", "wait": 0, "group_by": ["class", "exception_type"]}))
+    (by_poll,) = telling.fails(exception_type="ValueError", noticed_by="poll")
+    (by_log,) = telling.fails(exception_type="KeyError")
+    assert [notice.alert.signal.path for notice in (by_poll, by_log)] == ["poll", "log"]
+
+
 def test_without_a_wait_the_first_is_told_at_once_and_the_others_as_a_number() -> None:
     telling = Telling(rules_of({"kind": "task_failed", "wait": 0}))
     (first,) = telling.fails(1000)

@@ -93,6 +93,13 @@ def test_what_is_handed_back_again_and_again_waits_longer_and_is_given_up_in_the
     assert "no upload gets through" in record.error.message
 
 
+def test_giving_way_to_others_is_never_counted_and_there_is_no_wait() -> None:
+    record = queued()
+    for _ in range(retry.MAX_RELEASES + 1):
+        record = after(record, assigned(), Released("for another", counts=False))
+    assert (record.state, record.releases, record.not_before, record.reason) == (State.QUEUED, 0, 0.0, "for another")
+
+
 def test_an_attempt_that_began_is_a_new_start_for_counting_releases() -> None:
     record = after(queued(), assigned(), Released("x"), assigned(), Started(), failed(FailureClass.PREEMPTED))
     assert record.releases == 0

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$comfymesh/v1/scheduling_policy.proto\x12\x0c\x63omfymesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x05\n\x10SchedulingPolicy\x12\x0c\n\x04\x65tag\x18\x01 \x01(\t\x12/\n\x0bupdate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\x07tenants\x18\x03 \x03(\x0b\x32+.comfymesh.v1.SchedulingPolicy.TenantsEntry\x12\x15\n\x08\x61\x66\x66inity\x18\n \x01(\x08H\x00\x88\x01\x01\x12\x1a\n\rload_aversion\x18\x0b \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x0cspread_after\x18\x0c \x01(\x01H\x02\x88\x01\x01\x12\x11\n\x04stay\x18\r \x01(\x01H\x03\x88\x01\x01\x12\x12\n\x05\x62urst\x18\x0e \x01(\x01H\x04\x88\x01\x01\x12\x1c\n\x0fpriority_factor\x18\x0f \x01(\x01H\x05\x88\x01\x01\x12\x1d\n\x10\x62reaker_failures\x18\x14 \x01(\x03H\x06\x88\x01\x01\x12\x1c\n\x0f\x62reaker_seconds\x18\x15 \x01(\x01H\x07\x88\x01\x01\x12\x1a\n\rreserve_after\x18\x16 \x01(\x01H\x08\x88\x01\x01\x12\x1c\n\x0freserve_seconds\x18\x17 \x01(\x01H\t\x88\x01\x01\x1aJ\n\x0cTenantsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.comfymesh.v1.TenantPolicy:\x02\x38\x01\x42\x0b\n\t_affinityB\x10\n\x0e_load_aversionB\x0f\n\r_spread_afterB\x07\n\x05_stayB\x08\n\x06_burstB\x12\n\x10_priority_factorB\x13\n\x11_breaker_failuresB\x12\n\x10_breaker_secondsB\x10\n\x0e_reserve_afterB\x12\n\x10_reserve_seconds\"X\n\x0cTenantPolicy\x12\x13\n\x06weight\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0bmax_running\x18\x02 \x01(\x03H\x01\x88\x01\x01\x42\t\n\x07_weightB\x0e\n\x0c_max_runningb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$comfymesh/v1/scheduling_policy.proto\x12\x0c\x63omfymesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x05\n\x10SchedulingPolicy\x12\x0c\n\x04\x65tag\x18\x01 \x01(\t\x12/\n\x0bupdate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\x07tenants\x18\x03 \x03(\x0b\x32+.comfymesh.v1.SchedulingPolicy.TenantsEntry\x12\x15\n\x08\x61\x66\x66inity\x18\n \x01(\x08H\x00\x88\x01\x01\x12\x1a\n\rload_aversion\x18\x0b \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x0cspread_after\x18\x0c \x01(\x01H\x02\x88\x01\x01\x12\x11\n\x04stay\x18\r \x01(\x01H\x03\x88\x01\x01\x12\x12\n\x05\x62urst\x18\x0e \x01(\x01H\x04\x88\x01\x01\x12\x1c\n\x0fpriority_factor\x18\x0f \x01(\x01H\x05\x88\x01\x01\x12\x1d\n\x10\x62reaker_failures\x18\x14 \x01(\x03H\x06\x88\x01\x01\x12\x1c\n\x0f\x62reaker_seconds\x18\x15 \x01(\x01H\x07\x88\x01\x01\x12\x1a\n\rreserve_after\x18\x16 \x01(\x01H\x08\x88\x01\x01\x12\x1c\n\x0freserve_seconds\x18\x17 \x01(\x01H\t\x88\x01\x01\x12\x1a\n\rpreempt_after\x18\x18 \x01(\x01H\n\x88\x01\x01\x12\x1c\n\x0fpreempt_running\x18\x19 \x01(\x08H\x0b\x88\x01\x01\x1aJ\n\x0cTenantsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.comfymesh.v1.TenantPolicy:\x02\x38\x01\x42\x0b\n\t_affinityB\x10\n\x0e_load_aversionB\x0f\n\r_spread_afterB\x07\n\x05_stayB\x08\n\x06_burstB\x12\n\x10_priority_factorB\x13\n\x11_breaker_failuresB\x12\n\x10_breaker_secondsB\x10\n\x0e_reserve_afterB\x12\n\x10_reserve_secondsB\x10\n\x0e_preempt_afterB\x12\n\x10_preempt_running\"X\n\x0cTenantPolicy\x12\x13\n\x06weight\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0bmax_running\x18\x02 \x01(\x03H\x01\x88\x01\x01\x42\t\n\x07_weightB\x0e\n\x0c_max_runningb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,9 +35,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCHEDULINGPOLICY_TENANTSENTRY']._loaded_options = None
   _globals['_SCHEDULINGPOLICY_TENANTSENTRY']._serialized_options = b'8\001'
   _globals['_SCHEDULINGPOLICY']._serialized_start=88
-  _globals['_SCHEDULINGPOLICY']._serialized_end=739
-  _globals['_SCHEDULINGPOLICY_TENANTSENTRY']._serialized_start=499
-  _globals['_SCHEDULINGPOLICY_TENANTSENTRY']._serialized_end=573
-  _globals['_TENANTPOLICY']._serialized_start=741
-  _globals['_TENANTPOLICY']._serialized_end=829
+  _globals['_SCHEDULINGPOLICY']._serialized_end=835
+  _globals['_SCHEDULINGPOLICY_TENANTSENTRY']._serialized_start=557
+  _globals['_SCHEDULINGPOLICY_TENANTSENTRY']._serialized_end=631
+  _globals['_TENANTPOLICY']._serialized_start=837
+  _globals['_TENANTPOLICY']._serialized_end=925
 # @@protoc_insertion_point(module_scope)

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Opti
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SchedulingPolicy(_message.Message):
-    __slots__ = ("etag", "update_time", "tenants", "affinity", "load_aversion", "spread_after", "stay", "burst", "priority_factor", "breaker_failures", "breaker_seconds", "reserve_after", "reserve_seconds")
+    __slots__ = ("etag", "update_time", "tenants", "affinity", "load_aversion", "spread_after", "stay", "burst", "priority_factor", "breaker_failures", "breaker_seconds", "reserve_after", "reserve_seconds", "preempt_after", "preempt_running")
     class TenantsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,8 @@ class SchedulingPolicy(_message.Message):
     BREAKER_SECONDS_FIELD_NUMBER: _ClassVar[int]
     RESERVE_AFTER_FIELD_NUMBER: _ClassVar[int]
     RESERVE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    PREEMPT_AFTER_FIELD_NUMBER: _ClassVar[int]
+    PREEMPT_RUNNING_FIELD_NUMBER: _ClassVar[int]
     etag: str
     update_time: _timestamp_pb2.Timestamp
     tenants: _containers.MessageMap[str, TenantPolicy]
@@ -41,7 +43,9 @@ class SchedulingPolicy(_message.Message):
     breaker_seconds: float
     reserve_after: float
     reserve_seconds: float
-    def __init__(self, etag: _Optional[str] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenants: _Optional[_Mapping[str, TenantPolicy]] = ..., affinity: bool = ..., load_aversion: _Optional[float] = ..., spread_after: _Optional[float] = ..., stay: _Optional[float] = ..., burst: _Optional[float] = ..., priority_factor: _Optional[float] = ..., breaker_failures: _Optional[int] = ..., breaker_seconds: _Optional[float] = ..., reserve_after: _Optional[float] = ..., reserve_seconds: _Optional[float] = ...) -> None: ...
+    preempt_after: float
+    preempt_running: bool
+    def __init__(self, etag: _Optional[str] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenants: _Optional[_Mapping[str, TenantPolicy]] = ..., affinity: bool = ..., load_aversion: _Optional[float] = ..., spread_after: _Optional[float] = ..., stay: _Optional[float] = ..., burst: _Optional[float] = ..., priority_factor: _Optional[float] = ..., breaker_failures: _Optional[int] = ..., breaker_seconds: _Optional[float] = ..., reserve_after: _Optional[float] = ..., reserve_seconds: _Optional[float] = ..., preempt_after: _Optional[float] = ..., preempt_running: bool = ...) -> None: ...
 
 class TenantPolicy(_message.Message):
     __slots__ = ("weight", "max_running")

@@ -96,6 +96,7 @@ def _limits(tenant: Tenant) -> Iterator[tuple[str, str]]:
     yield "waiting tasks", _or_none(limits.max_waiting_tasks, str(limits.max_waiting_tasks))
     yield "GPU seconds a day", _or_none(limits.gpu_seconds_per_day, duration(limits.gpu_seconds_per_day))
     yield "stored", _or_none(limits.max_stored_bytes, size(limits.max_stored_bytes))
+    yield "workflows", _or_none(limits.max_workflows, str(limits.max_workflows))
     yield "calls a second", _or_none(limits.requests_per_second, f"{limits.requests_per_second:g}")
 
 
@@ -104,6 +105,7 @@ def _used(tenant: Tenant) -> Iterator[tuple[str, str]]:
         yield "waiting tasks", str(usage.waiting_tasks)
         yield "GPU seconds a day", duration(usage.gpu_seconds_today)
         yield "stored", size(usage.stored_bytes)
+        yield "workflows", str(usage.workflows)
 
 
 def _or_none(limit: float, shown: str) -> str:

@@ -43,8 +43,23 @@ def parse_inputs(sets: Sequence[str], files: Sequence[str]) -> dict[str, InputVa
             key = _input_key(option, key)
             if key in inputs:
                 raise click.UsageError(f"{key} is given twice; give it once.")
-            inputs[key] = parse_value(value) if option == "--set" else _file(key, value)
+            inputs[key] = parse_value(value) if option == "--set" else parse_file(key, value)
     return inputs
+
+
+def parse_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """What an option names that is given as ``NAME=VALUE``, each name once.
+
+    Raises:
+        click.UsageError: One of them is not of that form, or is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        key, value = _pair(option, text)
+        if key in found:
+            raise click.UsageError(f"{key} is given twice; give it once.")
+        found[key] = value
+    return found
 
 
 def parse_labels(texts: Sequence[str]) -> dict[str, str]:
@@ -95,7 +110,12 @@ def _input_key(option: str, key: str) -> str:
     return f"{graph_node}.{name}"
 
 
-def _file(key: str, value: str) -> InputValue:
+def parse_file(key: str, value: str) -> InputValue:
+    """The file that a value names: one to be uploaded, or one that was.
+
+    Raises:
+        click.UsageError: It names none.
+    """
     if value.startswith("assets/"):
         return Asset(value)
     if value.startswith(("https://", "http://")):

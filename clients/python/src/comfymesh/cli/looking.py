@@ -70,6 +70,7 @@ Examples:
 )
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only tasks with this label.")
 @click.option("--group", default="", metavar="NAME", help="Only tasks of this group.")
+@click.option("--workflow", default="", metavar="NAME", help="Only tasks of this workflow; NAME@3 for a version.")
 @click.option("--watch", "follow", is_flag=True, help="Then print a line for each change, until Ctrl-C.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many."
@@ -82,11 +83,14 @@ def list_tasks(  # noqa: D103
     states: Sequence[str],
     labels: Sequence[str],
     group: str,
+    workflow: str,
     follow: bool,
     limit: int,
 ) -> None:
     wanted = [TaskState(state.upper()) for state in states]
     tagged = parse_labels(labels)
+    if follow and workflow:
+        raise click.UsageError("--watch can't choose by workflow; leave one of them out.")
     if follow:
         session.call(lambda client: _print_changes(session, client, wanted, tagged, group))
         return
@@ -94,7 +98,7 @@ def list_tasks(  # noqa: D103
     async def fetch(client: AsyncClient) -> list[Task]:
         tasks: list[Task] = []
         async with aclosing(
-            client.list(states=wanted, labels=tagged, group=group, page_size=min(limit, 1000))
+            client.list(states=wanted, labels=tagged, group=group, workflow=workflow, page_size=min(limit, 1000))
         ) as found:
             async for task in found:
                 tasks.append(task)

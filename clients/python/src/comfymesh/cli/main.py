@@ -7,6 +7,7 @@ import click
 from comfymesh.cli import (
     administration,
     alerts,
+    asset_commands,
     completion,
     context_commands,
     dead_letters,
@@ -19,6 +20,7 @@ from comfymesh.cli import (
     running,
     scheduling,
     top,
+    workflows,
 )
 from comfymesh.cli.credentials import credentials
 from comfymesh.cli.options import TARGET_HELP
@@ -32,6 +34,7 @@ _HELP = f"""Run ComfyUI graphs on a fleet of GPU hosts.
 \b
 Examples:
   comfymesh run graph.json --set 6.text="a lighthouse at dawn"
+  comfymesh run portrait --input prompt="a lighthouse at dawn"
   comfymesh batch sheet.jsonl --group lamps --watch
   comfymesh list --state running
   comfymesh --target mesh.example:7700 nodes
@@ -66,7 +69,9 @@ for command in (
     grouping.batch,
     grouping.group,
     dead_letters.dead_letters,
+    asset_commands.assets,
     alerts.alerts,
+    workflows.workflows,
     scheduling.policy,
     scheduling.queue,
     key_commands.keys,

@@ -13,13 +13,14 @@ import click
 
 from comfymesh.cli.arguments import parse_inputs, parse_labels
 from comfymesh.cli.session import Session
+from comfymesh.cli.stored import read_inputs, stored
 from comfymesh.client import Placement, TaskState
 from comfymesh.client.graphs import decode_graph, graph_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from comfymesh.client import InputValue, TaskOptions
+    from comfymesh.client import InputValue, TaskOptions, WorkflowRef
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,7 +54,7 @@ def with_session(command: Callable[Concatenate[Session, P], R]) -> Callable[P, R
 def task_options(command: F) -> F:
     """Adds the graph and all that can be said about a task to create."""
     decorators = (
-        click.argument("graph", metavar="GRAPH.json"),
+        click.argument("graph", metavar="GRAPH.json|WORKFLOW"),
         click.option(
             "--set",
             "sets",
@@ -66,8 +67,9 @@ def task_options(command: F) -> F:
             "--input",
             "files",
             multiple=True,
-            metavar="NODE.INPUT=@FILE",
-            help="Upload a file and set it as an input of a graph node; https://... has the node fetch it.",
+            metavar="NODE.INPUT=@FILE|NAME=VALUE",
+            help="Upload a file and set it as an input of a graph node; https://... has the node fetch it. Of a stored "
+            "workflow: give one of its inputs, files likewise.",
         ),
         click.option("--name", metavar="TEXT", help="Name for people."),
         click.option("--priority", type=int, metavar="N", help="Higher runs first, -100 to 100."),
@@ -117,17 +119,35 @@ def task_options(command: F) -> F:
     return command
 
 
-def read_task(options: dict[str, Any]) -> tuple[str, dict[str, InputValue], TaskOptions]:
-    """The graph's text, its inputs, and what else was said about the task.
+def read_task(
+    session: Session, options: dict[str, Any]
+) -> tuple[str | WorkflowRef, dict[str, InputValue], TaskOptions]:
+    """The graph's text or the workflow, its inputs, and what else was said about the task.
 
     Args:
+        session: Asks for the inputs of a workflow.
         options: Values of `task_options`.
 
     Raises:
         click.UsageError: `--set`, `--input` or `--label` can't be read.
         InvalidRequest: The graph can't be read.
     """
-    inputs = parse_inputs(options["sets"], options["files"])
+    said = read_options(options)
+    workflow = stored(options["graph"])
+    if workflow is None:
+        inputs = parse_inputs(options["sets"], options["files"])
+        return read_graph(options["graph"]), inputs, said
+    if options["sets"]:
+        raise click.UsageError("--set names graph nodes; a stored workflow has inputs: write --input NAME=VALUE.")
+    return workflow, session.call(lambda client: read_inputs(client, workflow, options["files"])), said
+
+
+def read_options(options: dict[str, Any]) -> TaskOptions:
+    """What was said about the task, but what it runs.
+
+    Raises:
+        click.UsageError: It can't be read.
+    """
     said: TaskOptions = {"allow_partial_outputs": options["allow_partial_outputs"]}
     if options["labels"]:
         said["labels"] = parse_labels(options["labels"])
@@ -153,7 +173,7 @@ def read_task(options: dict[str, Any]) -> tuple[str, dict[str, InputValue], Task
         )
     if options["task_id"]:
         said["task_id"] = options["task_id"]
-    return read_graph(options["graph"]), inputs, said
+    return said
 
 
 def _gib(count: float) -> int:

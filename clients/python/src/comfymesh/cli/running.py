@@ -24,9 +24,10 @@ _OUT = click.option(
     help="Directory to save the files into. Existing files are kept; new ones get a number.",
 )
 
-_RUN_HELP = f"""Run a graph and save what it makes.
+_RUN_HELP = f"""Run a graph or a stored workflow, and save what it makes.
 
 GRAPH.json is a ComfyUI graph in API format (in ComfyUI: Workflow > Export (API)); - reads it from standard input.
+WORKFLOW is the name of a stored one, such as portrait, or portrait@3 for a version; a file of that name goes first.
 Shows the place in the queue, the progress of the whole graph and of the graph node under way. Ctrl-C asks whether to
 cancel the task or to let it go on.
 
@@ -35,6 +36,7 @@ Examples:
   comfymesh run graph.json
   comfymesh run graph.json --set 6.text="a lighthouse at dawn" --set 3.seed=42
   comfymesh run img2img.json --input 1.image=@photo.png --out pictures
+  comfymesh run portrait --input prompt="a lighthouse at dawn" --input image=@photo.png
   generate-graph | comfymesh run - --json
 
 {EXIT_CODES_HELP}"""
@@ -44,6 +46,7 @@ _SUBMIT_HELP = """Create a task and return at once. Prints its name.
 \b
 Examples:
   comfymesh submit graph.json --set 3.seed=42
+  comfymesh submit portrait --input prompt="a lighthouse at dawn"
   comfymesh watch "$(comfymesh submit graph.json)" --out out
 """
 
@@ -59,7 +62,7 @@ Examples:
 {EXIT_CODES_HELP}"""
 
 
-@click.command(help=_RUN_HELP, short_help="Run a graph and save what it makes.")
+@click.command(help=_RUN_HELP, short_help="Run a graph or a workflow and save what it makes.")
 @task_options
 @_OUT
 @click.option("--detach", is_flag=True, help="Create the task and return at once, as `submit` does.")
@@ -68,7 +71,7 @@ def run(session: Session, /, out: Path, detach: bool, **options: Any) -> None:  
     if detach:
         create(session, options)
         return
-    graph, inputs, said = read_task(options)
+    graph, inputs, said = read_task(session, options)
     follow(session, lambda client, on_event: client.run(graph, inputs, on_event=on_event, **said), out)
 
 
@@ -98,6 +101,6 @@ def create(session: Session, options: dict[str, Any]) -> None:
         session: The session.
         options: Values of `task_options`.
     """
-    graph, inputs, said = read_task(options)
+    graph, inputs, said = read_task(session, options)
     task = session.call(lambda client: client.create(graph, inputs, **said))
     click.echo(line(plain(task)) if session.as_json else short_name(task.name))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from comfymesh.client import DeadLetter, Group, Node, Task, TaskError
+    from comfymesh.client import Asset, DeadLetter, Group, Node, Task, TaskError
 
 _STYLES = {
     TaskState.SUCCEEDED: "green",
@@ -49,6 +49,21 @@ def task_table(tasks: Sequence[Task], now: datetime) -> Table:
             took(task, now),
             short_name(task.node) or "-",
             one_line(task.display_name),
+        )
+    return table
+
+
+def asset_table(assets: Sequence[Asset], now: datetime) -> Table:
+    """Assets, a line for each."""
+    table = plain_table("ASSET", "SIZE", "TYPE", "STORED", "USED", "NAME")
+    for asset in assets:
+        table.add_row(
+            short_name(asset.name)[:16],
+            size(asset.size_bytes),
+            one_line(asset.media_type),
+            age(asset.create_time, now),
+            age(asset.use_time, now),
+            one_line(asset.filename),
         )
     return table
 

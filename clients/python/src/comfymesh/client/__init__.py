@@ -77,6 +77,7 @@ from comfymesh.client.models import (
     AttemptFailure,
     DeadLetter,
     DeadLetterResolution,
+    DownloadUrl,
     Group,
     LoadedArtifact,
     Phase,
@@ -87,6 +88,7 @@ from comfymesh.client.models import (
     TaskState,
     Url,
 )
+from comfymesh.client.requests import TaskFilter
 from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
 from comfymesh.client.scheduling_models import (
@@ -100,7 +102,19 @@ from comfymesh.client.scheduling_models import (
     Waiting,
 )
 from comfymesh.client.sync import Client, GroupHandle
-from comfymesh.client.uploads import InputValue
+from comfymesh.client.sync_workflows import Workflows
+from comfymesh.client.uploads import InputValue, OnBytes
+from comfymesh.client.workflow_models import (
+    InputKind,
+    ViolationSeverity,
+    Workflow,
+    WorkflowInput,
+    WorkflowRef,
+    WorkflowReview,
+    WorkflowVersion,
+    WorkflowViolation,
+)
+from comfymesh.client.workflows import AsyncWorkflows, WorkflowChanges
 
 __all__ = [
     "DEFAULT_TARGET",
@@ -117,6 +131,7 @@ __all__ = [
     "Asset",
     "AsyncClient",
     "AsyncGroupHandle",
+    "AsyncWorkflows",
     "AttemptFailure",
     "AuditEvent",
     "Availability",
@@ -130,6 +145,7 @@ __all__ = [
     "DeadLetterResolution",
     "DeadlineExceeded",
     "DeliveryState",
+    "DownloadUrl",
     "Estimate",
     "Event",
     "FleetEvent",
@@ -141,6 +157,7 @@ __all__ = [
     "GroupHandle",
     "Host",
     "Incompatible",
+    "InputKind",
     "InputValue",
     "Instance",
     "InstanceState",
@@ -161,6 +178,7 @@ __all__ = [
     "NodeState",
     "NotFound",
     "NoticeKind",
+    "OnBytes",
     "Phase",
     "Placement",
     "Policy",
@@ -183,6 +201,7 @@ __all__ = [
     "TaskError",
     "TaskExpired",
     "TaskFailed",
+    "TaskFilter",
     "TaskOptions",
     "TaskState",
     "TasksEvent",
@@ -194,6 +213,15 @@ __all__ = [
     "Url",
     "Usage",
     "Violation",
+    "ViolationSeverity",
     "Waiting",
     "WebhookDelivery",
+    "Workflow",
+    "WorkflowChanges",
+    "WorkflowInput",
+    "WorkflowRef",
+    "WorkflowReview",
+    "WorkflowVersion",
+    "WorkflowViolation",
+    "Workflows",
 ]

@@ -248,6 +248,7 @@ def _tenant(options: TenantOptions) -> tenant_pb2.Tenant:
             max_stored_bytes=limits.max_stored_bytes,
             requests_per_second=limits.requests_per_second,
             request_burst=limits.request_burst,
+            max_workflows=limits.max_workflows,
         ),
         allowance=tenant_pb2.Allowance(
             node_classes=options.get("node_classes", ()),

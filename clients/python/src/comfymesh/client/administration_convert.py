@@ -29,6 +29,7 @@ def tenant_from_proto(message: tenant_pb2.Tenant, usage: tenant_pb2.Usage | None
             max_stored_bytes=message.limits.max_stored_bytes,
             requests_per_second=message.limits.requests_per_second,
             request_burst=message.limits.request_burst,
+            max_workflows=message.limits.max_workflows,
         ),
         node_classes=tuple(message.allowance.node_classes),
         models=tuple(message.allowance.models),
@@ -73,6 +74,7 @@ def _usage(message: tenant_pb2.Usage) -> Usage:
         running_tasks=message.running_tasks,
         gpu_seconds_today=message.gpu_seconds_today,
         stored_bytes=message.stored_bytes,
+        workflows=message.workflows,
     )
 
 

@@ -27,9 +27,10 @@ class Limits:
     Attributes:
         max_waiting_tasks: Tasks that wait to be started.
         gpu_seconds_per_day: Seconds of instances in a day (UTC).
-        max_stored_bytes: Bytes of assets and artifacts that are kept.
+        max_stored_bytes: Bytes of assets, artifacts and workflows that are kept.
         requests_per_second: Calls a second, on average, at each process of the api.
         request_burst: Calls that may come at once after a pause; 0 for two seconds' worth.
+        max_workflows: Workflows that are not deleted.
     """
 
     max_waiting_tasks: int = 0
@@ -37,6 +38,7 @@ class Limits:
     max_stored_bytes: int = 0
     requests_per_second: float = 0.0
     request_burst: int = 0
+    max_workflows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,15 @@ class Usage:
         waiting_tasks: Tasks that wait to be started.
         running_tasks: Tasks that have an attempt.
         gpu_seconds_today: Seconds of instances today (UTC).
-        stored_bytes: Bytes of assets and artifacts that are kept.
+        stored_bytes: Bytes of assets, artifacts and workflows that are kept.
+        workflows: Workflows that are not deleted.
     """
 
     waiting_tasks: int = 0
     running_tasks: int = 0
     gpu_seconds_today: float = 0.0
     stored_bytes: int = 0
+    workflows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

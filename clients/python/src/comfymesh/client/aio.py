@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from comfymesh.client import batches, callbacks, convert, downloads, following, requests, uploads, watching
+from comfymesh.client import batches, callbacks, convert, downloads, following, requests, watching
 from comfymesh.client.access import Access, ApiKey, Tls
 from comfymesh.client.administration import AdministrationCalls
 from comfymesh.client.alerts import AlertCalls
+from comfymesh.client.assets import AssetCalls
 from comfymesh.client.calls import task_name
 from comfymesh.client.dead_letters import DeadLetterCalls
 from comfymesh.client.errors import TaskCancelled, TaskExpired, TaskFailed
@@ -22,11 +23,11 @@ from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
 from comfymesh.client.scheduling import SchedulingCalls
 from comfymesh.client.scheduling_convert import waiting_from_proto
+from comfymesh.client.workflows import AsyncWorkflows
 from comfymesh.v1 import task_service_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-    from datetime import datetime
     from types import TracebackType
     from typing import Self
 
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
     from comfymesh.client.convert import TaskOptions
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.client.events import TasksEvent
-    from comfymesh.client.graphs import Graph
-    from comfymesh.client.models import Asset, LoadedArtifact
+    from comfymesh.client.graphs import Runnable
+    from comfymesh.client.models import LoadedArtifact
+    from comfymesh.client.requests import TaskFilter
     from comfymesh.client.uploads import InputValue
 
 DEFAULT_TARGET = "127.0.0.1:7700"
@@ -44,7 +46,7 @@ DEFAULT_TARGET = "127.0.0.1:7700"
 _ENDINGS = {TaskState.CANCELLED: TaskCancelled, TaskState.EXPIRED: TaskExpired}
 
 
-class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, AdministrationCalls):
+class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, AdministrationCalls):
     """A client of one ComfyMesh server, for asyncio.
 
     Opens its connection at the first call. Calls that were not answered because the server is UNAVAILABLE are made
@@ -63,6 +65,9 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
         tls: True to encrypt the line, or with which certificates. A must where a key goes to another machine.
         allow_plaintext: Accept that a key goes to another machine unencrypted.
 
+    Attributes:
+        workflows: Stored workflows.
+
     Raises:
         InvalidRequest: A key would go to another machine unencrypted.
     """
@@ -80,6 +85,7 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
         encryption = (Tls() if tls else None) if isinstance(tls, bool) else tls
         super().__init__(target, timeout, retries or RetryPolicy(), Access(api_key, encryption, allow_plaintext))
         self._farewells = watching.Farewells()
+        self.workflows = AsyncWorkflows(self._transport, self._server, timeout, self.run)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r})"
@@ -99,7 +105,7 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
 
     async def run(
         self,
-        graph: Graph,
+        graph: Runnable,
         inputs: Mapping[str, InputValue] | None = None,
         *,
         on_progress: OnProgress | None = None,
@@ -111,8 +117,9 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
         """Runs a graph to its end and brings what it made.
 
         Args:
-            graph: The graph in API format: a mapping, its JSON text, or the path of its file.
-            inputs: Values to set into it, by ``{graph node id}.{input name}``. Paths and bytes are uploaded.
+            graph: The graph in API format: a mapping, its JSON text, or the path of its file; or a stored workflow.
+            inputs: Values to set into it, by ``{graph node id}.{input name}``; of a workflow, by its inputs' names.
+                Paths and bytes are uploaded.
             on_progress: Called with each progress. May be a coroutine function.
             on_event: Called with each event, state changes and previews included. May be a coroutine function.
             previews: Ask for previews; they come to `on_event`.
@@ -128,7 +135,7 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
             ComfyMeshError: The task could not be created or followed.
             OSError: An artifact can't be saved.
         """
-        request = await requests.run_task(self._transport.upload_asset, self._server, graph, inputs, options)
+        request = await requests.run_task(self._wire, self._server, graph, inputs, options)
         request.include_previews = previews
         chunks = downloads.ChunkBuffer()
         events = watching.run(
@@ -152,7 +159,7 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
 
     async def create(
         self,
-        graph: Graph,
+        graph: Runnable,
         inputs: Mapping[str, InputValue] | None = None,
         *,
         validate_only: bool = False,
@@ -161,15 +168,16 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
         """Creates a task and returns at once.
 
         Args:
-            graph: The graph in API format: a mapping, its JSON text, or the path of its file.
-            inputs: Values to set into it, by ``{graph node id}.{input name}``. Paths and bytes are uploaded.
+            graph: The graph in API format: a mapping, its JSON text, or the path of its file; or a stored workflow.
+            inputs: Values to set into it, by ``{graph node id}.{input name}``; of a workflow, by its inputs' names.
+                Paths and bytes are uploaded.
             validate_only: Check everything, create nothing.
             **options: What else to say about the task.
 
         Raises:
             ComfyMeshError: The task was not accepted.
         """
-        run = await requests.run_task(self._transport.upload_asset, self._server, graph, inputs, options)
+        run = await requests.run_task(self._wire, self._server, graph, inputs, options)
         request = task_service_pb2.CreateTaskRequest(
             task=run.task, task_id=run.task_id, request_id=run.request_id, validate_only=validate_only
         )
@@ -192,7 +200,7 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
         Raises:
             ComfyMeshError: A graph can't be read, an upload failed, or the server stayed away for too long.
         """
-        wanted = await requests.create_tasks(self._transport.upload_asset, self._server, tasks, group)
+        wanted = await requests.create_tasks(self._wire, self._server, tasks, group)
         send, timeout = self._transport.batch_create_tasks, self._timeout
         return await batches.create(send, self._server, wanted, validate_only=validate_only, timeout=timeout)
 
@@ -221,40 +229,17 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
             return task
         return replace(task, waiting=waiting_from_proto(answer.waiting))
 
-    async def list(
-        self,
-        *,
-        states: Sequence[TaskState] = (),
-        labels: Mapping[str, str] | None = None,
-        group: str = "",
-        graph_digest: str = "",
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        page_size: int = 0,
-    ) -> AsyncGenerator[Task]:
+    async def list(self, *, page_size: int = 0, **which: Unpack[TaskFilter]) -> AsyncGenerator[Task]:
         """All tasks, newest first; pages are fetched as they are needed.
 
         Args:
-            states: Only tasks in one of these states.
-            labels: Only tasks that carry all these labels.
-            group: Only tasks of this group.
-            graph_digest: Only tasks that run this graph with these inputs (`Task.graph_digest`).
-            created_after: Only tasks created at or after this time.
-            created_before: Only tasks created before this time.
             page_size: Tasks to fetch at a time; 0 lets the server decide.
+            **which: Which tasks.
 
         Raises:
             ComfyMeshError: The call failed.
         """
-        request = requests.list_tasks(
-            states=states,
-            labels=labels,
-            group=group,
-            graph_digest=graph_digest,
-            created_after=created_after,
-            created_before=created_before,
-            page_size=page_size,
-        )
+        request = requests.list_tasks(which, page_size)
         while True:
             answer = await self._call(self._transport.list_tasks, request)
             for message in answer.tasks:
@@ -331,19 +316,6 @@ class AsyncClient(DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, Admi
         request = task_service_pb2.CancelTaskRequest(name=task_name(task), reason=reason)
         answer = await self._call(self._transport.cancel_task, request)
         return convert.task_from_proto(answer.task)
-
-    async def upload(self, source: str | Path | bytes, *, filename: str | None = None) -> Asset:
-        """Stores a file or bytes, to be used as an input by any number of tasks.
-
-        Args:
-            source: The path of a file, or the bytes themselves.
-            filename: Name for people; default: the file's.
-
-        Raises:
-            InvalidRequest: The file can't be read, or the server refuses it.
-            ComfyMeshError: The upload failed.
-        """
-        return await uploads.upload(self._transport.upload_asset, self._server, source, filename)
 
     async def read_artifact(self, artifact: str | Artifact) -> LoadedArtifact:
         """Reads an artifact and checks its hash.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from comfymesh.client.errors import ComfyMeshError
-    from comfymesh.client.graphs import Graph
+    from comfymesh.client.graphs import Runnable
     from comfymesh.client.models import Task
     from comfymesh.client.retries import Retrier, Server
     from comfymesh.client.uploads import InputValue
@@ -33,12 +33,12 @@ class NewTask:
     """One of many tasks to create.
 
     Attributes:
-        graph: The graph in API format: a mapping, its JSON text, or the path of its file.
+        graph: The graph in API format: a mapping, its JSON text, or the path of its file; or a stored workflow.
         inputs: Values to set into it, by ``{graph node id}.{input name}``. Paths and bytes are uploaded.
         options: What else to say about the task.
     """
 
-    graph: Graph
+    graph: Runnable
     inputs: Mapping[str, InputValue] = field(default_factory=dict)
     options: TaskOptions = field(default_factory=dict)  # type: ignore[assignment]  # TypedDicts are dictionaries
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from comfymesh.client.access import Access
 from comfymesh.client.models import Task
 from comfymesh.client.retries import RetryPolicy, Server
-from comfymesh.client.transport import Transport
+from comfymesh.client.transport import Stubs, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,6 +31,12 @@ class Calls:
 
     async def _call(self, method: Callable[[Q, float], Awaitable[A]], request: Q) -> A:
         return await self._server.retry(lambda seconds: method(request, seconds), timeout=self._timeout)
+
+    async def _ask(self, start: Callable[[Stubs, float], Awaitable[A]]) -> A:
+        """The same for a call that `start` begins, given how many seconds it may take."""
+        return await self._server.retry(
+            lambda seconds: self._transport.call(lambda stubs: start(stubs, seconds)), timeout=self._timeout
+        )
 
 
 def task_name(task: str | Task) -> str:

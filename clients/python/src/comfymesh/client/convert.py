@@ -138,6 +138,8 @@ def task_from_proto(message: task_pb2.Task) -> Task:
         start_time=time_from_proto(message, "start_time"),
         end_time=time_from_proto(message, "end_time"),
         graph_digest=message.graph_digest,
+        workflow=message.workflow,
+        workflow_version=message.workflow_version,
         group=message.group,
         requeued_from=message.requeued_from,
         dead_letter_resolution=_resolution(message.dead_letter_resolution),
@@ -194,6 +196,7 @@ def asset_from_proto(message: asset_pb2.Asset) -> Asset:
         size_bytes=message.size_bytes,
         sha256=message.sha256,
         create_time=time_from_proto(message, "create_time"),
+        use_time=time_from_proto(message, "use_time"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,32 @@ def save(data: bytes, directory: Path, filename: str) -> Path:
     for path in _candidates(directory, safe_name(filename)):
         if _create(path, data) or _holds(path, data):
             return path
+    raise AssertionError  # the candidates never end
+
+
+def settle(part: Path, directory: Path, filename: str) -> Path:
+    """Gives a file that is complete its name, or finds the one that holds the same bytes already.
+
+    Args:
+        part: The file, in `directory`. It is gone afterwards.
+        directory: Where.
+        filename: The wanted name. Made safe; numbered when another file has it.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        OSError: That can't be done.
+    """
+    for path in _candidates(directory, safe_name(filename)):
+        try:
+            # Other than a renaming, a link never takes the place of a file.
+            path.hardlink_to(part)
+        except FileExistsError:
+            if path.is_symlink() or not path.is_file() or not filecmp.cmp(path, part, shallow=False):
+                continue
+        part.unlink()
+        return path
     raise AssertionError  # the candidates never end
 
 

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from comfymesh.client.errors import InvalidRequest
+from comfymesh.client.workflow_models import Workflow, WorkflowRef
 
 Graph = Mapping[str, Any] | str | Path
 """A graph in API format: a mapping, its JSON text, or the path of a file that holds it."""
+
+Runnable = Graph | WorkflowRef | Workflow
+"""What a task can be made of: a graph, or a stored workflow."""
 
 
 class GraphText(str):

@@ -142,6 +142,8 @@ class Task:
         start_time: When the present or last attempt began to execute.
         end_time: When the final state was reached.
         graph_digest: SHA-256 of the graph that runs, lowercase hex.
+        workflow: The workflow that it was made of, ``workflows/{workflow}``, or empty.
+        workflow_version: Its version, ``workflows/{workflow}/versions/{number}``, or empty.
         group: The group that it belongs to, ``groups/{group}``, or empty.
         requeued_from: The dead letter that it was made of, ``tasks/{task}``, or empty.
         dead_letter_resolution: What became of the dead letter, where it has failed; None for nothing yet.
@@ -167,6 +169,8 @@ class Task:
     start_time: datetime | None = None
     end_time: datetime | None = None
     graph_digest: str = ""
+    workflow: str = ""
+    workflow_version: str = ""
     group: str = ""
     requeued_from: str = ""
     dead_letter_resolution: DeadLetterResolution | None = None
@@ -303,6 +307,7 @@ class Asset:
         size_bytes: Size in bytes.
         sha256: SHA-256 of the bytes, lowercase hex.
         create_time: When it was stored.
+        use_time: When it was last uploaded or named by a new task, right to an hour.
     """
 
     name: str
@@ -311,3 +316,17 @@ class Asset:
     size_bytes: int = 0
     sha256: str = ""
     create_time: datetime | None = None
+    use_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadUrl:
+    """Where bytes can be got by plain HTTP.
+
+    Attributes:
+        url: The URL. Whoever has it can read: treat it as a secret.
+        expire_time: When it ends.
+    """
+
+    url: str = field(repr=False)
+    expire_time: datetime | None = None

@@ -13,6 +13,8 @@ from comfymesh.client.errors import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from comfymesh.client.errors import ComfyMeshError
+
 T = TypeVar("T")
 
 
@@ -121,11 +123,11 @@ class Retrier:
         self._failures = 0
         self._since = self._server.clock()
 
-    async def failed(self, error: Unavailable) -> None:
+    async def failed(self, error: ComfyMeshError) -> None:
         """Waits before the next attempt.
 
         Raises:
-            Unavailable: The given error, when the next attempt would come too late.
+            ComfyMeshError: The given error, when the next attempt would come too late.
         """
         self._failures += 1
         if self._failures == 1 and self._budget is None:

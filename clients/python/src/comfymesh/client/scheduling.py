@@ -10,10 +10,9 @@ from comfymesh.client.scheduling_convert import policy_from_proto, policy_to_pro
 from comfymesh.v1 import scheduling_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from comfymesh.client.scheduling_models import Policy, Queue, Setting
-    from comfymesh.client.transport import Stubs
 
 A = TypeVar("A")
 
@@ -77,8 +76,3 @@ class SchedulingCalls(Calls):
             lambda stubs, seconds: stubs.scheduling.GetQueue(pb.GetQueueRequest(), timeout=seconds)
         )
         return queue_from_proto(answer.queue)
-
-    async def _ask(self, start: Callable[[Stubs, float], Awaitable[A]]) -> A:
-        return await self._server.retry(
-            lambda seconds: self._transport.call(lambda stubs: start(stubs, seconds)), timeout=self._timeout
-        )

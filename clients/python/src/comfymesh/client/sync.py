@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
 from comfymesh.client.sync_alerts import SyncAlertCalls
+from comfymesh.client.sync_assets import SyncAssetCalls
+from comfymesh.client.sync_workflows import Workflows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
     from pathlib import Path
     from types import TracebackType
     from typing import Any, Self
@@ -26,9 +28,10 @@ if TYPE_CHECKING:
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.client.events import Event, FleetEvent, GroupEvent, TasksEvent
     from comfymesh.client.fleet_models import Model, Node
-    from comfymesh.client.graphs import Graph
+    from comfymesh.client.graphs import Runnable
     from comfymesh.client.groups import AsyncGroupHandle
-    from comfymesh.client.models import Artifact, Asset, DeadLetter, Group, LoadedArtifact, Task, TaskState
+    from comfymesh.client.models import Artifact, DeadLetter, Group, LoadedArtifact, Task, TaskState
+    from comfymesh.client.requests import TaskFilter
     from comfymesh.client.results import Result
     from comfymesh.client.retries import RetryPolicy
     from comfymesh.client.scheduling_models import Policy, Queue, Setting
@@ -110,7 +113,7 @@ class GroupHandle:
         return self._thread.iterate(self._group.watch(resume_token, task_count=task_count))
 
 
-class Client(SyncAlertCalls):
+class Client(SyncAlertCalls, SyncAssetCalls):
     """A client of one ComfyMesh server. Methods are those of `AsyncClient`, without ``await``.
 
     Callbacks are called on the client's own thread.
@@ -123,11 +126,15 @@ class Client(SyncAlertCalls):
     Args:
         target: Address of the server, ``host:port``.
         **how: Everything else that `AsyncClient` takes: `timeout`, `retries`, `api_key`, `tls`, `allow_plaintext`.
+
+    Attributes:
+        workflows: Stored workflows.
     """
 
     def __init__(self, target: str = DEFAULT_TARGET, **how: Unpack[ClientOptions]) -> None:
         self._client = AsyncClient(target, **how)
         self._thread = LoopThread()
+        self.workflows = Workflows(self._client.workflows, self._thread)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._client.target!r})"
@@ -147,7 +154,7 @@ class Client(SyncAlertCalls):
 
     def run(
         self,
-        graph: Graph,
+        graph: Runnable,
         inputs: Mapping[str, InputValue] | None = None,
         *,
         on_progress: OnProgress | None = None,
@@ -185,7 +192,7 @@ class Client(SyncAlertCalls):
 
     def create(
         self,
-        graph: Graph,
+        graph: Runnable,
         inputs: Mapping[str, InputValue] | None = None,
         *,
         validate_only: bool = False,
@@ -208,29 +215,9 @@ class Client(SyncAlertCalls):
         """The task as it stands now. See `AsyncClient.get`."""
         return self._thread.call(self._client.get(task))
 
-    def list(
-        self,
-        *,
-        states: Sequence[TaskState] = (),
-        labels: Mapping[str, str] | None = None,
-        group: str = "",
-        graph_digest: str = "",
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        page_size: int = 0,
-    ) -> Iterator[Task]:
+    def list(self, *, page_size: int = 0, **which: Unpack[TaskFilter]) -> Iterator[Task]:
         """All tasks, newest first. See `AsyncClient.list`."""
-        return self._thread.iterate(
-            self._client.list(
-                states=states,
-                labels=labels,
-                group=group,
-                graph_digest=graph_digest,
-                created_after=created_after,
-                created_before=created_before,
-                page_size=page_size,
-            )
-        )
+        return self._thread.iterate(self._client.list(page_size=page_size, **which))
 
     def watch(self, task: str | Task, resume_token: str | None = None, *, previews: bool = False) -> Iterator[Event]:
         """The events of a task, up to and including its final state. See `AsyncClient.watch`."""
@@ -275,10 +262,6 @@ class Client(SyncAlertCalls):
     def drop(self, *tasks: str | Task, **which: Unpack[DeadLetterOptions]) -> Mapping[str, Task | ComfyMeshError]:
         """Notes of each dead letter that nothing more is to be done about it. See `AsyncClient.drop`."""
         return self._thread.call(self._client.drop(*tasks, **which))
-
-    def upload(self, source: str | Path | bytes, *, filename: str | None = None) -> Asset:
-        """Stores a file or bytes, to be used as an input. See `AsyncClient.upload`."""
-        return self._thread.call(self._client.upload(source, filename=filename))
 
     def read_artifact(self, artifact: str | Artifact) -> LoadedArtifact:
         """Reads an artifact and checks its hash. See `AsyncClient.read_artifact`."""

@@ -83,10 +83,6 @@ _STUBS = {name: stub for name, stub in get_type_hints(Stubs).items() if name != 
 """How each of them is made. A new service is a line in `Stubs`."""
 
 
-_STUBS = {name: stub for name, stub in get_type_hints(Stubs).items() if name != "channel"}
-"""How each of them is made. A new service is a line in `Stubs`."""
-
-
 class _Known:
     """A channel on which every call says who makes it, and from where in a trace."""
 
@@ -229,6 +225,12 @@ class Transport(AlertMethods):
     def read_artifact(self, request: assets_pb.ReadArtifactRequest) -> AsyncGenerator[assets_pb.ReadArtifactResponse]:
         """AssetService.ReadArtifact."""
         return self._stream(self._open.assets.ReadArtifact(request))
+
+    async def begin_upload(
+        self, request: assets_pb.BeginUploadRequest, timeout: float
+    ) -> assets_pb.BeginUploadResponse:
+        """AssetService.BeginUpload."""
+        return await self._unary(self._open.assets.BeginUpload(request, timeout=timeout))
 
     async def upload_asset(
         self, requests: AsyncIterator[assets_pb.UploadAssetRequest], pause: float

@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comfymesh.client.convert import asset_from_proto
+from comfymesh.client.errors import Conflict, NotFound, Unavailable
 from comfymesh.client.graphs import file_unreadable
 from comfymesh.client.inputs import Scalar
 from comfymesh.v1 import asset_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 
     from comfymesh.client.models import Asset
     from comfymesh.client.retries import Server
+    from comfymesh.client.transport import Transport
 
     SendUpload = Callable[[AsyncIterator[pb.UploadAssetRequest], float], Awaitable[pb.UploadAssetResponse]]
+    BeginUpload = Callable[[pb.BeginUploadRequest, float], Awaitable[pb.BeginUploadResponse]]
 
 InputValue = Scalar | Path | bytes
 """A value for one input of a graph. Paths and bytes are uploaded; a string is a text and never a path."""
@@ -29,9 +33,36 @@ InputValue = Scalar | Path | bytes
 CHUNK_BYTES = 1024 * 1024
 """What one message may hold (comfymesh.v1.UploadAssetRequest)."""
 
+RESUMABLE_BYTES = 8 * 1024 * 1024
+"""What is larger goes on where it broke; what is smaller is sooner sent again than asked for. The server keeps parts of
+4 MiB, so no more than that is lost."""
+
+OnBytes = Callable[[int, int], object]
+"""Called with the bytes that are through, and how many there are."""
+
 _LONGEST_FILENAME = 128
+_MOVED = ("UPLOAD_CONFLICT", "UPLOAD_NOT_FOUND")
+"""Somebody else sends the same, or has just sent it: ask anew."""
 _PAUSE = 0.05
 """Seconds to listen after each message once an upload broke: time to learn why (see Transport.upload_asset)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How uploads reach the server.
+
+    Attributes:
+        send: Makes one UploadAsset call.
+        begin: Makes one BeginUpload call.
+    """
+
+    send: SendUpload
+    begin: BeginUpload
+
+    @classmethod
+    def over(cls, transport: Transport) -> Wire:
+        """Over an open line."""
+        return cls(transport.upload_asset, transport.begin_upload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,41 +81,98 @@ class Upload:
         """The bytes from their beginning."""
         return self.source.open("rb") if isinstance(self.source, Path) else io.BytesIO(self.source)
 
-    def digest(self) -> str:
-        """SHA-256 of the bytes, lowercase hex."""
+    def measure(self) -> tuple[str, int]:
+        """SHA-256 of the bytes, lowercase hex, and how many there are."""
         with self.open() as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return digest, file.seek(0, io.SEEK_END)
 
 
-async def upload(send: SendUpload, server: Server, source: str | Path | bytes, filename: str | None = None) -> Asset:
-    """Stores a file or bytes as an asset. Repeated when the server is away; the same bytes are the same asset.
+async def upload(
+    wire: Wire,
+    server: Server,
+    source: str | Path | bytes,
+    filename: str | None = None,
+    on_progress: OnBytes | None = None,
+) -> Asset:
+    """Stores a file or bytes as an asset. What the server has of it is not sent again, after whatever went wrong.
 
     Args:
-        send: Makes one UploadAsset call.
+        wire: How to reach the server.
         server: How patient to be with it.
         source: The path of a file, or the bytes themselves.
         filename: Name for people; default: the file's.
+        on_progress: Called with the bytes that were sent, and how many there are.
 
     Raises:
         InvalidRequest: The file can't be read (FILE_UNREADABLE), or the server refuses it.
         ComfyMeshError: The upload failed.
     """
     what = Upload(Path(source) if isinstance(source, str) else source, _filename(source, filename))
-
-    pauses = chain([0.0], repeat(_PAUSE))
-
-    async def attempt(_seconds: float) -> pb.UploadAssetResponse:
-        return await send(_requests(what, digest), next(pauses))
-
     try:
-        digest = await asyncio.to_thread(what.digest)
-        answer = await server.retry(attempt)
+        digest, size = await asyncio.to_thread(what.measure)
+        sending = _Sending(wire, server, what, digest, size, on_progress or nobody)
+        return await (sending.resumable() if size > RESUMABLE_BYTES else sending.at_once())
     except OSError as error:
         raise file_unreadable(Path(str(what.source)), error) from error
-    return asset_from_proto(answer.asset)
 
 
-async def upload_inputs(send: SendUpload, server: Server, inputs: Mapping[str, InputValue]) -> dict[str, Scalar]:
+@dataclass(slots=True)
+class _Sending:
+    """One upload, with all its tries."""
+
+    wire: Wire
+    server: Server
+    what: Upload
+    digest: str
+    size: int
+    report: OnBytes
+    pauses: Iterator[float] = field(default_factory=lambda: chain([0.0], repeat(_PAUSE)))
+
+    async def at_once(self) -> Asset:
+        """As a whole, again and again: the same bytes are the same asset."""
+
+        async def attempt(_seconds: float) -> pb.UploadAssetResponse:
+            header = pb.UploadAssetHeader(filename=self.what.filename, sha256=self.digest)
+            return await self.wire.send(self._requests(header, 0), next(self.pauses))
+
+        return asset_from_proto((await self.server.retry(attempt)).asset)
+
+    async def resumable(self) -> Asset:
+        """Behind what the server has, which it is asked before each try."""
+        retrier, committed = self.server.retrier(), -1
+        begin = pb.BeginUploadRequest(filename=self.what.filename, sha256=self.digest, size_bytes=self.size)
+        while True:
+            try:
+                begun = await self.wire.begin(begin, retrier.remaining)
+                self.server.answered = True
+                if begun.HasField("asset"):
+                    self.report(self.size, self.size)
+                    return asset_from_proto(begun.asset)
+                if begun.upload.committed_bytes > committed:
+                    # Something has come through since. The question itself does not count: it could go on for ever.
+                    retrier.succeeded()
+                committed = begun.upload.committed_bytes
+                header = pb.UploadAssetHeader(upload=begun.upload.name, offset_bytes=committed)
+                answer = await self.wire.send(self._requests(header, committed), next(self.pauses))
+                return asset_from_proto(answer.asset)
+            except (Unavailable, Conflict, NotFound) as error:
+                if not isinstance(error, Unavailable) and error.reason not in _MOVED:
+                    raise
+                await retrier.failed(error)
+
+    async def _requests(self, header: pb.UploadAssetHeader, offset: int) -> AsyncIterator[pb.UploadAssetRequest]:
+        yield pb.UploadAssetRequest(header=header)
+        file = await asyncio.to_thread(self.what.open)
+        with file:
+            file.seek(offset)
+            while data := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                yield pb.UploadAssetRequest(data=data)
+                offset += len(data)
+                self.report(offset, self.size)
+
+
+async def upload_inputs(wire: Wire, server: Server, inputs: Mapping[str, InputValue]) -> dict[str, Scalar]:
     """The same inputs with an asset in the place of each path and of bytes.
 
     Raises:
@@ -92,7 +180,7 @@ async def upload_inputs(send: SendUpload, server: Server, inputs: Mapping[str, I
     """
     ready: dict[str, Scalar] = {}
     for key, value in inputs.items():
-        ready[key] = await upload(send, server, value) if isinstance(value, (Path, bytes)) else value
+        ready[key] = await upload(wire, server, value) if isinstance(value, (Path, bytes)) else value
     return ready
 
 
@@ -101,9 +189,5 @@ def _filename(source: str | Path | bytes, filename: str | None) -> str:
     return name[-_LONGEST_FILENAME:]
 
 
-async def _requests(what: Upload, digest: str) -> AsyncIterator[pb.UploadAssetRequest]:
-    yield pb.UploadAssetRequest(header=pb.UploadAssetHeader(filename=what.filename, sha256=digest))
-    file = await asyncio.to_thread(what.open)
-    with file:
-        while data := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield pb.UploadAssetRequest(data=data)
+def nobody(_done: int, _whole: int) -> None:
+    """Nobody wants to know."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from comfymesh.wire.v1 import task_record_pb2 as comfymesh_dot_wire_dot_v1_dot_task__record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63omfymesh/wire/v1/work.proto\x12\x11\x63omfymesh.wire.v1\x1a#comfymesh/wire/v1/task_record.proto\"]\n\x04Work\x12-\n\x06record\x18\x01 \x01(\x0b\x32\x1d.comfymesh.wire.v1.TaskRecord\x12\x14\n\x0clog_sequence\x18\x02 \x01(\x04\x12\x10\n\x08instance\x18\x03 \x01(\t\"2\n\x0fPreviewInterest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"O\n\x0bStopAttempt\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x0e\n\x06reason\x18\x04 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63omfymesh/wire/v1/work.proto\x12\x11\x63omfymesh.wire.v1\x1a#comfymesh/wire/v1/task_record.proto\"]\n\x04Work\x12-\n\x06record\x18\x01 \x01(\x0b\x32\x1d.comfymesh.wire.v1.TaskRecord\x12\x14\n\x0clog_sequence\x18\x02 \x01(\x04\x12\x10\n\x08instance\x18\x03 \x01(\t\"2\n\x0fPreviewInterest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"s\n\x0bStopAttempt\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x11\n\tpreempted\x18\x05 \x01(\x08\x12\x0f\n\x07running\x18\x06 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,5 +37,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREVIEWINTEREST']._serialized_start=183
   _globals['_PREVIEWINTEREST']._serialized_end=233
   _globals['_STOPATTEMPT']._serialized_start=235
-  _globals['_STOPATTEMPT']._serialized_end=314
+  _globals['_STOPATTEMPT']._serialized_end=350
 # @@protoc_insertion_point(module_scope)

@@ -24,13 +24,17 @@ class PreviewInterest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
 
 class StopAttempt(_message.Message):
-    __slots__ = ("tenant", "task_id", "attempt", "reason")
+    __slots__ = ("tenant", "task_id", "attempt", "reason", "preempted", "running")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    PREEMPTED_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     task_id: str
     attempt: int
     reason: str
-    def __init__(self, tenant: _Optional[str] = ..., task_id: _Optional[str] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    preempted: bool
+    running: bool
+    def __init__(self, tenant: _Optional[str] = ..., task_id: _Optional[str] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., preempted: bool = ..., running: bool = ...) -> None: ...

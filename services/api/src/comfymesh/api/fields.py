@@ -42,7 +42,7 @@ def violations(task: task_pb2.Task, task_id: str, request_id: str) -> list[Viola
         *_ids(task_id, request_id),
         *label_violations("task.labels", task.labels),
         *_numbers(task),
-        *_inputs(task),
+        *input_violations(task),
         *_texts(task),
         *_placement(task.placement),
         *group_violations("task.group", task.group),
@@ -175,24 +175,30 @@ def _placement(placement: task_pb2.Placement) -> Iterator[Violation]:
         yield Violation("task.placement.min_vram_bytes", f"{placement.min_vram_bytes} is negative")
 
 
-def _inputs(task: task_pb2.Task) -> Iterator[Violation]:
+def input_violations(task: task_pb2.Task) -> Iterator[Violation]:
+    """What is wrong with the inputs of a task."""
     urls = sum(value.WhichOneof("kind") == "url" for value in task.inputs.values())
     if urls > _MAX_URLS:
         yield Violation("task.inputs", f"has {urls} URLs, at most {_MAX_URLS} are allowed")
     for path, value in task.inputs.items():
         field = f"task.inputs[{path[:128]}]"
-        kind = value.WhichOneof("kind")
         # With a workflow the names are its own; which it has is not known here.
         if not task.workflow and not _INPUT.fullmatch(path):
             yield Violation(field, "the key must be {graph node id}.{input name}, for instance 3.seed")
-        if kind is None:
-            yield Violation(field, "has no value")
-        elif kind == "asset" and not _is_a(names.parse_asset, value.asset):
-            yield Violation(field, f"{value.asset[:80]!r} is not of the form assets/{{sha256}}")
-        elif kind == "url":
-            yield from _url(field, value.url)
-        elif kind == "double_value" and not math.isfinite(value.double_value):
-            yield Violation(field, f"{value.double_value} is a number that no graph can hold")
+        yield from value_violations(field, value)
+
+
+def value_violations(field: str, value: task_pb2.InputValue) -> Iterator[Violation]:
+    """What is wrong with the value of an input, whichever input it is."""
+    kind = value.WhichOneof("kind")
+    if kind is None:
+        yield Violation(field, "has no value")
+    elif kind == "asset" and not _is_a(names.parse_asset, value.asset):
+        yield Violation(field, f"{value.asset[:80]!r} is not of the form assets/{{sha256}}")
+    elif kind == "url":
+        yield from _url(field, value.url)
+    elif kind == "double_value" and not math.isfinite(value.double_value):
+        yield Violation(field, f"{value.double_value} is a number that no graph can hold")
 
 
 def _url(field: str, url: str) -> Iterator[Violation]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 import time
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
@@ -61,17 +63,45 @@ from comfymesh.bus.lag import Lag
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.graphs import DEFAULT_LIMITS
-from comfymesh.runtime import presence, service
+from comfymesh.runtime import presence, service, workers
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import nats_tls, open_bus
 from comfymesh.telemetry.sampling import sample
 
 logger = logging.getLogger(__name__)
 
+_SLACK_SECONDS = 5.0
+"""Workers may take so much longer than their drain to end."""
+
 
 async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     setup.check(settings)
+    await (_serve(settings, stop) if settings.api_workers == 1 else _serve_by_workers(settings, stop))
+
+
+async def _serve_by_workers(settings: ApiSettings, stop: asyncio.Event) -> None:
+    """Python keeps one core busy at most, so there is a process for each."""
+    with workers.sharing(settings.api_listen) as listen:
+        environments = [_of_worker(settings, listen, number + 1) for number in range(settings.api_workers)]
+        command = (sys.executable, "-c", "from comfymesh.api.main import main; main()")
+        grace = settings.api_drain_notice_seconds + settings.api_drain_seconds + _SLACK_SECONDS
+        logger.info("%d workers share %s", settings.api_workers, listen, extra={"action": "workers"})
+        await workers.keep(workers.Crew(command, environments, grace), stop)
+
+
+def _of_worker(settings: ApiSettings, listen: str, number: int) -> dict[str, str]:
+    """What the settings of a worker, counted from one, have in place of ours."""
+    host, _, port = settings.metrics_listen.rpartition(":")
+    return {
+        "COMFYMESH_API_WORKERS": "1",
+        "COMFYMESH_API_WORKER_OF": str(os.getpid()),
+        "COMFYMESH_API_LISTEN": listen,
+        "COMFYMESH_METRICS_LISTEN": f"{host}:{int(port) + number if int(port) else 0}" if host else "",
+    }
+
+
+async def _serve(settings: ApiSettings, stop: asyncio.Event) -> None:
     certificates = setup.certificates(settings)
     async with await service.unless_stopped(stop, open_bus(settings, "api")) as bus, Background() as background:
         store = open_store(settings.artifacts_url, bus)
@@ -116,7 +146,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
                 artifacts,
                 DownloadUrls(assets, artifacts, store, time.time),
             ),
-            WorkflowService(workflows, Reviewing(workflows, fleet, assets, directory), shelf),
+            WorkflowService(workflows, Reviewing(workflows, fleet, assets, inputs, directory), shelf),
             FleetService(fleet, IntentStore(bus), directory, following.heartbeat),
             AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),
@@ -124,7 +154,11 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             SchedulingService(Policies(PolicyStore(bus)), insight),
         )
         place = Place(
-            settings.api_listen, certificates, settings.api_max_connection_calls, settings.api_compress_responses
+            settings.api_listen,
+            certificates,
+            settings.api_max_connection_calls,
+            settings.api_compress_responses,
+            shared=bool(settings.api_worker_of),
         )
         room = Room(settings.api_max_calls)
         background.spawn(sample(settings.metrics_sample_seconds, Metering(hub, room, lag).sample), "metrics")
@@ -132,6 +166,8 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         async with _desk(settings, bus, background), serving(place, door, servicers) as server:
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
             background.spawn(presence.show(bus, "api"), "presence")
+            if settings.api_worker_of:
+                background.spawn(_stop_when_orphaned(settings.api_worker_of, stop), "parent")
             try:
                 await service.until(stop, background.failed)
                 await server.announce(settings.api_drain_notice_seconds)
@@ -139,6 +175,12 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
                 hub.drain()
                 await server.drain(settings.api_drain_seconds)
                 model.close()
+
+
+async def _stop_when_orphaned(parent: int, stop: asyncio.Event) -> None:
+    await workers.until_orphaned(parent)
+    logger.warning("the process that started this worker has gone", extra={"action": "worker_orphaned"})
+    stop.set()
 
 
 def _desk(settings: ApiSettings, bus: JetStreamBus, background: Background) -> AbstractAsyncContextManager[None]:

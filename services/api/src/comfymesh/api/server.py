@@ -34,7 +34,6 @@ MAX_MESSAGE_BYTES = 4 * MAX_REQUEST_BYTES
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),
     # Clients behind proxies ping idle streams; the default would punish them for that.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -67,12 +66,14 @@ class Place:
         certificates: Encrypt the line; None where it is not.
         max_streams: Calls that may be under way over one connection; further ones wait at the caller.
         compress: Compress responses, for callers that take that.
+        shared: Share the port with other processes that do so too.
     """
 
     listen: str
     certificates: Certificates | None = None
     max_streams: int = 1000
     compress: bool = False
+    shared: bool = False
 
 
 @dataclass(slots=True)
@@ -123,7 +124,11 @@ async def serving(place: Place, door: Door, servicers: Iterable[object]) -> Asyn
     """
     server = grpc.aio.server(
         interceptors=[Edge(door)],
-        options=(*_OPTIONS, ("grpc.max_concurrent_streams", place.max_streams)),
+        options=(
+            *_OPTIONS,
+            ("grpc.so_reuseport", int(place.shared)),
+            ("grpc.max_concurrent_streams", place.max_streams),
+        ),
         compression=grpc.Compression.Gzip if place.compress else None,
     )
     served = [_added(server, servicer) for servicer in servicers]

@@ -15,6 +15,15 @@ class ApiSettings(LogReaderSettings, InputUrlSettings):
     """Read from environment variables with the prefix COMFYMESH_."""
 
     api_listen: str = Field(default="127.0.0.1:7700", description="Host and port to listen on.")
+    api_workers: int = Field(
+        default=1,
+        ge=1,
+        description="Processes that share the port; each connection is served by one of them. One uses about one core."
+        " What is limited for each server is limited for each of them.",
+    )
+    api_worker_of: int = Field(
+        default=0, ge=0, description="Set by the process that has workers, for each of them: its own process id."
+    )
     api_auth: Literal["keys", "open"] = Field(
         default="keys",
         description="`keys`: callers need an API key or a JWT. `open`: everybody may do everything; on loopback only.",

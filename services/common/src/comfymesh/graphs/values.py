@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import posixpath
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +20,9 @@ from comfymesh.graphs.violations import (
 
 if TYPE_CHECKING:
     from comfymesh.graphs.graph import JsonValue
+
+_ANNOTATION = re.compile(r"\s?\[(?:input|output|temp)\]\Z")
+_DRIVE = re.compile(r"[A-Za-z]:/")
 
 FileExists = Callable[[str], bool]
 
@@ -103,6 +108,14 @@ def _check_list(spec: InputSpec, value: JsonValue) -> Violation | None:
 
 
 def _check_upload(spec: InputSpec, value: JsonValue, file_exists: FileExists | None) -> Violation | None:
-    if file_exists is None or file_exists(str(value)):
-        return None
-    return upload_missing(spec, value)
+    missing = file_exists is not None and not file_exists(str(value))
+    return upload_missing(spec, value) if missing or leads_out(str(value)) else None
+
+
+def leads_out(name: str) -> bool:
+    """Whether the name of an upload leads out of the folder of uploads.
+
+    ComfyUI 0.33 takes such a file for missing (`folder_paths.exists_annotated_filepath`); older ones may read it.
+    """
+    path = _ANNOTATION.sub("", name).replace("\\", "/")
+    return path.startswith("/") or posixpath.normpath(path).split("/")[0] == ".." or _DRIVE.match(path) is not None

@@ -27,12 +27,13 @@ class Succeeded:
     """The run ended well and every artifact is stored.
 
     `began` as in Started, for attempts that ended before anybody was told that they had begun. `timing` tells where
-    its time went, None where nobody saw.
+    its time went, None where nobody saw. `note` says what was unusual, for people.
     """
 
     artifacts: tuple[Artifact, ...]
     began: float | None = None
     timing: Timing | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,13 @@ class AttemptFailed:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The attempt was handed back before it executed anything: it counts for nothing."""
+    """The attempt was handed back before it executed anything: it is no failure.
+
+    How often that happens in a row is counted, but for an attempt that has given way to a task of higher priority.
+    """
 
     reason: str
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

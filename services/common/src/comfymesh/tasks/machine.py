@@ -154,13 +154,15 @@ def _succeeded(record: TaskRecord, event: Succeeded, now: float) -> TaskRecord:
         timing=event.timing,
         releases=0,
         error=None,
-        reason="",
+        reason=event.note,
     )
 
 
 def _released(record: TaskRecord, event: Released, now: float) -> TaskRecord:
     if record.state is State.CANCELLING:
         return replace(record, state=State.CANCELLED)
+    if not event.counts:
+        return replace(record, state=State.QUEUED, reason=event.reason)
     record = replace(record, releases=record.releases + 1, reason=event.reason)
     match retry.after_release(record.key, record.releases, now):
         case retry.Retry(not_before):

@@ -59,6 +59,15 @@ class PolicySettings:
         60.0, 0.0, 86_400.0, "seconds after which a task that needs much GPU memory has a GPU kept for it; 0 for never"
     )
     reserve_seconds: float = setting(300.0, 1.0, 86_400.0, "seconds for which a GPU is kept at the most")
+    preempt_after: float = setting(
+        30.0,
+        0.0,
+        86_400.0,
+        "seconds after which a task of priority above 0 has one of lower priority give way; 0 for never",
+    )
+    preempt_running: bool = field(
+        default=False, metadata={"means": "what runs may be interrupted for it, not only what has not begun"}
+    )
     tenants: Mapping[str, TenantPolicy] = field(default_factory=dict)
 
     def tenant(self, name: str) -> TenantPolicy:

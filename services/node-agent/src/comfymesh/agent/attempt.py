@@ -123,6 +123,12 @@ class Attempt:
         self._stop = self._stop or GivenBack(reason)
         self._begin_to_interrupt()
 
+    def give_way(self, reason: str, *, running: bool) -> None:
+        """Let a task of higher priority have its place; what has begun goes on, unless `running` may be stopped too."""
+        if running or not self.started:
+            self._stop = self._stop or GivenBack(reason, counts=False)
+            self._begin_to_interrupt()
+
     async def _run_claimed(self, executing: asyncio.Task[Outcome]) -> None:
         if self._record.state is State.CANCELLING:
             await self._take_back(executing)
@@ -287,7 +293,7 @@ class Attempt:
                 reached(FaultPoint.PROMPT_ENDED)
                 artifacts = await self._collect(outcome)
                 reached(FaultPoint.OUTPUTS_STORED)
-                return events.Succeeded(artifacts, self._claim.began)
+                return verdict.of_success(outcome, artifacts, self._claim.began)
             case Failed():
                 return verdict.of_failure(outcome)
             case Interrupted():

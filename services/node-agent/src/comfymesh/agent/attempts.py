@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from comfymesh.agent.attempt import Attempt
 from comfymesh.agent.claim import Claim
+from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.workplace import Workplace
@@ -35,6 +36,7 @@ _REMEMBERED = 4096
 _PATIENCE_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 _GIVE_BACK_SECONDS = 3.0
+_MAX_REASON = 200
 _STOPPING = "the agent is stopping"
 
 _Name = tuple[Key, int]
@@ -96,7 +98,11 @@ class Attempts:
             logger.warning("an order can't be read: %s", error)
             return
         held = self._held.get((Key(order.tenant, order.task_id), order.attempt))
-        if held is not None and held.attempt is not None:
+        if held is None or held.attempt is None:
+            return
+        if order.preempted:
+            held.attempt.give_way(clean(order.reason, _MAX_REASON), running=order.running)
+        else:
             self._running.spawn(held.attempt.reconsider(), "order")
 
     def take_interest(self, message: Message) -> None:

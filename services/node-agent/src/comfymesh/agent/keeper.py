@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 from comfymesh.agent.comfyui.errors import REASON_REFUSED, ComfyError, ComfyUnreachable
-from comfymesh.agent.comfyui.outcome import Lost
+from comfymesh.agent.comfyui.outcome import Lost, Noticed
 from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.domain.folders import hide
 from comfymesh.agent.domain.ladder import (
@@ -188,7 +188,7 @@ class Keeper:
                     await self._do(self._ladder.told(sign, standing))
             case Stop(prompt_id, reason):
                 self._say(step, reason)
-                await session.give_up(prompt_id, Lost(reason, FailureClass.STALLED))
+                await session.give_up(prompt_id, Lost(reason, FailureClass.STALLED, Noticed.WATCHDOG))
             case Evict(prompt_id):
                 self._say(step, "nobody follows a prompt there")
                 await session.cancel(prompt_id)
@@ -200,7 +200,7 @@ class Keeper:
             case Restart(failure, reason):
                 self._say(step, reason)
                 self._workplace.accepting = False
-                raise InstanceDownError(reason, Cause.FAULTY, Lost(reason, failure))
+                raise InstanceDownError(reason, Cause.FAULTY, Lost(reason, failure, _noticed(failure)))
 
     def _retire(self, step: Step, reason: str) -> None:
         if not self._retires:
@@ -236,6 +236,11 @@ async def check_process(name: str, runtime: Runtime) -> None:
             raise InstanceDownError("it is gone")
         case _:
             return
+
+
+def _noticed(failure: FailureClass) -> Noticed:
+    """What stalls is seen by its silence; everything else for which an instance is started again, by its answers."""
+    return Noticed.WATCHDOG if failure is FailureClass.STALLED else Noticed.PROBE
 
 
 def _refused(error: Exception) -> bool:

@@ -8,13 +8,14 @@ others are stopped.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from comfymesh.agent.comfyui.control import Standing
-from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
+from comfymesh.agent.comfyui.errors import AnswerTooLarge, ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.bus.port import BusUnavailableError
 from comfymesh.bus.tasklog import TaskLog, UnreadableRecordError
@@ -24,8 +25,9 @@ logger = logging.getLogger(__name__)
 
 _MARK = "comfymesh"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_RECENT = 64
-"""So many prompts that have ended are looked at: more than an agent has at a ComfyUI when it dies."""
+_RECENT = (64, 16, 4, 1)
+"""So many prompts that have ended are looked at: more than an agent has at a ComfyUI when it dies. Each comes with its
+whole graph, some 20 kB. Fewer where that is more than can be read: an instance must come up all the same."""
 _LOOK_SECONDS = 1.0
 
 _Attempt = tuple[Key, int]
@@ -67,11 +69,17 @@ class Leftovers:
         Raises:
             ComfyUnreachable, ComfyError: ComfyUI does not say.
         """
-        for found, extra_data in (await self._session.http.prompts(_RECENT)).items():
+        for found, extra_data in (await self._prompts()).items():
             attempt = _read(extra_data)
             # Other people may use the same ComfyUI, and other nodes. The id can't be there by chance.
             if attempt is not None and found == prompt_id(*attempt, *self._place):
                 self._found[found] = attempt
+
+    async def _prompts(self) -> dict[str, dict[str, Any]]:
+        for recent in _RECENT[:-1]:
+            with contextlib.suppress(AnswerTooLarge):
+                return await self._session.http.prompts(recent)
+        return await self._session.http.prompts(_RECENT[-1])
 
     def take(self, prompt: str) -> bool:
         """An attempt looks after a prompt from now on. Answers whether it was among the leftovers."""

@@ -17,7 +17,7 @@ _OUTCOMES = {
     State.EXPIRED: Outcome.FAILED,
 }
 _DOWN = frozenset({node_pb2.Instance.STATE_DOWN, node_pb2.Instance.STATE_QUARANTINED})
-_FROM_METADATA = ("exception_type", "graph_node", "graph_node_class")
+_FROM_METADATA = ("exception_type", "graph_node", "graph_node_class", "noticed_by")
 
 
 def of_record(stored: Stored) -> TaskTold | LogPassed:

@@ -31,6 +31,7 @@ from comfymesh.scheduler.domain.decisions import (
     ReadRecord,
     SendWork,
     StopWork,
+    TakeBack,
 )
 from comfymesh.scheduler.domain.events import (
     CatalogRead,
@@ -227,6 +228,8 @@ class Scheduler:
                 await self._send_work(decision)
             case StopWork():
                 await self._stop_work(decision)
+            case TakeBack():
+                await self._take_back(decision)
             case ReadCatalog():
                 await self._read_catalog(decision)
             case ReadRecord():
@@ -269,6 +272,18 @@ class Scheduler:
             tenant=key.tenant, task_id=key.task_id, attempt=decision.attempt, reason=decision.reason
         )
         await self._publish(subjects.control(decision.node), order.SerializeToString())
+
+    async def _take_back(self, decision: TakeBack) -> None:
+        record = decision.record
+        order = work_pb2.StopAttempt(
+            tenant=record.key.tenant,
+            task_id=record.key.task_id,
+            attempt=record.attempt,
+            reason=decision.reason,
+            preempted=True,
+            running=decision.running,
+        )
+        await self._publish(subjects.control(record.node), order.SerializeToString())
 
     async def _publish(self, subject: str, data: bytes) -> None:
         try:

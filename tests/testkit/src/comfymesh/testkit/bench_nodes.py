@@ -46,9 +46,9 @@ class Node:
         await self.bench.bus.publish(subjects.work("a"), data)
         await settle()
 
-    def order(self, task_id: str = "one", attempt: int = 1) -> None:
-        """An attempt is said not to be wanted."""
-        order = work_pb2.StopAttempt(tenant="default", task_id=task_id, attempt=attempt)
+    def order(self, task_id: str = "one", attempt: int = 1, **how: bool) -> None:
+        """An attempt is said not to be wanted, or to have to give way."""
+        order = work_pb2.StopAttempt(tenant="default", task_id=task_id, attempt=attempt, reason="for another", **how)
         self.attempts.take_order(Message(subjects.control("a"), order.SerializeToString()))
 
     @property

@@ -11,7 +11,13 @@ from typing import Any, Self, TypeVar
 
 from comfymesh.agent.comfyui.answers import QueueIds
 from comfymesh.agent.comfyui.control import Standing
-from comfymesh.agent.comfyui.errors import REASON_REFUSED, REASON_TIMEOUT, ComfyUnreachable, OutputMissing
+from comfymesh.agent.comfyui.errors import (
+    REASON_REFUSED,
+    REASON_TIMEOUT,
+    AnswerTooLarge,
+    ComfyUnreachable,
+    OutputMissing,
+)
 from comfymesh.agent.comfyui.events import Event, ExecutionStarted, NodeOutput
 from comfymesh.agent.comfyui.http import ComfyHttp
 from comfymesh.agent.comfyui.outcome import Interrupted, Lost, Outcome
@@ -82,6 +88,7 @@ class ScriptedHttp(ComfyHttp):
         viewing: How many views are on their way.
         uploaded: Path and content, in order.
         upload_error: Raised by uploads.
+        readable: So many history entries can be read at once.
         stats: What /system_stats answers.
         info: What /object_info answers.
         sizes: Model files and their sizes, by folder.
@@ -100,6 +107,7 @@ class ScriptedHttp(ComfyHttp):
         self.viewing = 0
         self.uploaded: list[tuple[str, bytes]] = []
         self.upload_error: Exception | None = None
+        self.readable = 1000
         self.stats: dict[str, Any] | Exception = {"system": {"comfyui_version": "1.2.3"}}
         self.info: dict[str, Any] | Exception = {}
         self.sizes: dict[str, dict[str, int]] = {}
@@ -112,8 +120,10 @@ class ScriptedHttp(ComfyHttp):
         """See ComfyHttp."""
         return _answer(self.stats)
 
-    async def prompts(self, recent: int) -> dict[str, dict[str, Any]]:  # noqa: ARG002  # the contract's
+    async def prompts(self, recent: int) -> dict[str, dict[str, Any]]:
         """See ComfyHttp."""
+        if recent > self.readable:
+            raise AnswerTooLarge("GET /history", 200, "too large")
         return _answer(self.there)
 
     async def object_info(self, node_class: str | None = None) -> dict[str, Any]:  # noqa: ARG002  # the contract's

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from comfymesh import names, workflows
-from comfymesh.api import graph_texts
+from comfymesh.api import fields, graph_texts
 from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.errors import RefusedError, Violation, invalid, not_found
 from comfymesh.api.readmodel import ReadModel
@@ -195,6 +195,9 @@ class Workflows:
             raise invalid([*wrong, Violation("workflow.graph_json", "is required: a ComfyUI graph in API format")])
         graph = self.graph(content.graph_json, "workflow.graph_json")
         found = [Violation(f"workflow.{path}", words) for path, words in workflows.violations(content.inputs, graph)]
+        for index, spec in enumerate(content.inputs):
+            if spec.HasField("default_value") and not found:
+                found += fields.value_violations(f"workflow.inputs[{index}].default_value", spec.default_value)
         if wrong or found:
             raise invalid([*wrong, *found])
         return content

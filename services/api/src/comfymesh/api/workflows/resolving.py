@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from comfymesh import workflows
+from comfymesh.api import fields
 from comfymesh.api.errors import RefusedError, Violation, invalid
 from comfymesh.api.workflows.desk import Workflows
 from comfymesh.v1 import task_pb2
@@ -62,4 +63,8 @@ async def resolve(stored: Workflows, task: task_pb2.Task, tenant: str) -> Resolv
     made.ClearField("inputs")
     for (graph_node, name), value in binding.values.items():
         made.inputs[f"{graph_node}.{name}"].CopyFrom(value)
-    return Resolved(made, version, binding.origins)
+    made.workflow = ""
+    resolved = Resolved(made, version, binding.origins)
+    if wrong := list(fields.input_violations(made)):  # one input may have become many
+        raise resolved.in_callers_words(invalid(wrong))
+    return resolved

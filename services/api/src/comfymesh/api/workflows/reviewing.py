@@ -8,20 +8,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from comfymesh import names, workflows
-from comfymesh.api import feasibility, nodes_files
+from comfymesh.api import feasibility, fields, nodes_files
 from comfymesh.api.access import allowance
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.assets import Assets
 from comfymesh.api.errors import RefusedError, Violation, invalid
 from comfymesh.api.fleet import FleetView
+from comfymesh.api.inputs import Inputs
 from comfymesh.api.workflows import changes
 from comfymesh.api.workflows.desk import Workflows
 from comfymesh.api.workflows.store import Content
 from comfymesh.graphs import Graph, JsonValue, NodeClass, validate
 from comfymesh.names import MalformedNameError
+from comfymesh.v1 import task_pb2
 from comfymesh.v1.task_pb2 import InputValue
 from comfymesh.v1.workflow_pb2 import WorkflowInput, WorkflowViolation
 from comfymesh.v1.workflow_service_pb2 import ValidateWorkflowRequest, ValidateWorkflowResponse
+from comfymesh.wire.v1 import spec_pb2
 from comfymesh.workflows import Binding, Offered
 
 _IN_GRAPH = re.compile(r"task\.graph_json\[(?P<graph_node>.*?)\](?:\.inputs\.(?P<input>.*))?", re.DOTALL)
@@ -37,12 +40,14 @@ class Reviewing:
         stored: Workflows that are stored.
         fleet: What there is.
         assets: What inputs may name.
+        inputs: Reads those of tasks.
         directory: What tenants may name.
     """
 
     stored: Workflows
     fleet: FleetView
     assets: Assets
+    inputs: Inputs
     directory: Directory
 
     def derive(self, text: str) -> list[WorkflowInput]:
@@ -66,6 +71,7 @@ class Reviewing:
         binding = workflows.bind(specs, request.inputs, complete=False)
         found += [*wrong, *(workflows.input_violation(name, words) for name, words in binding.wrong)]
         found += await self._missing(tenant, binding)
+        found += await self._refused_urls(tenant, graph, binding)
         filled = graph.with_inputs({place: _plain(value) for place, value in binding.values.items()})
         files = {place for place, value in binding.values.items() if value.WhichOneof("kind") in {"asset", "url"}}
         found += _located(nodes_files.violations(filled, binding.values, files), filled, binding, "input_invalid")
@@ -115,6 +121,20 @@ class Reviewing:
                     found[name] = workflows.input_violation(name, words)
         return list(found.values())
 
+    async def _refused_urls(self, tenant: str, graph: Graph, binding: Binding) -> list[WorkflowViolation]:
+        """URLs that are none, or that the operator does not let be fetched."""
+        task = task_pb2.Task()
+        for (graph_node, name), value in binding.values.items():
+            if value.WhichOneof("kind") == "url":
+                task.inputs[f"{graph_node}.{name}"].CopyFrom(value)
+        wrong = list(fields.input_violations(task))
+        if not wrong:
+            try:
+                await self.inputs.read(task, tenant)
+            except RefusedError as error:
+                wrong = list(error.violations)
+        return _located(wrong, graph, binding, "input_invalid")
+
     async def _complaint(self, tenant: str, asset: str) -> str:
         try:
             there = await self.assets.find(tenant, names.parse_asset(asset))
@@ -129,7 +149,7 @@ class Reviewing:
             return []
         best = min((validate(graph, each.catalog) for each in offered), key=lambda each: len(each.violations))
         try:
-            allowance.check(owner.allowance, graph, feasibility.requirements(best))
+            allowance.check(owner.allowance, graph, feasibility.requirements(best), _urls(binding))
         except RefusedError as error:
             return _located(error.violations, graph, binding, _NOT_ALLOWED)
         return []
@@ -147,6 +167,14 @@ def _fitting(
 def _name_at(specs: tuple[WorkflowInput, ...], path: str) -> str:
     index = path.partition("[")[2].partition("]")[0]
     return specs[int(index)].name if index.isdigit() else ""
+
+
+def _urls(binding: Binding) -> list[spec_pb2.UrlBinding]:
+    return [
+        spec_pb2.UrlBinding(graph_node=graph_node, input=name, url=value.url)
+        for (graph_node, name), value in binding.values.items()
+        if value.WhichOneof("kind") == "url" and not any(fields.value_violations("url", value))
+    ]
 
 
 def _plain(value: InputValue) -> JsonValue:

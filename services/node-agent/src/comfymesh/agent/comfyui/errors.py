@@ -5,6 +5,7 @@ ComfyError                 the server answered, but not with what was asked for
 +-- OutputMissing          it does not have that file (404 on /view)
 +-- RouteMissing           it is too old for that route
 +-- UnsupportedServer      it is too old for this client
++-- AnswerTooLarge         its answer is larger than what is read
 ComfyUnreachable           it did not answer
 ProtocolError              it sent a message that is not what the protocol says
 """
@@ -81,6 +82,10 @@ class OutputMissing(ComfyError):  # noqa: N818 - names what is missing
 
 class RouteMissing(ComfyError):  # noqa: N818 - names what is missing
     """The server is older than this route."""
+
+
+class AnswerTooLarge(ComfyError):  # noqa: N818 - the state of the server
+    """The answer was not read to its end."""
 
 
 class UnsupportedServer(ComfyError):  # noqa: N818 - the state of the server

@@ -29,6 +29,7 @@ from comfymesh.agent.comfyui.errors import (
     REASON_BROKEN,
     REASON_REFUSED,
     REASON_TIMEOUT,
+    AnswerTooLarge,
     ComfyError,
     ComfyUnreachable,
     OutputMissing,
@@ -186,6 +187,9 @@ class ComfyHttp:
 
         Args:
             recent: How many of those that have ended. Each answers with its whole graph.
+
+        Raises:
+            AnswerTooLarge: Those graphs are together more than is read.
         """
         # The queue first: in the other order a prompt that ends in between would be in neither.
         queue = await self._call("GET", "/queue", self._timeouts.quick)
@@ -374,7 +378,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         content += chunk
         if len(content) > _MAX_ANSWER:
             doing = f"{response.method} {response.url.path}"
-            raise ComfyError(doing, response.status, f"the answer is larger than {_MAX_ANSWER} bytes")
+            raise AnswerTooLarge(doing, response.status, f"the answer is larger than {_MAX_ANSWER} bytes")
     return bytes(content)
 
 

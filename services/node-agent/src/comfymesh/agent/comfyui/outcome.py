@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from comfymesh.agent.comfyui.events import ExecutionError
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
 _MAX_ID = 256
 
 
+class Noticed(StrEnum):
+    """Which path told of an end. Each of them alone is enough: an end that one misses is found by the next."""
+
+    SOCKET = "socket"
+    """An event said so."""
+    POLL = "poll"
+    """The queue, the jobs or history were asked, and no event had said so."""
+    WATCHDOG = "watchdog"
+    """It was silent for longer than its graph node usually is."""
+    PROBE = "probe"
+    """The server does not answer, or its process has ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Succeeded:
     """Every output node that ComfyUI accepted was run.
@@ -24,11 +38,13 @@ class Succeeded:
         node_errors: What the answer to POST /prompt said about output nodes that it left out (partial success).
             Empty also when that answer was lost or the prompt was adopted: then compare `executed_outputs`.
         executed_outputs: Output nodes that ComfyUI accepted for this prompt, as history tells.
+        noticed: Which path told of it.
     """
 
     outputs: Mapping[str, Any]
     node_errors: Mapping[str, Any] = field(default_factory=dict)
     executed_outputs: tuple[str, ...] = ()
+    noticed: Noticed = field(default=Noticed.SOCKET, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +53,11 @@ class Failed:
 
     Attributes:
         error: What it raised.
+        noticed: Which path told of it.
     """
 
     error: ExecutionError
+    noticed: Noticed = field(default=Noticed.SOCKET, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +72,12 @@ class Lost:
     Attributes:
         reason: What was seen.
         failure: What it is if the prompt had begun.
+        noticed: Which path told of it.
     """
 
     reason: str
     failure: FailureClass = FailureClass.INSTANCE_LOST
+    noticed: Noticed = field(default=Noticed.POLL, compare=False)
 
 
 Outcome: TypeAlias = Succeeded | Failed | Interrupted | Lost

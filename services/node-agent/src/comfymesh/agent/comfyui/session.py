@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from comfymesh.agent.comfyui.control import PromptControl, Standing
@@ -24,7 +25,7 @@ from comfymesh.agent.comfyui.errors import (
 from comfymesh.agent.comfyui.events import Event, ExecutionStarted, PromptEnded
 from comfymesh.agent.comfyui.followed import Followed
 from comfymesh.agent.comfyui.http import DEFAULT_TIMEOUTS, ComfyHttp, Timeouts
-from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded, read_history
+from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Noticed, Outcome, Succeeded, read_history
 from comfymesh.agent.comfyui.pulse import Pace, Pulse, Sign
 from comfymesh.agent.comfyui.routing import EventRouter
 from comfymesh.agent.comfyui.socket import DEFAULT_SOCKET_TIMINGS, EventSocket, SocketTimings
@@ -315,8 +316,9 @@ class ComfySession:
         prompt.trouble_since = None
         if outcome is not None:
             if self._hears(prompt):
+                _log.info("No event told that a prompt has ended.", extra=_context("comfyui_event_lost", prompt))
                 self._suspicion.arise(time.monotonic())
-            return outcome
+            return outcome if isinstance(outcome, Interrupted) else replace(outcome, noticed=Noticed.POLL)
         if standing in (Standing.PENDING, Standing.RUNNING):
             prompt.misses = 0
             if standing is Standing.RUNNING and not prompt.began:

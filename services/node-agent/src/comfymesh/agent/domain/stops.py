@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class GivenBack:
-    """Somebody else should run it."""
+    """Somebody else should run it. One that gives way to a task of higher priority does not count as handed back."""
 
     reason: str
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

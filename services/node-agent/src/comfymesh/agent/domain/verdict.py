@@ -10,13 +10,15 @@ from typing import Any
 from comfymesh.agent.comfyui.classify import classify
 from comfymesh.agent.comfyui.errors import ComfyError, GraphRefused
 from comfymesh.agent.comfyui.events import ExecutionError
-from comfymesh.agent.comfyui.outcome import Failed, Lost, Succeeded
+from comfymesh.agent.comfyui.outcome import Failed, Lost, Noticed, Succeeded
 from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.domain.folders import hide
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
+from comfymesh.graphs.values import leads_out
+from comfymesh.tasks import events
 from comfymesh.tasks.events import AttemptFailed, Event, Released
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import State, TaskError, TaskRecord
+from comfymesh.tasks.record import Artifact, State, TaskError, TaskRecord
 
 _MAX_TRACEBACK = 16 * 1024
 _MAX_MESSAGE = 2 * 1024
@@ -44,6 +46,7 @@ def of_failure(failed: Failed) -> Event:
         "graph_node": error.graph_node,
         "graph_node_class": error.graph_node_class,
         "exception_type": error.exception_type,
+        **_told_by(failed.noticed),
     }
     return failure(classify(error), message, metadata, _traceback(error))
 
@@ -53,8 +56,8 @@ def of_interrupt(stop: Stop | None, *, started: bool) -> Event:
     match stop:
         case GivenBack(reason) if started:
             return failure(FailureClass.PREEMPTED, reason)
-        case GivenBack(reason):
-            return Released(f"handed back: {reason}")
+        case GivenBack(reason, counts):
+            return Released(f"handed back: {reason}", counts)
         case TimedOut(limit):
             return failure(FailureClass.TIMEOUT, f"it was still executing after {limit:g} s and was interrupted")
         case None:
@@ -64,17 +67,38 @@ def of_interrupt(stop: Stop | None, *, started: bool) -> Event:
 def of_loss(lost: Lost, *, started: bool) -> Event:
     """The prompt is gone. It counts against nobody if it never began."""
     if started:
-        return failure(lost.failure, lost.reason)
+        return failure(lost.failure, lost.reason, _told_by(lost.noticed))
     return Released(f"handed back before it began: {lost.reason}")
+
+
+def of_success(succeeded: Succeeded, artifacts: tuple[Artifact, ...], began: float | None) -> Event:
+    """Everything is stored."""
+    unheard = succeeded.noticed is not Noticed.SOCKET
+    note = "its end was found by asking ComfyUI: no event told of it" if unheard else ""
+    return events.Succeeded(artifacts, began, note=note)
+
+
+def _told_by(noticed: Noticed) -> dict[str, str]:
+    return {"noticed_by": noticed.value}
 
 
 def of_refusal(refused: GraphRefused) -> Event:
     """ComfyUI does not take the graph. What another instance may have is looked for there."""
+    details = _details(refused.node_errors)
+    if any(_names_a_file_outside(error) for _, error in _errors(refused.node_errors)):
+        problem = {"problem": "FILE_OUTSIDE"}
+        return failure(FailureClass.INPUT_INVALID, f"an input names a file of the node itself: {details}", problem)
     kinds = {str(refused.error.get("type"))} | _error_types(refused.node_errors)
     absent = {"missing_node_type", "value_not_in_list", "custom_validation_failed"}
     lacks = kinds & absent and not kinds - absent - {"prompt_outputs_failed_validation"}
     kind = FailureClass.MISSING_DEPENDENCY if lacks else FailureClass.INVALID_WORKFLOW
-    return failure(kind, f"ComfyUI refused the graph: {refused} {_details(refused.node_errors)}".strip())
+    return failure(kind, f"ComfyUI refused the graph: {refused} {details}".strip())
+
+
+def _names_a_file_outside(error: Mapping[str, Any]) -> bool:
+    """Whether ComfyUI found no file since it may not look there: no other instance will."""
+    _, found, name = str(error.get("details")).partition(" file: ")
+    return error.get("type") == "custom_validation_failed" and bool(found) and leads_out(name)
 
 
 def of_absence(record: TaskRecord) -> Event:

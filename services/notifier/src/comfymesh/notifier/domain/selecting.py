@@ -31,7 +31,8 @@ def failure_signal(rule: Failures, event: TaskTold) -> Signal:
     """What a rule makes of a failure that concerns it."""
     raised = (severity for pattern, severity in rule.keywords.items() if matches(pattern, _text(event)))
     severity: Severity = worst(rule.severity, *raised)
-    return Signal(rule.name, labels_of(rule, event.facts), severity, event.facts.get("message", ""), event.facts)
+    said, path = event.facts.get("message", ""), event.facts.get("noticed_by", "log")
+    return Signal(rule.name, labels_of(rule, event.facts), severity, said, event.facts, path)
 
 
 def labels_of(rule: BaseRule, facts: Mapping[str, str]) -> dict[str, str]:

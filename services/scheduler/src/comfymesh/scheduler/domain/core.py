@@ -18,6 +18,7 @@ from comfymesh.scheduler.domain.decisions import (
     ReadRecord,
     SendWork,
     StopWork,
+    TakeBack,
 )
 from comfymesh.scheduler.domain.dispatch import Dispatcher
 from comfymesh.scheduler.domain.estimates import Estimates
@@ -44,13 +45,16 @@ from comfymesh.scheduler.domain.memory import Memory
 from comfymesh.scheduler.domain.offers import Offers
 from comfymesh.scheduler.domain.outlook import Outlook
 from comfymesh.scheduler.domain.placement import Feasibility
+from comfymesh.scheduler.domain.preemption import Preemption
 from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks
 from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.slots import Slots
 from comfymesh.scheduler.domain.views import Explanation
 from comfymesh.tasks.events import AttemptFailed, Expired, Released
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import HELD, Key, Requirements, State, TaskError, TaskRecord
+from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord
 
+PREEMPTED = "preempted by a task of higher priority"
 _ENDS_REMEMBERED = 10_000
 _RECORDS_KEPT = 10_000
 """Records of waiting tasks that are kept. Those of the others are read again when they are needed."""
@@ -80,7 +84,9 @@ class Core:
         self._outlook = Outlook()
         self._dispatcher = Dispatcher(self._seats, self._estimates, self._filters)
         self._memory = Memory(self._seats, self._filters)
+        self._preemption = Preemption(self._seats, self._filters)
         self._waiting = WaitingTasks(self._seats, self._estimates, self._dispatcher, self._memory)
+        self._slots = Slots(self._seats, self._waiting, self._memory)
         self._deadlines = StartDeadlines()
         self._offers = Offers()
         self._explainer = Explainer(
@@ -89,7 +95,6 @@ class Core:
         self._held: defaultdict[Place, set[Key]] = defaultdict(set)
         self._on_node: defaultdict[str, set[Key]] = defaultdict(set)
         self._begun: dict[Key, Waiting] = {}
-        self._slots: dict[Key, tuple[Seat, float]] = {}
         self._told: dict[Key, float] = {}
         self._reports: dict[str, Report] = {}
         self._last_seen: dict[str, float] = {}
@@ -116,6 +121,7 @@ class Core:
                 self._put_back(self._offers.made_before(now - self._resend_after), now)
                 yield from self._lose_silent_nodes(now)
                 self._memory.review(now)
+                yield from self._preempt(now)
             case _:
                 self._note(event, now)
 
@@ -138,6 +144,7 @@ class Core:
                 self._waiting.set(event.settings)
                 self._breakers.set(event.settings)
                 self._memory.set(event.settings)
+                self._preemption.set(event.settings)
             case Deaf():
                 self._last_seen = dict.fromkeys(self._last_seen, now)
 
@@ -163,6 +170,7 @@ class Core:
         known = self._forget(record.key, place)
         if place is not None:
             self._tasks[record.key] = change
+            self._preemption.held(change)
             self._hold(record, place, known, now)
         else:
             self._wait(change, now)
@@ -183,6 +191,7 @@ class Core:
             self._outlook.learn(begun, now)
         self._forget(key)
         self._begun.pop(key, None)
+        self._preemption.ended(key)
         self._ended[key] = sequence
         if len(self._ended) > _ENDS_REMEMBERED:
             del self._ended[next(iter(self._ended))]
@@ -192,14 +201,17 @@ class Core:
         self._waiting.discard(key)
         self._deadlines.discard(key)
         self._offers.withdraw(key)
-        self._vacate(key, stays)
+        self._slots.vacate(key, stays)
         self._told.pop(key, None)
         self._records.pop(key, None)
         known = self._tasks.pop(key, None)
         if isinstance(known, TaskChanged):
             self._held[Place(known.record.node, known.record.instance)].discard(key)
             self._on_node[known.record.node].discard(key)
+            self._preemption.left(known)
             return self._begun.get(key)
+        if known is not None:
+            self._preemption.waits_no_more(known)
         return known
 
     def _wait(self, change: TaskChanged, now: float) -> None:
@@ -208,6 +220,7 @@ class Core:
             self._records[record.key] = record
         task = self._waiting.arrive(record, change.sequence, now)
         self._tasks[task.key] = task
+        self._preemption.waits(task)
         self._waiting.add(task, now, record.not_before)
         self._deadlines.add(record)
 
@@ -218,7 +231,7 @@ class Core:
         self._last_seen.setdefault(record.node, now)
         if known is not None:
             self._begun[record.key] = known
-        self._occupy(record.key, record.definition.requirements, known, place, now)
+        self._slots.occupy(record.key, record.definition.requirements, known, place, now)
 
     def _record_read(self, event: RecordRead) -> Iterator[Decision]:
         """A record that was not kept is there: now the task can be offered, or may expire."""
@@ -337,38 +350,31 @@ class Core:
         if not self._deciding or not len(self._waiting):
             return
         for task, seat in self._waiting.next(now):
-            self._offers.make(task.key, seat.place, now)
-            self._occupy(task.key, task.group.requirements, task, seat.place, now)
-            record = self._records.get(task.key)
-            if record is None:
-                yield ReadRecord(task.key, task.sequence)
-            else:
-                yield OfferWork(record, task.sequence, seat.place)
+            yield self._give(task, seat, now)
+
+    def _give(self, task: Waiting, seat: Seat, now: float) -> Decision:
+        self._offers.make(task.key, seat.place, now)
+        self._slots.occupy(task.key, task.group.requirements, task, seat.place, now)
+        record = self._records.get(task.key)
+        if record is None:
+            return ReadRecord(task.key, task.sequence)
+        return OfferWork(record, task.sequence, seat.place)
+
+    def _preempt(self, now: float) -> Iterator[Decision]:
+        """Who has waited too long is offered the place of an attempt that is told to give way."""
+        if not self._deciding:
+            return
+        interrupts = self._preemption.interrupts
+        for record in self._preemption.told(now):
+            yield TakeBack(record, PREEMPTED, interrupts)
+        for yielding in self._preemption.review(now):
+            yield TakeBack(yielding.attempt, PREEMPTED, interrupts)
+            self._waiting.discard(yielding.task.key)
+            yield self._give(yielding.task, yielding.seat, now)
 
     def _withdraw(self, key: Key) -> None:
         self._offers.withdraw(key)
-        self._vacate(key)
-
-    def _occupy(self, key: Key, requirements: Requirements, task: Waiting | None, place: Place, now: float) -> None:
-        """A task takes up a slot, unless it does already: its models will be there, and it takes its time."""
-        if key in self._slots:
-            return
-        seat = self._seats[place]
-        seconds = self._waiting.seconds_at(task, seat) if task else 0.0
-        self._slots[key] = (seat, seconds)
-        self._memory.occupy(key, requirements, seat)
-        self._waiting.begins(key)
-        self._seats.take(seat, seconds, now)
-        if task is not None:
-            self._seats.load(seat, task.needs)
-
-    def _vacate(self, key: Key, stays: Place | None = None) -> None:
-        """The slot that a task has taken up is free again, but where it `stays`."""
-        if (slot := self._slots.get(key)) is not None and slot[0].place != stays:
-            del self._slots[key]
-            self._waiting.ends(key)
-            self._memory.vacate(key)
-            self._seats.free(*slot)
+        self._slots.vacate(key)
 
     def _held_task(self, key: Key) -> TaskChanged:
         task = self._tasks[key]

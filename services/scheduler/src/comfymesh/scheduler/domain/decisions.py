@@ -46,6 +46,15 @@ class StopWork:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Tell a node to hand back an attempt for a task of higher priority; one that has begun only if `running`."""
+
+    record: TaskRecord
+    reason: str
+    running: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReadCatalog:
     """Read a catalog and tell it with CatalogRead."""
 
@@ -60,4 +69,4 @@ class ReadRecord:
     sequence: int
 
 
-Decision = Change | OfferWork | SendWork | StopWork | ReadCatalog | ReadRecord
+Decision = Change | OfferWork | SendWork | StopWork | TakeBack | ReadCatalog | ReadRecord

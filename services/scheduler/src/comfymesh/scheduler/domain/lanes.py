@@ -58,6 +58,11 @@ class Waiting:
         return (self.priority, round(_HALF_OCTAVES * math.log2(self.run)))
 
     @property
+    def stands(self) -> bool:
+        """Whether it stands in the queue: it is neither put off nor parked."""
+        return self.lane is not None and self.lane is self.group.lanes.get(self.kind)
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """Every model file that it needs."""
         return (*self.group.family.models, *self.group.extras)

@@ -15,10 +15,14 @@ from comfymesh.agent import main as agent_main
 from comfymesh.agent.settings import AgentSettings
 from comfymesh.api import main as api_main
 from comfymesh.api.settings import ApiSettings
+from comfymesh.bus.port import Entry
+from comfymesh.bus.subjects import SCHEDULING_SETTINGS
 from comfymesh.runtime import faultpoints
 from comfymesh.runtime.faultpoints import FaultPoint
 from comfymesh.scheduler import main as scheduler_main
 from comfymesh.scheduler.settings import SchedulerSettings
+from comfymesh.tasks import policy_codec
+from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import FINAL
 from comfymesh.testkit import logdump
 from comfymesh.testkit.history import Begun, Defect, Ended, Event, Fault, Logged, Made, Recorder
@@ -99,6 +103,9 @@ class World:
         return recorder.events
 
     async def _live(self) -> bool:
+        # Few wait for long here: without this nobody would ever give way to anybody.
+        impatient = PolicySettings(preempt_after=0.5, preempt_running=self._scenario.seed % 2 == 0)
+        await self._server.append([Entry(SCHEDULING_SETTINGS, policy_codec.to_message(impatient).SerializeToString())])
         working = asyncio.ensure_future(self._clients.run(self._scenario.work))
         troubles = [asyncio.ensure_future(self._trouble(trouble)) for trouble in self._scenario.troubles]
         await asyncio.sleep(self._scenario.trouble_seconds)
@@ -239,6 +246,7 @@ def _task(chance: Chance, content: str) -> task_pb2.Task:
     how = rng.choice(("well",) * 7 + ("badly", "sick", "deadly"))
     graph = comfyui.graph(content, rng.randint(1, 6), rng.choice((0.02, 0.2, 1.0)), how)
     task = task_pb2.Task(graph_json=json.dumps(graph), max_retries=rng.choice((0, 0, 2)), labels={"more": "labels"})
+    task.priority = chance.stream(f"{content}/priority").choice((0, 0, 0, 1, 5))
     if rng.random() < 0.3:
         task.start_timeout.FromMilliseconds(rng.choice((50, 1000, 5000)))
     return task
