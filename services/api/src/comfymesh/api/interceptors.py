@@ -21,6 +21,7 @@ from comfymesh.api.access.gate import Admission, Gate
 from comfymesh.api.access.scopes import is_audited
 from comfymesh.api.errors import RefusedError, defect, refusal, to_status
 from comfymesh.api.room import Room
+from comfymesh.runtime import logcontext
 from comfymesh.telemetry import tracing
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -130,6 +131,12 @@ class _Call:
         metering.refused(refused.reason)
         await self.context.abort(refused.status_code, refused.message, ((_DETAILS, status.SerializeToString()),))
 
+    def enter(self, admission: Admission) -> None:
+        """The caller is let in: from now on it is known who it is."""
+        caller.enter(admission.caller)
+        named = {"request_id": self.request_id} if self.request_id else {}
+        logcontext.bind(method=self.method, tenant=admission.caller.tenant, **named)
+
     def end(self, span: Span) -> None:
         """It is over: measure it, with its span as an example."""
         metering.called(self.method, self._status, time.perf_counter() - self._began, set_span_in_context(span))
@@ -179,7 +186,7 @@ def _unary(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN401  #
                 async with call:
                     door.room.enter()
                     try:
-                        caller.enter(_admitted.get().caller)
+                        call.enter(_admitted.get())
                         if audited:
                             return await _noted(inner, take(request), context, method, door.audit)
                         return await inner(take(request), context)
@@ -242,7 +249,7 @@ def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN40
                 async with call:
                     admission = _admitted.get()
                     # This generator runs in the context of the call, which is its own and ends with it.
-                    caller.enter(admission.caller)
+                    call.enter(admission)
                     tracing.enter(span)
                     async with aclosing(inner(take(request), context)) as responses:
                         async for response in responses:

@@ -22,6 +22,7 @@ from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Message
 from comfymesh.bus.streams import WORK
 from comfymesh.bus.tasklog import TaskLog
+from comfymesh.runtime import logcontext
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.tasks import codec
@@ -188,6 +189,7 @@ class Attempts:
         return Claim.held(self._log, record, work.log_sequence)
 
     async def _run(self, held: _Held) -> None:
+        logcontext.bind(**held.claim.names())
         try:
             await self._run_on_instance(held)
         except Exception as error:  # a defect of ours must cost this attempt, and not all others of this node

@@ -35,7 +35,7 @@ from comfymesh.bus.port import Bus
 from comfymesh.egress.fetch import Fetcher, FetchLimits
 from comfymesh.egress.guard import Egress
 from comfymesh.egress.http import OutwardHttp
-from comfymesh.runtime import service, supervisor
+from comfymesh.runtime import logcontext, service, supervisor
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus, open_node_bus
 from comfymesh.tasks.placing import Site
@@ -48,6 +48,7 @@ _INPUT_SILENCE = 15.0
 
 async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Event | None = None) -> None:
     """Own this node's instances until `stop` is set. Settings are read again whenever `reload` is set."""
+    logcontext.bind(node=settings.agent_node)
     outward = OutwardHttp(Egress(settings.egress_allow), total_seconds=None, silence_seconds=_INPUT_SILENCE)
     async with (
         await service.unless_stopped(stop, _open_bus(settings)) as bus,

@@ -17,6 +17,7 @@ from comfymesh.bus.checkpoints import LogEvent
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.port import Bus, BusError, CaughtUp, Message, Subscription
 from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, Unreadable, UnreadableRecordError
+from comfymesh.runtime import logcontext
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.scheduler import reports
@@ -51,6 +52,7 @@ from comfymesh.scheduler.live import LiveTasks
 from comfymesh.scheduler.metering import Metering
 from comfymesh.scheduler.runs import run_of
 from comfymesh.tasks import codec, machine
+from comfymesh.telemetry import tracing
 from comfymesh.wire.v1 import node_report_pb2, spec_pb2, work_pb2
 
 logger = logging.getLogger(__name__)
@@ -215,6 +217,10 @@ class Scheduler:
             self._work.spawn(self._carry_out(decision), type(decision).__name__)
 
     async def _carry_out(self, decision: Decision) -> None:
+        if isinstance(decision, Change | OfferWork | SendWork):
+            record = decision.record
+            trace = tracing.trace_id(record.definition.trace_parent)
+            logcontext.bind(tenant=record.key.tenant, task=record.key.task_id, **trace)
         match decision:
             case Change():
                 await self._change(decision)
@@ -254,6 +260,9 @@ class Scheduler:
         reached(FaultPoint.OFFER_DECIDED)
         await self._publish(subjects.work(decision.place.node), work.SerializeToString())
         reached(FaultPoint.OFFER_SENT)
+        place, record = decision.place, decision.record
+        where: dict[str, str | int] = {"comfymesh.node": place.node, "comfymesh.instance": place.instance}
+        tracing.past("wait", record.definition.trace_parent, record.update_time, where)
 
     async def _send_work(self, decision: SendWork) -> None:
         work = work_pb2.Work(record=codec.to_message(decision.record), log_sequence=decision.sequence)
