@@ -208,6 +208,8 @@ def _details(task: Task, now: datetime) -> Iterator[tuple[str, Text | str]]:
         yield "node", f"{short_name(task.node)}/{one_line(task.instance)}, attempt {task.attempt}"
     yield from scheduling_details(task)
     yield from _requeueing(task)
+    if task.workflow:
+        yield "workflow", f"{short_name(task.workflow)}@{one_line(task.workflow_version.rpartition('/')[2])}"
     if task.group:
         yield "group", short_name(task.group)
     for key, value in sorted(task.labels.items()):

@@ -127,5 +127,5 @@ def node_name(node: str | Node) -> str:
 
 
 def _model(message: model_pb2.Model) -> Model:
-    places = tuple(ModelPlace(place.node, place.instance, place.resident) for place in message.places)
+    places = tuple(ModelPlace(place.node, place.instance, place.resident, place.size_bytes) for place in message.places)
     return Model(message.name, tuple(message.inputs), places)

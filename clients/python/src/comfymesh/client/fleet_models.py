@@ -163,11 +163,13 @@ class ModelPlace:
         node: Its node, ``nodes/{node}``.
         instance: The instance.
         resident: Whether the model is in its memory, as far as its agent can know.
+        size_bytes: Size of the file there; 0 where it is not known.
     """
 
     node: str
     instance: str
     resident: bool = False
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

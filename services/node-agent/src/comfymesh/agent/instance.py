@@ -27,6 +27,7 @@ from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.catalogs import write_catalog
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
+from comfymesh.graphs.catalog import MODEL_SIZES
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.wire.v1 import spec_pb2
@@ -324,7 +325,8 @@ class Instance:
     async def _renew_catalog(self, http: ComfyHttp) -> None:
         try:
             info = await http.object_info()
-            inventory, packed = await take_inventory(http, len(info)), _packed(info)
+            inventory = await take_inventory(http, len(info))
+            packed = _packed(info, inventory)
             catalog = await write_catalog(self._store, packed)
         except (ComfyUnreachable, ComfyError, StoreUnavailableError) as error:
             logger.info("the catalog of %s can't be renewed now: %s", self.name, error)
@@ -335,7 +337,8 @@ class Instance:
 
     async def _catalog(self, http: ComfyHttp) -> tuple[spec_pb2.BlobRef, Inventory]:
         info = await http.object_info()
-        inventory, packed = await take_inventory(http, len(info)), _packed(info)
+        inventory = await take_inventory(http, len(info))
+        packed = _packed(info, inventory)
         if self.care.keep is not None:
             await self.care.keep(packed)
         return await patiently(
@@ -361,8 +364,9 @@ class Instance:
             self._changed()
 
 
-def _packed(info: dict[str, Any]) -> bytes:
-    return json.dumps(without_ours(info), sort_keys=True, separators=(",", ":")).encode()
+def _packed(info: dict[str, Any], inventory: Inventory) -> bytes:
+    told = {**info, MODEL_SIZES: inventory.sizes} if inventory.sizes else info
+    return json.dumps(without_ours(told), sort_keys=True, separators=(",", ":")).encode()
 
 
 def _is_gone(error: InstanceDownError) -> bool:
