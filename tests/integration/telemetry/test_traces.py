@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -23,14 +24,19 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 class Story:
     """What a mesh has told of tasks that were run once well, once again, and once in vain."""
 
-    def __init__(self, collector: Collector, caller: int, traces: dict[str, bytes]) -> None:
+    def __init__(self, collector: Collector, caller: int, traces: dict[str, bytes], logs: Path) -> None:
         self.collector = collector
         self.caller = caller
-        self._traces = traces
+        self.traces = traces
+        self._logs = logs
 
     def of(self, task: str) -> list[Sent]:
         """The spans of one of them."""
-        return self.collector.trace(self._traces[task])
+        return self.collector.trace(self.traces[task])
+
+    def lines(self, service: str) -> list[dict[str, object]]:
+        """What a service has logged."""
+        return [json.loads(line) for line in (self._logs / f"{service}.log").read_text().splitlines()]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -38,8 +44,9 @@ async def story(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Story
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("caller")
     picture = load.picture(steps=3)
     async with collecting() as collector:
-        settings = {"COMFYMESH_OTLP_ENDPOINT": collector.endpoint}
-        plan = mesh.MeshPlan(tmp_path_factory.mktemp("mesh"), [mesh.emulated()], "127.0.0.1:0", settings)
+        settings = {"COMFYMESH_OTLP_ENDPOINT": collector.endpoint, "COMFYMESH_LOG_LEVEL": "debug"}
+        folder = tmp_path_factory.mktemp("mesh")
+        plan = mesh.MeshPlan(folder, [mesh.emulated()], "127.0.0.1:0", settings)
         traces, callers = dict[str, bytes](), list[int]()
         async with mesh.running(plan) as up, AsyncClient(up.target) as client:
             for name, graph in {"well": picture, "again": picture, "in vain": load.raising("oom_torch")}.items():
@@ -51,7 +58,7 @@ async def story(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Story
                 traces[name] = span.get_span_context().trace_id.to_bytes(16)
                 callers.append(span.get_span_context().span_id)
         # The processes have ended, and sent what they had left before they did.
-        yield Story(collector, callers[0], traces)
+        yield Story(collector, callers[0], traces, folder / "logs")
 
 
 def one(spans: list[Sent], name: str) -> Sent:
@@ -107,6 +114,20 @@ async def test_a_retry_links_to_every_attempt_before_it(story: Story) -> None:
     assert {sent.attributes["error.type"] for sent in attempts} == {"OUT_OF_MEMORY"}
     ids = [sent.span.span_id for sent in attempts]
     assert [[link.span_id for link in sent.span.links] for sent in attempts] == [[], ids[:1], ids[:2]]
+
+
+async def test_lines_of_the_agent_name_the_task_and_its_trace(story: Story) -> None:
+    told = [line for line in story.lines("agent") if line.get("trace_id") == story.traces["well"].hex()]
+    assert told
+    task = one(story.of("well"), "attempt").attributes["comfymesh.task"]
+    named = {"task": task, "tenant": "default", "attempt": 1, "node": "local-0"}
+    assert all(line.items() >= named.items() for line in told)
+
+
+async def test_no_service_logs_a_prompt(story: Story) -> None:
+    logged = [json.dumps(line) for service in ("api", "scheduler", "agent") for line in story.lines(service)]
+    assert len(logged) > 10
+    assert not any("lighthouse" in line for line in logged)
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1"])

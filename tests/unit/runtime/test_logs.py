@@ -221,6 +221,24 @@ async def test_a_prompt_is_concealed_in_the_tasks_around_the_one_that_read_it(to
     assert "lighthouse" not in told.text
 
 
+def test_all_prompts_of_a_batch_are_concealed(told: Lines) -> None:
+    logcontext.bind(method="BatchCreateTasks")
+    for number in range(300):
+        logcontext.conceal(lambda number=number: json.dumps({"text": f"a garden {number}"}))  # type: ignore[misc]
+    told.log.warning("bad input a garden 299")
+    assert "299" not in told.text
+
+
+def test_a_source_that_can_not_be_read_ends_nobody(told: Lines) -> None:
+    def source() -> str:
+        raise ValueError("no")
+
+    logcontext.bind(task="one")
+    logcontext.conceal(source)
+    told.log.warning("it goes on")
+    assert told.last["message"] == "it goes on"
+
+
 def test_with_redaction_off_everything_is_shown() -> None:
     lines = Lines(logs.JsonFormatter("api"), redact=False)
     lines.log.warning("refused: %s", SECRETS["an API key"][0])

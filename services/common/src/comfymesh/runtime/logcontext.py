@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 Source = Callable[[], str]
 """Answers a text that belongs to a caller. Asked only when a line is written."""
 
-_MOST_SOURCES = 8
-
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -39,7 +37,7 @@ def bind(**fields: object) -> None:
 def conceal(source: Source) -> None:
     """What is logged in this scope must not show texts out of `source`. Without a scope of its own it is left alone."""
     scope = _SCOPE.get()
-    if scope.fields and len(scope.private) < _MOST_SOURCES:
+    if scope.fields:
         scope.private.append(source)
 
 

@@ -6,11 +6,12 @@ are taken out of all of them, unless a setting says otherwise.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
@@ -51,7 +52,7 @@ class Completing(logging.Filter):
         return True
 
     def _clean(self, record: logging.LogRecord) -> None:
-        private = [text for source in logcontext.current().private for text in redaction.prompts(source())]
+        private = list(_private())
         record.msg, record.args = _cleaned(record.getMessage(), private), ()
         for name, value in fields(record).items():
             if name in redaction.PRIVATE_FIELDS:
@@ -61,6 +62,13 @@ class Completing(logging.Filter):
         for name in ("exc_text", "stack_info"):
             if text := getattr(record, name):
                 setattr(record, name, _cleaned(text, private))
+
+
+def _private() -> Iterator[str]:
+    """What callers wrote. A source that can't be read must not end whoever only wanted to log something."""
+    for source in logcontext.current().private:
+        with contextlib.suppress(TypeError, ValueError, RecursionError):
+            yield from redaction.prompts(source())
 
 
 def _cleaned(text: str, private: list[str]) -> str:

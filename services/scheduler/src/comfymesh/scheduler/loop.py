@@ -217,10 +217,7 @@ class Scheduler:
             self._work.spawn(self._carry_out(decision), type(decision).__name__)
 
     async def _carry_out(self, decision: Decision) -> None:
-        if isinstance(decision, Change | OfferWork | SendWork):
-            record = decision.record
-            trace = tracing.trace_id(record.definition.trace_parent)
-            logcontext.bind(tenant=record.key.tenant, task=record.key.task_id, **trace)
+        logcontext.bind(**_names(decision))
         match decision:
             case Change():
                 await self._change(decision)
@@ -313,6 +310,18 @@ class Scheduler:
             else:
                 self._feed(CatalogRead(decision.digest, catalog))
                 return
+
+
+def _names(decision: Decision) -> dict[str, object]:
+    """Names what a decision is about in every line that is logged while it is carried out."""
+    match decision:
+        case Change(record=record) | OfferWork(record=record) | SendWork(record=record):
+            trace = tracing.trace_id(record.definition.trace_parent)
+            return {"tenant": record.key.tenant, "task": record.key.task_id, **trace}
+        case StopWork(key=key) | ReadRecord(key=key):
+            return {"tenant": key.tenant, "task": key.task_id}
+        case _:
+            return {}
 
 
 def _changed(stored: Stored) -> TaskChanged | TaskEnded:
