@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from comfymesh.api import following
+from comfymesh.api.errors import RefusedError
 from comfymesh.api.following import Following
 from comfymesh.api.hub import Hub
+from comfymesh.api.query import Query
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.bus.port import CaughtUp, Entry
 from comfymesh.bus.tasklog import Dropped, Stored, TaskLog
@@ -56,3 +58,30 @@ async def test_it_is_current_when_it_knows_every_task_that_was_stored_before(
     async with replica(log) as follower:
         assert follower.hub.position < last.sequence
         assert await follower.current("default") >= last.sequence
+
+
+@pytest.mark.parametrize("told_before", [0, 4], ids=["before anything was told", "in the middle"])
+async def test_a_server_that_stops_tells_nobody_that_this_is_all(
+    monkeypatch: pytest.MonkeyPatch, told_before: int
+) -> None:
+    """Who goes on elsewhere behind "caught up" would never hear of what was left out."""
+    monkeypatch.setattr(following, "_PAGE", 4)
+    log = TaskLog(MemoryBus())
+    for number in range(TASKS):
+        await log.create(queued(f"t{number}"), spec_pb2.Spec())
+    told = list[object]()
+
+    async def watch(follower: Following) -> None:
+        async for _, item in follower.watch(Query("default"), None, include_existing=True):
+            told.append(item)
+            if len(told) == told_before:
+                follower.hub.drain()
+
+    async with replica(log) as follower:
+        if not told_before:
+            follower.hub.drain()
+        with pytest.raises(RefusedError) as refused:
+            await watch(follower)
+    assert refused.value.reason == "SERVER_DRAINING"
+    assert all(isinstance(item, Stored) for item in told)
+    assert len(told) == told_before

@@ -93,7 +93,8 @@ class Following:
     async def _existing(self, backlog: Backlog, after: Place) -> AsyncGenerator[Told, None]:
         """Tasks that have not changed since the watcher's position; those that have come with their changes."""
         base, place = backlog.position, after
-        while not backlog.closed:
+        while True:
+            _unless_closed(backlog)
             found, _ = self.model.page(backlog.query, _PAGE, place, base)
             for stored in found:
                 place = Place(seconds(stored.task.create_time), stored.key.task_id)
@@ -106,8 +107,7 @@ class Following:
         """Changes that the log has already, until the watcher has joined those to whom they are handed out."""
         end = 0
         while not backlog.joined or backlog.position < end:
-            if backlog.closed:
-                return
+            _unless_closed(backlog)
             page = await self.log.since(backlog.query.tenant, backlog.position, _PAGE)
             if not backlog.joined and len(page) < _PAGE:
                 backlog.join()
@@ -122,8 +122,7 @@ class Following:
         told = time.monotonic()
         while True:
             await backlog.wait(max(0.0, told + heartbeat - time.monotonic()))
-            if backlog.closed:
-                raise draining()
+            _unless_closed(backlog)
             found = backlog.take()
             for stored in found:
                 if backlog.tell(stored):
@@ -140,6 +139,12 @@ class Following:
                 if time.monotonic() - told >= heartbeat:
                     yield Bookmark(backlog.position), Heartbeat()
                     told = time.monotonic()
+
+
+def _unless_closed(backlog: Backlog) -> None:
+    """Nobody may take for all that there is what was told of it before the server began to stop."""
+    if backlog.closed:
+        raise draining()
 
 
 def _unknown(at: Bookmark, last: int) -> RefusedError:
