@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import uvloop
 
 from comfymesh.api.waking import Wake
 
@@ -48,3 +49,15 @@ async def test_who_rests_leaves_no_timer_behind() -> None:
     wake.set()
     await wake.wait(1.0)
     assert now() - began == pytest.approx(200.0)
+
+
+def test_a_timer_that_is_due_and_has_not_rung_does_not_break_the_next_wait() -> None:
+    async def wait() -> None:
+        wake = Wake()
+        for _ in range(2):
+            waiting = wake.wait(0.0)
+            waiting.send(None)
+            waiting.close()
+        wake.rest()
+
+    uvloop.run(wait())
