@@ -16,8 +16,10 @@ import click
 from benchmarks import (
     affinity,
     bare,
+    curves,
     faults,
     ground,
+    idlegap,
     machine,
     overhead,
     progress,
@@ -31,8 +33,8 @@ from benchmarks import (
 )
 
 SUITES = ("overhead", "bare", "burst", "relayed", "progress")
-ON_REQUEST = ("telemetry", "sustained", "watchers", "recovery", "takeover", "faults", "affinity", "queue")
-"""Suites that take minutes each and run on emulators only."""
+ON_REQUEST = ("telemetry", "sustained", "watchers", "recovery", "takeover", "faults", "affinity", "queue", "idle-gap")
+"""Suites that take minutes each; all but the last run on emulators only."""
 
 
 class Result(Protocol):
@@ -55,6 +57,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--rounds", default=150, show_default=True, help="Single tasks each way.")
 @click.option("--burst", "tasks", default=300, show_default=True, help="Tasks of a burst.")
 @click.option("--bursts", default=3, show_default=True, help="Bursts each way.")
+@click.option("--waiting", default=40, show_default=True, help="Tasks that wait at once for the suite idle-gap.")
+@click.option("--look-ahead", default=1, show_default=True, help="Attempts that wait at the instance meanwhile.")
 @click.option("--cached", default=1000, show_default=True, help="Cached tasks.")
 @click.option("--tasks", "sustained", default=3000, show_default=True, help="Tasks of a sustained course.")
 @click.option("--instances", default=8, show_default=True, help="Emulators of a sustained course.")
@@ -75,6 +79,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--gpus", default=4, show_default=True, help="Emulators that it is replayed against.")
 @click.option("--speed", default=20.0, show_default=True, help="How many times faster it is replayed.")
 @click.option("--utilisation", default=0.6, show_default=True, help="Share of their time that executions take.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the suite queue here, as PNG.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -131,6 +136,8 @@ async def _run(suite: str, comfy: ground.ComfyUI, options: dict[str, Any]) -> Re
             return await throughput.relayed(options["cached"], instances=4, in_flight=64)
         case "progress":
             return await progress.measure(comfy, tasks=5, size=options["size"])
+        case "idle-gap":
+            return await idlegap.measure(comfy, options["waiting"], options["bursts"], options["look_ahead"])
         case _:
             return await _run_on_request(suite, options)
 
@@ -148,7 +155,10 @@ async def _run_on_request(suite: str, options: dict[str, Any]) -> Result:
         case "takeover":
             return await takeover.measure(options["trials"])
         case "queue":
-            return await asyncio.to_thread(queueing.measure, options["longest_queue"], options["decisions"])
+            queue = await asyncio.to_thread(queueing.measure, options["longest_queue"], options["decisions"])
+            if options["plot"] is not None:
+                curves.draw(queue, f"Scheduler's core: {queueing.FLEET}", options["plot"])
+            return queue
         case "affinity":
             return await affinity.measure(_slice(options))
         case _:

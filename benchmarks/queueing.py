@@ -21,6 +21,7 @@ from comfymesh.tasks.record import Definition, Key, ModelFile, Requirements, Spe
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 NODES, GPUS_EACH, TENANTS, MODEL_SETS = 2_000, 8, 10_000, 200
+FLEET = f"{NODES:,} x {GPUS_EACH} GPUs, {TENANTS:,} tenants, {MODEL_SETS} model sets"
 _CATALOG = "all"
 _LOADER = ("CheckpointLoaderSimple", "ckpt_name")
 
@@ -52,8 +53,7 @@ class Queue:
 
     def rows(self) -> list[tuple[str, str]]:
         """The figures for a table."""
-        fleet = f"{NODES:,} x {GPUS_EACH} GPUs, {TENANTS:,} tenants, {MODEL_SETS} model sets"
-        return [(f"decision with {size.waiting:,} waiting ({fleet})", _words(size)) for size in self.sizes]
+        return [(f"decision with {size.waiting:,} waiting ({FLEET})", _words(size)) for size in self.sizes]
 
 
 def _words(size: Size) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import Field, replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from comfymesh.api.policies import Policies
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.port import Entry
 from comfymesh.bus.subjects import SCHEDULING_SETTINGS
-from comfymesh.tasks.policy import PolicySettings, TenantPolicy
+from comfymesh.tasks.policy import PolicySettings, TenantPolicy, scalars
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.v1.scheduling_policy_pb2 import SchedulingPolicy
 from comfymesh.v1.scheduling_policy_pb2 import TenantPolicy as TenantMessage
@@ -94,6 +96,20 @@ async def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_changed(b
         "policy.tenants[acme].max_running",
     }
     assert not bench.bus.stored(SCHEDULING_SETTINGS)
+
+
+@pytest.mark.parametrize("declared", list(scalars(PolicySettings)), ids=lambda declared: declared.name)
+async def test_every_setting_can_be_changed_within_its_range_alone(bench: Bench, declared: Field[Any]) -> None:
+    name, low, high = declared.name, declared.metadata.get("low"), declared.metadata.get("high")
+    if low is None or high is None:
+        wanted = not declared.default
+    else:
+        wanted = type(declared.default)(low)
+        for beyond in (low - 1, high + 1):
+            refusal = await bench.refuse(name, **{name: type(declared.default)(beyond)})
+            assert [violation.field for violation in refusal.violations] == [f"policy.{name}"]
+    await bench.update(name, **{name: wanted})
+    assert await bench.settings() == replace(PolicySettings(), **{name: wanted})
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from comfymesh.runtime.background import Background
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.answering import Answering
+from comfymesh.scheduler.demand import tell_demand
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import (
     Change,
@@ -104,6 +105,7 @@ class Scheduler:
         self._work.spawn(self._follow_tasks(), "task tail")
         self._work.spawn(self._follow_policy(), "policy tail")
         self._work.spawn(self._follow_clock(), "clock")
+        self._work.spawn(tell_demand(lambda: self._core.demand(self._clock()), self._publish), "demand")
         self._questions = await self._bus.subscribe(subjects.SCHEDULING_QUESTIONS, self._take_question)
         return self
 
