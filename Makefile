@@ -48,6 +48,7 @@ check: setup ## check format, lint, types and protos
 
 types: setup
 	@$(BIN)/mypy
+	@$(BIN)/mypy clients/comfyui-nodes/comfymesh_nodes
 
 format: setup ## format the code
 	@$(BIN)/ruff format $(CODE)

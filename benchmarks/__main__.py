@@ -19,6 +19,7 @@ from benchmarks import (
     curves,
     faults,
     ground,
+    idlegap,
     machine,
     overhead,
     progress,
@@ -32,8 +33,8 @@ from benchmarks import (
 )
 
 SUITES = ("overhead", "bare", "burst", "relayed", "progress")
-ON_REQUEST = ("telemetry", "sustained", "watchers", "recovery", "takeover", "faults", "affinity", "queue")
-"""Suites that take minutes each and run on emulators only."""
+ON_REQUEST = ("telemetry", "sustained", "watchers", "recovery", "takeover", "faults", "affinity", "queue", "idle-gap")
+"""Suites that take minutes each; all but the last run on emulators only."""
 
 
 class Result(Protocol):
@@ -56,6 +57,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--rounds", default=150, show_default=True, help="Single tasks each way.")
 @click.option("--burst", "tasks", default=300, show_default=True, help="Tasks of a burst.")
 @click.option("--bursts", default=3, show_default=True, help="Bursts each way.")
+@click.option("--waiting", default=40, show_default=True, help="Tasks that wait at once for the suite idle-gap.")
+@click.option("--look-ahead", default=1, show_default=True, help="Attempts that wait at the instance meanwhile.")
 @click.option("--cached", default=1000, show_default=True, help="Cached tasks.")
 @click.option("--tasks", "sustained", default=3000, show_default=True, help="Tasks of a sustained course.")
 @click.option("--instances", default=8, show_default=True, help="Emulators of a sustained course.")
@@ -133,6 +136,8 @@ async def _run(suite: str, comfy: ground.ComfyUI, options: dict[str, Any]) -> Re
             return await throughput.relayed(options["cached"], instances=4, in_flight=64)
         case "progress":
             return await progress.measure(comfy, tasks=5, size=options["size"])
+        case "idle-gap":
+            return await idlegap.measure(comfy, options["waiting"], options["bursts"], options["look_ahead"])
         case _:
             return await _run_on_request(suite, options)
 

@@ -13,6 +13,8 @@ Graph = dict[str, Any]
 _numbers = itertools.count(time.time_ns() // 1000)
 _COLORS = 0x1000000
 _LASTING_STEP = 0.1
+_BLURRED = 64
+_BLUR_SECONDS = 0.01
 
 
 def picture() -> Graph:
@@ -67,6 +69,18 @@ def lasting(seconds: float, name: str) -> Graph:
         "2": _graph_node("ProbeSleepSteps", image=["1", 0], **probe),
         "3": _graph_node("SaveImage", images=["2", 0], filename_prefix=name),
     }
+
+
+def working(seconds: float) -> Graph:
+    """A picture that costs a real ComfyUI on a CPU about `seconds`, without any model: it is blurred over and over."""
+    graph = picture()
+    graph["1"]["inputs"] |= {"width": _BLURRED, "height": _BLURRED}
+    last = "1"
+    for number in range(max(1, round(seconds / _BLUR_SECONDS))):
+        graph[f"b{number}"] = _graph_node("ImageBlur", image=[last, 0], blur_radius=10, sigma=4.0)
+        last = f"b{number}"
+    graph["2"]["inputs"]["images"] = [last, 0]
+    return graph
 
 
 def _graph_node(class_type: str, **inputs: Any) -> dict[str, Any]:  # noqa: ANN401  # inputs are JSON

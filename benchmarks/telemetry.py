@@ -10,9 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import aiohttp
-import grpc
-from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from benchmarks import graphs
 from benchmarks.figures import Spread, rotated
@@ -20,6 +17,7 @@ from benchmarks.processes import Usage, cpu_ms_each, usages
 from comfymesh.client import AsyncClient
 from comfymesh.stack import mesh
 from comfymesh.stack.mesh import Mesh, MeshPlan
+from comfymesh.stack.observability.collector import collecting
 
 _PARTS = ("scheduler", "agent", "api")
 _IN_FLIGHT = 16
@@ -75,7 +73,7 @@ async def measure(tasks: int, rounds: int) -> Costs:
     """Run the same tasks in meshes that differ in nothing but telemetry, `tasks` in each at a time, in turn."""
     spent: dict[str, list[float]] = {way: [] for way in WAYS}
     async with AsyncExitStack() as stack:
-        collector = await stack.enter_async_context(_collector())
+        collector = (await stack.enter_async_context(collecting())).endpoint
         sides = {name: await stack.enter_async_context(_side(way, collector)) for name, way in WAYS.items()}
         for side in sides.values():
             await side.run(_WARM_UP)
@@ -131,23 +129,3 @@ async def _read(places: Sequence[str]) -> None:
                 async with session.get(f"http://{place}/metrics") as answer:
                     await answer.read()
             await asyncio.sleep(_READ_SECONDS)
-
-
-class _Collector(trace_service_pb2_grpc.TraceServiceServicer, metrics_service_pb2_grpc.MetricsServiceServicer):
-    """Takes what it is sent and drops it."""
-
-    async def Export(self, request: object, _: object) -> object:  # noqa: N802  # the contract's name
-        if isinstance(request, metrics_service_pb2.ExportMetricsServiceRequest):
-            return metrics_service_pb2.ExportMetricsServiceResponse()
-        return trace_service_pb2.ExportTraceServiceResponse()
-
-
-@asynccontextmanager
-async def _collector() -> AsyncIterator[str]:
-    server = grpc.aio.server()
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Collector(), server)
-    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(_Collector(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield f"http://127.0.0.1:{port}"
-    await server.stop(0)

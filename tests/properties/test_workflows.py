@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comfymesh import workflows
-from comfymesh.graphs import Catalog, Graph, parse_graph
+from comfymesh.graphs import Catalog, Graph, Hints, parse_graph
 from comfymesh.v1.task_pb2 import InputValue
 from comfymesh.v1.workflow_pb2 import InputTarget, WorkflowInput
 from comfymesh.workflows.values import LARGEST, SMALLEST, complaint, number, value_of
@@ -80,15 +80,23 @@ def written(graph: Graph, binding: workflows.Binding) -> dict[str, Any]:
     return read
 
 
+@settings(max_examples=60)
 @given(GRAPHS, CATALOGS)
 def test_what_is_derived_can_be_stored(graph: Graph, catalog: Catalog) -> None:
     assert workflows.violations(workflows.derive(graph, catalog.classes), graph) == []
 
 
+@settings(max_examples=60)
 @given(GRAPHS, CATALOGS)
-def test_what_is_derived_changes_nothing_until_it_is_given(graph: Graph, catalog: Catalog) -> None:
-    binding = workflows.bind(workflows.derive(graph, catalog.classes), {}, complete=False)
-    assert binding.wrong == ()
+def test_giving_a_graph_what_it_holds_changes_nothing(graph: Graph, catalog: Catalog) -> None:
+    specs = workflows.derive(graph, catalog.classes)
+    held = {
+        spec.name: value_of(graph.nodes[spec.targets[0].graph_node].inputs[spec.targets[0].input]) for spec in specs
+    }
+    fitting = {name: value for name, value in held.items() if value is not None}
+    binding = workflows.bind(specs, fitting, complete=False)
+    bound = {binding.origins[place] for place in binding.values}
+    assert bound == fitting.keys() - {name for name, _ in binding.wrong}
     assert written(graph, binding) == json.loads(graph.to_json())
 
 
@@ -105,20 +113,29 @@ def test_integers_keep_all_their_digits(seed: int) -> None:
     assert written(graph, bound)["3"]["inputs"]["seed"] == seed
 
 
-@given(st.lists(SPECS, max_size=4), GRAPHS, st.dictionaries(TEXT, ANY_VALUE, max_size=3))
+@settings(max_examples=60)
+@given(GRAPHS, CATALOGS, st.data())
 def test_inputs_that_pass_the_checks_bind_whatever_is_given(
-    specs: list[WorkflowInput], graph: Graph, given_values: dict[str, InputValue]
+    graph: Graph, catalog: Catalog, data: st.DataObject
 ) -> None:
+    specs = [*workflows.derive(graph, catalog.classes), *data.draw(st.lists(SPECS, max_size=1))]
+    for spec in specs:
+        if data.draw(st.booleans()):
+            spec.required = False
+            spec.default_value.CopyFrom(data.draw(ANY_VALUE))
+    some = st.sampled_from([spec.name for spec in specs]) if specs else TEXT
+    given_values = data.draw(st.dictionaries(st.one_of(some, TEXT), ANY_VALUE, max_size=3))
     binding = workflows.bind(specs, given_values)  # never raises, checked or not
-    if workflows.violations(specs, graph) or binding.wrong:
+    if workflows.violations(specs, graph):
         return
     graph.with_inputs(dict.fromkeys(binding.values))  # every place is there
     for place, value in binding.values.items():
         (spec,) = [each for each in specs if each.name == binding.origins[place]]
-        assert complaint(spec, value) == ""
+        assert complaint(spec, value, Hints()) == ""
         assert value == given_values.get(spec.name, spec.default_value)
 
 
+@settings(max_examples=60)
 @given(GRAPHS, CATALOGS, st.integers(1, 3))
 def test_a_review_tells_all_that_a_refusal_would(graph: Graph, catalog: Catalog, instances: int) -> None:
     found = workflows.review(graph, [workflows.Offered(catalog, instances)], {})

@@ -207,6 +207,33 @@ def test_an_event_loop_that_hangs_starves_the_watchdog_and_tells_where(host: Mac
     host.run("systemctl", "reset-failed", "hanging")
 
 
+def labels(site: Site) -> dict[str, str]:
+    """The labels of the host's node."""
+    with Client(site.target) as client:
+        (node,) = client.nodes()
+    return dict(node.labels)
+
+
+def test_settings_are_read_again_under_a_running_task(howto: Howto, host: Machine, site: Site) -> None:
+    agent, process = show(host, "MainPID"), comfyui(host)
+    with running_task(site) as end:
+        host.shell("""echo 'COMFYMESH_AGENT_LABELS={"zone": "a"}' >> /etc/comfymesh/agent.env""")
+        howto.on_host(host, "systemctl reload comfymesh-agent")
+        until(lambda: labels(site) == {"zone": "a"}, "the new label")
+        host.shell("echo COMFYMESH_AGENT_LOOK_AHEAD=99 >> /etc/comfymesh/agent.env")
+        with pytest.raises(CommandFailedError):
+            host.run("systemctl", "reload", UNIT)
+        assert end().task.attempt == 1
+    assert "COMFYMESH_AGENT_LOOK_AHEAD: Input should be less" in journal(host)
+    assert labels(site) == {"zone": "a"}
+    assert (show(host, "MainPID"), comfyui(host)) == (agent, process)
+    # The agent's own user may not read the settings, and what was brought to it is gone.
+    assert host.run("ls", "-A", "/run/comfymesh-agent") == ""
+    host.shell("sed -i '/LOOK_AHEAD/d; /LABELS/d' /etc/comfymesh/agent.env")
+    host.run("systemctl", "reload", UNIT)
+    until(lambda: labels(site) == {}, "no label")
+
+
 def test_running_it_again_changes_nothing(host: Machine) -> None:
     before, agent = files(host), show(host, "MainPID")
     told = host.shell("cd /root && ./comfymesh-agent-*/install.sh --settings gpu-1.env")
@@ -233,7 +260,7 @@ def test_it_is_upgraded_under_a_running_task_and_rolled_back_under_another(
     process = comfyui(host)
     with running_task(site) as end:
         host.shell("echo COMFYMESH_AGENT_DRAIN_SECONDS=0 >> /etc/comfymesh/agent.env")
-        howto.on_host(host, "systemctl restart comfymesh-agent")
+        host.run("systemctl", "restart", UNIT)
         host.shell("mkdir /root/old && mv /root/*.tar /root/old")
         assert "the agent is ready (2.0)" in howto.on_host(host, "./comfymesh-agent-*/install.sh")
         assert end().task.attempt == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,18 @@ def test_every_package_is_marked_as_typed() -> None:
     ]
     untyped = [path for path in packages if (path / "__init__.py").exists() and not (path / "py.typed").exists()]
     assert untyped == []
+
+
+def test_every_package_is_type_checked() -> None:
+    ours = {
+        f"comfymesh.{path.stem}"
+        for source in SOURCES
+        if "protos" not in source.parts
+        for path in source.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert ours == set(settings["tool"]["mypy"]["packages"])
 
 
 def test_the_pure_parts_know_neither_io_nor_time() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from comfymesh.artifacts.media import UNKNOWN, sniff, suffix
+from comfymesh.artifacts.media import UNKNOWN, settle, sniff, suffix
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,18 @@ from comfymesh.artifacts.media import UNKNOWN, sniff, suffix
 )
 def test_a_media_type_is_what_the_bytes_show(head: bytes, kind: str, ending: str) -> None:
     assert (sniff(head), suffix(kind)) == (kind, ending)
+
+
+@pytest.mark.parametrize(
+    ("head", "named", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "text/html", "image/png"),
+        (b"\xff\xd8\xff", "image/png", "image/jpeg"),
+        (b"<script>", "text/html; charset=utf-8", UNKNOWN),
+        (b"<svg onload=x>", "image/svg+xml", UNKNOWN),
+        (b"glTF", "model/gltf-binary", "model/gltf-binary"),
+        (b"hello", "text/plain; charset=utf-8", "text/plain; charset=utf-8"),
+    ],
+)
+def test_what_is_said_counts_where_bytes_show_nothing_and_nothing_would_run(head: bytes, named: str, kind: str) -> None:
+    assert settle(head, named) == kind

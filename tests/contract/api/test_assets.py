@@ -7,8 +7,10 @@ import errno
 import hashlib
 import json
 import random
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -17,9 +19,11 @@ from comfymesh.api import assets, uploads
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.errors import StoreFullError
 from comfymesh.bus import subjects
+from comfymesh.client import AsyncClient
 from comfymesh.tasks.events import Started, Succeeded
 from comfymesh.tasks.record import Artifact, ArtifactKind, Key
 from comfymesh.testkit.apis import BOOTSTRAP, GRAPH, Bus, LocalApi, Refused, find, local_api, request_type
+from comfymesh.testkit.s3 import BUCKET, s3_server
 from comfymesh.testkit.tasks import NOW, assigned
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import asset_service_pb2, task_pb2, tenant_pb2
@@ -185,6 +189,13 @@ async def test_uploads_under_way_count_for_the_quota(tmp_path: Path) -> None:
         await until(full, "the quota")
 
 
+async def test_an_upload_of_another_tenant_does_not_exist(api: LocalApi) -> None:
+    data, stranger = data_of(999), await api.tenant("stranger")
+    upload = await begin(api, data)
+    told = await refused(api, "UploadAsset", messages(b"", upload=upload.name), stranger)
+    assert (told.code, told.reason) == ("NOT_FOUND", "UPLOAD_NOT_FOUND")
+
+
 @pytest.mark.parametrize(
     ("method", "fields", "field"),
     [
@@ -325,6 +336,26 @@ async def test_a_store_without_urls_says_so(api: LocalApi) -> None:
         told = await refused(api, "CreateDownloadUrl", request("CreateDownloadUrl", name=name))
         assert (told.code, told.reason) == ("FAILED_PRECONDITION", "SIGNED_URL_UNSUPPORTED")
         assert method in told.message
+
+
+async def test_a_url_of_a_file_in_a_cloud_gives_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        async with local_api(tmp_path, artifacts_url=f"s3://{BUCKET}/blobs", api_auth="open") as api:
+            data = data_of(PART + 5)
+            asset = await send(api, data, "", filename="a.bin")
+            assert await read(api, asset.sha256, offset_bytes=PART) == data[PART:]
+            async with AsyncClient(api.target) as client:
+                url = await client.download_url(asset.name, timedelta(minutes=5))
+            assert url.expire_time is not None
+            assert url.url not in repr(url)
+            assert await asyncio.to_thread(fetch, url.url) == data
+
+
+def fetch(url: str) -> bytes:
+    with urlopen(url) as answer:  # noqa: S310  # our own server
+        return bytes(answer.read())
 
 
 async def test_a_full_store_says_so_and_whoever_made_room_can_go_on(

@@ -350,6 +350,10 @@ async def test_of_equal_files_each_tenant_has_its_own(api: LocalApi, owned: Owne
     used = request("TaskService/CreateTask", {"task": with_asset(owned), "validate_only": True})
     with pytest.raises(Refused, match="ASSET_NOT_FOUND"):
         await api.call("TaskService/CreateTask", used, stranger)
+    # Nobody finds out by its hash what another has, nor goes on with what another has begun.
+    fields = {"sha256": owned.asset.rpartition("/")[2], "size_bytes": len(CONTENT)}
+    begun = await api.call("AssetService/BeginUpload", request("AssetService/BeginUpload", fields), stranger)
+    assert (begun.WhichOneof("outcome"), begun.upload.committed_bytes) == ("upload", 0)
     uploaded = await api.call("AssetService/UploadAsset", upload(CONTENT), stranger)
     assert uploaded.asset.name == owned.asset
     with pytest.raises(Refused, match="INVALID_WORKFLOW"):  # it is found now, and no model

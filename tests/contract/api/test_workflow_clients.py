@@ -160,11 +160,14 @@ async def test_what_is_derived_can_be_stored_from_its_file(api: LocalApi, key: s
     odd = {"class_type": "Odd", "inputs": {"seed": 2**64 - 1, "text": "two\nlines", "on": False, "half": 0.5}}
     graph.write_text(json.dumps({**GRAPH, "3": odd}))
     derived = await command(api, key, "workflows", "derive", str(graph))
-    inputs.write_text(derived.stdout)
-    arguments = ("workflows", "create", "from-file", str(graph), "--inputs", str(inputs), "--json")
-    made = told(await command(api, key, *arguments))[0]
-    defaults = {each["name"]: each["default"] for each in made["inputs"]}
-    assert defaults == {"seed": 2**64 - 1, "text": "two\nlines", "on": False, "half": 0.5}
+    told_inputs = json.loads(derived.stdout)
+    assert [each["name"] for each in told_inputs] == ["seed", "text", "on", "half"]
+    inputs.write_text(json.dumps([{**each, "minimum": 0} if each["name"] == "seed" else each for each in told_inputs]))
+    arguments = ("workflows", "create", "from-file", str(graph), "--inputs", str(inputs))
+    made = await command(api, key, *arguments)
+    assert "18446744073709551615" in made.stdout  # the graph's seed is shown as the default
+    found = told(await command(api, key, "workflows", "get", "from-file", "--json"))[0]
+    assert found["inputs"][0]["minimum"] == 0
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ import json
 import secrets
 from collections.abc import Mapping
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
 from comfymesh.bus import subjects
+from comfymesh.bus.port import BusUnavailableError
 from comfymesh.testkit.apis import LocalApi, Refused, find, request_type
 from comfymesh.v1.workflow_pb2 import Workflow, WorkflowInput
 
@@ -182,11 +184,13 @@ async def test_who_comes_second_with_an_etag_is_told(call: Caller) -> None:
 
 async def test_updates_at_once_all_count(call: Caller) -> None:
     made = await call.create("busy")
-    letters = "abcdef"
+    letters = "abcdefghijklmnopqrstuvwxyz"
     await asyncio.gather(*(call.update(made.name, graph_json=text(f"{letter}.safetensors")) for letter in letters))
     numbers = range(1, (await call("GetWorkflow", name=made.name)).workflow.latest_version + 1)
     versions = [(await call("GetWorkflowVersion", name=f"{made.name}/versions/{n}")).version for n in numbers]
     assert {version.graph_json for version in versions} == {text(f"{letter}.safetensors") for letter in letters}
+    # None was stored in vain: what no head names would count for nobody.
+    assert len(call.api.bus.stored(subjects.workflow_content("painters", "busy", "*"))) == len(letters)
 
 
 @pytest.mark.parametrize("paths", [[], ["name"], ["default_version", "etag"]])
@@ -313,6 +317,15 @@ async def test_a_deleted_workflow_without_tasks_is_gone_and_its_numbers_are_not(
     assert (await call.refused("GetWorkflowVersion", name=f"{made.name}/versions/1")).reason == "WORKFLOW_NOT_FOUND"
 
 
+async def test_a_delete_that_broke_off_is_finished_by_the_next(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = await call.create("broken-off")
+    with monkeypatch.context() as patch:
+        patch.setattr(call.api.bus, "purge", AsyncMock(side_effect=BusUnavailableError("no answer")))
+        assert (await call.refused("DeleteWorkflow", name=made.name)).reason == "BUS_UNAVAILABLE"
+    await call("DeleteWorkflow", name=made.name)
+    assert call.api.bus.stored(subjects.workflow_content("painters", "broken-off", "*")) == []
+
+
 async def test_inputs_are_derived_from_what_the_classes_say(call: Caller) -> None:
     graph = {
         "1": {"class_type": "LoadImage", "inputs": {"image": "mine.png"}},
@@ -324,7 +337,8 @@ async def test_inputs_are_derived_from_what_the_classes_say(call: Caller) -> Non
     assert kinds == {"image": "IMAGE", "strength": "FLOAT", "seed": "INTEGER", "on": "BOOL"}
     by_name = {each.name: each for each in derived}
     assert by_name["image"].required
-    assert by_name["seed"].default_value.uint64_value == 2**64 - 1
+    # What the graph holds is the default, also when there is a better one.
+    assert not any(each.HasField("default_value") for each in derived)
     await call("CreateWorkflow", workflow_id="derived", workflow={"graph_json": json.dumps(graph), "inputs": derived})
 
 

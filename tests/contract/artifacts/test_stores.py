@@ -159,6 +159,16 @@ async def test_a_reader_does_not_notice_that_a_blob_is_put_again_and_the_old_one
     assert b"".join(read) == data
 
 
+async def test_of_a_blob_that_was_removed_no_folder_is_left(tmp_path: Path) -> None:
+    store = ObjectStore.at((tmp_path / "artifacts").as_uri())
+    await keep(store, b"data")
+    later(store)
+    for version in await versions(store):
+        await store.remove(OWNER, version)
+    assert [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file() or path.name != OWNER] == []
+    await keep(store, b"data")
+
+
 async def test_what_was_put_twice_has_one_version_too_many(tmp_path: Path) -> None:
     store = ObjectStore.at((tmp_path / "artifacts").as_uri())
     await keep(store, b"data")

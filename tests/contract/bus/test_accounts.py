@@ -139,11 +139,13 @@ async def test_work_goes_on_after_the_server_was_restarted_and_has_forgotten_it(
 async def test_a_node_reports_and_is_told(world: World) -> None:
     told = list[Message]()
     await world.a.subscribe(subjects.control("a"), told.append)
+    await world.a.subscribe(subjects.demand("a"), told.append)
     await world.a.ensure_work()
     await world.a.publish(subjects.report("a"), b"report")
     await until(lambda: world.mesh.last(REPORTS, subjects.report("a")), "the report")
     await world.mesh.publish(subjects.control("a"), b"order")
-    await until(lambda: told, "the order")
+    await world.mesh.publish(subjects.demand("a"), b"demand")
+    await until(lambda: len(told) == 2, "the order and the demand")
 
 
 async def test_a_node_claims_runs_and_ends_a_task(world: World) -> None:
@@ -198,7 +200,8 @@ async def answers(bus: NodeBus, subject: str, data: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize(
-    "subject", ["report.b", "work.b", "control.b", "interest.b", "lease.scheduler", "task.default.x"]
+    "subject",
+    ["report.b", "work.b", "control.b", "interest.b", "demand.a", "demand.b", "lease.scheduler", "task.default.x"],
 )
 async def test_a_node_can_not_publish_what_is_not_its_own(world: World, subject: str) -> None:
     heard = list[Message]()
@@ -224,13 +227,14 @@ async def test_a_node_can_not_have_an_answer_sent_where_it_may_not_send(world: W
 
 async def test_a_node_hears_nothing_that_is_not_its_own(world: World) -> None:
     heard = list[Message]()
-    for subject in (">", "control.b", "work.*", "task.>", "_INBOX.>"):
+    for subject in (">", "control.b", "demand.b", "work.*", "task.>", "_INBOX.>"):
         await world.a.subscribe(subject, heard.append)
     await world.a.ensure_work()
     heard.clear()
     await world.task_of("b", "one")
     await world.b.publish(subjects.report("b"), b"report")
     await world.mesh.publish(subjects.control("b"), b"order")
+    await world.mesh.publish(subjects.demand("b"), b"demand")
     await world.mesh.publish(subjects.control("a"), b"mine")
     await until(lambda: heard, "the order that came after")
     assert {message.data for message in heard} == {b"mine"}

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from comfymesh.artifacts.bus_store import BusStore
+from comfymesh.artifacts.content import Content
+from comfymesh.artifacts.errors import StoreFullError
 from comfymesh.bus.connection import Connection
 from comfymesh.bus.jetstream import JetStreamBus
-from comfymesh.bus.port import BusUnavailableError, Entry
+from comfymesh.bus.port import BusFullError, BusUnavailableError, Entry
 from comfymesh.bus.streams import TASKS
 from comfymesh.testkit.nats import NatsServer
 from comfymesh.testkit.waiting import until
@@ -112,7 +115,10 @@ async def test_what_jetstream_may_use_is_full(server: NatsServer) -> None:
         accepted, refusal = await store(bus, 0, 1000)
         assert 100 < len(accepted) < 1000
         assert "is full" in str(refusal)
+        assert isinstance(refusal, BusFullError)
         assert await there(bus) == accepted
+        with Content.of(os.urandom(RECORD)) as content, pytest.raises(StoreFullError):
+            await BusStore(bus).put("default", content)
         _, refused_again = await store(bus, 2000, 1)
         assert refused_again is not None
         for subject in accepted[:10]:

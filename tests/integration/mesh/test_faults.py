@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -154,6 +155,19 @@ class TestApi:
         assert await ending == 0
         await mesh.until_serving()
         assert states_of(await mesh.watch(name, resume_token=token)) == ["SUCCEEDED"]
+
+    async def test_an_upload_goes_on_when_it_is_back(self, mesh: LocalMesh, tmp_path: Path) -> None:
+        data, killing = os.urandom(12_000_000), list[asyncio.Future[None]]()
+
+        def told(done: int, _whole: int) -> None:
+            if done > 9_000_000 and not killing:  # of the parts of 4 MiB one is stored, or two
+                killing.append(asyncio.ensure_future(mesh.kill("api")))
+
+        asset = await mesh.client.upload(data, on_progress=told)
+        await asyncio.gather(*killing)
+        path = await mesh.client.download(asset, tmp_path)
+        assert path.read_bytes() == data
+        assert killing
 
 
 class TestNats:

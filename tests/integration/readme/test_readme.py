@@ -104,6 +104,20 @@ async def test_the_python_example_saves_a_picture(target: str, checkout: Path) -
     assert (checkout / "out" / "text-to-image_00001_.png").stat().st_size > 0
 
 
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "examples").glob("*.py")))
+async def test_an_example_runs(script: str, target: str, checkout: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, f"examples/{script}"),
+        cwd=checkout,
+        env={**os.environ, "COMFYMESH_TARGET": target},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert b".png" in output
+
+
 def test_the_pages_that_readme_links_to_are_there() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links

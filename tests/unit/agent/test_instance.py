@@ -18,11 +18,13 @@ from comfymesh.agent.comfyui.inventory import Inventory
 from comfymesh.agent.comfyui.pulse import Sign
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.ladder import Limits
+from comfymesh.agent.domain.lives import Endurance
 from comfymesh.agent.instance import Care, Condition, Instance, InstanceState
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.contract import Absent, Exited, RuntimeFailed, RuntimeFailureReason
 from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.catalogs import read_catalog
+from comfymesh.graphs import Catalog
 from comfymesh.tasks.events import AttemptFailed
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Key
@@ -116,6 +118,16 @@ async def test_a_server_that_answers_serves(host: Host, bench: Bench) -> None:
     assert condition.catalog is not None
     assert await read_catalog(bench.store, condition.catalog)
     assert host.workplace.session is host.session
+
+
+async def test_one_that_ends_as_soon_as_it_is_started_has_crashed(bench: Bench) -> None:
+    host = Host(bench, care=Care(endurance=Endurance(faults=3)))
+    host.runtime.start_error = RuntimeFailed(RuntimeFailureReason.ENDED_AT_START, "it ended with code 3")
+    await host.after(20)
+    assert host.state is InstanceState.QUARANTINED
+    assert "it ended with code 3" in host.instance.condition.reason
+    assert len(host.runtime.starts) == 3
+    await host.close()
 
 
 async def test_what_takes_long_before_it_starts_is_told(host: Host) -> None:
@@ -464,13 +476,28 @@ async def test_a_catalog_that_changes_is_told(host: Host, bench: Bench) -> None:
     assert host.states == [STARTING, READY, READY]
 
 
-async def test_model_files_are_counted_with_their_sizes_and_again_when_they_change(host: Host) -> None:
+async def test_model_files_are_counted_with_their_sizes_and_again_when_they_change(host: Host, bench: Bench) -> None:
     host.next_session.http.sizes = {"checkpoints": {"a.safetensors": 7_000}, "loras": {"b": 50, "c": 1}}
     await host.after(1)
-    assert host.instance.condition.inventory == Inventory(node_classes=1, model_files=3, model_bytes=7_051)
+    sizes = {"a.safetensors": 7_000, "b": 50, "c": 1}
+    assert host.instance.condition.inventory == Inventory(1, model_files=3, model_bytes=7_051, sizes=sizes)
+    assert (await offered(host, bench)).model_sizes == sizes
     host.session.http.sizes["loras"]["d"] = 9
     await host.after(310)
     assert host.instance.condition.inventory.model_bytes == 7_060
+    assert (await offered(host, bench)).model_sizes == {**sizes, "d": 9}
+
+
+async def offered(host: Host, bench: Bench) -> Catalog:
+    blob = host.instance.condition.catalog
+    assert blob is not None
+    return await read_catalog(bench.store, blob)
+
+
+async def test_of_two_files_of_one_name_no_size_is_known(host: Host) -> None:
+    host.next_session.http.sizes = {"checkpoints": {"a": 7, "b": 5, "c": 0}, "unet": {"a": 8, "b": 5}}
+    await host.after(1)
+    assert host.instance.condition.inventory.sizes == {"b": 5}
 
 
 async def test_a_server_that_is_too_old_to_tell_sizes_serves(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfymesh.api import models
 from comfymesh.api.fleet import Offer
-from comfymesh.graphs import Catalog
+from comfymesh.graphs import Catalog, JsonValue
+from comfymesh.graphs.catalog import MODEL_SIZES
 from comfymesh.graphs.models import offered_models
 from comfymesh.v1 import node_pb2, tenant_pb2
 
@@ -36,6 +37,15 @@ def test_each_model_is_told_once_with_all_its_places() -> None:
     assert (one.name, two.name) == ("one.safetensors", "two.ckpt")
     assert [(place.node, place.resident) for place in one.places] == [("nodes/a", True), ("nodes/b", False)]
     assert list(one.inputs) == ["Loader.ckpt", "Loader.refiner"]
+
+
+def test_each_place_is_told_with_the_size_of_the_file_there() -> None:
+    sizes: dict[str, JsonValue] = {"one.safetensors": 7_000, "odd": "x", "none": 0}
+    loader: dict[str, JsonValue] = {"input": {"required": {"m": [["one.safetensors"], {}]}}}
+    known = Catalog.from_object_info({MODEL_SIZES: sizes, "Loader": loader})
+    assert set(known.classes) == {"Loader"}
+    (one,) = models.models([offer("a", known), offer("b", catalog(m=["one.safetensors"]))], NODES)
+    assert [(place.node, place.size_bytes) for place in one.places] == [("nodes/a", 7_000), ("nodes/b", 0)]
 
 
 def test_what_is_no_model_is_left_out() -> None:

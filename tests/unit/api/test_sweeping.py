@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest.mock import AsyncMock, Mock, patch
 
 import pytest
@@ -29,7 +29,7 @@ from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import DIGEST, queued
 from comfymesh.testkit.waiting import until
-from comfymesh.wire.v1 import spec_pb2
+from comfymesh.wire.v1 import spec_pb2, workflow_record_pb2
 
 HOUR = 3600.0
 TERMS = sweeping.terms(grace_hours=6.0, unused_days=10.0)
@@ -129,6 +129,32 @@ async def test_assets_go_that_nothing_has_used_for_long() -> None:
         assert await its.assets.find("default", old) is None
         await its.sweep_for_long()
         assert await its.blobs() == {used}
+
+
+async def test_on_a_full_disk_an_asset_can_be_removed() -> None:
+    async with world() as its:
+        with Content.of(b"no longer wanted") as content:
+            sha256 = (await its.assets.keep("default", "", content)).sha256
+        known = await its.assets.find("default", sha256)
+        assert known is not None
+        with patch.object(its.bus, "append", AsyncMock(side_effect=BusFullError("full"))):
+            assert await its.assets.remove("default", replace(known, sequence=known.sequence - 1)) is False
+            assert await its.assets.remove("default", known) is True
+        assert await its.assets.find("default", sha256) is None
+
+
+async def test_an_asset_stays_that_a_workflow_has_as_a_default() -> None:
+    async def pieces(data: bytes) -> AsyncIterator[bytes]:
+        yield data
+
+    async with world() as its:
+        kept, old = [(await its.assets.add("default", "", "", pieces(data))).name for data in (b"kept", b"old")]
+        content = workflow_record_pb2.WorkflowContent(inputs=[{"default_value": {"asset": kept}}, {"name": "seed"}])
+        await its.bus.append([Entry("workflow.content.default.w.d", content.SerializeToString())])
+        its.clock.advance(30 * 24 * HOUR)
+        assert await its.sweeper.remove_unused() == 1
+        assert await its.assets.find("default", kept.rpartition("/")[2]) is not None
+        assert await its.assets.find("default", old.rpartition("/")[2]) is None
 
 
 async def test_a_store_that_is_away_ends_nobody(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from comfymesh.cli.sheets import read_sheet
-from comfymesh.client import Asset, Url
+from comfymesh.client import Asset, Url, WorkflowRef
 
 GRAPH = {"3": {"class_type": "KSampler", "inputs": {"seed": 1}}}
 
@@ -43,6 +43,12 @@ def test_a_line_says_all_that_can_be_said_of_a_task(tmp_path: Path) -> None:
     }
     assert task.inputs == expected
     assert task.options == {**options, "execution_timeout": timedelta(seconds=1.5)}
+
+
+def test_a_line_may_name_a_stored_workflow() -> None:
+    tasks = read_sheet(lines({"graph": "portrait@3", "inputs": {"prompt": "hi"}}, {}), "workflows/landscape")
+    assert [task.graph for task in tasks] == [WorkflowRef("portrait@3"), WorkflowRef("workflows/landscape")]
+    assert tasks[0].inputs == {"prompt": "hi"}
 
 
 def test_lines_without_a_graph_take_the_common_one_and_empty_lines_nothing(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 import pytest
 
-from comfymesh.cli.stored import given_to, read_specs, stored
+from comfymesh.cli.stored import given_to, read_specs, spec_json, stored
 from comfymesh.client import Asset, InputKind, WorkflowInput, WorkflowRef
 
 INPUTS = [
@@ -43,6 +44,19 @@ def test_values_are_read_as_their_inputs_have_it() -> None:
         "image": Asset("assets/x"),
         "else": "7",
     }
+
+
+@pytest.mark.parametrize(
+    "each",
+    [
+        WorkflowInput("a", InputKind.FLOAT, ("5.cfg",), minimum=0.0, maximum=0),
+        WorkflowInput("b", InputKind.BOOL, ("5.on", "6.on"), "What it does.", default=False),
+        WorkflowInput("c", InputKind.INTEGER, ("5.seed",), default=0, minimum=0, maximum=2**64 - 1),
+        WorkflowInput("d", InputKind.ENUM, ("5.x",), required=True, options=("a", "b")),
+    ],
+)
+def test_an_input_is_read_as_it_is_printed(each: WorkflowInput) -> None:
+    assert read_specs(json.dumps([spec_json(each)]), "inputs.json") == [each]
 
 
 @pytest.mark.parametrize(

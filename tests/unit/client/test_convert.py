@@ -18,11 +18,11 @@ from comfymesh.client import (
 )
 from comfymesh.client.convert import (
     events_from_proto,
-    node_from_proto,
     state_to_proto,
     task_from_proto,
     task_to_proto,
 )
+from comfymesh.client.fleet_convert import node_from_proto
 from comfymesh.client.inputs import input_to_proto, inputs_to_proto
 from comfymesh.v1 import error_reason_pb2, node_pb2, task_pb2, task_service_pb2
 

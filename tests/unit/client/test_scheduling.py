@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from comfymesh.client import Placement
-from comfymesh.client.convert import events_from_proto, node_from_proto, task_from_proto, task_to_proto
+from comfymesh.client.convert import events_from_proto, task_from_proto, task_to_proto
 from comfymesh.client.events import Progressed
+from comfymesh.client.fleet_convert import node_from_proto
 from comfymesh.client.scheduling_convert import policy_from_proto, policy_to_proto, queue_from_proto, waiting_from_proto
 from comfymesh.v1 import node_pb2, queue_pb2, scheduling_policy_pb2, task_pb2, task_service_pb2
 

@@ -314,3 +314,10 @@ def test_every_output_is_either_runnable_or_refused(drawn: dict[str, tuple[str, 
     assert set(validation.runnable_outputs) | set(validation.refused_outputs) == outputs
     assert not set(validation.runnable_outputs) & set(validation.refused_outputs)
     assert bool(validation.violations) is (set(validation.runnable_outputs) != outputs or not outputs)
+
+
+def test_hints_are_for_the_first_few_however_much_is_missing() -> None:
+    graph = {f"node-{n}": node(f"EmptyImag{n}") for n in range(200)}
+    found = check({**graph, "1": node("SaveImag")}).violations
+    assert len(found) == 201
+    assert 1 <= sum(bool(violation.nearest) for violation in found) <= 8

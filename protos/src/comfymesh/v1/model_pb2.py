@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63omfymesh/v1/model.proto\x12\x0c\x63omfymesh.v1\"\x8b\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12)\n\x06places\x18\x03 \x03(\x0b\x32\x19.comfymesh.v1.Model.Place\x1a\x39\n\x05Place\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x10\n\x08resident\x18\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63omfymesh/v1/model.proto\x12\x0c\x63omfymesh.v1\"\x9f\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12)\n\x06places\x18\x03 \x03(\x0b\x32\x19.comfymesh.v1.Model.Place\x1aM\n\x05Place\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x10\n\x08resident\x18\x03 \x01(\x08\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'comfymesh.v1.model_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODEL']._serialized_start=43
-  _globals['_MODEL']._serialized_end=182
+  _globals['_MODEL']._serialized_end=202
   _globals['_MODEL_PLACE']._serialized_start=125
-  _globals['_MODEL_PLACE']._serialized_end=182
+  _globals['_MODEL_PLACE']._serialized_end=202
 # @@protoc_insertion_point(module_scope)

@@ -8,14 +8,16 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class Model(_message.Message):
     __slots__ = ("name", "inputs", "places")
     class Place(_message.Message):
-        __slots__ = ("node", "instance", "resident")
+        __slots__ = ("node", "instance", "resident", "size_bytes")
         NODE_FIELD_NUMBER: _ClassVar[int]
         INSTANCE_FIELD_NUMBER: _ClassVar[int]
         RESIDENT_FIELD_NUMBER: _ClassVar[int]
+        SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
         node: str
         instance: str
         resident: bool
-        def __init__(self, node: _Optional[str] = ..., instance: _Optional[str] = ..., resident: bool = ...) -> None: ...
+        size_bytes: int
+        def __init__(self, node: _Optional[str] = ..., instance: _Optional[str] = ..., resident: bool = ..., size_bytes: _Optional[int] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     PLACES_FIELD_NUMBER: _ClassVar[int]

@@ -89,7 +89,7 @@ class Gpu(_message.Message):
     def __init__(self, uuid: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., memory_used_bytes: _Optional[int] = ..., utilization_percent: _Optional[int] = ..., temperature_celsius: _Optional[int] = ..., uncorrected_errors: _Optional[int] = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("name", "state", "state_reason", "comfyui_version", "runtime", "slots", "held_attempts", "resident_models", "gpu_class", "vram_bytes", "pool", "node_class_count", "model_file_count", "model_file_bytes", "memory_bytes", "gpu_uuid")
+    __slots__ = ("name", "state", "state_reason", "comfyui_version", "runtime", "slots", "held_attempts", "resident_models", "gpu_class", "vram_bytes", "pool", "node_class_count", "model_file_count", "model_file_bytes", "memory_bytes", "labels", "gpu_uuid")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Instance.State]
@@ -99,6 +99,7 @@ class Instance(_message.Message):
         STATE_DOWN: _ClassVar[Instance.State]
         STATE_RETIRING: _ClassVar[Instance.State]
         STATE_QUARANTINED: _ClassVar[Instance.State]
+        STATE_STOPPED: _ClassVar[Instance.State]
     STATE_UNSPECIFIED: Instance.State
     STATE_STARTING: Instance.State
     STATE_READY: Instance.State
@@ -106,6 +107,14 @@ class Instance(_message.Message):
     STATE_DOWN: Instance.State
     STATE_RETIRING: Instance.State
     STATE_QUARANTINED: Instance.State
+    STATE_STOPPED: Instance.State
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     STATE_REASON_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +130,7 @@ class Instance(_message.Message):
     MODEL_FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FILE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     GPU_UUID_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Instance.State
@@ -137,5 +147,6 @@ class Instance(_message.Message):
     model_file_count: int
     model_file_bytes: int
     memory_bytes: int
+    labels: _containers.ScalarMap[str, str]
     gpu_uuid: str
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Instance.State, str]] = ..., state_reason: _Optional[str] = ..., comfyui_version: _Optional[str] = ..., runtime: _Optional[str] = ..., slots: _Optional[int] = ..., held_attempts: _Optional[int] = ..., resident_models: _Optional[_Iterable[str]] = ..., gpu_class: _Optional[str] = ..., vram_bytes: _Optional[int] = ..., pool: _Optional[str] = ..., node_class_count: _Optional[int] = ..., model_file_count: _Optional[int] = ..., model_file_bytes: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., gpu_uuid: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Instance.State, str]] = ..., state_reason: _Optional[str] = ..., comfyui_version: _Optional[str] = ..., runtime: _Optional[str] = ..., slots: _Optional[int] = ..., held_attempts: _Optional[int] = ..., resident_models: _Optional[_Iterable[str]] = ..., gpu_class: _Optional[str] = ..., vram_bytes: _Optional[int] = ..., pool: _Optional[str] = ..., node_class_count: _Optional[int] = ..., model_file_count: _Optional[int] = ..., model_file_bytes: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., gpu_uuid: _Optional[str] = ...) -> None: ...

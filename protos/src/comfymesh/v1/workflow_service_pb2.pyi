@@ -153,15 +153,17 @@ class ValidateWorkflowRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., workflow: _Optional[_Union[_workflow_pb2.Workflow, _Mapping]] = ..., inputs: _Optional[_Mapping[str, _task_pb2.InputValue]] = ...) -> None: ...
 
 class ValidateWorkflowResponse(_message.Message):
-    __slots__ = ("violations", "runnable_outputs", "dropped_outputs", "able_instance_count", "instance_count")
+    __slots__ = ("violations", "runnable_outputs", "dropped_outputs", "able_instance_count", "instance_count", "violation_count")
     VIOLATIONS_FIELD_NUMBER: _ClassVar[int]
     RUNNABLE_OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     ABLE_INSTANCE_COUNT_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    VIOLATION_COUNT_FIELD_NUMBER: _ClassVar[int]
     violations: _containers.RepeatedCompositeFieldContainer[_workflow_pb2.WorkflowViolation]
     runnable_outputs: _containers.RepeatedScalarFieldContainer[str]
     dropped_outputs: _containers.RepeatedScalarFieldContainer[str]
     able_instance_count: int
     instance_count: int
-    def __init__(self, violations: _Optional[_Iterable[_Union[_workflow_pb2.WorkflowViolation, _Mapping]]] = ..., runnable_outputs: _Optional[_Iterable[str]] = ..., dropped_outputs: _Optional[_Iterable[str]] = ..., able_instance_count: _Optional[int] = ..., instance_count: _Optional[int] = ...) -> None: ...
+    violation_count: int
+    def __init__(self, violations: _Optional[_Iterable[_Union[_workflow_pb2.WorkflowViolation, _Mapping]]] = ..., runnable_outputs: _Optional[_Iterable[str]] = ..., dropped_outputs: _Optional[_Iterable[str]] = ..., able_instance_count: _Optional[int] = ..., instance_count: _Optional[int] = ..., violation_count: _Optional[int] = ...) -> None: ...

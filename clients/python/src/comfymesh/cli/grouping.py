@@ -29,15 +29,16 @@ if TYPE_CHECKING:
 
 _BATCH_HELP = """Create many tasks and return at once. Prints their names.
 
-SHEET.jsonl has one JSON object a line (- reads standard input), with any of: graph (a file's name, or the graph),
-inputs (by NODE.INPUT; "@FILE" uploads a file), display_name, priority, labels, group, execution_timeout and
-start_timeout (seconds), max_retries, allow_partial_outputs, task_id, request_id. Each task is created or refused for
-itself.
+SHEET.jsonl has one JSON object a line (- reads standard input), with any of: graph (a file's name, the graph, or the
+name of a stored workflow), inputs (by NODE.INPUT, or by the names that the workflow has; "@FILE" uploads a file),
+display_name, priority, labels, group, execution_timeout and start_timeout (seconds), max_retries,
+allow_partial_outputs, task_id, request_id. Each task is created or refused for itself.
 
 \b
 Examples:
   comfymesh batch sheet.jsonl --group lamps
   seq 100 | jq -c '{inputs: {"3.seed": .}}' | comfymesh batch - --graph graph.json --group sweep
+  seq 100 | jq -c '{inputs: {seed: .}}' | comfymesh batch - --graph portrait@3 --group sweep
   comfymesh batch sheet.jsonl --group lamps --watch
   comfymesh batch sheet.jsonl --json
 
@@ -77,7 +78,7 @@ Examples:
 
 @click.command(help=_BATCH_HELP, short_help="Create many tasks and return at once.")
 @click.argument("sheet", metavar="SHEET.jsonl")
-@click.option("--graph", metavar="GRAPH.json", help="Graph of the lines that have none.")
+@click.option("--graph", metavar="GRAPH.json|WORKFLOW", help="Graph or stored workflow of the lines that have none.")
 @click.option("--group", "name", default="", metavar="NAME", help="Group of the tasks that name none.")
 @click.option("--check", is_flag=True, help="Check everything, create nothing.")
 @click.option("--watch", "follow", is_flag=True, help="Follow the group to its end; needs --group.")

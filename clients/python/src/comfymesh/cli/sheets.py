@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfymesh.cli.options import read_graph
+from comfymesh.cli.stored import stored
 from comfymesh.client import Asset, NewTask, Url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from comfymesh.client import InputValue, TaskOptions
+    from comfymesh.client import InputValue, TaskOptions, WorkflowRef
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "display_name": (str,),
@@ -45,13 +46,13 @@ def read_sheet(text: str, graph: str | None) -> list[NewTask]:
 
     Args:
         text: One JSON object a line; empty lines are left out.
-        graph: Path of the graph of lines that have none.
+        graph: Path of the graph of lines that have none, or the name of a stored workflow.
 
     Raises:
         click.UsageError: A line can't be read; says which, and why.
         InvalidRequest: A graph's file can't be read.
     """
-    graphs: dict[str, str] = {}
+    graphs: dict[str, str | WorkflowRef] = {}
     tasks: list[NewTask] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -71,7 +72,7 @@ def _problem(error: Exception) -> str:
     return str(error)
 
 
-def _task(said: Any, graph: str | None, graphs: dict[str, str]) -> NewTask:  # noqa: ANN401  # it may be any JSON
+def _task(said: Any, graph: str | None, graphs: dict[str, str | WorkflowRef]) -> NewTask:  # noqa: ANN401  # it may be any JSON
     if not isinstance(said, dict):
         raise WrongLineError("is not a JSON object.")
     unknown = ", ".join(sorted(key for key in said if key not in _KEYS))
@@ -79,10 +80,12 @@ def _task(said: Any, graph: str | None, graphs: dict[str, str]) -> NewTask:  # n
         raise WrongLineError(f"unknown: {unknown}; known are {', '.join(_KEYS)}.")
     written = said.get("graph", graph)
     if not isinstance(written, (str, dict)):
-        raise WrongLineError("has no graph: write a file's name or the graph itself, or name one with --graph.")
+        raise WrongLineError(
+            "has no graph: write a file's name, the graph itself or a workflow's name, or name one with --graph."
+        )
     if isinstance(written, str):
         if written not in graphs:
-            graphs[written] = read_graph(written)
+            graphs[written] = stored(written) or read_graph(written)
         written = graphs[written]
     return NewTask(written, dict(_inputs(said.get("inputs", {}))), _options(said))
 

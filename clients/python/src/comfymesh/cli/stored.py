@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfymesh.cli.arguments import parse_file, parse_pairs
+from comfymesh.cli.jsonlines import plain
 from comfymesh.client import InputKind, WorkflowInput, WorkflowRef
 
 if TYPE_CHECKING:
@@ -68,6 +69,14 @@ def read_specs(text: str, origin: str) -> list[WorkflowInput]:
     return [_spec(each, f"{origin}, input {index + 1}") for index, each in enumerate(found)]
 
 
+def spec_json(each: WorkflowInput) -> dict[str, Any]:
+    """An input as `read_specs` reads it, without what it does not say."""
+    told = plain(each)
+    assert isinstance(told, dict)
+    said = {key: value for key, value in told.items() if value is not None and value not in ("", [])}
+    return {key: value for key, value in said.items() if key != "required" or value}
+
+
 def _value(name: str, kind: InputKind, text: str) -> InputValue:
     try:
         return _read(name, kind, text)
@@ -85,8 +94,10 @@ def _read(name: str, kind: InputKind, text: str) -> InputValue:
             return _TRUTHS[text.lower()]
         case InputKind.BOOL:
             raise ValueError(text)
-        case _ if kind in _FILES:
+        case _ if kind in _FILES and text.startswith(("@", "assets/", "https://", "http://")):
             return parse_file(name, text)
+        case _ if kind in _FILES:
+            raise ValueError(text)
         case _:
             return text
 
@@ -95,6 +106,7 @@ _WORDS = {
     InputKind.INTEGER: "an integer",
     InputKind.FLOAT: "a number",
     InputKind.BOOL: "true or false",
+    **dict.fromkeys(_FILES, "a file: @FILE to upload one, assets/NAME, or https://... for one that the node fetches"),
 }
 
 

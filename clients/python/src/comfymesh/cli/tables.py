@@ -35,6 +35,7 @@ _STYLES = {
     InstanceState.DOWN: "red",
     InstanceState.RETIRING: "yellow",
     InstanceState.QUARANTINED: "red",
+    InstanceState.STOPPED: "dim",
 }
 
 
@@ -105,7 +106,7 @@ def _resolution(task: Task) -> str:
 def node_table(nodes: Sequence[Node], now: datetime) -> Table:
     """Nodes, a line for each instance."""
     table = plain_table(
-        "NODE", "STATE", "TAKES WORK", "GPUS", "INSTANCE", "STATE", "HELD", "COMFYUI", "RUNTIME", "REPORT"
+        "NODE", "STATE", "TAKES WORK", "GPUS", "INSTANCE", "POOL", "STATE", "HELD", "COMFYUI", "RUNTIME", "REPORT"
     )
     for node in nodes:
         mine = (
@@ -118,6 +119,7 @@ def node_table(nodes: Sequence[Node], now: datetime) -> Table:
             table.add_row(
                 *(mine if index == 0 else ("",) * len(mine)),
                 one_line(instance.name),
+                one_line(instance.pool) or "-",
                 _state(instance.state),
                 f"{instance.held_attempts}/{instance.slots}",
                 one_line(instance.comfyui_version) or "-",
@@ -125,7 +127,7 @@ def node_table(nodes: Sequence[Node], now: datetime) -> Table:
                 age(node.last_report_time, now) if index == 0 else "",
             )
         if not node.instances:
-            table.add_row(*mine, *"-----", age(node.last_report_time, now))
+            table.add_row(*mine, *"------", age(node.last_report_time, now))
     return table
 
 
@@ -206,6 +208,8 @@ def _details(task: Task, now: datetime) -> Iterator[tuple[str, Text | str]]:
         yield "node", f"{short_name(task.node)}/{one_line(task.instance)}, attempt {task.attempt}"
     yield from scheduling_details(task)
     yield from _requeueing(task)
+    if task.workflow:
+        yield "workflow", f"{short_name(task.workflow)}@{one_line(task.workflow_version.rpartition('/')[2])}"
     if task.group:
         yield "group", short_name(task.group)
     for key, value in sorted(task.labels.items()):

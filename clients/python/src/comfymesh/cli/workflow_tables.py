@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -63,14 +64,15 @@ def workflow_details(workflow: Workflow, now: datetime) -> Table:
     return table
 
 
-def input_table(inputs: Sequence[WorkflowInput]) -> Table:
-    """Inputs, a line for each."""
+def input_table(inputs: Sequence[WorkflowInput], graph_json: str) -> Table:
+    """Inputs, a line for each. What they have no default for is as the graph has it."""
+    graph = json.loads(graph_json)
     table = plain_table("INPUT", "KIND", "DEFAULT", "RANGE", "GOES TO", "WHAT")
     for each in inputs:
         table.add_row(
             one_line(each.name),
             each.kind.lower(),
-            "required" if each.required else _shown(each.default),
+            "required" if each.required else _shown(_held(graph, each) if each.default is None else each.default),
             _range(each),
             one_line(", ".join(each.targets)),
             one_line(each.description),
@@ -91,6 +93,8 @@ def review_text(review: WorkflowReview) -> Text:
         if each.dropped_outputs:
             text.append(f" [drops output {', '.join(one_line(node) for node in each.dropped_outputs)}]", "dim")
         text.append("\n")
+    if (left := review.violation_count - len(review.violations)) > 0:
+        text.append(f"and {left} more\n")
     return text.append(_verdict(review))
 
 
@@ -108,6 +112,12 @@ def _verdict(review: WorkflowReview) -> str:
         return "No instance has told what it offers, so only what needs none was checked."
     able = f"{review.able_instance_count} of {review.instance_count} instances can run it as a whole"
     return f"{able}; outputs: {', '.join(one_line(node) for node in review.runnable_outputs) or 'none'}."
+
+
+def _held(graph: Any, each: WorkflowInput) -> object:  # noqa: ANN401  # as JSON has it
+    """What the graph holds where an input goes."""
+    graph_node, _, name = each.targets[0].partition(".")
+    return graph.get(graph_node, {}).get("inputs", {}).get(name)
 
 
 def _shown(value: object) -> str:

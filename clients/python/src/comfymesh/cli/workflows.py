@@ -14,7 +14,7 @@ from comfymesh.cli.arguments import parse_labels
 from comfymesh.cli.jsonlines import line, plain
 from comfymesh.cli.options import read_graph, with_session
 from comfymesh.cli.outcomes import ExitCode
-from comfymesh.cli.stored import given_to, read_inputs, read_specs, stored
+from comfymesh.cli.stored import given_to, read_inputs, read_specs, spec_json, stored
 from comfymesh.cli.workflow_tables import (
     input_table,
     review_text,
@@ -304,7 +304,7 @@ def validate(session: Session, subject: str, specs: str | None, given: Sequence[
 def derive(session: Session, graph: str) -> None:  # noqa: D103
     text = read_graph(graph)
     found = session.call(lambda client: client.workflows.derive(text))
-    lines = ",\n  ".join(line(_without_defaults(each)) for each in found)
+    lines = ",\n  ".join(line(spec_json(each)) for each in found)
     click.echo(f"[\n  {lines}\n]" if found else "[]")
 
 
@@ -337,17 +337,6 @@ def _specs(path: str | None) -> list[WorkflowInput] | None:
         raise file_unreadable(Path(path), error) from error
 
 
-def _without_defaults(each: WorkflowInput) -> Any:  # noqa: ANN401
-    """An input as JSON, without what it does not say."""
-    told = plain(each)
-    assert isinstance(told, dict)
-    return {
-        key: value
-        for key, value in told.items()
-        if value not in (None, "", False, []) or (key == "default" and value is not None)
-    }
-
-
 def _print(session: Session, found: Workflow | WorkflowVersion) -> None:
     if session.as_json:
         click.echo(line(plain(found)))
@@ -356,4 +345,4 @@ def _print(session: Session, found: Workflow | WorkflowVersion) -> None:
     if isinstance(found, Workflow):
         console.print(workflow_details(found, datetime.now(UTC)))
     if found.inputs:
-        console.print(input_table(found.inputs))
+        console.print(input_table(found.inputs, found.graph_json))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from comfymesh.client import convert, fleet_watching
+from comfymesh.client import fleet_watching
 from comfymesh.client.calls import Calls
+from comfymesh.client.fleet_convert import node_from_proto
 from comfymesh.client.fleet_models import Model, ModelPlace, Node
 from comfymesh.v1 import fleet_service_pb2, model_pb2
 
@@ -29,7 +30,7 @@ class FleetCalls(Calls):
         found: list[Node] = []
         while True:
             answer = await self._call(self._transport.list_nodes, request)
-            found += [convert.node_from_proto(message) for message in answer.nodes]
+            found += [node_from_proto(message) for message in answer.nodes]
             if not answer.next_page_token:
                 return found
             request.page_token = answer.next_page_token
@@ -92,7 +93,7 @@ class FleetCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = fleet_service_pb2.CordonNodeRequest(name=node_name(node), reason=reason)
-        return convert.node_from_proto((await self._call(self._transport.cordon_node, request)).node)
+        return node_from_proto((await self._call(self._transport.cordon_node, request)).node)
 
     async def uncordon_node(self, node: str | Node) -> Node:
         """Have a node take work again.
@@ -102,7 +103,7 @@ class FleetCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = fleet_service_pb2.UncordonNodeRequest(name=node_name(node))
-        return convert.node_from_proto((await self._call(self._transport.uncordon_node, request)).node)
+        return node_from_proto((await self._call(self._transport.uncordon_node, request)).node)
 
     async def drain_node(self, node: str | Node, reason: str = "") -> Node:
         """As `cordon_node`, and what has not begun there goes elsewhere. It is empty once `held_attempts` is 0.
@@ -116,7 +117,7 @@ class FleetCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = fleet_service_pb2.DrainNodeRequest(name=node_name(node), reason=reason)
-        return convert.node_from_proto((await self._call(self._transport.drain_node, request)).node)
+        return node_from_proto((await self._call(self._transport.drain_node, request)).node)
 
 
 def node_name(node: str | Node) -> str:
@@ -126,5 +127,5 @@ def node_name(node: str | Node) -> str:
 
 
 def _model(message: model_pb2.Model) -> Model:
-    places = tuple(ModelPlace(place.node, place.instance, place.resident) for place in message.places)
+    places = tuple(ModelPlace(place.node, place.instance, place.resident, place.size_bytes) for place in message.places)
     return Model(message.name, tuple(message.inputs), places)

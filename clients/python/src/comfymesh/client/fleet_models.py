@@ -35,6 +35,7 @@ class InstanceState(StrEnum):
     DOWN = "DOWN"
     RETIRING = "RETIRING"
     QUARANTINED = "QUARANTINED"
+    STOPPED = "STOPPED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Instance:
         gpu_class: Class of its GPU, or empty.
         vram_bytes: Memory of its GPU, 0 where not known.
         pool: The pool that it belongs to, or empty.
+        labels: What its operator wrote on its pool, over what is written on its node.
     """
 
     name: str
@@ -114,6 +116,7 @@ class Instance:
     gpu_class: str = ""
     vram_bytes: int = 0
     pool: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +163,13 @@ class ModelPlace:
         node: Its node, ``nodes/{node}``.
         instance: The instance.
         resident: Whether the model is in its memory, as far as its agent can know.
+        size_bytes: Size of the file there; 0 where it is not known.
     """
 
     node: str
     instance: str
     resident: bool = False
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from comfymesh.client.convert import node_from_proto
 from comfymesh.client.errors import Unavailable
 from comfymesh.client.events import CaughtUp, NodeChanged, NodeRemoved
+from comfymesh.client.fleet_convert import node_from_proto
 from comfymesh.client.statuses import STREAM_BROKEN
 from comfymesh.v1 import fleet_service_pb2
 

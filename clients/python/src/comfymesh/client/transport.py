@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 import grpc
 from grpc import StatusCode, aio
 
+from comfymesh.client import tracing
 from comfymesh.client.access import Access
 from comfymesh.client.alert_methods import AlertMethods
 from comfymesh.client.errors import Unavailable
@@ -83,7 +84,7 @@ _STUBS = {name: stub for name, stub in get_type_hints(Stubs).items() if name != 
 
 
 class _Known:
-    """A channel on which every call says who makes it."""
+    """A channel on which every call says who makes it, and from where in a trace."""
 
     def __init__(self, channel: aio.Channel, access: Access) -> None:
         self._channel = channel
@@ -95,7 +96,7 @@ class _Known:
 
         def known(*of: Any, **how: Any) -> Callable[..., Any]:  # noqa: ANN401  # as the stubs have it
             method = make(*of, **how)
-            return lambda *args, **more: method(*args, metadata=self._access.metadata(), **more)
+            return lambda *args, **more: method(*args, metadata=(*self._access.metadata(), *tracing.metadata()), **more)
 
         return known
 
@@ -262,7 +263,7 @@ class Transport(AlertMethods):
         # At the first call and not before, because a channel belongs to the loop that is running then.
         if self._opened is None:
             channel = self._channel()
-            known: Any = _Known(channel, self._access) if self._access.api_key else channel
+            known: Any = _Known(channel, self._access)
             made = {name: stub(known) for name, stub in _STUBS.items()}
             self._opened = Stubs(channel, **made)
         return self._opened

@@ -73,6 +73,7 @@ def review_from_proto(message: workflow_service_pb2.ValidateWorkflowResponse) ->
         dropped_outputs=tuple(message.dropped_outputs),
         able_instance_count=message.able_instance_count,
         instance_count=message.instance_count,
+        violation_count=message.violation_count,
     )
 
 

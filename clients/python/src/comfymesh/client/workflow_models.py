@@ -162,11 +162,12 @@ class WorkflowReview:
     """A graph as the fleet sees it.
 
     Attributes:
-        violations: Everything that is wrong, errors first.
+        violations: Everything that is wrong, errors first; the first 1000.
         runnable_outputs: Ids of the output graph nodes that would run.
         dropped_outputs: Ids of those that ComfyUI would leave out without a word.
         able_instance_count: How many instances could run the graph as a whole.
         instance_count: How many have told what they offer.
+        violation_count: How many violations there are in all.
     """
 
     violations: tuple[WorkflowViolation, ...]
@@ -174,6 +175,7 @@ class WorkflowReview:
     dropped_outputs: tuple[str, ...]
     able_instance_count: int
     instance_count: int
+    violation_count: int
 
     @property
     def errors(self) -> tuple[WorkflowViolation, ...]:

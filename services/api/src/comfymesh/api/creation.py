@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID, uuid4, uuid5
 
 from comfymesh import names
@@ -19,10 +21,11 @@ from comfymesh.api.workflows.resolving import Resolved, resolve
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.graphs import Graph
+from comfymesh.runtime import logcontext
 from comfymesh.tasks import codec, machine, rights
 from comfymesh.tasks.record import Definition, Key, SpecRef, TaskRecord
 from comfymesh.telemetry import tracing
-from comfymesh.v1 import task_service_pb2
+from comfymesh.v1 import task_pb2, task_service_pb2
 from comfymesh.wire.v1 import spec_pb2
 
 CreateRequest = task_service_pb2.CreateTaskRequest | task_service_pb2.RunTaskRequest
@@ -82,6 +85,7 @@ class Creation:
             RefusedError: it is not valid, or nothing could run it.
         """
         task = request.task
+        logcontext.conceal(partial(_words, task))
         if wrong := fields.violations(task, request.task_id, request.request_id):
             raise invalid(wrong)
         resolved = await resolve(self._workflows, task, tenant)
@@ -159,6 +163,11 @@ class Creation:
             await self._store.put(tenant, content)
             files.graph_blob.sha256, files.graph_blob.size_bytes = content.sha256, content.size_bytes
         return files
+
+
+def _words(task: task_pb2.Task) -> str:
+    """Everything in a request that a caller may have written, as JSON."""
+    return task.graph_json + json.dumps([value.string_value for value in task.inputs.values()])
 
 
 def identity(request: CreateRequest, tenant: str) -> tuple[Key, str]:

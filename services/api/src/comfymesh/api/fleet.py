@@ -128,7 +128,7 @@ class FleetView:
                 instance.name,
                 unreachable or _trouble(node, instance),
                 self._catalogs.get(digests.get(instance.name, "")),
-                Site(node.labels, instance.gpu_class, instance.vram_bytes, instance.pool),
+                _site(node, instance),
             )
             for instance in node.instances
         ]
@@ -187,6 +187,11 @@ def _node(seen: _Seen, now: float) -> node_pb2.Node:
 
 def _lost(seen: _Seen, now: float) -> bool:
     return now - seen.at >= streams.REPORT_TTL.total_seconds()
+
+
+def _site(node: node_pb2.Node, instance: node_pb2.Instance) -> Site:
+    labels = {**node.labels, **instance.labels} if instance.labels else node.labels
+    return Site(labels, instance.gpu_class, instance.vram_bytes, instance.pool)
 
 
 def _trouble(node: node_pb2.Node, instance: node_pb2.Instance) -> str:

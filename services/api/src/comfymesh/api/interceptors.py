@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, TypeAlias
@@ -16,10 +17,11 @@ from opentelemetry.trace import Span, SpanKind, set_span_in_context, use_span
 from comfymesh.api import metering
 from comfymesh.api.access import caller
 from comfymesh.api.access.audit import Audit
-from comfymesh.api.access.gate import Gate
+from comfymesh.api.access.gate import Admission, Gate
 from comfymesh.api.access.scopes import is_audited
 from comfymesh.api.errors import RefusedError, defect, refusal, to_status
 from comfymesh.api.room import Room
+from comfymesh.runtime import logcontext
 from comfymesh.telemetry import tracing
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -32,6 +34,10 @@ _TRACE_PARENT = "traceparent"
 _REQUEST_ID = "x-request-id"
 _LONGEST_REQUEST_ID = 128
 _OURS = "/comfymesh."
+
+
+_admitted: ContextVar[Admission] = ContextVar("admitted")
+"""How the call that runs in this context was let in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +65,35 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """See grpc.aio.ServerInterceptor."""
-        known = self._wrapped.get(handler_call_details.method)
-        if known is not None:
-            return known
-        handler = await continuation(handler_call_details)
+        """See grpc.aio.ServerInterceptor.
+
+        Who calls is looked at here, when only the metadata have come: of whoever is not let in no message is read, and
+        one may have 64 MiB.
+        """
+        method = handler_call_details.method
+        handler = self._wrapped.get(method) or await self._wrap(continuation, handler_call_details)
+        if method not in self._wrapped:
+            return handler
+        try:
+            metadata = dict(handler_call_details.invocation_metadata)
+            # What handles the call runs in the same context, which is the call's own.
+            _admitted.set(await self._door.gate.admit(method.lstrip("/"), metadata))
+        except Exception as error:  # the call's edge makes a status of whatever it is
+            return _refusing(error, method.lstrip("/"))
+        return handler
+
+    async def _wrap(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        handler = await continuation(details)
         if handler is None:
             return handler
-        if not handler_call_details.method.startswith(_OURS):
+        if not details.method.startswith(_OURS):
             return handler
         wrap = _streaming if handler.response_streaming else _unary
-        wrapped = wrap(handler, handler_call_details.method.lstrip("/"), self._door)
-        self._wrapped[handler_call_details.method] = wrapped
+        wrapped = self._wrapped[details.method] = wrap(handler, details.method.lstrip("/"), self._door)
         return wrapped
 
 
@@ -107,6 +130,12 @@ class _Call:
         self._status = refused.status_code.name
         metering.refused(refused.reason)
         await self.context.abort(refused.status_code, refused.message, ((_DETAILS, status.SerializeToString()),))
+
+    def enter(self, admission: Admission) -> None:
+        """The caller is let in: from now on it is known who it is."""
+        caller.enter(admission.caller)
+        named = {"request_id": self.request_id} if self.request_id else {}
+        logcontext.bind(method=self.method, tenant=admission.caller.tenant, **named)
 
     def end(self, span: Span) -> None:
         """It is over: measure it, with its span as an example."""
@@ -157,8 +186,7 @@ def _unary(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN401  #
                 async with call:
                     door.room.enter()
                     try:
-                        admission = await door.gate.admit(method, call.metadata)
-                        caller.enter(admission.caller)
+                        call.enter(_admitted.get())
                         if audited:
                             return await _noted(inner, take(request), context, method, door.audit)
                         return await inner(take(request), context)
@@ -169,6 +197,22 @@ def _unary(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN401  #
 
     make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
     return make(answer, _reading(handler.request_deserializer), handler.response_serializer)
+
+
+def _refusing(error: Exception, method: str) -> Handler:
+    """Tells why a call is refused, of whatever kind its method is: as one that takes a stream, and reads none of it."""
+
+    async def answer(_requests: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
+        call = _Call(context, method)
+        span = _span(call)
+        try:
+            with use_span(span):
+                async with call:
+                    raise error
+        finally:
+            call.end(span)
+
+    return grpc.stream_unary_rpc_method_handler(answer)
 
 
 async def _noted(
@@ -203,9 +247,9 @@ def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN40
                 # What passes here once for each message is kept short: a span or a context manager around every message
                 # was a quarter of the Python that a watcher costs.
                 async with call:
-                    admission = await door.gate.admit(method, call.metadata)
+                    admission = _admitted.get()
                     # This generator runs in the context of the call, which is its own and ends with it.
-                    caller.enter(admission.caller)
+                    call.enter(admission)
                     tracing.enter(span)
                     async with aclosing(inner(take(request), context)) as responses:
                         async for response in responses:

@@ -22,6 +22,11 @@ def refused(reason: str, metrics: Metrics = METRICS) -> None:
     metrics.add(catalogue.REFUSALS, 1, reason)
 
 
+def removed(blobs: int, metrics: Metrics = METRICS) -> None:
+    """Blobs were removed that nothing named."""
+    metrics.add(catalogue.BLOBS_REMOVED, blobs)
+
+
 class Metering:
     """Looks at how things stand.
 

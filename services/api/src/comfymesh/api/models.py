@@ -35,7 +35,8 @@ def models(
         in_memory = resident.get((offer.node, offer.instance), frozenset())
         for name, where in _named(offer.catalog).items():
             inputs[name].update(where)
-            found[name].places.add(node=offer.node, instance=offer.instance, resident=name in in_memory)
+            held, size = name in in_memory, _size(offer.catalog, name)
+            found[name].places.add(node=offer.node, instance=offer.instance, resident=held, size_bytes=size)
     return list(_complete(found, inputs, allowed))
 
 
@@ -61,6 +62,10 @@ def _complete(
             model.inputs.extend(sorted(inputs[name]))
             model.places.sort(key=lambda place: (place.node, place.instance))
             yield model
+
+
+def _size(catalog: Catalog | None, name: str) -> int:
+    return catalog.model_sizes.get(name, 0) if catalog else 0
 
 
 @lru_cache(_CATALOGS)

@@ -81,7 +81,7 @@ class ApiSettings(LogReaderSettings, InputUrlSettings):
     )
     api_blob_grace_hours: float = Field(
         default=6.0,
-        gt=0,
+        ge=0.25,
         le=12,
         description="Bytes that nothing names any more (of dropped tasks, removed assets, uploads given up) are removed"
         " after so long, and before twice as long. Hours.",

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from comfymesh import names
+from comfymesh.api import metering
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.assets import Assets, Known
 from comfymesh.api.hub import Hub
@@ -19,12 +20,12 @@ from comfymesh.artifacts.garbage import Look, Suspects, blobs_of
 from comfymesh.artifacts.store import BlobStore, Version
 from comfymesh.bus import records, subjects
 from comfymesh.bus.port import Bus, BusError
-from comfymesh.bus.streams import BLOBS, TASKS
+from comfymesh.bus.streams import BLOBS, TASKS, WORKFLOWS
 from comfymesh.bus.tasklog import Stored
 from comfymesh.tasks.codec import seconds
 from comfymesh.tasks.record import HELD
 from comfymesh.v1 import task_pb2
-from comfymesh.wire.v1 import spec_pb2
+from comfymesh.wire.v1 import spec_pb2, workflow_record_pb2
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +73,7 @@ class Sweeper:
     Args:
         bus: Where assets and uploads are described.
         store: Where the blobs are.
-        model: All tasks.
-        hub: Tells how far `model` is.
+        tasks: All of them, and what tells how far that has come.
         directory: All tenants.
         assets: Removes those that are unused.
         terms: How long things are kept.
@@ -108,6 +108,7 @@ class Sweeper:
         removals = await self.look()
         for removal in removals:
             await self.remove(removal)
+            metering.removed(1)
         if removals:
             fields = {"action": "blobs_removed", "count": len(removals)}
             logger.info("removed %d blobs that nothing names", len(removals), extra=fields)
@@ -141,15 +142,34 @@ class Sweeper:
 
     async def remove_unused(self) -> int:
         """Remove assets that nothing has used for long; answers how many. Their blobs go like all others."""
-        before, count = self._clock() - self._terms.unused, 0
+        count = 0
         for tenant in self._tenants():
-            async for known in self._assets_of(tenant):
-                if known.last_use >= before:
-                    break  # they come in order of their last use
-                count += await self._assets.remove(tenant, known)
+            old = [known async for known in self._unused(tenant)]
+            kept = await self._defaults(tenant) if old else set()
+            for known in old:
+                if names.asset(known.record.blob.sha256) not in kept:
+                    count += await self._assets.remove(tenant, known)
         if count:
             logger.info("removed %d unused assets", count, extra={"action": "assets_removed", "count": count})
         return count
+
+    async def _unused(self, tenant: str) -> AsyncIterator[Known]:
+        before = self._clock() - self._terms.unused
+        async for known in self._assets_of(tenant):
+            if known.last_use >= before:
+                return  # they come in order of their last use
+            yield known
+
+    async def _defaults(self, tenant: str) -> set[str]:
+        """Assets that versions of workflows name as the value of an input that a task does not give."""
+        found, place = set[str](), 0
+        contents = subjects.workflow_content(tenant, "*", "*")
+        while messages := await self._bus.after(WORKFLOWS, contents, place, _PAGE):
+            for message in messages:
+                content = workflow_record_pb2.WorkflowContent.FromString(message.data)
+                found.update(wanted.default_value.asset for wanted in content.inputs)
+            place = messages[-1].sequence
+        return found
 
     async def _caught_up(self) -> None:
         """Wait until the model has every record that was stored before this was called."""

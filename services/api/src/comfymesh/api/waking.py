@@ -12,12 +12,14 @@ class Wake:
     ring too late: one that rings too early costs less than two for each message.
     """
 
-    __slots__ = ("_due", "_news", "_timer", "_waiter")
+    __slots__ = ("_due", "_news", "_rings", "_timer", "_waiter")
 
     def __init__(self) -> None:
         self._news = False
         self._due = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        # When the timer rings. It can't be asked: uvloop gives no timer, but a plain handle, where that is now.
+        self._rings = 0.0
+        self._timer: asyncio.Handle | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def set(self) -> None:
@@ -41,9 +43,9 @@ class Wake:
             return
         loop = asyncio.get_running_loop()
         self._due = loop.time() + timeout
-        if self._timer is None or self._timer.when() > self._due:
+        if self._timer is None or self._rings > self._due:
             self.rest()
-            self._timer = loop.call_at(self._due, self._ring)
+            self._set_timer(loop)
         self._waiter = loop.create_future()
         try:
             await self._waiter
@@ -54,9 +56,13 @@ class Wake:
         self._timer = None
         loop = asyncio.get_running_loop()
         if self._waiter is not None and loop.time() < self._due:
-            self._timer = loop.call_at(self._due, self._ring)
+            self._set_timer(loop)
         else:
             self._rouse()
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._rings = self._due
+        self._timer = loop.call_at(self._due, self._ring)
 
     def _rouse(self) -> None:
         if self._waiter is not None and not self._waiter.done():

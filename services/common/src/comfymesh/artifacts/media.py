@@ -32,6 +32,12 @@ _BRANDS = {
     b"M4B ": "audio/mp4",
     b"qt  ": "video/quicktime",
 }
+_ACTIVE = (
+    *("text/html", "text/xml", "text/javascript", "image/svg"),
+    *("application/xhtml", "application/xml", "application/javascript"),
+)
+"""Types in which scripts are run by whoever shows them. Beginnings: parameters may follow."""
+
 _SUFFIXES = {
     "image/png": ".png",
     "image/jpeg": ".jpg",
@@ -63,6 +69,18 @@ def sniff(head: bytes) -> str:
     if head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE6 == 0xE2:  # MPEG audio, layer III
         return "audio/mpeg"
     return next((kind for start, kind in _SIGNATURES if head.startswith(start)), UNKNOWN)
+
+
+def settle(head: bytes, named: str) -> str:
+    """The media type of a file that begins so and is said, or called, to be of another.
+
+    What the bytes show counts. Where they show nothing, as those of texts and 3D models, what is said is taken, but for
+    types that a browser would run.
+    """
+    shown = sniff(head)
+    if shown != UNKNOWN or named.startswith(_ACTIVE):
+        return shown
+    return named
 
 
 def suffix(media_type: str) -> str:

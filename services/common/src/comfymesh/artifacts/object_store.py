@@ -61,7 +61,8 @@ class ObjectStore:
     def at(cls, url: str) -> Self:
         """The store at `url`. Credentials come from the environment, as each cloud's own tools read them."""
         if url.startswith("file:"):
-            return cls(from_url(url, mkdir=True))
+            # Each blob is a folder of its own, which goes with the last file in it.
+            return cls(from_url(url, mkdir=True, automatic_cleanup=True))
         return cls(from_url(url))
 
     async def put(self, owner: str, content: Content) -> None:

@@ -18,7 +18,7 @@ from comfymesh.graphs.graph import Graph, GraphNode, JsonValue, Link
 from comfymesh.graphs.models import MODEL_SUFFIXES, ModelReference, model_references
 from comfymesh.graphs.parse import DEFAULT_LIMITS, Limits, parse_graph
 from comfymesh.graphs.validate import Validation, validate
-from comfymesh.graphs.violations import Violation, ViolationType, nearest_names
+from comfymesh.graphs.violations import Hints, Violation, ViolationType
 from comfymesh.graphs.work import GraphWork, work
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "GraphErrorReason",
     "GraphNode",
     "GraphWork",
+    "Hints",
     "InputSpec",
     "JsonValue",
     "Limits",
@@ -40,7 +41,6 @@ __all__ = [
     "Violation",
     "ViolationType",
     "model_references",
-    "nearest_names",
     "parse_graph",
     "validate",
     "work",

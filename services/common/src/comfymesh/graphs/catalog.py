@@ -68,15 +68,21 @@ class NodeClass:
     python_module: str = ""
 
 
+MODEL_SIZES = "comfymesh:model_sizes"
+"""Where a stored catalog has the sizes of model files, beside the classes. No class is called so."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
     """All node classes of an instance. It is large and never changes, so it is equal to itself alone.
 
     Attributes:
         classes: Class name to node class.
+        model_sizes: Sizes of model files in bytes, as far as they are known, by the names that graphs use.
     """
 
     classes: Mapping[str, NodeClass]
+    model_sizes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_object_info(cls, object_info: Mapping[str, JsonValue]) -> Catalog:
@@ -85,7 +91,14 @@ class Catalog:
         Custom nodes put anything there, so what cannot be read is left out rather than refused: a class that
         is not an object, an input that is not a list.
         """
-        return cls({name: _node_class(name, info) for name, info in object_info.items() if isinstance(info, Mapping)})
+        found = {name: info for name, info in object_info.items() if name != MODEL_SIZES}
+        classes = {name: _node_class(name, info) for name, info in found.items() if isinstance(info, Mapping)}
+        return cls(classes, _sizes(object_info.get(MODEL_SIZES)))
+
+
+def _sizes(written: JsonValue) -> dict[str, int]:
+    sizes = written if isinstance(written, Mapping) else {}
+    return {name: size for name, size in sizes.items() if isinstance(size, int) and size > 0}
 
 
 def _node_class(name: str, info: Mapping[str, JsonValue]) -> NodeClass:

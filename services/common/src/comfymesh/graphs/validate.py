@@ -13,7 +13,7 @@ from comfymesh.graphs.graph import Graph, GraphNode, JsonValue, Link
 from comfymesh.graphs.models import ModelReference, model_references
 from comfymesh.graphs.sockets import fits, is_dynamic
 from comfymesh.graphs.values import FileExists, check_value
-from comfymesh.graphs.violations import Violation, ViolationType, about_input, input_missing, nearest_names
+from comfymesh.graphs.violations import Hints, Violation, ViolationType, about_input, input_missing
 from comfymesh.graphs.walk import dependents, walk
 
 if TYPE_CHECKING:
@@ -68,17 +68,22 @@ def validate(
             which is right for whoever will upload the files later.
     """
     outputs = _outputs(graph, catalog, targets)
-    missing = [_missing_class(node, catalog) for node in graph.nodes.values() if node.class_type not in catalog.classes]
+    hints = Hints()
+    missing = [
+        _missing_class(node, catalog, hints) for node in graph.nodes.values() if node.class_type not in catalog.classes
+    ]
     sources = {node.id: _sources(node, graph, catalog) for node in graph.nodes.values()}
     found = walk(sources, outputs)
     reached = set(found.finished)
-    checks = [_check_node(node, graph, catalog, file_exists) for node in graph.nodes.values() if node.id in reached]
+    checks = [
+        _check_node(node, graph, catalog, file_exists, hints) for node in graph.nodes.values() if node.id in reached
+    ]
     faults = [
         *missing,
         *_cycles(graph, found.cycles),
         *(fault for check in checks for fault in check.violations),
     ]
-    needed_by = dependents(sources, outputs, found.finished)
+    needed_by = dependents(sources, outputs, found.finished) if faults else {}
     violations = tuple(_with_dependents(fault, needed_by) for fault in faults)
     refused = {output for fault in violations for output in fault.dependent_outputs}
     runnable = () if missing else tuple(output for output in outputs if output not in refused)
@@ -114,16 +119,15 @@ def _outputs(graph: Graph, catalog: Catalog, targets: Collection[str] | None) ->
 def _sources(node: GraphNode, graph: Graph, catalog: Catalog) -> list[str]:
     """Returns what feeds a graph node, by inputs that its class has: ComfyUI ignores others, links included."""
     node_class = catalog.classes.get(node.class_type)
-    takes_any = node_class is None or any(is_dynamic(spec.type) for spec in node_class.inputs.values())
-    found = (
-        link.node_id
-        for name, link in node.links()
-        if takes_any or (node_class is not None and name in node_class.inputs)
-    )
+    found = (link.node_id for name, link in node.links() if node_class is None or _has_input(node_class, name))
     return list(dict.fromkeys(source for source in found if isinstance(source, str) and source in graph.nodes))
 
 
-def _missing_class(node: GraphNode, catalog: Catalog) -> Violation:
+def _has_input(node_class: NodeClass, name: str) -> bool:
+    return name in node_class.inputs or any(is_dynamic(spec.type) for spec in node_class.inputs.values())
+
+
+def _missing_class(node: GraphNode, catalog: Catalog, hints: Hints) -> Violation:
     name = node.title if node.title is not None else node.class_type
     return Violation(
         ViolationType.MISSING_NODE_TYPE,
@@ -132,7 +136,7 @@ def _missing_class(node: GraphNode, catalog: Catalog) -> Violation:
         node_id=node.id,
         class_type=node.class_type,
         extra_info={"node_id": node.id, "class_type": node.class_type, "node_title": name},
-        nearest=nearest_names(node.class_type, list(catalog.classes)),
+        nearest=hints.near(node.class_type, catalog.classes),
     )
 
 
@@ -150,7 +154,9 @@ def _cycles(graph: Graph, cycles: list[list[str]]) -> Iterator[Violation]:
             )
 
 
-def _check_node(node: GraphNode, graph: Graph, catalog: Catalog, file_exists: FileExists | None) -> _NodeCheck:
+def _check_node(
+    node: GraphNode, graph: Graph, catalog: Catalog, file_exists: FileExists | None, hints: Hints
+) -> _NodeCheck:
     violations: list[Violation] = []
     values: dict[tuple[str, str], JsonValue] = {}
     node_class = catalog.classes.get(node.class_type)
@@ -162,8 +168,9 @@ def _check_node(node: GraphNode, graph: Graph, catalog: Catalog, file_exists: Fi
         elif isinstance(value := node.inputs[spec.name], list):
             violations += _check_link(spec, value, graph, catalog)
         else:
-            checked = check_value(spec, value, file_exists)
-            values[node.id, spec.name] = checked.value
+            checked = check_value(spec, value, file_exists, hints)
+            if checked.value is not value:
+                values[node.id, spec.name] = checked.value
             violations += [] if checked.violation is None else [checked.violation]
     located = (replace(fault, node_id=node.id, class_type=node.class_type) for fault in violations)
     return _NodeCheck(tuple(located), values)

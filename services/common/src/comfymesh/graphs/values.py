@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from comfymesh.graphs.catalog import COMBO, InputSpec
 from comfymesh.graphs.violations import (
+    Hints,
     Violation,
     ViolationType,
     about_input,
@@ -35,13 +36,14 @@ class CheckedValue:
     violation: Violation | None = None
 
 
-def check_value(spec: InputSpec, value: JsonValue, file_exists: FileExists | None) -> CheckedValue:
+def check_value(spec: InputSpec, value: JsonValue, file_exists: FileExists | None, hints: Hints) -> CheckedValue:
     """Checks and converts one plain value as ComfyUI does: ``"5"`` becomes 5 for an INT.
 
     Args:
         spec: The input.
         value: What the graph gives; not a link.
         file_exists: Tells whether a named upload exists; None leaves uploads unchecked.
+        hints: Finds values that may be meant.
     """
     if isinstance(value, dict) and "__value__" in value:
         value = value["__value__"]
@@ -51,7 +53,7 @@ def check_value(spec: InputSpec, value: JsonValue, file_exists: FileExists | Non
         return CheckedValue(value, _not_convertible(spec, value, error))
     if spec.upload is not None:
         return CheckedValue(value, _check_upload(spec, value, file_exists))
-    return CheckedValue(value, _check_range(spec, value) or _check_list(spec, value))
+    return CheckedValue(value, _check_range(spec, value) or _check_list(spec, value, hints))
 
 
 def _converted(kind: str, value: JsonValue) -> JsonValue:
@@ -99,12 +101,12 @@ def _check_range(spec: InputSpec, value: JsonValue) -> Violation | None:
     return about_input(kind, message, spec.name, spec, received_value=value)
 
 
-def _check_list(spec: InputSpec, value: JsonValue) -> Violation | None:
+def _check_list(spec: InputSpec, value: JsonValue, hints: Hints) -> Violation | None:
     if spec.type != COMBO:
         return None
     several = spec.config.get("multiselect") is True and isinstance(value, list)
     wrong = [item for item in (value if several and isinstance(value, list) else [value]) if item not in spec.options]
-    return not_in_list(spec, value, wrong) if wrong else None
+    return not_in_list(spec, value, wrong, hints) if wrong else None
 
 
 def _check_upload(spec: InputSpec, value: JsonValue, file_exists: FileExists | None) -> Violation | None:

@@ -97,7 +97,7 @@ def run(name: str, settings_type: type[S], serve: Callable[[S, asyncio.Event], A
     except (ValidationError, SettingsError) as error:
         print(f"{name}: the settings are wrong:", *problems(error), sep="\n  ", file=sys.stderr)  # noqa: T201  # no logs yet
         sys.exit(EXIT_CONFIGURATION)
-    logs.set_up(name, settings.log_level)
+    logs.set_up(name, settings.log_level, redact=settings.log_redact)
     # Of a process that hangs, the watchdog's SIGABRT leaves where it does.
     faulthandler.enable()
     telemetry = _telemetry(name, settings)

@@ -48,6 +48,9 @@ class ServiceSettings(BaseSettings):
         return value
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_redact: bool = Field(
+        default=True, description="Whether what looks like a secret, and what is prose in graphs, is taken out of logs."
+    )
     otlp_endpoint: str = Field("", description="OTLP/gRPC endpoint for traces and metrics; none are sent when empty.")
     trace_ratio: float = Field(1.0, ge=0, le=1, description="Share of new traces that are recorded.")
     metrics_listen: str = Field(

@@ -38,10 +38,10 @@ class PolicySettings:
         metadata={"means": "prefer instances that hold a task's models; without it, first come, first served anywhere"},
     )
     load_aversion: float = setting(
-        30.0, 1.0, 1000.0, "a second of loading is priced like so many of running, where a queue asks for an instance"
+        15.0, 1.0, 1000.0, "a second of loading is priced like so many of running, where a queue asks for an instance"
     )
     spread_after: float = setting(
-        10.0, 0.0, 1000.0, "how often a load has to fit into what waits for each instance that holds a model set"
+        20.0, 0.0, 1000.0, "how often a load has to fit into what waits for each instance that holds a model set"
     )
     stay: float = setting(1.0, 0.0, 100.0, "how many times more than others the queue of what an instance holds counts")
     burst: float = setting(0.2, 0.0, 1.0, "part of the fleet that a tenant may ask for before that is beyond its share")

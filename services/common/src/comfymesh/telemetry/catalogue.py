@@ -186,6 +186,9 @@ RPC_ACTIVE = Instrument("comfymesh.rpc.active", "{call}", Kind.UP_DOWN, "Calls u
 REFUSALS = Instrument(
     "comfymesh.rpc.refused", "{call}", Kind.COUNTER, "Calls that were refused, or met a defect.", (API,), (REASON,)
 )
+BLOBS_REMOVED = Instrument(
+    "comfymesh.blob.removed", "{blob}", Kind.COUNTER, "Blobs that were removed since nothing named them.", (API,)
+)
 WATCHERS = Instrument("comfymesh.watcher.count", "{watcher}", Kind.UP_DOWN, "Watchers.", (API,), (WATCHED,))
 WATCHER_PENDING = Instrument(
     "comfymesh.watcher.pending",

@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from comfymesh.telemetry import catalogue
 from comfymesh.telemetry.exposition import Exposition
 from comfymesh.telemetry.metrics import METRICS
+from comfymesh.telemetry.tracing import Ids
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,8 @@ def _show(listen: str) -> Exposition:
 
 
 def _trace(plan: Plan, resource: Resource) -> TracerProvider:
-    tracers = TracerProvider(sampler=ParentBased(TraceIdRatioBased(plan.ratio)), resource=resource)
+    sampler = ParentBased(TraceIdRatioBased(plan.ratio))
+    tracers = TracerProvider(sampler=sampler, resource=resource, id_generator=Ids())
     exporter = OTLPSpanExporter(endpoint=plan.endpoint, insecure=_is_plain(plan.endpoint), timeout=_TIMEOUT)
     tracers.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(tracers)

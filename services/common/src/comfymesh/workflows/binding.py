@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from comfymesh.graphs import nearest_names
+from comfymesh.graphs import Hints
 from comfymesh.v1.task_pb2 import InputValue
 from comfymesh.v1.workflow_pb2 import WorkflowInput
 from comfymesh.workflows.values import complaint
@@ -38,14 +38,14 @@ def bind(specs: Iterable[WorkflowInput], given: Mapping[str, InputValue], *, com
         given: Values by the inputs' names.
         complete: Complain of required inputs that are not given.
     """
-    known = {spec.name: spec for spec in specs}
-    wrong = [(name, _unknown(name, known)) for name in given if name not in known]
+    known, hints = {spec.name: spec for spec in specs}, Hints()
+    wrong = [(name, _unknown(name, known, hints)) for name in given if name not in known]
     places = {spec.name: [(each.graph_node, each.input) for each in spec.targets] for spec in known.values()}
     values = dict[tuple[str, str], InputValue]()
     for name, spec in known.items():
         if name not in given and spec.required:
             wrong += [(name, _missing(spec))] if complete else []
-        elif name in given and (words := complaint(spec, given[name])):
+        elif name in given and (words := complaint(spec, given[name], hints)):
             wrong.append((name, words))
         elif name in given or spec.HasField("default_value"):
             values |= dict.fromkeys(places[name], given.get(name, spec.default_value))
@@ -53,8 +53,8 @@ def bind(specs: Iterable[WorkflowInput], given: Mapping[str, InputValue], *, com
     return Binding(values, origins, tuple(wrong))
 
 
-def _unknown(name: str, known: Mapping[str, WorkflowInput]) -> str:
-    if near := nearest_names(name, list(known)):
+def _unknown(name: str, known: Mapping[str, WorkflowInput], hints: Hints) -> str:
+    if near := hints.near(name, known):
         return f"is no input of the workflow; did you mean {' or '.join(near)}?"
     return f"is no input of the workflow; it has {', '.join(list(known)[:16]) or 'none'}"
 

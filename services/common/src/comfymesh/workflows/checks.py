@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from comfymesh.graphs import Graph, nearest_names
+from comfymesh.graphs import Graph, Hints
 from comfymesh.v1.workflow_pb2 import InputTarget, WorkflowInput
 from comfymesh.workflows.values import NUMBERS, complaint, is_number, number
 
@@ -32,10 +32,17 @@ def violations(specs: Sequence[WorkflowInput], graph: Graph) -> list[Complaint]:
     """Everything that is wrong with the inputs of a workflow, as (path, words), such as `inputs[0].name`."""
     if len(specs) > MOST_INPUTS:
         return [("inputs", f"has {len(specs)} entries, at most {MOST_INPUTS} are allowed")]
+    hints = Hints()
     found = [
         (f"inputs[{index}]{path}", words)
         for index, spec in enumerate(specs)
-        for path, words in (*_texts(spec), *_kind(spec), *_range(spec), *_default(spec), *_targets(spec, graph))
+        for path, words in (
+            *_texts(spec),
+            *_kind(spec),
+            *_range(spec),
+            *_default(spec, hints),
+            *_targets(spec, graph, hints),
+        )
     ]
     return [*found, *_twice(specs)]
 
@@ -77,29 +84,29 @@ def _range(spec: WorkflowInput) -> Iterator[Complaint]:
         yield ".minimum", "is above the maximum"
 
 
-def _default(spec: WorkflowInput) -> Iterator[Complaint]:
+def _default(spec: WorkflowInput, hints: Hints) -> Iterator[Complaint]:
     if not spec.HasField("default_value"):
         return
     if spec.required:
         yield ".default_value", "is of no use where the input is required"
     # A range that is wrong itself can't be held against it.
-    elif not [*_kind(spec), *_range(spec)] and (words := complaint(spec, spec.default_value)):
+    elif not [*_kind(spec), *_range(spec)] and (words := complaint(spec, spec.default_value, hints)):
         yield ".default_value", words
 
 
-def _targets(spec: WorkflowInput, graph: Graph) -> Iterator[Complaint]:
+def _targets(spec: WorkflowInput, graph: Graph, hints: Hints) -> Iterator[Complaint]:
     if not 1 <= len(spec.targets) <= MOST_TARGETS:
         yield ".targets", f"has {len(spec.targets)} entries; 1 to {MOST_TARGETS} are needed"
         return
     for index, target in enumerate(spec.targets):
-        if words := _misses(target, graph):
+        if words := _misses(target, graph, hints):
             yield f".targets[{index}]", words
 
 
-def _misses(target: InputTarget, graph: Graph) -> str:
+def _misses(target: InputTarget, graph: Graph, hints: Hints) -> str:
     node = graph.nodes.get(target.graph_node)
     if node is None:
-        return f"the graph has no graph node {target.graph_node[:_LONGEST_PART]!r}{_near(target, graph)}"
+        return f"the graph has no graph node {target.graph_node[:_LONGEST_PART]!r}{_near(target, graph, hints)}"
     if "." in target.graph_node or not 1 <= len(target.graph_node) <= _LONGEST_PART:
         return f"graph node ids of 1 to {_LONGEST_PART} characters without a dot can be named; rename it in the graph"
     if not 1 <= len(target.input) <= _LONGEST_PART:
@@ -110,8 +117,8 @@ def _misses(target: InputTarget, graph: Graph) -> str:
     return ""
 
 
-def _near(target: InputTarget, graph: Graph) -> str:
-    near = nearest_names(target.graph_node, list(graph.nodes))
+def _near(target: InputTarget, graph: Graph, hints: Hints) -> str:
+    near = hints.near(target.graph_node, graph.nodes)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 

@@ -6,11 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from comfymesh.graphs import MODEL_SUFFIXES, Graph, GraphNode, InputSpec, JsonValue, NodeClass
 from comfymesh.v1.workflow_pb2 import InputTarget, WorkflowInput
 from comfymesh.workflows.checks import MOST_INPUTS, MOST_OPTIONS, is_name, violations
-from comfymesh.workflows.values import LARGEST, NUMBERS, SMALLEST, complaint, value_of
+from comfymesh.workflows.values import LARGEST, NUMBERS, SMALLEST, value_of
 
 _KINDS = {
     "STRING": WorkflowInput.KIND_STRING,
@@ -45,6 +46,7 @@ class _Found:
 def derive(graph: Graph, classes: Mapping[str, NodeClass]) -> list[WorkflowInput]:
     """Inputs for everything in a graph that is a plain value and no matter of its author alone.
 
+    None has a default of its own: what the graph holds is the default, in this version and in those with better graphs.
     Left out are model files and what output nodes take, such as the prefixes of file names. Of classes that nobody
     knows, texts and numbers are taken by their looks. What is proposed fits the graph: `violations` finds nothing.
 
@@ -52,14 +54,16 @@ def derive(graph: Graph, classes: Mapping[str, NodeClass]) -> list[WorkflowInput
         graph: The graph.
         classes: The node classes that are known.
     """
-    found = [each for node in graph.nodes.values() for each in _inputs(node, classes)]
-    wishes = [_wish(each, roles) for roles in [_roles(graph)] for each in found]
+    # No more than a workflow can have are looked at, however many a hostile graph holds.
+    found = list(islice((each for node in graph.nodes.values() for each in _inputs(node, classes)), MOST_INPUTS))
+    roles = _roles(graph)
+    wishes = [_wish(each, roles) for each in found]
     often = Counter(wishes)
     taken: set[str] = set()
     derived = [
         _proposed(each, _free(_name(each, wish, often), taken)) for each, wish in zip(found, wishes, strict=True)
     ]
-    return [spec for spec in derived if not violations([spec], graph)][:MOST_INPUTS]
+    return [spec for spec in derived if not violations([spec], graph)]
 
 
 def _inputs(node: GraphNode, classes: Mapping[str, NodeClass]) -> Iterator[_Found]:
@@ -112,8 +116,6 @@ def _proposed(each: _Found, name: str) -> WorkflowInput:
     if each.kind in _UPLOADS.values() or each.kind == WorkflowInput.KIND_MASK:
         # What the graph names is a file on its author's machine.
         made.required = True
-    elif (value := value_of(each.node.inputs[each.name])) is not None and not complaint(made, value):
-        made.default_value.CopyFrom(value)
     return made
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from comfymesh import graphs
-from comfymesh.graphs import Catalog, Graph, GraphNode, Validation, ViolationType, nearest_names
+from comfymesh.graphs import Catalog, Graph, GraphNode, Hints, Validation, ViolationType
 from comfymesh.graphs.sockets import is_dynamic
 from comfymesh.v1.workflow_pb2 import WorkflowViolation
 
@@ -105,6 +105,7 @@ def _offers(catalog: Catalog, violation: graphs.Violation) -> bool:
 def _warnings(
     validation: Validation, catalog: Catalog, origins: Mapping[tuple[str, str], str]
 ) -> Iterator[WorkflowViolation]:
+    hints = Hints()
     has_outputs = bool(validation.runnable_outputs or validation.refused_outputs)
     for node in validation.graph.nodes.values():
         node_class = catalog.classes.get(node.class_type)
@@ -117,7 +118,7 @@ def _warnings(
             continue
         for name in node.inputs:
             if name not in node_class.inputs:
-                yield _unknown(node, name, list(node_class.inputs), origins)
+                yield _unknown(node, name, hints.near(name, node_class.inputs), origins)
 
 
 def _unused(node: GraphNode) -> WorkflowViolation:
@@ -131,7 +132,9 @@ def _unused(node: GraphNode) -> WorkflowViolation:
     )
 
 
-def _unknown(node: GraphNode, name: str, known: list[str], origins: Mapping[tuple[str, str], str]) -> WorkflowViolation:
+def _unknown(
+    node: GraphNode, name: str, nearest: tuple[str, ...], origins: Mapping[tuple[str, str], str]
+) -> WorkflowViolation:
     return WorkflowViolation(
         severity=WorkflowViolation.SEVERITY_WARNING,
         type=_UNKNOWN,
@@ -140,5 +143,5 @@ def _unknown(node: GraphNode, name: str, known: list[str], origins: Mapping[tupl
         graph_node_class=node.class_type,
         input=name,
         workflow_input=origins.get((node.id, name), ""),
-        nearest=nearest_names(name, known),
+        nearest=nearest,
     )

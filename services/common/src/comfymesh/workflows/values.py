@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from comfymesh.graphs import nearest_names
+from comfymesh.graphs import Hints
 from comfymesh.v1.task_pb2 import InputValue
 from comfymesh.v1.workflow_pb2 import WorkflowInput
 
@@ -41,7 +41,7 @@ _SHOWN = 8
 _LONGEST_SHOWN = 80
 
 
-def complaint(spec: WorkflowInput, value: InputValue) -> str:
+def complaint(spec: WorkflowInput, value: InputValue, hints: Hints) -> str:
     """What is wrong with a value for an input, in words; empty where nothing is."""
     kind = value.WhichOneof("kind")
     if kind is None:
@@ -53,7 +53,7 @@ def complaint(spec: WorkflowInput, value: InputValue) -> str:
     if spec.kind in NUMBERS:
         return _out_of_range(spec, number(value))
     if spec.kind == WorkflowInput.KIND_ENUM and value.string_value not in spec.options:
-        return f"{shown(value)} is none of its options; {_instead(value.string_value, spec.options)}"
+        return f"{shown(value)} is none of its options; {_instead(value.string_value, spec.options, hints)}"
     return ""
 
 
@@ -100,8 +100,8 @@ def _out_of_range(spec: WorkflowInput, given: float) -> str:
     return ""
 
 
-def _instead(given: str, options: Sequence[str]) -> str:
-    if near := nearest_names(given, list(options)):
+def _instead(given: str, options: Sequence[str], hints: Hints) -> str:
+    if near := hints.near(given, options):
         return f"did you mean {' or '.join(near)}?"
     more = f" and {len(options) - _SHOWN} more" if len(options) > _SHOWN else ""
     return f"there are {', '.join(option[:_LONGEST_SHOWN] for option in options[:_SHOWN])}{more}"

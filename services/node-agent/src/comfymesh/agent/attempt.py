@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from comfymesh.agent import leftovers
+from comfymesh.agent.attempt_trace import AttemptTrace
 from comfymesh.agent.claim import Claim
 from comfymesh.agent.collecting import OutputsLostError
 from comfymesh.agent.comfyui.control import Standing
@@ -27,6 +30,7 @@ from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus.port import Bus, BusUnavailableError
 from comfymesh.bus.tasklog import SpecMissingError
+from comfymesh.runtime import logcontext
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import events
@@ -63,6 +67,7 @@ class Attempt:
         self._may_be_known = workplace.leftovers.take(self._prompt_id) or claim.taken
         self._relay = Relay(bus, claim.key, claim.number)
         self._stopwatch = Stopwatch(claim.record.definition.requirements.models)
+        self._trace = AttemptTrace(claim, self._prompt_id)
         self._collecting = workplace.collecting(claim.key.tenant)
         self._peak = Peak()
         self._begun = asyncio.Event()
@@ -87,13 +92,13 @@ class Attempt:
 
         ComfyUI begins while the log is asked; nothing that comes of it leaves this object before the log has agreed.
         """
-        context = tracing.parent(self._record.definition.trace_parent)
-        with tracing.tracer.start_as_current_span("attempt", context=context) as span:
-            span.set_attributes({"comfymesh.task": self._claim.key.task_id, "comfymesh.attempt": self._claim.number})
+        with self._trace.running():
             self._running = True
             executing = asyncio.create_task(self._execute())
             try:
-                await (self._run_claimed(executing) if await self._claim.take() else self._take_back(executing))
+                with tracing.part("claim"):
+                    taken = await self._claim.take()
+                await (self._run_claimed(executing) if taken else self._take_back(executing))
                 reached(FaultPoint.END_STORED)
                 # Not before its end is in the log: the next agent would look for it there.
                 self._workplace.forget(self._prompt_id, self._claim.key, self._claim.number)
@@ -131,7 +136,9 @@ class Attempt:
             return
         self._relaying = asyncio.create_task(self._relay.run())
         end = self._timed(await self._workplace.with_evidence(await self._end(executing)))
-        await (self._claim.concede() if self._unwanted else self._claim.end(end))
+        self._trace.ended(end)
+        with tracing.part("commit"):
+            await (self._claim.concede() if self._unwanted else self._claim.end(end))
 
     async def _take_back(self, executing: asyncio.Task[Outcome]) -> None:
         """Stop whatever ComfyUI has of it; what has come of it meanwhile is nobody's."""
@@ -188,6 +195,8 @@ class Attempt:
         self._check_stop()
         self._relay.executing(graph)
         self._stopwatch.submit(graph)
+        self._trace.submit(graph)
+        logcontext.conceal(partial(json.dumps, graph, default=str))
         extra = leftovers.mark(self._claim.key, self._claim.number)
         if self._previews:
             extra["preview_method"] = "auto"
@@ -210,8 +219,9 @@ class Attempt:
             return await self._workplace.staging.graph(self._record)
 
         try:
-            async with asyncio.timeout(None) as self._staging:
-                return await patiently(stage, BusUnavailableError, StoreUnavailableError, what="stage an attempt")
+            with tracing.part("stage"):
+                async with asyncio.timeout(None) as self._staging:
+                    return await patiently(stage, BusUnavailableError, StoreUnavailableError, what="stage an attempt")
         except TimeoutError:
             self._check_stop()
             raise
@@ -261,6 +271,7 @@ class Attempt:
 
     def _observe(self, event: ComfyEvent) -> None:
         self._stopwatch.feed(event, time.monotonic())
+        self._trace.feed(event)
         match event:
             case ExecutionStarted():
                 self._relay.began()
@@ -301,7 +312,8 @@ class Attempt:
             return await self._collecting.finish(outcome.outputs)
 
         self._relay.storing()
-        return await patiently(finish, StoreUnavailableError, what="store outputs")
+        with tracing.part("upload"):
+            return await patiently(finish, StoreUnavailableError, what="store outputs")
 
 
 async def _cancel(*tasks: asyncio.Task[Any] | None) -> None:

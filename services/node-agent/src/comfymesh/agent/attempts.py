@@ -22,6 +22,7 @@ from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Message
 from comfymesh.bus.streams import WORK
 from comfymesh.bus.tasklog import TaskLog
+from comfymesh.runtime import logcontext
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.tasks import codec
@@ -60,6 +61,7 @@ class Attempts:
 
     Attributes:
         closed: Whether nothing new is taken, as operators want it.
+        previews: Whether ComfyUI should make previews, for attempts that begin from now on.
     """
 
     def __init__(
@@ -69,19 +71,28 @@ class Attempts:
         self._log = TaskLog(bus)
         self._node = node
         self._instances = instances
-        self._previews = previews
+        self.previews = previews
         # Usually one of a task. An older one that was given up on stays until it has stopped.
         self._held: dict[_Name, _Held] = {}
         self._ended: OrderedDict[_Name, None] = OrderedDict()
         self._running = Background(failed)
         self._leaving = False
         self.closed = False
+        self._used: dict[str, float] = {}
         self._empty = asyncio.Event()
         self._empty.set()
 
     def __iter__(self) -> Iterator[Claim]:
         """What the log gives to this node."""
         return iter([held.claim for held in self._held.values() if held.claim.taken])
+
+    def busy(self, instance: str) -> bool:
+        """Whether an instance has an attempt, or is about to have one."""
+        return any(held.claim.record.instance == instance for held in self._held.values())
+
+    def used(self, instance: str) -> float:
+        """When an attempt has left an instance last, in seconds of a monotonic clock; long ago, if none has."""
+        return self._used.get(instance, float("-inf"))
 
     async def take_work(self) -> None:
         """Take in what the scheduler tells this node, for ever."""
@@ -178,6 +189,7 @@ class Attempts:
         return Claim.held(self._log, record, work.log_sequence)
 
     async def _run(self, held: _Held) -> None:
+        logcontext.bind(**held.claim.names())
         try:
             await self._run_on_instance(held)
         except Exception as error:  # a defect of ours must cost this attempt, and not all others of this node
@@ -196,7 +208,7 @@ class Attempts:
             return
         workplace.enter()
         try:
-            held.attempt = Attempt(self._bus, held.claim, workplace, previews=self._previews)
+            held.attempt = Attempt(self._bus, held.claim, workplace, previews=self.previews)
             if self._leaving and not held.attempt.started:
                 held.attempt.give_back(_STOPPING)  # It was on its way when the drain began.
             await held.attempt.run()
@@ -224,6 +236,7 @@ class Attempts:
             self._ended[name] = None
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
+        self._used[held.claim.record.instance] = time.monotonic()
         del self._held[name]
         if not self._held:
             self._empty.set()

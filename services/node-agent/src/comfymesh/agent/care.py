@@ -5,17 +5,21 @@ from __future__ import annotations
 from comfymesh.agent.comfyui.pulse import Pace, Patience
 from comfymesh.agent.domain.ladder import Limits
 from comfymesh.agent.domain.lives import Endurance
-from comfymesh.agent.instance import Care
+from comfymesh.agent.instance import Care, Keep
+from comfymesh.agent.runtimes.pool_specs import PoolSpec
 from comfymesh.agent.runtimes.specs import AttachSpec, DockerSpec, InstanceSpec
 from comfymesh.agent.settings import AgentSettings
+from comfymesh.agent.warming import Warming
 
 _LOOK_SECONDS = 2.0
 _STRANGER_SECONDS = 3600.0
 _ROOM = 0.9
 
 
-def care_of(spec: InstanceSpec, settings: AgentSettings) -> Care:
-    """How one instance is looked after."""
+def care_of(
+    spec: InstanceSpec, settings: AgentSettings, pool: PoolSpec | None = None, keep: Keep | None = None
+) -> Care:
+    """How one instance is looked after, that of a pool or one by itself."""
     return Care(
         limits=Limits(
             look=min(_LOOK_SECONDS, settings.agent_grace_seconds),
@@ -33,6 +37,11 @@ def care_of(spec: InstanceSpec, settings: AgentSettings) -> Care:
         ),
         start_seconds=settings.agent_start_seconds,
         gpu_uuid=gpu_of(spec),
+        pool=spec.pool or "",
+        labels=dict(pool.labels) if pool else {},
+        digest=spec.digest,
+        warm_up=_warm_up(pool, settings),
+        keep=keep,
     )
 
 
@@ -41,14 +50,22 @@ def gpu_of(spec: InstanceSpec) -> str | None:
     return spec.gpu_uuid if isinstance(spec, DockerSpec) else None
 
 
+def _warm_up(pool: PoolSpec | None, settings: AgentSettings) -> Warming | None:
+    wanted = pool is not None and (pool.warm_up or pool.preload)
+    return Warming(pool, settings.agent_start_seconds) if pool is not None and wanted else None
+
+
 def pace_of(settings: AgentSettings) -> Pace:
     """What is known of how long graph nodes are silent: nothing yet."""
-    return Pace(
-        Patience(
-            unknown=settings.agent_stall_seconds,
-            floor=settings.agent_stall_floor_seconds,
-            unheard=settings.agent_stall_unheard_seconds,
-        )
+    return Pace(patience_of(settings))
+
+
+def patience_of(settings: AgentSettings) -> Patience:
+    """How long graph nodes may be silent."""
+    return Patience(
+        unknown=settings.agent_stall_seconds,
+        floor=settings.agent_stall_floor_seconds,
+        unheard=settings.agent_stall_unheard_seconds,
     )
 
 

@@ -122,7 +122,11 @@ class Claim:
 
     def fields(self, action: str) -> dict[str, object]:
         """Names it in the process's own log."""
-        return {"action": action, "tenant": self.key.tenant, "task": self.key.task_id, "attempt": self.number}
+        return {"action": action, **self.names()}
+
+    def names(self) -> dict[str, object]:
+        """Names it in every line that is logged for it."""
+        return {"tenant": self.key.tenant, "task": self.key.task_id, "attempt": self.number}
 
     async def _wrote_claim(self) -> bool:
         reached(FaultPoint.CLAIM_DECIDED)

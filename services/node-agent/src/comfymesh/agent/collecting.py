@@ -10,6 +10,7 @@ from typing import Any
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable, OutputMissing
 from comfymesh.agent.comfyui.http import ComfyHttp
 from comfymesh.agent.comfyui.outputs import OutputFile, OutputText, natural_order, read_outputs
+from comfymesh.artifacts import media
 from comfymesh.artifacts.content import Content, ContentTooLargeError
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
@@ -34,6 +35,7 @@ class _Kept:
 
     sha256: str
     size_bytes: int
+    head: bytes
     small: bytes = b""
 
 
@@ -128,9 +130,9 @@ class Collecting:
             if 0 < content.size_bytes <= min(SMALL_BYTES, self._room):
                 self._room -= content.size_bytes
                 small = b"".join([piece async for piece in content.chunks()])
-                return _Kept(content.sha256, content.size_bytes, small)
+                return _Kept(content.sha256, content.size_bytes, content.head, small)
             await self._store.put(self._tenant, content)
-            return _Kept(content.sha256, content.size_bytes)
+            return _Kept(content.sha256, content.size_bytes, content.head)
 
     async def _in_turn(self, file: OutputFile) -> _Kept:
         async with self._turns:
@@ -155,11 +157,11 @@ def _place(file: OutputFile) -> _Place:
 
 
 def _artifact(artifact_id: str, output: OutputFile | OutputText, kept: _Kept) -> Artifact:
-    filename, media_type, kind = _what_it_is(output)
+    filename, named, kind = _what_it_is(output)
     return Artifact(
         artifact_id=artifact_id,
         filename=filename,
-        media_type=media_type,
+        media_type=media.settle(kept.head, named),
         size_bytes=kept.size_bytes,
         sha256=kept.sha256,
         small=kept.small,

@@ -1,4 +1,4 @@
-"""Commands for the operator of a host: `comfymesh-agent check` and `comfymesh-agent remove-instances`.
+"""Commands for the operator of a host: `comfymesh-agent check`, `reload` and `remove-instances`.
 
 Run by root, they read the settings that only root may read, and then go on as the agent's own user.
 """
@@ -19,6 +19,8 @@ from pydantic_settings import SettingsError
 from comfymesh.agent.checks import findings
 from comfymesh.agent.checks.everything import check
 from comfymesh.agent.checks.findings import Finding, failed, ok
+from comfymesh.agent.reload import Refused, read_settings
+from comfymesh.agent.reload_command import reload
 from comfymesh.agent.removal import remove_instances
 from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.settings_file import SettingsFileError, parse
@@ -27,7 +29,8 @@ from comfymesh.runtime.service import problems
 
 CHECK = "check"
 REMOVE_INSTANCES = "remove-instances"
-NAMES = frozenset({CHECK, REMOVE_INSTANCES})
+RELOAD = "reload"
+NAMES = frozenset({CHECK, REMOVE_INSTANCES, RELOAD})
 
 SETTINGS_FILE = Path("/etc/comfymesh/agent.env")
 USER = "comfymesh"
@@ -36,6 +39,8 @@ USER = "comfymesh"
 def run(arguments: Sequence[str]) -> int:
     """Run a command; answers the exit code: 0, 1 (something failed), 78 (the settings are wrong)."""
     flags = _parser().parse_args(arguments)
+    if flags.command == RELOAD:
+        return _reload(flags.settings or SETTINGS_FILE, flags)
     settings, found = _settings(flags.settings)
     if settings is None:
         _tell(found, as_json=flags.json)
@@ -49,6 +54,24 @@ def run(arguments: Sequence[str]) -> int:
     return findings.exit_code(found)
 
 
+def _reload(file: Path, flags: argparse.Namespace) -> int:
+    tried = f"read the settings in {file}"
+    if flags.pid is None:
+        raise SystemExit("comfymesh-agent reload: name the agent's process with --pid")
+    try:
+        text = file.read_text()
+        settings = read_settings(text)
+    except (OSError, Refused) as error:
+        words = error.problems if isinstance(error, Refused) else [str(error)]
+        mend = "correct it, see docs/agent.md; the old settings hold"
+        _tell([failed("settings", tried, word, mend) for word in words], as_json=flags.json)
+        return EXIT_CONFIGURATION
+    _become(flags.user)
+    found = reload(text, settings, flags.pid)
+    _tell(found, as_json=flags.json)
+    return findings.exit_code(found)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="comfymesh-agent", description="Without a command, the agent runs.")
     parser.add_argument("command", choices=sorted(NAMES))
@@ -56,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--settings", type=Path, help=f"file of NAME=VALUE lines (default: {SETTINGS_FILE}, where there is one)"
     )
+    parser.add_argument("--pid", type=int, help="process id of the agent that is to read its settings again")
     parser.add_argument("--user", help=f"go on as this user (default: {USER}, where root runs this)")
     return parser
 

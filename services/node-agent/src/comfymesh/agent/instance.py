@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -22,11 +22,12 @@ from comfymesh.agent.domain.folders import hide, without_ours
 from comfymesh.agent.domain.ladder import Limits
 from comfymesh.agent.domain.lives import Cause, Endurance, Lives
 from comfymesh.agent.keeper import InstanceDownError, Keeper, check_process
-from comfymesh.agent.runtimes.contract import Runtime, RuntimeFailed
+from comfymesh.agent.runtimes.contract import Exited, Running, Runtime, RuntimeFailed, RuntimeFailureReason
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.catalogs import write_catalog
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
+from comfymesh.graphs.catalog import MODEL_SIZES
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.wire.v1 import spec_pb2
@@ -50,6 +51,7 @@ class InstanceState(StrEnum):
     DOWN = "DOWN"
     RETIRING = "RETIRING"
     QUARANTINED = "QUARANTINED"
+    STOPPED = "STOPPED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,12 @@ class Condition:
     inventory: Inventory = field(default_factory=Inventory)
 
 
+WarmUp = Callable[[Workplace], Awaitable[None]]
+"""Has an instance do something before it takes tasks."""
+
+Keep = Callable[[bytes], Awaitable[None]]
+"""Is given what an instance offers, as text."""
+
 _NOT_SERVING = frozenset({InstanceState.DOWN, InstanceState.QUARANTINED})
 
 
@@ -78,12 +86,22 @@ class Care:
         endurance: When it is set aside.
         start_seconds: How long it may run without an answer, from its start on.
         gpu_uuid: The GPU that it is bound to; None if the settings do not say.
+        pool: The pool that it belongs to; empty: that of its node.
+        labels: What its operator wrote on its pool.
+        digest: Of all settings of its process: other ones take another process.
+        warm_up: What it does before it takes tasks.
+        keep: Is given what it offers, as text, whenever that was read.
     """
 
     limits: Limits = field(default_factory=Limits)
     endurance: Endurance = field(default_factory=Endurance)
     start_seconds: float = 1800.0
     gpu_uuid: str | None = None
+    pool: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
+    warm_up: WarmUp | None = None
+    keep: Keep | None = None
 
 
 class Instance:
@@ -117,14 +135,10 @@ class Instance:
         self._store = store
         self._open_workplace = open_workplace
         self._changed = changed
-        self._care = care or Care()
+        self.care = care or Care()
+        self._place: Workplace | None = None
         self._catalog_read = time.monotonic()
         self._keeper: Keeper | None = None
-
-    @property
-    def gpu_uuid(self) -> str | None:
-        """The GPU that it is bound to; None if that is not known."""
-        return self._care.gpu_uuid
 
     @property
     def memory_bytes(self) -> int | None:
@@ -133,11 +147,11 @@ class Instance:
 
     async def run(self) -> None:
         """Start or adopt the server, and again whenever it has gone, waiting longer each time. Ends by cancellation."""
-        lives = Lives(self._care.endurance, mendable=self.kind != "attach")
+        lives = Lives(self.care.endurance, mendable=self.kind != "attach")
         while True:
             began = time.monotonic()
             cause = await self._live()
-            now = time.monotonic()
+            now, lives.endurance = time.monotonic(), self.care.endurance
             rest = lives.ended(cause, now - began, now)
             if rest.quarantined:
                 self._set_aside(rest.seconds)
@@ -153,6 +167,8 @@ class Instance:
             return Cause.UNAVAILABLE if self.kind == "attach" and _is_gone(error) else error.cause
         except (RuntimeFailed, ComfyUnreachable, ComfyError) as error:
             self._say_down(error)
+            if isinstance(error, RuntimeFailed) and error.reason is RuntimeFailureReason.ENDED_AT_START:
+                return Cause.CRASHED
         except Exception as error:  # whatever one server answers must not take the others of this node down
             logger.exception("instance %s is down by a defect", self.name, extra={"action": "instance_down"})
             self._set_down(error)
@@ -163,12 +179,51 @@ class Instance:
         reason = self.condition.reason
         logger.warning("instance %s is down: %s", self.name, reason, extra={"action": "instance_down"})
 
-    async def stop(self, grace: timedelta) -> None:
-        """Stop the server."""
+    async def stop(self, grace: timedelta) -> bool:
+        """Stop the server; answers whether that worked."""
         try:
             await self._runtime.stop(grace)
         except RuntimeFailed as error:
             logger.warning("instance %s could not be stopped: %s", self.name, error)
+            return False
+        return True
+
+    async def left_running(self) -> bool:
+        """Whether an earlier agent has left it running; yes, where that can't be found out. What is dead is removed."""
+        try:
+            status = await self._runtime.poll()
+        except RuntimeFailed:
+            return True
+        if isinstance(status, Exited):
+            await self.stop(_PUT_DOWN_GRACE)
+        return isinstance(status, Running)
+
+    def retire(self, reason: str) -> None:
+        """Take nothing new from this moment on."""
+        self._set_retiring(reason)
+        if self.workplace is not None:
+            self.workplace.accepting = False
+
+    async def emptied(self) -> None:
+        """Wait until it holds nothing."""
+        if self._place is not None:
+            await self._place.wait_empty()
+
+    def rest(self, reason: str, offered: Condition | None = None) -> None:
+        """It does not run, and is not meant to. What it would offer is what another like it has `offered`, if known."""
+        known = offered or self.condition
+        self._set(replace(known, state=InstanceState.STOPPED, reason=clean(reason, _MAX_REASON)))
+
+    def hold_back(self, reason: str) -> None:
+        """It does not run, and could not be started now."""
+        self._set(replace(self.condition, state=InstanceState.DOWN, reason=clean(reason, _MAX_REASON)))
+
+    def look_after(self, care: Care) -> None:
+        """Look after it otherwise from now on. Other settings of its process take another instance."""
+        self.care = replace(care, digest=self.care.digest)
+        if self._keeper is not None:
+            self._keeper.limit(care.limits)
+        self._changed()
 
     async def close(self) -> None:
         """Let go of it; the server runs on."""
@@ -183,12 +238,15 @@ class Instance:
             version = await self._answering(http)
             catalog, inventory = await self._catalog(http)
             await self._hearing(workplace.session)
+            if self.care.warm_up is not None:
+                await self._warm_up(workplace, self.care.warm_up)
             await workplace.take_stock()
-            self.workplace = workplace
+            # Attempts may be there for longer than it serves.
+            self.workplace = self._place = workplace
             self._catalog_read = time.monotonic()
             self._set(Condition(InstanceState.READY, "", version, catalog, inventory))
             logger.info("instance %s serves (ComfyUI %s)", self.name, version, extra={"action": "instance_ready"})
-            keeper = Keeper(self.name, self._runtime, workplace, self._care.limits, self._set_retiring)
+            keeper = Keeper(self.name, self._runtime, workplace, self.care.limits, self._set_retiring)
             self._keeper = keeper
             try:
                 await keeper.run(lambda: self._tend(http))
@@ -202,6 +260,14 @@ class Instance:
                 raise
             finally:
                 self.workplace = None
+
+    async def _warm_up(self, workplace: Workplace, warm_up: WarmUp) -> None:
+        self._tell_start("warming up")
+        try:
+            await warm_up(workplace)
+        except (ComfyUnreachable, ComfyError):
+            await check_process(self.name, self._runtime)
+            raise
 
     def _tell_start(self, words: str) -> None:
         # A pull may go on though it is not waited for any more.
@@ -226,7 +292,7 @@ class Instance:
                 await check_process(self.name, self._runtime)
                 if self.kind == "attach":
                     raise InstanceDownError(f"nothing answers: {error}") from error
-                if time.monotonic() - began > self._care.start_seconds:
+                if time.monotonic() - began > self.care.start_seconds:
                     raise await self._never_came_up() from error
                 await asyncio.sleep(_PROBE_SECONDS)
             else:
@@ -237,7 +303,7 @@ class Instance:
     async def _never_came_up(self) -> InstanceDownError:
         tail = clean(hide(await self._runtime.log_tail(5))[-500:], 500)
         await self.stop(_PUT_DOWN_GRACE)
-        message = f"it runs, but has answered nothing for {self._care.start_seconds:g} s; its last words: {tail!r}"
+        message = f"it runs, but has answered nothing for {self.care.start_seconds:g} s; its last words: {tail!r}"
         return InstanceDownError(message, Cause.CRASHED)
 
     async def _hearing(self, session: ComfySession) -> None:
@@ -260,15 +326,21 @@ class Instance:
         try:
             info = await http.object_info()
             inventory = await take_inventory(http, len(info))
-            catalog = await write_catalog(self._store, _packed(info))
+            packed = _packed(info, inventory)
+            catalog = await write_catalog(self._store, packed)
         except (ComfyUnreachable, ComfyError, StoreUnavailableError) as error:
             logger.info("the catalog of %s can't be renewed now: %s", self.name, error)
             return
+        if self.care.keep is not None and catalog != self.condition.catalog:
+            await self.care.keep(packed)
         self._set(replace(self.condition, catalog=catalog, inventory=inventory))
 
     async def _catalog(self, http: ComfyHttp) -> tuple[spec_pb2.BlobRef, Inventory]:
         info = await http.object_info()
-        inventory, packed = await take_inventory(http, len(info)), _packed(info)
+        inventory = await take_inventory(http, len(info))
+        packed = _packed(info, inventory)
+        if self.care.keep is not None:
+            await self.care.keep(packed)
         return await patiently(
             lambda: write_catalog(self._store, packed), StoreUnavailableError, what=f"store the catalog of {self.name}"
         ), inventory
@@ -278,7 +350,7 @@ class Instance:
         self._set(replace(self.condition, state=InstanceState.DOWN, reason=clean(str(error), _MAX_REASON)))
 
     def _set_retiring(self, reason: str) -> None:
-        why = f"it is started afresh once what it holds has ended: {reason}"
+        why = f"it takes nothing new, and ends once what it holds has ended: {reason}"
         self._set(replace(self.condition, state=InstanceState.RETIRING, reason=clean(why, _MAX_REASON)))
 
     def _set_aside(self, seconds: float) -> None:
@@ -292,8 +364,9 @@ class Instance:
             self._changed()
 
 
-def _packed(info: dict[str, Any]) -> bytes:
-    return json.dumps(without_ours(info), sort_keys=True, separators=(",", ":")).encode()
+def _packed(info: dict[str, Any], inventory: Inventory) -> bytes:
+    told = {**info, MODEL_SIZES: inventory.sizes} if inventory.sizes else info
+    return json.dumps(without_ours(told), sort_keys=True, separators=(",", ":")).encode()
 
 
 def _is_gone(error: InstanceDownError) -> bool:

@@ -89,6 +89,10 @@ class Keeper:
         self.memory_bytes: int | None = None
         workplace.told_end = self._ended
 
+    def limit(self, limits: Limits) -> None:
+        """Be as patient as this from now on."""
+        self._ladder.limits = limits
+
     async def run(self, each_round: Callable[[], Awaitable[None]]) -> NoReturn:
         """Look after it for as long as it serves: now and then, and at once when its events cease or something fails.
 

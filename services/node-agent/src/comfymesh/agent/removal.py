@@ -18,7 +18,7 @@ _GRACE = timedelta(seconds=10)
 
 async def remove_instances(settings: AgentSettings) -> bool:
     """Stop every instance that the settings name and remove what belongs to it; answers whether all are gone."""
-    removed = await asyncio.gather(*(_remove(spec, settings) for spec in settings.agent_instances))
+    removed = await asyncio.gather(*(_remove(spec, settings) for spec in settings.specs))
     return all(removed)
 
 

@@ -77,6 +77,11 @@ class Reporting:
         self._leaving = True
         await self.send(attempts)
 
+    def follow(self, site: Site, slots: int, seconds: float) -> None:
+        """This is so from now on."""
+        self._site, self._slots, self._seconds = site, slots, seconds
+        self._changed.set()
+
     def want(self, availability: Availability) -> None:
         """What an operator wants this node to be."""
         self.wanted = availability
@@ -134,7 +139,7 @@ class Reporting:
 
     def _instance(self, instance: Instance, held: list[node_report_pb2.HeldAttempt]) -> node_pb2.Instance:
         condition = instance.condition
-        gpu = self._host.gpu(instance.gpu_uuid) if self._host else None
+        gpu = self._host.gpu(instance.care.gpu_uuid) if self._host else None
         count = sum(attempt.instance == instance.name for attempt in held)
         busy = condition.state is InstanceState.READY and count > 0
         name = "BUSY" if busy else condition.state.value
@@ -151,10 +156,11 @@ class Reporting:
             model_file_bytes=condition.inventory.model_bytes,
             memory_bytes=instance.memory_bytes or 0,
             resident_models=instance.workplace.residency.resident() if instance.workplace else (),
-            gpu_class=self._site.gpu_class or (self._host.gpu_class(instance.gpu_uuid) if self._host else ""),
+            gpu_class=self._site.gpu_class or (self._host.gpu_class(instance.care.gpu_uuid) if self._host else ""),
             vram_bytes=self._site.vram_bytes or (gpu.memory_bytes if gpu else 0),
-            gpu_uuid=clean(instance.gpu_uuid or (gpu.uuid if gpu else ""), _MAX_TEXT),
-            pool=self._site.pool,
+            gpu_uuid=clean(instance.care.gpu_uuid or (gpu.uuid if gpu else ""), _MAX_TEXT),
+            pool=instance.care.pool or self._site.pool,
+            labels=instance.care.labels,
         )
 
 

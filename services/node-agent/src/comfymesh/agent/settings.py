@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import socket
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
 from comfymesh import names
+from comfymesh.agent.runtimes.pool_specs import PoolSpec
 from comfymesh.agent.runtimes.specs import DockerSpec, InstanceSpec
 from comfymesh.egress.settings import EgressSettings, InputUrlSettings
 
@@ -37,6 +40,16 @@ class AgentSettings(EgressSettings, InputUrlSettings):
     agent_instances: list[InstanceSpec] = Field(
         default_factory=list, description="The ComfyUI instances of this node, a JSON list. See docs/agent.md."
     )
+    agent_pools: list[PoolSpec] = Field(
+        default_factory=list,
+        description="Instances that come and go with what there is to do, a JSON list. See docs/agent.md.",
+    )
+    agent_memory_reserve_bytes: int = Field(
+        default=1024**3,
+        ge=0,
+        description="What is to stay free of the host's memory, in bytes: where less is, no instance of a pool is"
+        " started, and idle ones are stopped.",
+    )
     agent_labels: dict[str, str] = Field(default_factory=dict, description="Labels of this node, a JSON object.")
     agent_gpu_class: str = Field(
         default="",
@@ -62,6 +75,11 @@ class AgentSettings(EgressSettings, InputUrlSettings):
         ge=0,
         le=4,
         description="Attempts that wait at an instance beside the running one, so it never idles.",
+    )
+    agent_reload_file: Path = Field(
+        default=Path("/run/comfymesh-agent/agent.env"),
+        description="File of NAME=VALUE lines with all of the agent's settings, which it reads on SIGHUP."
+        " `comfymesh-agent reload` brings it there.",
     )
     agent_report_seconds: float = Field(default=2.0, gt=0, description="How often the node reports itself. Seconds.")
     agent_drain_seconds: float = Field(
@@ -132,10 +150,28 @@ class AgentSettings(EgressSettings, InputUrlSettings):
             raise ValueError("must be 1 to 63 characters out of a-z0-9-, beginning with a letter or digit")
         return value
 
+    @property
+    def specs(self) -> list[InstanceSpec]:
+        """Every instance that there may be, those of pools as well."""
+        return [*self.agent_instances, *(spec for pool in self.agent_pools for spec in pool.members)]
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        pools = _repeated(pool.name for pool in self.agent_pools)
+        if pools:
+            raise ValueError(f"two pools have one name: {pools}")
+        if names := _repeated(spec.name for spec in self.specs):
+            raise ValueError(f"two instances have one name: {names}; those of a pool are called POOL-0, POOL-1, ...")
+        return self
+
     @model_validator(mode="after")
     def _images_are_pinned(self) -> Self:
-        images = [spec.image for spec in self.agent_instances if isinstance(spec, DockerSpec)]
+        images = {spec.image: None for spec in self.specs if isinstance(spec, DockerSpec)}
         loose = [image for image in images if "@sha256:" not in image]
         if self.agent_require_digests and loose:
             raise ValueError(f"not pinned by a digest, as `name@sha256:...`: {', '.join(loose)}")
         return self
+
+
+def _repeated(names: Iterable[str]) -> str:
+    return ", ".join(name for name, count in Counter(names).items() if count > 1)

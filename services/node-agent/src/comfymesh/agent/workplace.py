@@ -41,13 +41,13 @@ async def _no_words(_: int) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Files:
     """Where the files of attempts come from and go to.
 
     Attributes:
         store: Takes outputs.
-        max_artifact_bytes: Largest output that is taken.
+        max_artifact_bytes: Largest output that is taken. May be changed.
         folders: What their folders on an instance are called.
         inputs: Where the files are that a task reads, if not in `store`.
         fetch: Fetches files that tasks name by URL.

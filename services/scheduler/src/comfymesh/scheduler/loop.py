@@ -17,10 +17,12 @@ from comfymesh.bus.checkpoints import LogEvent
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.port import Bus, BusError, CaughtUp, Message, Subscription
 from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, Unreadable, UnreadableRecordError
+from comfymesh.runtime import logcontext
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.answering import Answering
+from comfymesh.scheduler.demand import tell_demand
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import (
     Change,
@@ -50,6 +52,7 @@ from comfymesh.scheduler.live import LiveTasks
 from comfymesh.scheduler.metering import Metering
 from comfymesh.scheduler.runs import run_of
 from comfymesh.tasks import codec, machine
+from comfymesh.telemetry import tracing
 from comfymesh.wire.v1 import node_report_pb2, spec_pb2, work_pb2
 
 logger = logging.getLogger(__name__)
@@ -104,6 +107,7 @@ class Scheduler:
         self._work.spawn(self._follow_tasks(), "task tail")
         self._work.spawn(self._follow_policy(), "policy tail")
         self._work.spawn(self._follow_clock(), "clock")
+        self._work.spawn(tell_demand(lambda: self._core.demand(self._clock()), self._publish), "demand")
         self._questions = await self._bus.subscribe(subjects.SCHEDULING_QUESTIONS, self._take_question)
         return self
 
@@ -213,6 +217,7 @@ class Scheduler:
             self._work.spawn(self._carry_out(decision), type(decision).__name__)
 
     async def _carry_out(self, decision: Decision) -> None:
+        logcontext.bind(**_names(decision))
         match decision:
             case Change():
                 await self._change(decision)
@@ -252,6 +257,9 @@ class Scheduler:
         reached(FaultPoint.OFFER_DECIDED)
         await self._publish(subjects.work(decision.place.node), work.SerializeToString())
         reached(FaultPoint.OFFER_SENT)
+        place, record = decision.place, decision.record
+        where: dict[str, str | int] = {"comfymesh.node": place.node, "comfymesh.instance": place.instance}
+        tracing.past("wait", record.definition.trace_parent, record.update_time, where)
 
     async def _send_work(self, decision: SendWork) -> None:
         work = work_pb2.Work(record=codec.to_message(decision.record), log_sequence=decision.sequence)
@@ -302,6 +310,18 @@ class Scheduler:
             else:
                 self._feed(CatalogRead(decision.digest, catalog))
                 return
+
+
+def _names(decision: Decision) -> dict[str, object]:
+    """Names what a decision is about in every line that is logged while it is carried out."""
+    match decision:
+        case Change(record=record) | OfferWork(record=record) | SendWork(record=record):
+            trace = tracing.trace_id(record.definition.trace_parent)
+            return {"tenant": record.key.tenant, "task": record.key.task_id, **trace}
+        case StopWork(key=key) | ReadRecord(key=key):
+            return {"tenant": key.tenant, "task": key.task_id}
+        case _:
+            return {}
 
 
 def _changed(stored: Stored) -> TaskChanged | TaskEnded:

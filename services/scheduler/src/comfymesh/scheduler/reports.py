@@ -39,5 +39,6 @@ def _instance(message: node_pb2.Instance, catalog: str) -> Instance:
         gpu_class=message.gpu_class,
         vram_bytes=message.vram_bytes,
         pool=message.pool,
+        labels=dict(message.labels),
         gpu=message.gpu_uuid,
     )

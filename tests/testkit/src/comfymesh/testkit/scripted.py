@@ -307,6 +307,7 @@ class ScriptedRuntime:
         told_at_start: What `start` tells.
         starts: When it was started, seconds of the event loop.
         stopped: With how much grace it was stopped, if it was.
+        stop_error: Raised by `stop`.
         memory: What `memory_bytes` answers.
         removed: Folders that were removed, in order.
     """
@@ -317,6 +318,7 @@ class ScriptedRuntime:
         self.told_at_start: tuple[str, ...] = ()
         self.starts: list[float] = []
         self.stopped: timedelta | None = None
+        self.stop_error: Exception | None = None
         self.memory: int | None = None
         self.removed: list[str] = []
         self.closed = False
@@ -333,6 +335,8 @@ class ScriptedRuntime:
 
     async def stop(self, grace: timedelta) -> None:
         """See Runtime.stop."""
+        if self.stop_error is not None:
+            raise self.stop_error
         self.stopped = grace
 
     async def poll(self) -> Status:

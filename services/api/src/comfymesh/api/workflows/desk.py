@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from comfymesh import names, workflows
 from comfymesh.api import fields, graph_texts
@@ -49,6 +51,7 @@ class Workflows:
         self._quotas = quotas
         self._clock = clock
         self._limits = limits
+        self._turns = WeakValueDictionary[tuple[str, str], asyncio.Lock]()
 
     async def get(self, tenant: str, name: str) -> Workflow:
         """A workflow with its default version, deleted ones as well.
@@ -95,10 +98,14 @@ class Workflows:
         Raises:
             RefusedError: it is not valid, there is another of that name, or the tenant may have no more.
         """
+        async with self._turn(tenant, request.workflow_id):
+            return await self._create(tenant, request)
+
+    async def _create(self, tenant: str, request: CreateWorkflowRequest) -> Workflow:
         workflow, workflow_id = request.workflow, request.workflow_id
         wrong = changes.violations(workflow)
         if not names.is_workflow_id(workflow_id):
-            words = "is required: 1 to 63 characters out of a-z0-9- that begin with a letter"
+            words = "must be 1 to 63 characters out of a-z0-9- that begin with a letter"
             wrong.insert(0, Violation("workflow_id", words))
         content = self._checked(Content(workflow.graph_json, tuple(workflow.inputs)), wrong)
         for _ in range(_TRIES):
@@ -125,6 +132,10 @@ class Workflows:
         Raises:
             RefusedError: there is none, the change is not valid, or somebody else was first.
         """
+        async with self._turn(tenant, names.parse_workflow(request.workflow.name)):
+            return await self._update(tenant, request)
+
+    async def _update(self, tenant: str, request: UpdateWorkflowRequest) -> Workflow:
         workflow, paths = request.workflow, list(request.update_mask.paths)
         workflow_id = names.parse_workflow(workflow.name)
         if wrong := [*changes.mask_violations(paths), *changes.violations(workflow)]:
@@ -160,10 +171,16 @@ class Workflows:
         Raises:
             RefusedError: there is none, or somebody else has changed it.
         """
+        async with self._turn(tenant, names.parse_workflow(name)):
+            await self._delete(tenant, name, etag)
+
+    async def _delete(self, tenant: str, name: str, etag: str) -> None:
         workflow_id = names.parse_workflow(name)
         for _ in range(_TRIES):
             known = await self._store.head(tenant, workflow_id)
             if known.is_deleted:
+                if not known.is_there:  # Perhaps the one who marked it did not come so far.
+                    await self._store.drop_versions(tenant, workflow_id, known.sequence)
                 return
             if not known.is_there:
                 raise not_found("workflow", name)
@@ -175,12 +192,21 @@ class Workflows:
                 if used:
                     sequence = (await self._store.write(tenant, workflow_id, record, known.sequence)).sequence
                 else:
-                    sequence = await self._store.remove(tenant, workflow_id, record, known.sequence)
+                    sequence = await self._store.mark_gone(tenant, workflow_id, record, known.sequence)
             except SequenceConflictError:
                 continue
+            if not used:
+                await self._store.drop_versions(tenant, workflow_id, sequence)
             await self._shelf.until(sequence)
             return
         raise _stale(name)
+
+    def _turn(self, tenant: str, workflow_id: str) -> asyncio.Lock:
+        """Changes of one workflow take turns here, so that none stores a version in vain.
+
+        What other processes do meanwhile is found by the guard.
+        """
+        return self._turns.setdefault((tenant, workflow_id), asyncio.Lock())
 
     def graph(self, text: str, field: str) -> Graph:
         """The graph in a field of a request.

@@ -30,6 +30,7 @@ from comfymesh.workflows import Binding, Offered
 _IN_GRAPH = re.compile(r"task\.graph_json\[(?P<graph_node>.*?)\](?:\.inputs\.(?P<input>.*))?", re.DOTALL)
 _IN_INPUTS = re.compile(r"task\.inputs\[(?P<graph_node>.*?)\.(?P<input>.*)\]", re.DOTALL)
 _NOT_ALLOWED = "not_allowed"
+_MOST_VIOLATIONS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ class Reviewing:
         seen = workflows.review(filled, self._offered(), binding.origins)
         every: list[WorkflowViolation] = sorted([*found, *seen.violations], key=lambda violation: violation.severity)
         return ValidateWorkflowResponse(
-            violations=every,
+            violations=every[:_MOST_VIOLATIONS],
+            violation_count=len(every),
             runnable_outputs=seen.runnable_outputs,
             dropped_outputs=seen.dropped_outputs,
             able_instance_count=seen.able,

@@ -153,10 +153,10 @@ class WorkflowStore:
             entries.insert(0, Entry(subjects.workflow_content(tenant, workflow_id, version.digest), version.data))
         return Head(record, (await self._bus.append(entries))[-1])
 
-    async def remove(self, tenant: str, workflow_id: str, record: WorkflowRecord, after: int) -> int:
-        """Store that a workflow is gone in place of what is at sequence `after`, and drop its versions.
+    async def mark_gone(self, tenant: str, workflow_id: str, record: WorkflowRecord, after: int) -> int:
+        """Store that a workflow is gone in place of what is at sequence `after`.
 
-        Answers the sequence of what is left, which goes by itself.
+        Answers the sequence of this mark, which goes by itself.
 
         Raises:
             SequenceConflictError, BusUnavailableError: as `write`.
@@ -164,9 +164,15 @@ class WorkflowStore:
         data = record.SerializeToString()
         entry = Entry(subjects.workflow(tenant, workflow_id), data, after, lifetime=_GONE_AFTER)
         (mark,) = await self._bus.append([entry])
-        # Whoever creates it again stores its version behind the mark.
-        await self._bus.purge(WORKFLOWS, subjects.workflow_content(tenant, workflow_id, "*"), mark)
         return mark
+
+    async def drop_versions(self, tenant: str, workflow_id: str, mark: int) -> None:
+        """Drop all versions up to the mark that says they are gone; what comes behind it is of a new workflow.
+
+        Raises:
+            BusUnavailableError: not confirmed. Calling again is safe.
+        """
+        await self._bus.purge(WORKFLOWS, subjects.workflow_content(tenant, workflow_id, "*"), mark)
 
 
 def read_head(message: Message) -> Head:

@@ -13,18 +13,25 @@ from comfymesh.agent.settings import AgentSettings
 
 async def check(settings: AgentSettings) -> list[Finding]:
     """What there is to say of this host, with settings that could be read."""
-    instances = [check_instance(spec, settings.agent_state_directory) for spec in settings.agent_instances]
+    # Those of a pool are alike.
+    specs = [*settings.agent_instances, *(pool.members[0] for pool in settings.agent_pools)]
+    instances = [check_instance(spec, settings.agent_state_directory) for spec in specs]
     return [
         _judge_instances(settings),
         *await check_bus(settings),
         *await asyncio.gather(*instances),
-        *check_gpus(settings.agent_instances),
+        *check_gpus(settings.specs),
         check_disk(settings.agent_state_directory),
     ]
 
 
 def _judge_instances(settings: AgentSettings) -> Finding:
     tried = f"read the instances of node {settings.agent_node}"
-    if not settings.agent_instances:
-        return failed("settings", tried, "there is none", "set COMFYMESH_AGENT_INSTANCES, see docs/agent.md")
-    return ok("settings", tried, ", ".join(spec.name for spec in settings.agent_instances))
+    if not settings.specs:
+        return failed(
+            "settings",
+            tried,
+            "there is none",
+            "set COMFYMESH_AGENT_INSTANCES or COMFYMESH_AGENT_POOLS, see docs/agent.md",
+        )
+    return ok("settings", tried, ", ".join(spec.name for spec in settings.specs))

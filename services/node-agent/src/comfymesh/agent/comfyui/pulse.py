@@ -42,11 +42,11 @@ class Pace:
     """The silences of each class of graph nodes that came to an end.
 
     Args:
-        patience: What is made of them.
+        patience: What is made of them. May be replaced.
     """
 
     def __init__(self, patience: Patience | None = None) -> None:
-        self._patience = patience or Patience()
+        self.patience = patience or Patience()
         self._longest: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def learn(self, node_class: str, silence: float) -> None:
@@ -59,10 +59,10 @@ class Pace:
     def allowed(self, node_class: str | None) -> float:
         """How many seconds a graph node of this class may be silent; None: one whose events do not reach us."""
         if node_class is None:
-            return self._patience.unheard
+            return self.patience.unheard
         longest, count = self._longest.get(node_class, (0.0, 0))
-        learned = self._patience.factor * longest
-        least = self._patience.unknown if count < _ENOUGH else self._patience.floor
+        learned = self.patience.factor * longest
+        least = self.patience.unknown if count < _ENOUGH else self.patience.floor
         return max(least, learned)
 
 

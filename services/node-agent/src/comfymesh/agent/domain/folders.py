@@ -23,6 +23,10 @@ INPUTS = f"{ROOT}/inputs"
 """Holds all that tasks read."""
 
 _DIGITS = 32
+
+WARM_UP = f"{ROOT}/outputs/{0:0{_DIGITS}x}"
+"""Holds what an instance writes before it takes tasks."""
+
 _HIDDEN = f"{ROOT}/..."
 _NAMES = re.compile(rf"{ROOT}[\\/]+(?:inputs|outputs)[\\/]+[0-9a-f]{{1,{_DIGITS}}}", re.IGNORECASE)
 _PLAIN = re.compile(rf"{INPUTS}|{ROOT}(?:/(?:inputs|outputs)/[0-9a-f]{{{_DIGITS}}})?")

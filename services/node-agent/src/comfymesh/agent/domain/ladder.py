@@ -133,11 +133,11 @@ class Ladder:
     """One life of an instance.
 
     Args:
-        limits: How patient it is.
+        limits: How patient it is. May be replaced.
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._blind = float("-inf")
         self._insisting: float | None = None
         self._idle: float | None = None
@@ -171,7 +171,7 @@ class Ladder:
         if failure is not FailureClass.OUT_OF_MEMORY:
             return WAIT
         self._out_of_memory += 1
-        if self._out_of_memory < self._limits.out_of_memory:
+        if self._out_of_memory < self.limits.out_of_memory:
             return Free("a prompt ran out of memory")
         return Retire(f"{self._out_of_memory} prompts in a row ran out of memory")
 
@@ -184,7 +184,7 @@ class Ladder:
         return now - max(moment, self._blind)
 
     def _silent(self, unanswered: float) -> Step:
-        if unanswered < self._limits.unanswered:
+        if unanswered < self.limits.unanswered:
             return WAIT
         return Restart(FailureClass.INSTANCE_LOST, f"it has answered nothing for {unanswered:.0f} s")
 
@@ -193,7 +193,7 @@ class Ladder:
             if not sign.begun:
                 continue
             if sign.stopping is not None:
-                if self._since(now - sign.stopping, now) > self._limits.grace:
+                if self._since(now - sign.stopping, now) > self.limits.grace:
                     return self._insist(sign, now)
             elif self._since(now - sign.silence, now) > sign.allowed:
                 return Ask(sign.prompt_id)
@@ -204,7 +204,7 @@ class Ladder:
         if self._insisting is None:
             self._insisting = now
             return Free("a prompt does not stop")
-        if self._since(self._insisting, now) <= self._limits.grace:
+        if self._since(self._insisting, now) <= self.limits.grace:
             return WAIT
         reason = f"a prompt was asked to stop {sign.stopping:.0f} s ago and is still executed"
         return Restart(FailureClass.STALLED, reason)
@@ -216,19 +216,19 @@ class Ladder:
             self._idle = None
             return None
         self._idle = now if self._idle is None else self._idle
-        if self._since(self._idle, now) <= self._limits.idle:
+        if self._since(self._idle, now) <= self.limits.idle:
             return None
-        return Restart(FailureClass.STALLED, f"prompts wait, and it has executed none for {self._limits.idle:.0f} s")
+        return Restart(FailureClass.STALLED, f"prompts wait, and it has executed none for {self.limits.idle:.0f} s")
 
     def _strange(self, seen: Seen, now: float) -> Step | None:
-        if seen.queue is None or self._limits.stranger is None:
+        if seen.queue is None or self.limits.stranger is None:
             return None
         there = seen.queue.executing | seen.queue.waiting
         strange = there - {sign.prompt_id for sign in seen.signs}
         self._strangers = {prompt: self._strangers.get(prompt, now) for prompt in sorted(strange)}
         self._evicted = {prompt: since for prompt, since in self._evicted.items() if prompt in strange}
         for prompt, since in self._strangers.items():
-            if prompt not in self._evicted and self._since(since, now) > self._limits.stranger:
+            if prompt not in self._evicted and self._since(since, now) > self.limits.stranger:
                 self._evicted[prompt] = now
                 return Evict(prompt)
         return None
@@ -242,7 +242,7 @@ class Ladder:
         ]
 
     def _growing(self, seen: Seen, now: float) -> Step | None:
-        held, limit = seen.memory_bytes, self._limits.memory_bytes
+        held, limit = seen.memory_bytes, self.limits.memory_bytes
         if held is None or limit is None or held <= limit:
             self._full = None
             return None
@@ -250,9 +250,9 @@ class Ladder:
         if self._full is None:
             self._full = now
             return Free(reason)
-        return Retire(reason) if self._since(self._full, now) > self._limits.grace else None
+        return Retire(reason) if self._since(self._full, now) > self.limits.grace else None
 
     def _worn(self, seen: Seen, _: float) -> Step | None:
-        if self._limits.prompts is None or seen.ended < self._limits.prompts:
+        if self.limits.prompts is None or seen.ended < self.limits.prompts:
             return None
         return Retire(f"it has executed {seen.ended} prompts")

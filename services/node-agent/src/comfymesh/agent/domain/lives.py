@@ -55,13 +55,13 @@ class Lives:
     """The lives of one instance.
 
     Args:
-        endurance: What it may go through.
+        endurance: What it may go through. May be replaced.
         mendable: Whether the agent can start it again; one that it can't is set aside at its first fault.
     """
 
     def __init__(self, endurance: Endurance, *, mendable: bool) -> None:
-        self._endurance = endurance
-        self._most = endurance.faults if mendable else 1
+        self.endurance = endurance
+        self._mendable = mendable
         self._wait = endurance.first
         self._faults: deque[float] = deque()
         self._quarantines = 0
@@ -70,19 +70,22 @@ class Lives:
         """A life has ended after `lasted` seconds, now, in seconds of a monotonic clock."""
         if cause is Cause.RETIRED:
             return Rest(0.0)
-        if lasted > self._endurance.window:
+        if lasted > self.endurance.window:
             self._quarantines = 0
         self._wait = (
-            self._endurance.first if lasted > self._endurance.stable else min(2 * self._wait, self._endurance.last)
+            self.endurance.first if lasted > self.endurance.stable else min(2 * self._wait, self.endurance.last)
         )
         if cause is not Cause.UNAVAILABLE:
             self._faults.append(now)
-        while self._faults and now - self._faults[0] > self._endurance.window:
+        while self._faults and now - self._faults[0] > self.endurance.window:
             self._faults.popleft()
-        return self._quarantine() if len(self._faults) >= self._most else Rest(self._wait)
+        return self._quarantine() if len(self._faults) >= self._most() else Rest(self._wait)
+
+    def _most(self) -> int:
+        return self.endurance.faults if self._mendable else 1
 
     def _quarantine(self) -> Rest:
         self._faults.clear()
-        seconds = self._endurance.quarantine * 2.0 ** min(self._quarantines, 16)
+        seconds = self.endurance.quarantine * 2.0 ** min(self._quarantines, 16)
         self._quarantines += 1
-        return Rest(min(seconds, self._endurance.longest_quarantine), quarantined=True)
+        return Rest(min(seconds, self.endurance.longest_quarantine), quarantined=True)

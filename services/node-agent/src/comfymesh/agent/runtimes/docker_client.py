@@ -250,8 +250,8 @@ class DockerEngine:
             ) from error
 
     def _connected(self) -> DockerClient:
+        _knock(self._url)  # Each time: the engine may have gone since the last call.
         if self._client is None:
-            _knock(self._url)
             self._client = DockerClient(base_url=self._url, timeout=CALL_SECONDS)
         return self._client
 

@@ -17,7 +17,7 @@ GpuUuid = Annotated[str, Field(pattern=r"^(GPU|MIG)-[0-9a-zA-Z/-]+$")]
 FixedPort = Annotated[int, Field(ge=0, le=65535)]
 
 
-_CARE = frozenset({"recycle_memory_bytes", "recycle_prompts"})
+_CARE = frozenset({"recycle_memory_bytes", "recycle_prompts", "pool"})
 
 
 class _Spec(BaseModel):
@@ -25,6 +25,7 @@ class _Spec(BaseModel):
 
     Attributes:
         name: Its name.
+        pool: The pool that it belongs to, which tasks can ask for; None: that of the node.
         recycle_memory_bytes: An instance that holds more of the host's memory is started afresh between two prompts.
         recycle_prompts: So is one that has executed so many prompts.
     """
@@ -32,6 +33,7 @@ class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: InstanceName
+    pool: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] | None = None
     recycle_memory_bytes: Annotated[int, Field(ge=64 * 1024 * 1024)] | None = None
     recycle_prompts: Annotated[int, Field(ge=1)] | None = None
 

@@ -20,6 +20,7 @@ from comfymesh.scheduler.domain.decisions import (
     StopWork,
     TakeBack,
 )
+from comfymesh.scheduler.domain.demand import Told, demand
 from comfymesh.scheduler.domain.dispatch import Dispatcher
 from comfymesh.scheduler.domain.estimates import Estimates
 from comfymesh.scheduler.domain.events import (
@@ -329,6 +330,10 @@ class Core:
     def open_breakers(self, now: float) -> Mapping[Place, float]:
         """Instances that get nothing at `now` since too much has failed there, and until when."""
         return self._breakers.open(now)
+
+    def demand(self, now: float) -> Told:
+        """What waits for pools that could start more instances; nothing is known before the log is."""
+        return demand(self._waiting.groups(), self._seats, self._filters.suits, now) if self._deciding else {}
 
     def tasks(self) -> list[TaskChanged | Waiting]:
         """Everything that waits or runs."""

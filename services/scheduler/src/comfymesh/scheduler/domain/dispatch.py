@@ -15,7 +15,9 @@ from comfymesh.scheduler.domain.estimates import Estimates
 from comfymesh.scheduler.domain.filters import Filters
 from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family, Group, Lane, Waiting
+from comfymesh.scheduler.domain.popularity import Popularity
 from comfymesh.scheduler.domain.seats import Holders, Seat, Seats
+from comfymesh.scheduler.domain.spreading import Spreading
 from comfymesh.scheduler.domain.worth import best_batch, weight
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import Key
@@ -36,6 +38,9 @@ _PRIORITIES = 12
 _AGES = 1e10
 """Seconds that no task is older than."""
 
+_PATCH_AVERSION = 10.0
+"""A second of patching is priced like so many of running: the next task with the same patches may save it."""
+
 Match = tuple[float, Waiting, Seat]
 
 
@@ -47,6 +52,8 @@ class Dispatcher:
         self._seats = seats
         self._estimates = estimates
         self._filters = filters
+        self._popularity = Popularity()
+        self._spreading = Spreading(seats, estimates)
         self._standing: dict[Family, None] = {}
         self._fresh: dict[Family, None] = {}
         self._patient: dict[Family, None] = {}
@@ -59,6 +66,7 @@ class Dispatcher:
         self._seats.meet(family)
         self._filters.fit(task.group)  # That it needs much memory should be known before it is passed over.
         task.group.add(task)
+        self._popularity.saw(family, task.run)
         self._standing.setdefault(family)
         if not family.models:
             self._without_models[family] = None
@@ -74,6 +82,7 @@ class Dispatcher:
             kept.pop(family, None)
         if family in self._ranking:
             self._ranking.remove(family)
+        self._popularity.forget(family)
         self._seats.forget(family)
 
     def look_again(self) -> None:
@@ -133,7 +142,7 @@ class Dispatcher:
         fitting = ((family, lanes) for family in foreign if (lanes := self._lanes_that_fit(family, seat)))
         for family, lanes in islice(fitting, _COMPARED):
             holders = self._seats.holders(family)
-            served = holders.free or not self._pays(family, now)
+            served = holders.free or not self._spreading.pays(family, lanes, self.settings, now)
             eager = self._unserved(lanes, holders) if served else lanes
             worth = self._worth_of_loading(family, eager, seat, now)
             if worth > bar and (match := self._best_held(eager, seat, now)) is not None:
@@ -163,7 +172,8 @@ class Dispatcher:
         candidates = holders.free if family.models and self.settings.affinity else self._seats.idle
         match = self._at_one_of(lanes, candidates, now)
         if match is None and family.models and self._seats.idle:
-            eager = lanes if self._pays(family, now) else self._unserved(lanes, holders)
+            pays = self._spreading.pays(family, lanes, self.settings, now)
+            eager = lanes if pays else self._unserved(lanes, holders)
             match = self._at_one_of(eager, self._seats.idle, now)
         if match is None and self._seats.ahead:
             match = self._at_one_of(lanes, dict.fromkeys(self._ahead(family)), now)
@@ -191,10 +201,15 @@ class Dispatcher:
         lacking = [model for model in task.needs if model not in seat.resident]
         finish = max(seat.until - now, 0.0) * (seat.taken > 0) + self._estimates.loads(lacking)
         finish += task.run * self._estimates.speed(seat.gpu_class)
-        use = 0.0
-        if family not in seat.families:
-            use = sum(1 / len(self._seats.holders(other).all) for other in seat.families)
-        return (shunned, round(use, 3) + seat.taken, round(finish, 3), seat.place.node, seat.place.instance)
+        use = 0.0 if family in seat.families else self._use(seat)
+        return (shunned, round(use, 6) + seat.taken, round(finish, 3), seat.place.node, seat.place.instance)
+
+    def _use(self, seat: Seat) -> float:
+        """Seconds of loading for each arrival that what an instance holds saves the fleet."""
+        busy = len(self._seats) - len(self._seats.idle)
+        copies = ((family, len(self._seats.holders(family).all)) for family in seat.families)
+        saved = ((family.models, self._popularity.saves(family, count, busy)) for family, count in copies)
+        return sum(self._estimates.loads(models) * loads for models, loads in saved)
 
     # Both
 
@@ -220,22 +235,10 @@ class Dispatcher:
             if head is None or not self._fits(lane.group, seat):
                 continue
             patch = self._estimates.loads(model for model in lane.group.extras if model not in seat.resident)
-            worth = self._worth(lane, head, head.run * speed + patch, now)
+            worth = self._worth(lane, head, head.run * speed + _PATCH_AVERSION * patch, now)
             if best is None or worth > best[0] or (worth == best[0] and head < best[1]):
                 best = (worth, head, seat)
         return best
-
-    def _pays(self, family: Family, now: float) -> bool:
-        """Whether what waits for a family's models pays for one more instance that loads them."""
-        holders = self._seats.holders(family)
-        if not holders.all:
-            return True
-        load = self._estimates.loads(family.models)
-        busy = max(holders.until - now * (len(holders.all) - len(holders.free)), 0.0)
-        wait = (family.runs + busy) / len(holders.all)
-        # While more than half of the fleet has nothing to do, its time is cheap.
-        scarce = min(1.0, 2 - 2 * len(self._seats.idle) / len(self._seats))
-        return wait > self.settings.spread_after * scarce**4 * load
 
     def _fits(self, group: Group, seat: Seat) -> bool:
         return self._filters.passes(group, seat)

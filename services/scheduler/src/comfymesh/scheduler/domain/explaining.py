@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from comfymesh.scheduler.domain.dispatch import Dispatcher
 from comfymesh.scheduler.domain.events import TaskChanged
-from comfymesh.scheduler.domain.filters import BREAKER, BUSY, TENANT_CAP, VRAM_IN_USE, Filters
+from comfymesh.scheduler.domain.filters import BREAKER, BUSY, STOPPED, TENANT_CAP, VRAM_IN_USE, Filters
 from comfymesh.scheduler.domain.kinds import Kind
 from comfymesh.scheduler.domain.lanes import Waiting
 from comfymesh.scheduler.domain.offers import Offers
@@ -20,6 +20,7 @@ from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.scheduler.domain.views import Explanation, QueueOverview, Share
 from comfymesh.tasks.record import Definition, Requirements
 
+_TEMPORARY = (BUSY, STOPPED, VRAM_IN_USE)
 _MOMENT = 1.0
 _MOST_LOOKED_AT = 20_000
 
@@ -93,7 +94,7 @@ def _explain(requirements: Requirements, seats: Iterable[Seat], filters: Filters
         if name := never[seat.kind] or filters.why_not_now(fit, seat):
             rejected[name] += 1
             barred = min(barred, seat.barred_until) if name == BREAKER else barred
-    stuck = rejected.total() == count and not rejected[BUSY] and not rejected[VRAM_IN_USE]
+    stuck = rejected.total() == count and not any(rejected[name] for name in _TEMPORARY)
     return Explanation(_reason(count, rejected, barred), count, dict(rejected), stuck=stuck)
 
 
@@ -110,6 +111,8 @@ def _reason(count: int, rejected: Counter[str], barred: float) -> str:
         return "it is about to be given to an instance"
     if rejected[BUSY]:
         return f"every instance that could run it is busy ({rejected[BUSY]} of {count})"
+    if rejected[STOPPED]:
+        return f"every instance that could run it is stopped; their pools start one ({rejected[STOPPED]} of {count})"
     ruled_out = ", ".join(f"{number} {name}" for name, number in rejected.most_common())
     tried_again = f"; breaker open until {_clock(barred)}" if math.isfinite(barred) else ""
     return f"none of {count} instances can take it now: {ruled_out}{tried_again}"

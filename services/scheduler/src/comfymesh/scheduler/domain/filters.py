@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
+from comfymesh.scheduler.domain.fleet import InstanceState
 from comfymesh.scheduler.domain.kinds import Fit, Kind, Kinds
 from comfymesh.scheduler.domain.lanes import Group
 from comfymesh.scheduler.domain.placement import Feasibility, lacking_classes, lacking_models
@@ -61,7 +62,11 @@ def _cordoned(seat: Seat) -> bool:
 
 
 def _not_serving(seat: Seat) -> bool:
-    return seat.instance is None or not seat.instance.serving
+    return seat.instance is None or not (seat.instance.serving or _stopped(seat))
+
+
+def _stopped(seat: Seat) -> bool:
+    return seat.instance is not None and seat.instance.state is InstanceState.STOPPED
 
 
 def _breaker(seat: Seat) -> bool:
@@ -73,6 +78,7 @@ def _busy(seat: Seat) -> bool:
 
 
 BUSY = "busy"
+STOPPED = "stopped"
 BREAKER = "breaker"
 VRAM_LEARNED = "vram_learned"
 """Its GPU has no more memory than such graphs have run out of before (`vram.py`)."""
@@ -91,9 +97,10 @@ SEAT_FILTERS = (
     SeatFilter("cordoned", _cordoned),
     SeatFilter("not_serving", _not_serving),
     SeatFilter(BREAKER, _breaker),
+    SeatFilter(STOPPED, _stopped),
     SeatFilter(BUSY, _busy),
 )
-"""Units that look at what it does. The last one passes by itself, sooner or later."""
+"""Units that look at what it does. The last two pass by themselves, sooner or later."""
 
 
 class Filters:
@@ -122,9 +129,13 @@ class Filters:
         """The kinds of instances that can run graphs that need this."""
         return Fit(requirements, self._kinds, self._feasibility, self.needs)
 
+    def suits(self, group: Group, seat: Seat) -> bool:
+        """Whether an instance is of a kind that can run a group's tasks, whatever it or its GPU does now."""
+        return seat.kind is not None and seat.kind in self.fit(group)
+
     def passes(self, group: Group, seat: Seat) -> bool:
         """Whether an instance can run a group's tasks, when it has room."""
-        if seat.kind is None or seat.kind not in self.fit(group):
+        if not self.suits(group, seat):
             return False
         if seat.gpu is None or seat.gpu.open:
             return True

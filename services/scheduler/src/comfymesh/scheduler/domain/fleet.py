@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from comfymesh.tasks.placing import Site
 from comfymesh.tasks.record import Key
 
 
@@ -16,6 +17,7 @@ class InstanceState(StrEnum):
     READY = "READY"
     BUSY = "BUSY"
     DOWN = "DOWN"
+    STOPPED = "STOPPED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Instance:
         gpu_class: Class of its GPU; empty where not known.
         vram_bytes: Memory of its GPU; 0 where not known.
         pool: The pool that it belongs to; empty for none.
+        labels: What its operator wrote on its pool, over what is written on its node.
         gpu: Names its GPU on its node; empty where it is not known.
     """
 
@@ -42,6 +45,7 @@ class Instance:
     gpu_class: str = ""
     vram_bytes: int = 0
     pool: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
     gpu: str = ""
 
     @property
@@ -82,3 +86,9 @@ class Place:
 
     node: str
     instance: str
+
+
+def site_of(report: Report, instance: Instance) -> Site:
+    """What an instance is, as far as callers can ask for it."""
+    labels = {**report.labels, **instance.labels} if instance.labels else report.labels
+    return Site(labels, instance.gpu_class, instance.vram_bytes, instance.pool)

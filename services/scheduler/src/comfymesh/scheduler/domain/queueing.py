@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from comfymesh.scheduler.domain.dispatch import Dispatcher
@@ -178,6 +178,10 @@ class WaitingTasks:
         """An instance holds so many models: that is what one can hold."""
         kept = sum(1 for model in resident if not self._estimates.is_patched_in(model))
         self._holds = max(self._holds, kept)
+
+    def groups(self) -> Iterable[Group]:
+        """What waits, by what it needs; groups known for longest come first."""
+        return self._groups.values()
 
     def tenant(self, name: str) -> Tenant:
         """What is known of a tenant."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from comfymesh.scheduler.domain.fleet import Instance, Place, Report
+from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report, site_of
 from comfymesh.scheduler.domain.gpus import Gpu
 from comfymesh.scheduler.domain.kinds import Kind, Kinds
 from comfymesh.scheduler.domain.lanes import Family
@@ -121,13 +121,11 @@ class Seats:
             self._lose(seats[name])
         for name, instance in report.instances.items():
             seat = self[Place(report.node, name)]
-            self._sort(
-                seat, Site(report.labels, instance.gpu_class, instance.vram_bytes, instance.pool), instance.catalog
-            )
+            self._sort(seat, site_of(report, instance), instance.catalog)
             self._seat_on_gpu(seat, instance)
             seat.report, seat.instance = report, instance
             seat.serves = report.open and instance.serving
-            if instance.resident:
+            if instance.resident or instance.state is InstanceState.STOPPED:
                 self.holds(seat, instance.resident)
             self.place(seat)
         return before != set(report.instances)

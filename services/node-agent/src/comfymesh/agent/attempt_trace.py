@@ -1,0 +1,132 @@
+"""What an attempt does, as spans: one for the attempt, within it one for each of its parts and each graph node.
+
+The id of the attempt's span follows from its prompt id. So a later attempt can link to it without having been told, and
+what an agent has sent before it was killed hangs together with what the next one sends, who adopts the prompt.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
+
+from comfymesh.agent.claim import Claim
+from comfymesh.agent.comfyui.events import (
+    Event,
+    ExecutionCached,
+    ExecutionFailed,
+    ExecutionInterrupted,
+    ExecutionSucceeded,
+    NodeStarted,
+    PromptEnded,
+)
+from comfymesh.tasks import events
+from comfymesh.tasks.record import prompt_id
+from comfymesh.telemetry import tracing
+
+_MOST_NODES = 512
+"""Spans of graph nodes of one attempt: loops can run more, and nobody reads those."""
+_MOST_TEXT = 128
+_ENDS = ExecutionSucceeded | ExecutionFailed | ExecutionInterrupted | PromptEnded
+
+
+class AttemptTrace:
+    """The spans of one attempt. Where nothing is traced, it does nothing.
+
+    Args:
+        claim: The attempt.
+        prompt_id: What ComfyUI calls it.
+    """
+
+    def __init__(self, claim: Claim, prompt_id: str) -> None:
+        self._claim = claim
+        self._prompt_id = prompt_id
+        self._graph: Mapping[str, Any] = {}
+        self._span: Span | None = None
+        self._within: Context | None = None
+        self._node: Span | None = None
+        self._nodes = 0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The attempt, from its beginning to its end."""
+        record = self._claim.record
+        context = tracing.parent(record.definition.trace_parent)
+        tried = (
+            tracing.link(context, tracing.id_of(prompt_id(record.key, f.attempt, f.node, f.instance)))
+            for f in record.failures
+        )
+        with tracing.known_as(tracing.id_of(self._prompt_id)):
+            span = tracing.tracer.start_span(
+                "attempt", context, attributes=self._attributes(), links=[known for known in tried if known]
+            )
+        if span.is_recording():
+            self._span, self._within = span, set_span_in_context(span)
+        try:
+            with tracing.use(span):
+                yield
+        finally:
+            self._end_node()
+            span.end()
+
+    def submit(self, graph: Mapping[str, Any]) -> None:
+        """The graph is about to be submitted."""
+        self._graph = graph
+
+    def feed(self, event: Event) -> None:
+        """Take in an event of the prompt."""
+        if self._span is None:
+            return
+        match event:
+            case NodeStarted():
+                self._end_node()
+                self._node = self._begin_node(event.graph_node, event.display_node, time.time_ns(), cached=False)
+            case ExecutionCached():
+                now = time.time_ns()
+                for graph_node in event.graph_nodes:
+                    if (span := self._begin_node(graph_node, graph_node, now, cached=True)) is not None:
+                        span.end(now)
+            case _ if isinstance(event, _ENDS):
+                self._end_node()
+            case _:
+                pass
+
+    def ended(self, end: events.Event) -> None:
+        """How the attempt has ended."""
+        if self._span is None:
+            return
+        if isinstance(end, events.AttemptFailed):
+            self._span.set_attribute("error.type", end.error.failure)
+            self._span.set_status(Status(StatusCode.ERROR, end.error.failure))
+        self._span.set_attribute("comfymesh.attempt.end", type(end).__name__)
+
+    def _attributes(self) -> dict[str, str | int]:
+        key, record = self._claim.key, self._claim.record
+        return {
+            "comfymesh.tenant": key.tenant,
+            "comfymesh.task": key.task_id,
+            "comfymesh.attempt": self._claim.number,
+            "comfymesh.node": record.node,
+            "comfymesh.instance": record.instance,
+        }
+
+    def _begin_node(self, graph_node: str, display_node: str, now: int, *, cached: bool) -> Span | None:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            return None
+        known = self._graph.get(display_node)
+        name = str(known["class_type"])[:_MOST_TEXT] if known else "graph node"
+        attributes: dict[str, str | bool] = {
+            "comfymesh.graph_node": graph_node[:_MOST_TEXT],
+            "comfymesh.cached": cached,
+        }
+        return tracing.tracer.start_span(name, self._within, start_time=now, attributes=attributes)
+
+    def _end_node(self) -> None:
+        node, self._node = self._node, None
+        if node is not None:
+            node.end()

@@ -1,0 +1,54 @@
+"""When one more instance should load what others hold already."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from comfymesh.scheduler.domain.estimates import Estimates
+from comfymesh.scheduler.domain.lanes import Family, Lane, Waiting
+from comfymesh.scheduler.domain.seats import Holders, Seats
+from comfymesh.tasks.policy import PolicySettings
+
+PATIENCE = 3.0
+"""While instances idle, a task may wait for a warm one for so many times as long as FIFO would have kept it, its turn
+and its load included. At 1 few are late, and there are more loads."""
+_LOOKED_AT = 64
+"""Holders among which the first to be free is looked for."""
+
+
+class Spreading:
+    """Decides whether what waits for a family's models pays for a load."""
+
+    def __init__(self, seats: Seats, estimates: Estimates) -> None:
+        self._seats = seats
+        self._estimates = estimates
+
+    def pays(self, family: Family, lanes: list[Lane], settings: PolicySettings, now: float) -> bool:
+        """Whether one more instance should hold them.
+
+        It should where nobody holds them, where the backlog of each who does is `spread_after` loads long, and, while
+        instances idle, where a task would have to wait for a warm one for too long, compared with FIFO.
+        """
+        holders = self._seats.holders(family)
+        if not holders.all:
+            return True
+        load = self._estimates.loads(family.models)
+        busy = max(holders.until - now * (len(holders.all) - len(holders.free)), 0.0)
+        backlog = (family.runs + busy) / len(holders.all)
+        if backlog > settings.spread_after * load:
+            return True
+        if not self._seats.idle:
+            return False
+        soonest = self._soonest(holders, now)
+        heads = (head for lane in lanes if (head := lane.head()) is not None)
+        waits = ((head, max(soonest, backlog - head.run / len(holders.all))) for head in heads)
+        return any(wait > load and _too_long(head, wait, now) for head, wait in waits)
+
+    def _soonest(self, holders: Holders, now: float) -> float:
+        """Seconds until the first holder is free."""
+        looked_at = islice(holders.all, _LOOKED_AT)
+        return min(max(seat.until - now, 0.0) if seat.taken else 0.0 for seat in looked_at)
+
+
+def _too_long(task: Waiting, wait: float, now: float) -> bool:
+    return now + wait - task.created > PATIENCE * (task.fifo - task.created - task.run)

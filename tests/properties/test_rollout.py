@@ -1,0 +1,57 @@
+"""Instances become those that the settings name, whatever becomes of them on the way."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from comfymesh.agent.domain.pools import Phase
+from comfymesh.agent.domain.rollout import Add, Present, Remove, Renew, held_up, steps
+
+NAMES = "abcd"
+digests = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["1", "2"]))
+present = st.dictionaries(
+    st.sampled_from(NAMES), st.builds(Present, st.sampled_from(["1", "2"]), st.sampled_from(Phase))
+)
+SERVING = {Phase.SERVING, Phase.STARTING}
+
+
+@given(digests, present, st.sets(st.sampled_from(NAMES)))
+def test_at_most_one_that_serves_is_taken_away_to_be_renewed(
+    wanted: dict[str, str], there: dict[str, Present], renewed: set[str]
+) -> None:
+    taken = [step.name for step in steps(wanted, there, renewed) if isinstance(step, Renew)]
+    serving = [name for name in taken if there[name].phase in SERVING]
+    assert len(serving) <= 1
+    assert not serving or not held_up(there, renewed)
+    assert all(there[name].digest != wanted[name] for name in taken)
+
+
+@settings(deadline=None)
+@given(digests, present, st.lists(st.tuples(st.sampled_from(NAMES), st.booleans()), max_size=20))
+def test_in_the_end_all_are_as_wanted_if_they_come_up(
+    wanted: dict[str, str], there: dict[str, Present], fates: list[tuple[str, bool]]
+) -> None:
+    """What was begun ends at some time; until then it may break as often as it likes."""
+    renewed: set[str] = set()
+    for name, breaks in [*fates, *[(name, False) for name in NAMES * 6]]:
+        for step in steps(wanted, dict(there), renewed):
+            match step:
+                case Add(new):
+                    there[new] = Present(wanted[new], Phase.STARTING)
+                case Remove(old):
+                    there[old] = Present(there[old].digest, Phase.STOPPING)
+                case Renew(old):
+                    renewed.add(old)
+                    there[old] = Present(there[old].digest, Phase.STOPPING)
+        known = there.get(name)
+        if known is None:
+            continue
+        if known.phase is Phase.STOPPING:
+            del there[name]
+            if name in wanted:
+                there[name] = Present(wanted[name], Phase.STARTING)
+        elif known.phase is not Phase.STOPPED:
+            there[name] = Present(known.digest, Phase.BROKEN if breaks else Phase.SERVING)
+    assert {name: known.digest for name, known in there.items()} == wanted
+    assert not list(steps(wanted, there, renewed))

@@ -1,0 +1,373 @@
+"""Instances of a pool that come, stop and go, each with a scripted server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from comfymesh.agent.attempts import Attempts
+from comfymesh.agent.comfyui.errors import ComfyError
+from comfymesh.agent.comfyui.outcome import Interrupted, Lost, Succeeded
+from comfymesh.agent.crew import Crew
+from comfymesh.agent.domain.folders import WARM_UP
+from comfymesh.agent.domain.pools import Memory, Phase
+from comfymesh.agent.instance import Care, Condition, Instance, InstanceState, WarmUp
+from comfymesh.agent.leftovers import Leftovers
+from comfymesh.agent.pooling import Pooling
+from comfymesh.agent.runtimes.contract import Absent, Exited, Running, RuntimeFailed, RuntimeFailureReason, Status
+from comfymesh.agent.runtimes.pool_specs import PoolSpec
+from comfymesh.agent.warming import Warming
+from comfymesh.agent.workplace import Files, Workplace
+from comfymesh.bus import subjects
+from comfymesh.bus.port import Message
+from comfymesh.runtime.background import Background
+from comfymesh.testkit.benches import FOLDERS, MAX_BYTES, NODE, Bench
+from comfymesh.testkit.graphs import node
+from comfymesh.testkit.scripted import ScriptedRuntime, ScriptedSession
+from comfymesh.wire.v1 import pool_demand_pb2, spec_pb2
+
+GIB = 2**30
+NO_ENGINE = RuntimeFailed(RuntimeFailureReason.ENGINE_UNREACHABLE, "no engine answers")
+STARTING, READY, DOWN, RETIRING, QUARANTINED, STOPPED = InstanceState
+
+
+class HeldAttempts:
+    """What attempts there are, as a test says."""
+
+    def __init__(self) -> None:
+        self.at: set[str] = set()
+        self.left: dict[str, float] = {}
+
+    def busy(self, name: str) -> bool:
+        return name in self.at
+
+    def used(self, name: str) -> float:
+        return self.left.get(name, float("-inf"))
+
+
+class Team:
+    """A pool `p` of two, and what it is made of."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.background = Background()
+        self.crew = Crew(self.background)
+        self.runtimes: dict[str, ScriptedRuntime] = {}
+        self.sessions: dict[str, ScriptedSession] = {}
+        self.attempts = HeldAttempts()
+        self.memory = Memory()
+        self.known: Condition | None = None
+        self.warm_up: WarmUp | None = None
+        self.pooling = Pooling(self.crew, cast("Attempts", self.attempts), lambda: self.memory, self._last_offer)
+
+    async def _last_offer(self, _: PoolSpec) -> Condition | None:
+        return self.known
+
+    def make(self, name: str, left: Status | Exception | None = None) -> Instance:
+        runtime = self.runtimes[name] = ScriptedRuntime()
+        runtime.status = left or Absent()
+
+        def open_workplace(_: str) -> Workplace:
+            session = self.sessions[name] = ScriptedSession()
+            session.http.info = {"A": {}}
+            leftovers = Leftovers(session, self.bench.log, NODE, name)
+            workplace = Workplace(session, self.bench.log, Files(self.bench.store, MAX_BYTES, FOLDERS), leftovers)
+            workplace.sweep = runtime.remove_folders
+            return workplace
+
+        return Instance(
+            name, "process", runtime, self.bench.store, open_workplace, lambda: None, Care(warm_up=self.warm_up)
+        )
+
+    async def pool(self, *left: Status | Exception | None, **fields: Any) -> None:
+        """The pool, of whose instances an earlier agent has left these."""
+        instance = {"runtime": "process", "command": ["comfyui"]}
+        spec = PoolSpec.model_validate({"name": "p", "instance": instance, "max": 2, "min": 0, **fields})
+        for number, member in enumerate(spec.members):
+            made = self.make(member.name, left[number] if number < len(left) else None)
+            made.rest("")
+            self.crew.add(made)
+        self.pooling.follow([spec])
+        self.background.spawn(self.pooling.run(), "pools")
+        await asyncio.sleep(3)
+
+    def tell(self, count: int, seconds: float = 100, *, served: bool = False) -> None:
+        """The scheduler tells what waits."""
+        pool = pool_demand_pb2.PoolDemand.Pool(name="p", waiting_count=count, waiting_seconds=seconds, served=served)
+        told = pool_demand_pb2.PoolDemand(pools=[pool] if count else [])
+        self.pooling.take_demand(Message(subjects.demand(NODE), told.SerializeToString()))
+
+    async def after(self, seconds: float, *waits: int) -> None:
+        """Time passes, in which the scheduler tells again and again that so many tasks wait, if it tells anything."""
+        for _ in range(round(seconds)):
+            for count in waits:
+                self.tell(count)
+            await asyncio.sleep(1)
+
+    @property
+    def states(self) -> list[InstanceState]:
+        return [instance.condition.state for instance in self.crew.instances.values()]
+
+    def workplace(self, name: str) -> Workplace:
+        workplace = self.crew.instances[name].workplace
+        assert workplace is not None
+        return workplace
+
+
+@pytest.fixture
+async def team(bench: Bench) -> AsyncIterator[Team]:
+    team = Team(bench)
+    yield team
+    assert not team.background.failed.is_set()
+    await team.crew.close(stop=False)
+    await team.background.close()
+
+
+OFFER = Condition(STOPPED, catalog=spec_pb2.BlobRef(sha256="ab" * 32))
+
+
+async def test_one_is_started_to_learn_what_the_pool_offers_and_tells_it_for_all(team: Team) -> None:
+    await team.pool()
+    assert team.states == [READY, STOPPED]
+    first, second = (instance.condition.catalog for instance in team.crew.instances.values())
+    assert first is not None
+    assert second == first
+    await team.after(605, 0)
+    assert team.states == [STOPPED, STOPPED]
+    assert team.crew.instances["p-0"].condition.catalog == first
+    assert "it was idle for" in team.crew.instances["p-0"].condition.reason
+    assert team.runtimes["p-0"].stopped is not None
+
+
+async def test_what_is_known_from_before_starts_nothing(team: Team) -> None:
+    team.known = OFFER
+    await team.pool()
+    assert team.states == [STOPPED, STOPPED]
+    assert team.crew.instances["p-1"].condition.catalog == OFFER.catalog
+    await team.after(3, 9)
+    assert team.states == [READY, READY]
+
+
+async def test_what_runs_already_is_adopted_and_what_does_not_is_not(team: Team) -> None:
+    team.known = OFFER
+    await team.pool(Running(), Exited(1, "gone"))
+    assert team.states == [READY, STOPPED]
+    # What is left of the dead one is removed.
+    assert team.runtimes["p-1"].stopped is not None
+    assert team.runtimes["p-0"].stopped is None
+
+
+async def test_what_can_not_be_found_out_is_taken_for_running(team: Team) -> None:
+    team.known = OFFER
+    await team.pool(NO_ENGINE)
+    assert len(team.runtimes["p-0"].starts) == 1
+
+
+async def test_what_nobody_tells_any_more_stops_nothing(team: Team) -> None:
+    await team.pool()
+    team.tell(0)
+    await team.after(700)
+    assert team.states == [READY, STOPPED]
+
+
+async def test_nonsense_about_what_waits_changes_nothing(team: Team) -> None:
+    team.known = OFFER
+    await team.pool()
+    team.pooling.take_demand(Message(subjects.demand(NODE), b"\xff"))
+    await team.after(3)
+    for seconds in (float("nan"), float("inf"), -1.0):
+        team.tell(0)
+        team.tell(1, seconds, served=True)
+        await team.after(3)
+    assert team.states == [STOPPED, STOPPED]
+
+
+async def test_use_between_two_looks_counts(team: Team) -> None:
+    await team.pool()
+    await team.after(500, 0)
+    team.attempts.left["p-0"] = asyncio.get_running_loop().time()
+    await team.after(500, 0)
+    assert team.states == [READY, STOPPED]
+    await team.after(105, 0)
+    assert team.states == [STOPPED, STOPPED]
+
+
+async def test_without_memory_it_is_down_and_not_just_stopped(team: Team) -> None:
+    team.known, team.memory = OFFER, Memory(2 * GIB, reserve=GIB)
+    await team.pool(memory_bytes=3 * GIB)
+    await team.after(3, 9)
+    assert team.states == [DOWN, DOWN]
+    assert team.crew.instances["p-0"].condition.reason == "the host lacks 2.0 GiB of memory to start it"
+    assert team.crew.instances["p-0"].condition.catalog == OFFER.catalog
+    team.memory = Memory(64 * GIB, reserve=GIB)
+    await team.after(2, 0)
+    assert team.states == [STOPPED, STOPPED]
+
+
+# Stopping.
+
+
+async def test_one_that_is_to_stop_takes_nothing_new_and_ends_what_it_holds(team: Team) -> None:
+    await team.pool()
+    workplace = team.workplace("p-0")
+    workplace.enter()
+    team.crew.stop("p-0", "because")
+    # At once, and not a moment later: an offer may be on its way.
+    assert not workplace.accepting
+    assert team.states[0] is RETIRING
+    await team.after(100)
+    assert (team.crew.phase("p-0"), team.runtimes["p-0"].stopped) == (Phase.STOPPING, None)
+    workplace.leave()
+    await asyncio.sleep(0.1)
+    assert team.runtimes["p-0"].stopped is not None
+    assert team.crew.phase("p-0") is Phase.STOPPED
+    assert team.sessions["p-0"].closed
+
+
+async def test_one_that_dies_while_it_leaves_waits_for_its_attempts_and_has_no_next_life(team: Team) -> None:
+    await team.pool()
+    workplace = team.workplace("p-0")
+    workplace.enter()
+    team.crew.stop("p-0", "because")
+    team.runtimes["p-0"].status = Exited(1, "died")
+    await team.after(10)
+    assert team.crew.phase("p-0") is Phase.STOPPING
+    assert not team.sessions["p-0"].closed
+    workplace.leave()
+    await team.after(1)
+    assert team.crew.phase("p-0") is Phase.STOPPED
+    assert len(team.runtimes["p-0"].starts) == 1
+
+
+async def test_one_that_can_not_be_stopped_now_is_stopped_later(team: Team) -> None:
+    await team.pool()
+    team.runtimes["p-0"].stop_error = NO_ENGINE
+    team.crew.stop("p-0", "because")
+    await team.after(60)
+    assert team.crew.phase("p-0") is Phase.STOPPING
+    team.runtimes["p-0"].stop_error = None
+    await team.after(6)
+    assert team.crew.phase("p-0") is Phase.STOPPED
+
+
+async def test_one_that_was_stopped_starts_again_and_takes_work(team: Team) -> None:
+    await team.pool()
+    team.crew.stop("p-0", "because")
+    await asyncio.sleep(1)
+    team.crew.start("p-0")
+    await asyncio.sleep(1)
+    assert team.states[0] is READY
+    assert team.workplace("p-0").open
+
+
+async def test_another_takes_the_place_of_one_that_ran_and_runs(team: Team) -> None:
+    await team.pool()
+    old, before = team.crew.instances["p-0"], team.runtimes["p-0"]
+    new = team.make("p-0")
+    team.crew.replace(new, "other settings")
+    await asyncio.sleep(3)
+    assert team.crew.instances["p-0"] is new is not old
+    assert team.states[0] is READY
+    assert (before.stopped is not None, before.closed) == (True, True)
+    team.crew.replace(team.make("p-1"), "other settings")
+    await asyncio.sleep(3)
+    assert team.crew.phase("p-1") is Phase.STOPPED
+
+
+async def test_one_that_is_removed_is_forgotten(team: Team) -> None:
+    await team.pool()
+    team.pooling.follow([])
+    team.crew.remove("p-0", "nobody names it")
+    await asyncio.sleep(3)
+    assert list(team.crew.instances) == ["p-1"]
+    assert team.runtimes["p-0"].closed
+
+
+# Warming up.
+
+
+def warming(tmp_path: Path, workflow: object, seconds: float = 60.0) -> Warming:
+    file = tmp_path / "warm-up.json"
+    file.write_text(json.dumps(workflow))
+    instance = {"runtime": "process", "command": ["comfyui"]}
+    spec = PoolSpec.model_validate({"name": "p", "instance": instance, "warm_up": file})
+    return Warming(spec, seconds)
+
+
+WORKFLOW = {"1": node("SaveImage", filename_prefix="x")}
+
+
+async def test_a_workflow_ends_before_the_instance_is_offered(team: Team, tmp_path: Path) -> None:
+    team.warm_up = warming(tmp_path, WORKFLOW)
+    await team.pool()
+    assert (team.states[0], team.crew.instances["p-0"].condition.reason) == (STARTING, "warming up")
+    prompt = await team.sessions["p-0"].prompt()
+    assert prompt.graph == {"1": node("SaveImage", filename_prefix=f"{WARM_UP}/x")}
+    prompt.end(Succeeded({}))
+    await asyncio.sleep(1)
+    assert team.states[0] is READY
+    assert team.sessions["p-0"].http.forgotten == [prompt.prompt_id]
+    assert WARM_UP in team.runtimes["p-0"].removed
+
+
+@pytest.mark.parametrize("workflow", [{}, [], {"1": {}}, {"nodes": []}])
+async def test_a_workflow_that_is_none_is_said_and_left_out(
+    team: Team, tmp_path: Path, caplog: pytest.LogCaptureFixture, workflow: object
+) -> None:
+    team.warm_up = warming(tmp_path, workflow)
+    await team.pool()
+    assert team.states[0] is READY
+    assert "is no workflow in ComfyUI's API format" in caplog.text
+
+
+async def test_a_workflow_that_is_refused_is_said_and_left_out(
+    team: Team, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    warm_up = warming(tmp_path, WORKFLOW)
+
+    async def refused(workplace: Workplace) -> None:
+        cast("ScriptedSession", workplace.session).refusal = ComfyError("POST /prompt", 400, "no such class")
+        await warm_up(workplace)
+
+    team.warm_up = refused
+    await team.pool()
+    assert team.states[0] is READY
+    assert "the warm-up workflow failed: POST /prompt: ComfyUI answered 400: no such class" in caplog.text
+
+
+async def test_a_workflow_that_takes_too_long_is_stopped(
+    team: Team, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    team.warm_up = warming(tmp_path, WORKFLOW, 30.0)
+    await team.pool()
+    prompt = await team.sessions["p-0"].prompt()
+    await asyncio.sleep(31)
+    assert isinstance(prompt.over.result(), Interrupted)
+    assert team.states[0] is READY
+    assert "was stopped after 30 s" in caplog.text
+
+
+async def test_a_server_that_is_lost_meanwhile_is_started_again(team: Team, tmp_path: Path) -> None:
+    team.warm_up = warming(tmp_path, WORKFLOW)
+    await team.pool()
+    (await team.sessions["p-0"].prompt()).end(Lost("it is gone"))
+    await asyncio.sleep(3)
+    assert len(team.runtimes["p-0"].starts) == 2
+
+
+async def test_one_with_prompts_is_warm_and_adopted_at_once(team: Team, tmp_path: Path) -> None:
+    warm_up = warming(tmp_path, WORKFLOW)
+
+    async def with_prompts(workplace: Workplace) -> None:
+        cast("ScriptedSession", workplace.session).http.there = {"some-prompt": {}}
+        await warm_up(workplace)
+
+    team.warm_up = with_prompts
+    await team.pool()
+    assert team.states[0] is READY
+    assert team.sessions["p-0"].submitted == []

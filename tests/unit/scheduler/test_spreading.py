@@ -1,0 +1,118 @@
+"""What one more instance that holds a model set is good for, and when it pays."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comfymesh.scheduler.domain.estimates import Estimates
+from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report
+from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
+from comfymesh.scheduler.domain.popularity import Popularity
+from comfymesh.scheduler.domain.seats import Seats
+from comfymesh.scheduler.domain.spreading import PATIENCE, Spreading
+from comfymesh.tasks.policy import PolicySettings
+from comfymesh.tasks.record import Key, Requirements
+
+LOAD = 20.0
+RUN = 10.0
+SETTINGS = PolicySettings()
+
+
+def popularity(**asked: int) -> tuple[Popularity, dict[str, Family]]:
+    found, families = Popularity(), {name: Family((name,)) for name in asked}
+    for turn in range(max(asked.values())):
+        for name, count in asked.items():
+            if turn < count:
+                found.saw(families[name], RUN)
+    return found, families
+
+
+@given(st.integers(1, 300), st.integers(1, 16))
+def test_each_further_copy_saves_less_and_none_costs(asked: int, busy: int) -> None:
+    found, families = popularity(hot=asked, rare=1)
+    saved = [found.saves(families["hot"], copies, busy) for copies in range(1, 20)]
+    assert saved == sorted(saved, reverse=True)
+    assert saved[-1] >= 0.0
+
+
+def test_what_is_asked_for_more_is_kept_first_but_not_in_any_number() -> None:
+    found, families = popularity(hot=300, rare=10)
+    hot, rare = families["hot"], families["rare"]
+    assert found.saves(hot, 1, 4) > found.saves(hot, 2, 4) > found.saves(rare, 1, 4) > found.saves(hot, 12, 4)
+
+
+def test_what_was_asked_for_long_ago_counts_little() -> None:
+    found, families = popularity(old=500)
+    new = Family(("new",))
+    for _ in range(3_000):
+        found.saw(new, RUN)
+    assert found.saves(families["old"], 1, 1) < found.saves(new, 2, 1)
+
+
+def test_it_counts_for_ever_and_forgets() -> None:
+    found, families = popularity(hot=1)
+    hot, other = families["hot"], Family(("other",))
+    for _ in range(40_000):
+        found.saw(hot, RUN)
+        found.saw(other, RUN)
+    assert found.saves(hot, 1, 1) == pytest.approx(found.saves(other, 1, 1), rel=0.01)
+    assert 0.1 < found.saves(hot, 1, 1) < 1.0
+    found.forget(hot)
+    assert found.saves(hot, 1, 1) == 0.0
+
+
+class World:
+    """Two instances: one holds the models and is busy for `busy` seconds, the other has nothing to do."""
+
+    def __init__(self, *, busy: float, idle: bool = True) -> None:
+        self.seats, estimates = Seats(), Estimates()
+        estimates.learn_load(("m",), LOAD)
+        self.spreading = Spreading(self.seats, estimates)
+        self.group = Group(Requirements(), Family(("m",)), ())
+        self.seats.meet(self.group.family)
+        for name, resident in (("warm", ("m",)), ("cold", ("n",))):
+            instance = Instance(name, InstanceState.READY, 1, "catalog", resident=resident)
+            self.seats.report(Report(name, "1", open=True, instances={name: instance}))
+        self.seats.take(self.seats[Place("warm", "warm")], busy, 0.0)
+        if not idle:
+            self.seats.take(self.seats[Place("cold", "cold")], busy, 0.0)
+
+    def waits(self, *, fifo: float, count: int = 1) -> None:
+        for number in range(count):
+            task = Waiting(Key("t", str(number)), 1, self.group, 0, 0.0)
+            task.run, task.fifo = RUN, fifo
+            self.group.add(task)
+
+    @property
+    def pays(self) -> bool:
+        return self.spreading.pays(self.group.family, list(self.group.family.lanes), SETTINGS, 0.0)
+
+
+def test_a_task_waits_for_a_warm_instance_that_is_free_sooner_than_a_load_takes() -> None:
+    world = World(busy=LOAD - 1)
+    world.waits(fifo=LOAD + RUN)
+    assert not world.pays
+
+
+def test_it_does_not_where_fifo_would_have_been_much_sooner_while_others_idle() -> None:
+    world = World(busy=2 * PATIENCE * LOAD)
+    world.waits(fifo=LOAD + RUN)
+    assert world.pays
+
+
+def test_it_goes_on_waiting_where_fifo_would_have_been_later() -> None:
+    world = World(busy=2 * PATIENCE * LOAD)
+    world.waits(fifo=1_000.0)
+    assert not world.pays
+
+
+def test_while_nobody_idles_only_the_backlog_counts() -> None:
+    world = World(busy=2 * PATIENCE * LOAD, idle=False)
+    world.waits(fifo=LOAD + RUN)
+    assert not world.pays
+    world.waits(fifo=math.inf, count=math.ceil(SETTINGS.spread_after * LOAD / RUN))
+    assert world.pays
