@@ -217,6 +217,7 @@ SERVICES = Dashboard(
             ("max by (comfymesh_stream) (comfymesh_stream_size_bytes)", "{{comfymesh_stream}}"),
             stacked=True,
         ),
+        _lines("blobs removed", _RATE, (_rate(catalogue.BLOBS_REMOVED), "a second")),
         _lines("decisions", _RATE, (_rate(catalogue.DECISIONS), "a second")),
         _lines(
             "notices", _RATE, (_rate(catalogue.NOTICES, "comfymesh_notice_outcome"), "{{comfymesh_notice_outcome}}")
