@@ -20,7 +20,17 @@ class Usage:
 
 
 def usage(pid: int) -> Usage:
-    """What a process has used."""
+    """What a process and its workers have used. Of this one only itself: what it runs counts for itself."""
+    family = [pid] if pid == os.getpid() else [pid, *_children(pid)]
+    used = [_own(each) for each in family]
+    return Usage(sum(each.cpu_seconds for each in used), sum(each.resident_bytes for each in used))
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _own(pid: int) -> Usage:
     stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return Usage((int(stat[11]) + int(stat[12])) / _TICK, pages * _PAGE)

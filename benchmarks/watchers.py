@@ -69,6 +69,7 @@ class Crowd:
             (f"**{what}: p50 / p99**", f"**{self.p50:.1f} / {self.p99:.1f} ms**"),
             (f"{what}: events/s published, received", f"{self.published:.0f}, {self.received:.0f}"),
             (f"{what}: memory each, cores", f"{self.kilobytes:.0f} kB; {cores}"),
+            (f"{what}: CPU of the API for an event", f"{1000 * self.cores['api'] / self.received:.3f} ms"),
         ]
 
 

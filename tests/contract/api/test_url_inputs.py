@@ -80,3 +80,11 @@ async def test_an_operator_may_take_none_or_few(tmp_path: Path, hosts: str, told
         ["task.inputs[1.image]"],
     )
     assert told in refusal.message
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../secret.png", "/etc/passwd [input]"])
+async def test_a_file_of_the_node_is_no_input(api: LocalApi, path: str) -> None:
+    request = create()
+    request.task.inputs["1.image"].string_value = path
+    told = await refused(api, await api.tenant(f"t{len(path)}"), request)
+    assert (told.code, told.reason) == ("INVALID_ARGUMENT", "INVALID_WORKFLOW")

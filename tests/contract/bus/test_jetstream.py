@@ -66,6 +66,25 @@ async def test_calls_under_way_when_the_connection_breaks_fail_at_once_and_leave
     assert complaints == []
 
 
+async def test_a_connection_that_broke_with_something_to_send_is_closed_all_the_same(
+    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with uvloop, whose transports refuse to be written to once they are closed."""
+
+    def refuse(_: object) -> None:
+        raise RuntimeError("the handler is closed")
+
+    connection = await Connection.open(nats.url, "broken")
+    client = connection._client
+    await nats.kill()
+    await until(lambda: not connection.connected, "the end of the connection")
+    assert client._transport is not None
+    monkeypatch.setattr(client._transport, "writelines", refuse)
+    client._pending, client._pending_data_size = [b"PING\r\n"], 6
+    await connection.close()
+    assert client.is_closed
+
+
 async def test_a_message_that_a_subscriber_can_not_handle_costs_nothing_else(nats: NatsServer) -> None:
     heard: list[bytes] = []
 

@@ -124,8 +124,9 @@ async def test_a_large_file_goes_on_where_it_broke(api: LocalApi, client: AsyncC
     line, told = Breaking(api, client, [5, 3, 0]), list[tuple[int, int]]()
     asset = await client.upload(tmp_path / "large.bin", on_progress=lambda *so_far: told.append(so_far))
     assert (asset.name, asset.size_bytes, asset.filename) == (f"assets/{digest(data)}", SIZE, "large.bin")
-    # Of five messages half a part is lost, of three more another half.
-    assert line.sent == SIZE + PART
+    # Of five messages half a part is lost, of three more another half; unless the server took the break for the end and
+    # stored that as well.
+    assert SIZE <= line.sent <= SIZE + PART
     assert told[-1] == (SIZE, SIZE)
     sent = line.sent
     assert await client.upload(tmp_path / "large.bin") == asset

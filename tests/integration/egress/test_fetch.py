@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -54,6 +55,14 @@ async def cut_short(request: web.Request) -> web.StreamResponse:
     return answer
 
 
+async def byte_by_byte(request: web.Request) -> web.StreamResponse:
+    answer = web.StreamResponse()
+    await answer.prepare(request)
+    for byte in PNG:
+        await answer.write(bytes([byte]))
+    return answer
+
+
 async def silent(request: web.Request) -> web.StreamResponse:
     await asyncio.sleep(60)
     return web.Response()
@@ -77,9 +86,17 @@ async def round_and_round(request: web.Request) -> web.StreamResponse:
     return web.Response(status=302, headers={"Location": f"/round?{request.query_string}x"})
 
 
+async def redirect_without_end(request: web.Request) -> web.StreamResponse:
+    answer = web.StreamResponse(status=302, headers={"Location": "/picture.png"})
+    await answer.prepare(request)
+    while True:
+        await answer.write(bytes(4096))
+
+
 ANSWERS: dict[str, Answering] = {
     "/picture.png": body(PNG),
     "/moved": status(302, Location="/picture.png"),
+    "/moved-without-end": redirect_without_end,
     "/moved-to-a-friend": status(307, Location="http://friend.example:{port}/picture.png"),
     "/moved-to-a-stranger": status(302, Location="http://stranger.example:{port}/picture.png"),
     "/metadata": status(302, Location="http://169.254.169.254/latest/meta-data/"),
@@ -102,6 +119,7 @@ ANSWERS: dict[str, Answering] = {
     "/endless": never_ending,
     "/drops": drop_by_drop,
     "/cut": cut_short,
+    "/bytes": byte_by_byte,
     "/silent": silent,
 }
 
@@ -143,9 +161,17 @@ async def fetched(url: str, *, seconds: float = AMPLE, allow: str = "127.0.0.1",
             return b"".join([piece async for piece in content.chunks()])
 
 
-@pytest.mark.parametrize("path", ["/picture.png", "/moved", "/moved-to-a-friend"])
+@pytest.mark.parametrize("path", ["/picture.png", "/moved", "/moved-to-a-friend", "/moved-without-end"])
 async def test_a_file_is_fetched_and_redirects_are_followed(port: int, path: str) -> None:
     assert await fetched(f"http://files.example:{port}{path}") == PNG
+
+
+async def test_how_a_file_begins_is_known_however_it_comes(port: int) -> None:
+    async with OutwardHttp(Egress(["127.0.0.1"], Names()), total_seconds=None) as http:
+        until = asyncio.get_running_loop().time() + AMPLE
+        url = f"http://files.example:{port}/bytes"
+        with await Fetcher(http, FetchLimits(LIMIT)).fetch(url, lambda _: True, until) as content:
+            assert content.head.startswith(PNG[:12])
 
 
 async def test_a_file_may_be_as_large_as_the_limit(port: int) -> None:
@@ -234,3 +260,31 @@ async def test_what_was_to_be_had_safely_is_not_had_otherwise() -> None:
     with pytest.raises(FetchError, match="from https to http"):
         _next("https://files.example/a", "http://files.example/picture.png", "files.example")
     assert _next("http://files.example/a", "https://b.example/", "files.example") == "https://b.example/"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\n" + b"X-More: " + b"x" * 200_000,
+        b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: y\r\n" % number for number in range(100_000)),
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n",
+        b"HTTP/1.1 99999 OK\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"",
+    ],
+    ids=["long header", "many headers", "negative length", "endless chunk", "odd status", "TLS", "nothing"],
+)
+async def test_what_is_no_http_is_an_error_that_may_pass(answer: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(FetchError) as refused:
+            await fetched(f"http://files.example:{port}/")
+    assert (refused.value.problem, refused.value.passing) == ("UNREACHABLE", True)

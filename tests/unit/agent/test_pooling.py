@@ -157,6 +157,9 @@ async def test_what_runs_already_is_adopted_and_what_does_not_is_not(team: Team)
     team.known = OFFER
     await team.pool(Running(), Exited(1, "gone"))
     assert team.states == [READY, STOPPED]
+    # What is left of the dead one is removed.
+    assert team.runtimes["p-1"].stopped is not None
+    assert team.runtimes["p-0"].stopped is None
 
 
 async def test_what_can_not_be_found_out_is_taken_for_running(team: Team) -> None:
@@ -177,6 +180,10 @@ async def test_nonsense_about_what_waits_changes_nothing(team: Team) -> None:
     await team.pool()
     team.pooling.take_demand(Message(subjects.demand(NODE), b"\xff"))
     await team.after(3)
+    for seconds in (float("nan"), float("inf"), -1.0):
+        team.tell(0)
+        team.tell(1, seconds, served=True)
+        await team.after(3)
     assert team.states == [STOPPED, STOPPED]
 
 

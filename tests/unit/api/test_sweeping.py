@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest.mock import AsyncMock, Mock, patch
 
 import pytest
@@ -129,6 +129,18 @@ async def test_assets_go_that_nothing_has_used_for_long() -> None:
         assert await its.assets.find("default", old) is None
         await its.sweep_for_long()
         assert await its.blobs() == {used}
+
+
+async def test_on_a_full_disk_an_asset_can_be_removed() -> None:
+    async with world() as its:
+        with Content.of(b"no longer wanted") as content:
+            sha256 = (await its.assets.keep("default", "", content)).sha256
+        known = await its.assets.find("default", sha256)
+        assert known is not None
+        with patch.object(its.bus, "append", AsyncMock(side_effect=BusFullError("full"))):
+            assert await its.assets.remove("default", replace(known, sequence=known.sequence - 1)) is False
+            assert await its.assets.remove("default", known) is True
+        assert await its.assets.find("default", sha256) is None
 
 
 async def test_an_asset_stays_that_a_workflow_has_as_a_default() -> None:

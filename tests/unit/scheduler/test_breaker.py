@@ -29,13 +29,14 @@ from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.tasks import queued
 
 LOST = FailureClass.INSTANCE_LOST
+READY = InstanceState.READY
 SICK, WELL = Place("a", "x"), Place("b", "x")
 
 
 class Play:
     """A core and one instance on each of two nodes."""
 
-    def __init__(self, *places: Place, slots: int = 2) -> None:
+    def __init__(self, *places: Place, slots: int = 2, others: int = 1) -> None:
         self.clock = ManualClock()
         self.core = Core(report_ttl=1e6, resend_after=1e6)
         self.made = 0
@@ -43,6 +44,8 @@ class Play:
             self.tell(event)
         for place in places or (SICK,):
             self.report(place, slots=slots)
+        for number in range(others):  # They have no room, and are well.
+            self.report(Place(f"other-{number}", "x"), slots=0)
 
     def tell(self, event: Event) -> list[Place]:
         decided = self.core.handle(event, self.clock())
@@ -153,7 +156,7 @@ def test_what_the_log_tells_of_long_ago_keeps_nobody_away() -> None:
 
 
 def test_it_stays_open_for_an_instance_that_was_away() -> None:
-    play = Play()
+    play = Play(others=3)
     play.fails(LOST, LOST, LOST)
     play.tell(NodeReported(Report("a", "2", open=True)))
     play.report(SICK)
@@ -180,8 +183,7 @@ def test_who_waits_is_told() -> None:
     play.task()
     said = play.core.explain(Key("default", f"t{play.made}"), play.clock())
     assert said is not None
-    assert said.rejected == {"breaker": 1}
-    assert "breaker open until 22:13:50 UTC" in said.reason
+    assert said.rejected == {"breaker": 1, "busy": 1}
 
 
 def test_so_many_instances_that_none_can_be_remembered_are_let_in_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,3 +192,37 @@ def test_so_many_instances_that_none_can_be_remembered_are_let_in_again(monkeypa
     play.fails(LOST, LOST, LOST)
     play.ends(LOST, place=WELL)
     assert not play.core.open_breakers(play.clock())
+
+
+def test_who_waits_for_nothing_but_breakers_is_told_until_when() -> None:
+    play = Play()
+    play.fails(LOST, LOST, LOST)
+    play.tell(NodeReported(Report("other-0", "1", open=False, instances={"x": Instance("x", READY, 0, "c")})))
+    play.task()
+    said = play.core.explain(Key("default", f"t{play.made}"), play.clock())
+    assert said is not None
+    assert said.rejected == {"breaker": 1, "cordoned": 1}
+    assert "breaker open until 22:13:50 UTC" in said.reason
+
+
+def test_with_nowhere_else_to_go_one_at_a_time_may_try_at_once() -> None:
+    play = Play(others=0)
+    play.fails(LOST, LOST, LOST)
+    assert [play.task(), play.task()] == [[SICK], []]
+
+
+def test_no_more_than_half_of_the_fleet_is_kept_from_tasks() -> None:
+    play = Play(SICK, WELL, others=0)
+    for place in (SICK, WELL):
+        for _ in range(3):
+            play.ends(LOST, place=place)
+    assert len(play.core.open_breakers(play.clock())) == 1
+    assert [bool(play.task()), bool(play.task())] == [True, False]
+
+
+def test_an_instance_that_is_left_alone_may_try_though_its_time_is_not_over() -> None:
+    play = Play(SICK, WELL, others=0)
+    play.fails(LOST, LOST, LOST)
+    play.report(WELL, slots=0)
+    assert play.task() == []
+    assert play.tell(NodeReported(Report("b", "1", open=True))) == [SICK]

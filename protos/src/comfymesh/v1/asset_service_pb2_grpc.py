@@ -91,7 +91,8 @@ class AssetServiceServicer(object):
 
     def UploadAsset(self, request_iterator, context):
         """Stores an asset. The first message says what it is, the following ones carry its bytes. The end of the stream of
-        requests says that they are complete: a stream that breaks stores no asset.
+        requests says that they are complete. Send the hash: a line that breaks can look like an end, and with a hash nothing
+        but the whole is stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

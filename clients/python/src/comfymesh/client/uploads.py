@@ -43,6 +43,9 @@ OnBytes = Callable[[int, int], object]
 _LONGEST_FILENAME = 128
 _MOVED = ("UPLOAD_CONFLICT", "UPLOAD_NOT_FOUND")
 """Somebody else sends the same, or has just sent it: ask anew."""
+_ANSWER_SECONDS = 5.0
+"""However little patience is left, so long a server may take to tell how an upload stands."""
+
 _PAUSE = 0.05
 """Seconds to listen after each message once an upload broke: time to learn why (see Transport.upload_asset)."""
 
@@ -144,7 +147,7 @@ class _Sending:
         begin = pb.BeginUploadRequest(filename=self.what.filename, sha256=self.digest, size_bytes=self.size)
         while True:
             try:
-                begun = await self.wire.begin(begin, retrier.remaining)
+                begun = await self.wire.begin(begin, max(retrier.remaining, _ANSWER_SECONDS))
                 self.server.answered = True
                 if begun.HasField("asset"):
                     self.report(self.size, self.size)

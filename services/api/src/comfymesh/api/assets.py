@@ -14,7 +14,7 @@ from comfymesh.artifacts.content import Content, ContentTooLargeError
 from comfymesh.artifacts.media import sniff, suffix
 from comfymesh.artifacts.store import BlobStore, read_range
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, Entry, Message, SequenceConflictError
+from comfymesh.bus.port import Bus, BusFullError, Entry, Message, SequenceConflictError
 from comfymesh.bus.streams import BLOBS
 from comfymesh.tasks.codec import timestamp
 from comfymesh.v1 import asset_pb2
@@ -143,6 +143,10 @@ class Assets:
             await self._bus.append([Entry(subject, GONE, known.sequence, _MARK_KEPT)])
         except SequenceConflictError:
             return False
+        except BusFullError:
+            # Without a mark, which there is no room for; those who count hear of it when they start anew.
+            await self._bus.purge(BLOBS, subject, known.sequence)
+            return await self._bus.last(BLOBS, subject) is None
         return True
 
     def read(self, tenant: str, known: Known, offset_bytes: int, length_bytes: int) -> AsyncIterator[bytes]:

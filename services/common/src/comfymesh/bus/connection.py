@@ -217,7 +217,10 @@ class Connection:
         if self._client.is_connected:
             with contextlib.suppress(nats.errors.Error, TimeoutError):
                 await self._client.flush(timeout=2)
-        await self._client.close()
+        # The library sends what is pending even where the transport is closed by now, which uvloop refuses. By then it
+        # has ended all of its tasks.
+        with contextlib.suppress(RuntimeError):
+            await self._client.close()
 
     async def publish(
         self, subject: str, data: bytes, reply: str = "", headers: Mapping[str, str] | None = None

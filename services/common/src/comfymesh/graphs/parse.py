@@ -107,20 +107,19 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _check_values(document: JsonValue, max_depth: int) -> None:
     """Walks all values without recursion: depth within the limit, every string encodable."""
-    waiting: list[tuple[JsonValue, int]] = [(document, 1)]
+    waiting: list[tuple[dict[str, JsonValue] | list[JsonValue], int]] = [([document], 0)]
     while waiting:
         value, depth = waiting.pop()
-        if isinstance(value, str):
-            _check_text(value)
-            continue
-        if not isinstance(value, (dict, list)):
-            continue
         if depth > max_depth:
             raise GraphError(
                 GraphErrorReason.TOO_DEEP,
                 f"the graph is nested deeper than {max_depth} levels; flatten its values",
             )
-        waiting.extend((child, depth + 1) for child in _children(value))
+        for child in _children(value):
+            if isinstance(child, str):
+                _check_text(child)
+            elif isinstance(child, (dict, list)):
+                waiting.append((child, depth + 1))
 
 
 def _children(value: dict[str, JsonValue] | list[JsonValue]) -> list[JsonValue]:

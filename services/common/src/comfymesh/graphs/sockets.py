@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from comfymesh.graphs.catalog import COMBO
@@ -13,6 +14,7 @@ _ANYTHING = frozenset({"*", "COMFY_MATCHTYPE_V3"})
 _DYNAMIC_PREFIX = "COMFY_"
 
 
+@lru_cache(maxsize=4096)
 def is_dynamic(socket_type: str) -> bool:
     """Tells whether the inputs behind this type are known only at submission; those are not checked."""
     return socket_type.startswith(_DYNAMIC_PREFIX) and socket_type not in _ANYTHING

@@ -83,7 +83,7 @@ def validate(
         *_cycles(graph, found.cycles),
         *(fault for check in checks for fault in check.violations),
     ]
-    needed_by = dependents(sources, outputs, found.finished)
+    needed_by = dependents(sources, outputs, found.finished) if faults else {}
     violations = tuple(_with_dependents(fault, needed_by) for fault in faults)
     refused = {output for fault in violations for output in fault.dependent_outputs}
     runnable = () if missing else tuple(output for output in outputs if output not in refused)
@@ -119,13 +119,12 @@ def _outputs(graph: Graph, catalog: Catalog, targets: Collection[str] | None) ->
 def _sources(node: GraphNode, graph: Graph, catalog: Catalog) -> list[str]:
     """Returns what feeds a graph node, by inputs that its class has: ComfyUI ignores others, links included."""
     node_class = catalog.classes.get(node.class_type)
-    takes_any = node_class is None or any(is_dynamic(spec.type) for spec in node_class.inputs.values())
-    found = (
-        link.node_id
-        for name, link in node.links()
-        if takes_any or (node_class is not None and name in node_class.inputs)
-    )
+    found = (link.node_id for name, link in node.links() if node_class is None or _has_input(node_class, name))
     return list(dict.fromkeys(source for source in found if isinstance(source, str) and source in graph.nodes))
+
+
+def _has_input(node_class: NodeClass, name: str) -> bool:
+    return name in node_class.inputs or any(is_dynamic(spec.type) for spec in node_class.inputs.values())
 
 
 def _missing_class(node: GraphNode, catalog: Catalog, hints: Hints) -> Violation:
@@ -170,7 +169,8 @@ def _check_node(
             violations += _check_link(spec, value, graph, catalog)
         else:
             checked = check_value(spec, value, file_exists, hints)
-            values[node.id, spec.name] = checked.value
+            if checked.value is not value:
+                values[node.id, spec.name] = checked.value
             violations += [] if checked.violation is None else [checked.violation]
     located = (replace(fault, node_id=node.id, class_type=node.class_type) for fault in violations)
     return _NodeCheck(tuple(located), values)

@@ -110,7 +110,7 @@ def _units(graph: Graph, catalog: Catalog, running: Sequence[str]) -> float:
 def _places(reader: _Reader, running: Sequence[str]) -> dict[str, list[str]]:
     """Graph nodes with steps, and where they are taken: at themselves, or where the sigmas that they make are used."""
     places: dict[str, list[str]] = {node_id: [] for node_id in running if reader.has_steps(node_id)}
-    for node_id in running:
+    for node_id in running if places else ():
         for source in reader.sigmas(node_id):
             if source in places:
                 places[source].append(node_id)

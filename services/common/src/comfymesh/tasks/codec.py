@@ -54,7 +54,13 @@ _REASONS = {
 _FAILURE_OF = {number: failure for failure, number in _REASONS.items()}
 _ANYWHERE = Placement()
 _RETRYABLE = frozenset(
-    {FailureClass.DEVICE_FAULT, FailureClass.INSTANCE_LOST, FailureClass.NODE_LOST, FailureClass.OUTPUT_LOST},
+    {
+        FailureClass.DEVICE_FAULT,
+        FailureClass.INPUT_UNAVAILABLE,
+        FailureClass.INSTANCE_LOST,
+        FailureClass.NODE_LOST,
+        FailureClass.OUTPUT_LOST,
+    },
 )
 
 

@@ -22,7 +22,7 @@ from comfymesh.agent.domain.folders import hide, without_ours
 from comfymesh.agent.domain.ladder import Limits
 from comfymesh.agent.domain.lives import Cause, Endurance, Lives
 from comfymesh.agent.keeper import InstanceDownError, Keeper, check_process
-from comfymesh.agent.runtimes.contract import Running, Runtime, RuntimeFailed, RuntimeFailureReason
+from comfymesh.agent.runtimes.contract import Exited, Running, Runtime, RuntimeFailed, RuntimeFailureReason
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.catalogs import write_catalog
 from comfymesh.artifacts.errors import StoreUnavailableError
@@ -189,11 +189,14 @@ class Instance:
         return True
 
     async def left_running(self) -> bool:
-        """Whether an earlier agent has left it running; yes, where that can't be found out."""
+        """Whether an earlier agent has left it running; yes, where that can't be found out. What is dead is removed."""
         try:
-            return isinstance(await self._runtime.poll(), Running)
+            status = await self._runtime.poll()
         except RuntimeFailed:
             return True
+        if isinstance(status, Exited):
+            await self.stop(_PUT_DOWN_GRACE)
+        return isinstance(status, Running)
 
     def retire(self, reason: str) -> None:
         """Take nothing new from this moment on."""

@@ -67,8 +67,9 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
             outfitter.follow(new)
             reporting.follow(*_shown(new))
             attempts.previews = new.agent_previews
-            rollout.follow(new)
-            pooling.follow(new.agent_pools)
+            if not stop.is_set():
+                rollout.follow(new)
+                pooling.follow(new.agent_pools)
 
         now = Reloading(settings, follow)
         follow(settings)
@@ -77,7 +78,6 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
         for running, name in (
             (host.run(), "host"),
             (orphans, "orphans"),
-            (rollout.run(), "rollout"),
             (pooling.run(), "pools"),
             (attempts.take_work(), "work queue"),
             (reporting.run(attempts), "reports"),
@@ -86,6 +86,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
             (sample(settings.metrics_sample_seconds, metering.sample), "metrics"),
         ):
             background.spawn(running, name)
+        rolling = background.spawn(rollout.run(), "rollout")
         told = {
             subjects.control(node): attempts.take_order,
             subjects.interest(node): attempts.take_interest,
@@ -95,6 +96,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
         supervisor.ready(f"node {node} takes work")
         try:
             await service.until(stop, background.failed)
+            rolling.cancel()
             pooling.follow(())
             await reporting.announce_drain(attempts)
             await attempts.drain(now.settings.agent_drain_seconds, instances_stop=now.settings.agent_stop_instances)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -88,13 +89,16 @@ class Pooling:
     async def _take_over(self, specs: Sequence[PoolSpec]) -> None:
         """Find out how the instances of other pools are, before anything is decided about them."""
         known = {name for spec in self._specs for name in self._names(spec)}
+        await self._adopt([name for spec in specs for name in self._names(spec) if name not in known])
         for spec in specs:
             if self._offered(spec) is None and (offered := await self._last_offer(spec)) is not None:
-                for name in self._names(spec):
-                    if self._crew.phase(name) is Phase.STOPPED:
-                        self._crew.instances[name].rest(_STOPPED, offered)
-            await self._adopt([name for name in self._names(spec) if name not in known])
+                self._tell_offer(spec, offered)
         self._specs = specs
+
+    def _tell_offer(self, spec: PoolSpec, offered: Condition) -> None:
+        for name in self._names(spec):
+            if self._crew.phase(name) is Phase.STOPPED:
+                self._crew.instances[name].rest(_STOPPED, offered)
 
     async def _adopt(self, names: Sequence[str]) -> None:
         """Keep alive what an earlier agent has left running."""
@@ -174,4 +178,8 @@ class Pooling:
 
 
 def _demand(told: pool_demand_pb2.PoolDemand.Pool) -> Demand:
-    return Demand(told.waiting_count, told.waiting_seconds, told.oldest_seconds, told.served)
+    return Demand(told.waiting_count, _seconds(told.waiting_seconds), _seconds(told.oldest_seconds), told.served)
+
+
+def _seconds(told: float) -> float:
+    return max(told, 0.0) if math.isfinite(told) else 0.0

@@ -13,7 +13,9 @@ from comfymesh.agent.settings import AgentSettings
 
 async def check(settings: AgentSettings) -> list[Finding]:
     """What there is to say of this host, with settings that could be read."""
-    instances = [check_instance(spec, settings.agent_state_directory) for spec in settings.specs]
+    # Those of a pool are alike.
+    specs = [*settings.agent_instances, *(pool.members[0] for pool in settings.agent_pools)]
+    instances = [check_instance(spec, settings.agent_state_directory) for spec in specs]
     return [
         _judge_instances(settings),
         *await check_bus(settings),

@@ -3,6 +3,9 @@
 A breaker opens after failures of so many different tasks in a row. When its time is over, one attempt at a time may try
 the instance; a success closes the breaker, another such failure opens it for twice as long. The agent has its own ways
 of healing an instance; this is for what those do not see or do not mend.
+
+At most half of the instances are kept from tasks at the same time: where most of them fail it is not they who are to
+blame, and with nowhere else to go tasks had better try. Those beyond that get one attempt at a time.
 """
 
 from __future__ import annotations
@@ -59,6 +62,7 @@ class Breakers:
         self._settings = PolicySettings()
         self._known: dict[Place, _Breaker] = {}
         self._due: list[tuple[float, str, str]] = []
+        self._barred: set[Place] = set()
 
     def set(self, settings: PolicySettings) -> None:
         """Other settings hold. What is open stays so, unless there are to be no breakers."""
@@ -76,12 +80,13 @@ class Breakers:
 
     def wake(self, now: float) -> None:
         """Let instances be tried whose time has come."""
-        while self._due and self._due[0][0] <= now:
+        while self._due and (self._due[0][0] <= now or 2 * len(self._barred) > len(self._seats)):
             until, *names = heapq.heappop(self._due)
             place = Place(*names)
             breaker = self._known.get(place)
             if breaker is not None and breaker.until == until:
-                self._seats.allow(place, 1)
+                breaker.until = min(until, now)
+                self._try(place)
 
     def seen(self, node: str, instances: Iterable[str], now: float) -> None:
         """A node reports these instances, some of which may have been away."""
@@ -115,10 +120,16 @@ class Breakers:
     def _bar(self, place: Place, breaker: _Breaker, now: float) -> None:
         if breaker.until > now:
             heapq.heappush(self._due, (breaker.until, place.node, place.instance))
+            self._barred.add(place)
             self._seats.allow(place, 0, breaker.until)
         else:
-            self._seats.allow(place, 1)
+            self._try(place)
+
+    def _try(self, place: Place) -> None:
+        self._barred.discard(place)
+        self._seats.allow(place, 1)
 
     def _close(self, place: Place) -> None:
         if self._known.pop(place, None) is not None:
+            self._barred.discard(place)
             self._seats.allow(place, math.inf)
