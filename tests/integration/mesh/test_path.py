@@ -254,11 +254,9 @@ async def test_a_graph_node_that_raises_fails_the_task_and_ends_the_stream_well(
     assert states_of(messages) == ["QUEUED", "ASSIGNED", "RUNNING", "FAILED"]
     error = [message.task for message in messages if message.HasField("task")][-1].error
     assert error.reason == error_reason_pb2.ERROR_REASON_NODE_EXCEPTION
-    assert dict(error.metadata) == {
-        "graph_node": "2",
-        "graph_node_class": "ProbeRaise",
-        "exception_type": "RuntimeError",
-    }
+    metadata = dict(error.metadata)
+    assert metadata.pop("noticed_by") in {"socket", "poll"}  # As late as the socket may be on a busy machine.
+    assert metadata == {"graph_node": "2", "graph_node_class": "ProbeRaise", "exception_type": "RuntimeError"}
     assert "deliberate failure" in error.message
     assert not error.retryable
 
