@@ -37,7 +37,7 @@ from comfymesh.testkit.simulation.lives import Process, Serve
 from comfymesh.testkit.simulation.scenario import Scenario, Trouble
 from comfymesh.v1 import task_pb2
 
-_SETTLE_SECONDS = 300.0
+_SETTLE_SECONDS = 600.0
 _RESTART_SECONDS = 0.5
 _URL = "nats://simulated"
 
