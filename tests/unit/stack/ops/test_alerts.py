@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from comfymesh.stack.ops.alerts import Message, inbox, page
+from comfymesh.stack.receiving import receiving
 
 
 def rule(name: str, *states: str) -> dict[str, Any]:
@@ -50,3 +53,20 @@ async def test_an_inbox_takes_what_a_channel_sends() -> None:
         async with session.post(url, json={"title": "a title", "message": "a text"}) as answer:
             assert answer.status == 200
     assert [(message.title, message.text) for message in taking.messages] == [("a title", "a text")]
+
+
+@pytest.mark.asyncio
+async def test_a_request_that_is_never_answered_holds_no_server_up() -> None:
+    taken = asyncio.Event()
+
+    async def take(_: web.Request) -> web.Response:
+        taken.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with aiohttp.ClientSession() as session:
+        async with receiving(take) as port:
+            asking = asyncio.create_task(session.get(f"http://127.0.0.1:{port}/"))
+            await taken.wait()
+        with pytest.raises(aiohttp.ClientError):
+            await asking

@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+_SHUTDOWN_SECONDS = 0.1
+"""For a request that is never answered. aiohttp takes 0 for ever."""
+
 Take = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -15,7 +18,7 @@ async def receiving(take: Take) -> AsyncIterator[int]:
     """Hand every request on a free port of loopback to `take`; answers the port."""
     application = web.Application()
     application.router.add_route("*", "/{tail:.*}", take)
-    runner = web.AppRunner(application, shutdown_timeout=0)
+    runner = web.AppRunner(application, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

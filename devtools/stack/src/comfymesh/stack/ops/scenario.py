@@ -64,8 +64,6 @@ TENANTS = (
     Tenant("beginner", 0, 1.5, _faulty),
     Tenant("research", -10, 1.2, _long),
 )
-
-
 NAMES = tuple(tenant.name for tenant in TENANTS)
 
 
@@ -121,8 +119,7 @@ async def _trouble(client: AsyncClient, directory: Path, happened: Happened) -> 
         await _strike(client, directory, happened)
         for _ in range(_KILLS - 1):
             await asyncio.sleep(_BETWEEN_KILLS_SECONDS)
-            await until(lambda: _serves(client, happened.instance))
-            _kill(directory, happened)
+            await until(lambda: _killed_again(client, directory, happened))
 
 
 async def _strike(client: AsyncClient, directory: Path, happened: Happened) -> None:
@@ -143,14 +140,23 @@ async def _strike(client: AsyncClient, directory: Path, happened: Happened) -> N
         await client.result(task)
 
 
+async def _killed_again(client: AsyncClient, directory: Path, happened: Happened) -> bool:
+    return await _serves(client, happened.instance) and _kill(directory, happened)
+
+
 async def _serves(client: AsyncClient, name: str) -> bool:
     nodes = await client.nodes()
     return any(each.name == name and each.state in {"READY", "BUSY"} for node in nodes for each in node.instances)
 
 
-def _kill(directory: Path, happened: Happened) -> None:
+def _kill(directory: Path, happened: Happened) -> bool:
+    """Kill the instance; answers whether there was a process of it."""
     pid, _ = comfyui(directory, happened.instance)
-    if pid:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            happened.kills.append(time.time())
+    if not pid:
+        return False
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    happened.kills.append(time.time())
+    return True
