@@ -233,6 +233,18 @@ def test_a_reservation_ends_with_its_task() -> None:
     assert list(play.wait(1.0)) == ["s3"]
 
 
+@pytest.mark.parametrize("gone", ["x", "y"])
+def test_a_reservation_ends_with_its_instance_though_others_stay_on_the_gpu(gone: str) -> None:
+    play = shared()
+    passed_over(play)
+    left = instance({"x": "y", "y": "x"}[gone], 24, "GPU-1")
+    play.report(left)
+    for name in ("s1", "s2", "large", "s3"):
+        play.ends(name)
+    play.wait(1.0)
+    assert play.task("new", TINY) == Place("a", left.name)
+
+
 def test_the_only_instance_that_is_large_enough_is_kept_for_a_large_task() -> None:
     play = two_sizes()
     wants = Requirements(LITTLE.node_classes, (), Placement(min_vram_bytes=40 * GIB))

@@ -15,6 +15,7 @@ from itertools import islice
 
 from comfymesh.scheduler.domain.events import Run
 from comfymesh.scheduler.domain.filters import Filters
+from comfymesh.scheduler.domain.gpus import Gpu
 from comfymesh.scheduler.domain.lanes import Group, Waiting
 from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.tasks.failures import FailureClass
@@ -32,6 +33,7 @@ _PART = 4
 class _Reservation:
     group: Group
     seat: Seat
+    gpu: Gpu
     until: float
 
 
@@ -82,7 +84,7 @@ class Memory:
     def review(self, now: float) -> None:
         """Drop reservations that are over, and make one where a large task has waited too long."""
         for group, reservation in list(self._reserved.items()):
-            if now >= reservation.until or not group.known or not reservation.seat.takes_work:
+            if now >= reservation.until or not group.known or not _stands(reservation):
                 self._drop(group)
                 self._rests[group] = now + self._settings.reserve_after
         self._rests = {group: until for group, until in self._rests.items() if until > now and group.known}
@@ -98,7 +100,7 @@ class Memory:
         for group, reservation in list(self._reserved.items()):
             seat = reservation.seat
             task = _oldest(group)
-            if task is not None and seat.has_room and self._filters.passes(group, seat):
+            if task is not None and _stands(reservation) and seat.has_room and self._filters.passes(group, seat):
                 self._drop(group)
                 yield task, seat
 
@@ -115,14 +117,19 @@ class Memory:
         seat = min(able, key=_free_at, default=None)
         if seat is not None and seat.gpu is not None:
             seat.gpu.reserve(group, seat, self._filters.need(group.requirements, seat))
-            self._reserved[group] = _Reservation(group, seat, now + self._settings.reserve_seconds)
+            self._reserved[group] = _Reservation(group, seat, seat.gpu, now + self._settings.reserve_seconds)
 
     def _drop(self, group: Group) -> None:
         reservation = self._reserved.pop(group)
-        if reservation.seat.gpu is not None:
-            reservation.seat.gpu.unreserve()
-            for seat in reservation.seat.gpu:
-                self._seats.place(seat, again=True)
+        reservation.gpu.unreserve(group)
+        for seat in reservation.gpu:
+            self._seats.place(seat, again=True)
+
+
+def _stands(reservation: _Reservation) -> bool:
+    """Whether its instance still takes work, on the GPU that is kept for it."""
+    seat, gpu = reservation.seat, reservation.gpu
+    return seat.takes_work and seat.gpu is gpu and gpu.reserved_for is reservation.group
 
 
 def _free_at(seat: Seat) -> tuple[float, str, str]:
