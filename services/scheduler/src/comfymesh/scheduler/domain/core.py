@@ -372,7 +372,7 @@ class Core:
         interrupts = self._preemption.interrupts
         for record in self._preemption.told(now):
             yield TakeBack(record, PREEMPTED, interrupts)
-        for yielding in self._preemption.review(now):
+        for yielding in self._preemption.review(now, self._waiting.may_begin):
             yield TakeBack(yielding.attempt, PREEMPTED, interrupts)
             self._waiting.discard(yielding.task.key)
             yield self._give(yielding.task, yielding.seat, now)
