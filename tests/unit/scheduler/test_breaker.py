@@ -197,11 +197,11 @@ def test_so_many_instances_that_none_can_be_remembered_are_let_in_again(monkeypa
 def test_who_waits_for_nothing_but_breakers_is_told_until_when() -> None:
     play = Play()
     play.fails(LOST, LOST, LOST)
-    play.tell(NodeReported(Report("other-0", "1", open=False, instances={"x": Instance("x", READY, 0, "c")})))
+    play.tell(NodeReported(Report("other-0", "1", open=True, instances={"x": Instance("x", READY, 1, "")})))
     play.task()
     said = play.core.explain(Key("default", f"t{play.made}"), play.clock())
     assert said is not None
-    assert said.rejected == {"breaker": 1, "cordoned": 1}
+    assert said.rejected == {"breaker": 1, "catalog": 1}
     assert "breaker open until 22:13:50 UTC" in said.reason
 
 
@@ -226,3 +226,56 @@ def test_an_instance_that_is_left_alone_may_try_though_its_time_is_not_over() ->
     play.report(WELL, slots=0)
     assert play.task() == []
     assert play.tell(NodeReported(Report("b", "1", open=True))) == [SICK]
+
+
+ELSEWHERE = {
+    "cordoned": Report("b", "1", open=False, instances={"x": Instance("x", READY, 2, "c")}),
+    "stopped": Report("b", "1", open=True, instances={"x": Instance("x", InstanceState.STOPPED, 2, "c")}),
+    "of another pool": Report("b", "1", open=True, instances={"x": Instance("x", READY, 0, "c", pool="q")}),
+}
+
+
+@pytest.mark.parametrize("other", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_what_can_not_serve_instead_does_not_count_as_somewhere_else_to_go(other: Report) -> None:
+    play = Play(others=0)
+    play.tell(NodeReported(other))
+    play.fails(LOST, LOST, LOST)
+    assert play.task() == [SICK]
+
+
+def test_it_opens_once_there_is_somewhere_else_to_go() -> None:
+    play = Play(others=0)
+    play.fails(LOST, LOST, LOST)
+    play.report(WELL, slots=0)
+    assert play.core.open_breakers(play.clock()) == {SICK: play.clock() + 30}
+    assert play.task() == []
+    assert play.wait(31.0) == [SICK]
+
+
+def test_a_failure_of_what_was_let_in_early_counts() -> None:
+    play = Play(others=0)
+    play.fails(LOST, LOST, LOST)
+    play.ends(LOST)
+    play.report(WELL, slots=0)
+    assert play.core.open_breakers(play.clock()) == {SICK: play.clock() + 60}
+
+
+def test_a_restarted_scheduler_keeps_from_tasks_what_the_log_tells_of() -> None:
+    play = Play(others=0)
+    play.core = Core(report_ttl=1e6, resend_after=1e6)
+    play.tell(CatalogRead("c", Catalog({})))
+    play.fails(LOST, LOST, LOST)
+    play.tell(LogRead())
+    for place in (SICK, WELL):
+        play.report(place)
+    assert play.core.open_breakers(play.clock()) == {SICK: play.clock() + 30}
+    assert play.task() == [WELL]
+
+
+def test_reports_meanwhile_leave_nothing_behind() -> None:
+    play = Play()
+    play.fails(LOST, LOST, LOST)
+    for _ in range(14):
+        play.clock.advance(2.0)
+        play.report(SICK)
+    assert len(play.core._breakers._due) == 1
