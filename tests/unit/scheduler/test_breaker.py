@@ -137,7 +137,7 @@ def test_each_failure_of_a_trial_doubles_its_time_up_to_a_limit() -> None:
         waits.append(until - play.clock())
         play.wait(waits[-1] + 1)
         play.ends(LOST, task="the same")
-    assert waits == [30, 60, 120, 240, 480, LONGEST, LONGEST, LONGEST]
+    assert waits == [30, LONGEST, LONGEST, LONGEST, LONGEST, LONGEST, LONGEST, LONGEST]
 
 
 def test_what_had_begun_before_it_opened_says_nothing_new() -> None:
@@ -146,13 +146,49 @@ def test_what_had_begun_before_it_opened_says_nothing_new() -> None:
     assert play.core.open_breakers(play.clock())[SICK] == play.clock() + 30
 
 
-def test_what_the_log_tells_of_long_ago_keeps_nobody_away() -> None:
+def told_before_the_log_is_read(seconds: float) -> Play:
+    """Three attempts failed so long ago, by the clock of their node."""
     play = Play()
-    told = Run(Key("t", ""), "", 1.0, (), SICK, None, succeeded=False, failure=LOST, time=play.clock() - 31)
+    play.core = Core(report_ttl=1e6, resend_after=1e6)
+    told = Run(Key("t", ""), "", 1.0, (), SICK, None, succeeded=False, failure=LOST, time=play.clock() - seconds)
     for number in range(3):
         play.tell(TaskRan(replace(told, key=Key("t", str(number)))))
+    play.tell(CatalogRead("c", Catalog({})))
+    play.tell(LogRead())
+    play.report(Place("other", "x"), slots=0)
+    play.report(SICK)
+    return play
+
+
+def test_what_the_log_tells_of_long_ago_keeps_nobody_away() -> None:
+    play = told_before_the_log_is_read(31.0)
     assert play.task() == [SICK]
     assert play.task() == []
+
+
+def test_what_the_log_tells_has_not_happened_in_the_future() -> None:
+    play = told_before_the_log_is_read(-3600.0)
+    assert play.core.open_breakers(play.clock()) == {SICK: play.clock() + 30}
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, -60.0, 3600.0])
+def test_it_does_not_go_by_the_clocks_of_nodes(ahead: float) -> None:
+    play = Play()
+    told = Run(Key("t", ""), "", 1.0, (), SICK, None, succeeded=False, failure=LOST, time=play.clock() + ahead)
+    for number in range(3):
+        play.tell(TaskRan(replace(told, key=Key("t", str(number)))))
+    assert play.core.open_breakers(play.clock()) == {SICK: play.clock() + 30}
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_one_graph_that_fails_everywhere_is_to_blame_itself_however_often_it_is_sent(*, works: bool) -> None:
+    play = Play()
+    bad = Run(Key("t", ""), "its shape", 1.0, (), SICK, None, succeeded=False, failure=LOST, time=play.clock())
+    if works:
+        play.tell(TaskRan(replace(bad, place=WELL, succeeded=True, failure=None)))
+    for number in range(100):
+        play.tell(TaskRan(replace(bad, key=Key("t", str(number)))))
+    assert (SICK in play.core.open_breakers(play.clock())) is works
 
 
 def test_it_stays_open_for_an_instance_that_was_away() -> None:

@@ -1,8 +1,9 @@
 """Circuit breakers: an instance at which task after task fails through no fault of theirs gets no more for a while.
 
-A breaker opens after failures of so many different tasks in a row. When its time is over, one attempt at a time may try
-the instance; a success closes the breaker, another such failure opens it for twice as long. The agent has its own ways
-of healing an instance; this is for what those do not see or do not mend.
+A breaker opens after failures of so many different tasks in a row. Those of one graph that has never succeeded anywhere
+count as one: a graph that brings down whatever runs it is to blame, however often it is sent. When the time of a breaker
+is over, one attempt at a time may try the instance; a success closes it, another such failure opens it for twice as long.
+The agent has its own ways of healing an instance; this is for what those do not see or do not mend.
 
 At most half of the instances of a pool that serve are kept from tasks at the same time: where most of them fail it is
 not they who are to blame, and with nowhere else to go tasks had better try. Those beyond that get one attempt at a
@@ -35,8 +36,8 @@ OF_THE_INSTANCE = frozenset(
 )
 """Failures that say something of the instance, or of its node, rather than of the graph."""
 
-LONGEST = 600.0
-"""Seconds after which an instance is tried again at the latest."""
+LONGEST = 60.0
+"""Seconds after which an instance is tried again at the latest, or `breaker_seconds`: a trial costs one attempt."""
 _MOST = 10_000
 
 
@@ -45,12 +46,12 @@ class _Breaker:
     """What is known of one instance.
 
     Attributes:
-        failed: Different tasks that failed in a row.
+        failed: Different tasks that failed in a row; graphs, where they may be to blame.
         opened: How often it has opened in a row.
         until: Until when it is open, seconds since the epoch; 0 before it opens first.
     """
 
-    failed: set[Key] = field(default_factory=set)
+    failed: set[Key | str] = field(default_factory=set)
     opened: int = 0
     until: float = 0.0
 
@@ -66,6 +67,7 @@ class Breakers:
         self._barred: dict[Place, None] = {}
         self._spared: dict[Place, None] = {}
         self._looked_at = 0
+        self._working: dict[str, None] = {}
 
     def set(self, settings: PolicySettings) -> None:
         """Other settings hold. What is open stays so, unless there are to be no breakers."""
@@ -74,12 +76,19 @@ class Breakers:
             for place in list(self._known):
                 self._close(place)
 
-    def ended(self, run: Run, now: float) -> None:
-        """An attempt has ended somewhere."""
+    def ended(self, run: Run, now: float, *, live: bool) -> None:
+        """An attempt has ended somewhere: just now, where it is told `live`, by whatever clock its node goes."""
         if run.succeeded:
             self._close(run.place)
+            self._works(run.shape)
         elif run.failure in OF_THE_INSTANCE and self._settings.breaker_failures:
-            self._failed(run, now)
+            self._failed(run, now if live else min(run.time, now), now)
+
+    def _works(self, shape: str) -> None:
+        if shape and shape not in self._working:
+            if len(self._working) >= _MOST:
+                del self._working[next(iter(self._working))]
+            self._working[shape] = None
 
     def wake(self, now: float) -> None:
         """Let instances be tried whose time has come, and spare as many as it takes of a pool that would be closed."""
@@ -109,19 +118,20 @@ class Breakers:
         """Instances that get nothing at `now`, and until when."""
         return {place: self._known[place].until for place in self._barred if self._known[place].until > now}
 
-    def _failed(self, run: Run, now: float) -> None:
+    def _failed(self, run: Run, ended: float, now: float) -> None:
         breaker = self._known.get(run.place)
         if breaker is None:
             if len(self._known) >= _MOST:
                 self._close(next(iter(self._known)))
             breaker = self._known[run.place] = _Breaker()
-        if run.time < breaker.until and run.place not in self._spared:
+        if ended < breaker.until and run.place not in self._spared:
             return  # It had begun before the breaker opened, and says nothing new.
-        breaker.failed.add(run.key)
+        known_to_work = not run.shape or run.shape in self._working
+        breaker.failed.add(run.key if known_to_work else run.shape)
         if breaker.opened or len(breaker.failed) >= self._settings.breaker_failures:
             breaker.opened += 1
             wait = self._settings.breaker_seconds * 2.0 ** min(breaker.opened - 1, 20)
-            breaker.until = run.time + min(wait, max(LONGEST, self._settings.breaker_seconds))
+            breaker.until = ended + min(wait, max(LONGEST, self._settings.breaker_seconds))
             breaker.failed.clear()
             heapq.heappush(self._due, (breaker.until, run.place.node, run.place.instance))
             self._spared.pop(run.place, None)

@@ -139,7 +139,7 @@ class Core:
                 self._dispatcher.look_again()
             case TaskRan():
                 learn(self._estimates, event.run)
-                self._breakers.ended(event.run, now)
+                self._breakers.ended(event.run, now, live=self._log_read)
                 self._memory.ended(event.run)
             case PolicyChanged():
                 self._waiting.set(event.settings)
