@@ -26,7 +26,7 @@ from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import Key, Placement, Requirements, Timing
 from comfymesh.testkit.clock import ManualClock
-from comfymesh.testkit.tasks import queued
+from comfymesh.testkit.tasks import after, assigned, queued
 
 GIB = 2**30
 CATALOG = Catalog.from_object_info(
@@ -178,6 +178,33 @@ def test_what_needs_more_than_there_is_has_the_gpu_alone() -> None:
     play.ran(Place("a", "x"), LARGE, 30 * GIB, "g24")
     assert play.task("large", LARGE) is not None
     assert play.task("one") is None
+
+
+def side_by_side() -> tuple[Instance, Instance]:
+    return instance("x", 24, "GPU-1"), instance("y", 24, "GPU-1")
+
+
+def test_a_restarted_scheduler_knows_what_takes_up_memory() -> None:
+    play = Play()
+    play.core = Core(report_ttl=1e6, resend_after=1e6)
+    play.tell(CatalogRead("c", CATALOG))
+    play.sequence += 1
+    held = after(queued("held", requirements=LARGE), assigned("a", "x"), now=play.clock())
+    play.tell(TaskChanged(held, play.sequence))
+    play.ran(Place("a", "x"), LARGE, 20 * GIB, "g24")
+    play.tell(LogRead())
+    play.report(*side_by_side())
+    assert play.task("second", LARGE) is None
+    assert list(play.ends("held")) == ["second"]
+
+
+def test_an_instance_that_was_away_still_takes_up_memory() -> None:
+    play = shared()
+    first = play.task("first", LARGE)
+    assert first is not None
+    play.report(*(it for it in side_by_side() if it.name != first.instance))
+    play.report(*side_by_side())
+    assert play.task("second", LARGE) is None
 
 
 # Reservations

@@ -268,6 +268,7 @@ class Core:
         self._last_seen[report.node] = now
         if self._seats.report(report):
             self._waiting.fleet_changed()
+        self._memory.reported(report)
         self._breakers.seen(report.node, report.instances, now)
         for instance in report.instances.values():
             self._waiting.sees(instance.resident)

@@ -55,6 +55,10 @@ class Gpu:
         """A task needs so much there."""
         self._held.setdefault(seat, {})[key] = need
 
+    def has(self, seat: Seat, key: Key) -> bool:
+        """Whether it is known that a task needs something there."""
+        return key in self._held.get(seat, ())
+
     def release(self, seat: Seat, key: Key) -> None:
         """It needs nothing any more."""
         held = self._held.get(seat)

@@ -9,12 +9,14 @@ is done first. Others get in there only beside it, until it has begun or `reserv
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from comfymesh.scheduler.domain.events import Run
 from comfymesh.scheduler.domain.filters import Filters
+from comfymesh.scheduler.domain.fleet import Place, Report
 from comfymesh.scheduler.domain.gpus import Gpu
 from comfymesh.scheduler.domain.lanes import Group, Waiting
 from comfymesh.scheduler.domain.seats import Seat, Seats
@@ -37,6 +39,15 @@ class _Reservation:
     until: float
 
 
+@dataclass(slots=True)
+class _Holding:
+    """What a task takes up: nothing that is known of until its instance has reported."""
+
+    seat: Seat
+    requirements: Requirements
+    gpu: Gpu | None = None
+
+
 class Memory:
     """Keeps account of the memory of GPUs, and keeps some of them free."""
 
@@ -44,7 +55,8 @@ class Memory:
         self._seats = seats
         self._filters = filters
         self._settings = PolicySettings()
-        self._taken: dict[Key, Seat] = {}
+        self._taken: dict[Key, _Holding] = {}
+        self._at: defaultdict[Place, set[Key]] = defaultdict(set)
         self._reserved: dict[Group, _Reservation] = {}
         self._rests: dict[Group, float] = {}
 
@@ -54,28 +66,49 @@ class Memory:
 
     def occupy(self, key: Key, requirements: Requirements, seat: Seat) -> None:
         """A task takes up memory at an instance, or will in a moment."""
-        if seat.gpu is not None:
-            self._taken[key] = seat
-            seat.gpu.hold(seat, key, self._filters.need(requirements, seat))
+        self._taken[key] = _Holding(seat, requirements)
+        self._at[seat.place].add(key)
+        self._account(key)
 
     def vacate(self, key: Key) -> None:
         """It does so no more: others on the same GPU may have room now."""
-        seat = self._taken.pop(key, None)
-        if seat is not None and seat.gpu is not None:
-            seat.gpu.release(seat, key)
-            for other in seat.gpu.shared_with(seat):
+        holding = self._taken.pop(key, None)
+        if holding is None:
+            return
+        self._at[holding.seat.place].discard(key)
+        if not self._at[holding.seat.place]:
+            del self._at[holding.seat.place]
+        if holding.gpu is not None:
+            holding.gpu.release(holding.seat, key)
+            for other in holding.gpu.shared_with(holding.seat):
                 self._seats.place(other, again=True)
 
+    def reported(self, report: Report) -> None:
+        """Instances may run on a GPU, or on another one, of which nothing was known when their tasks began."""
+        for name in report.instances:
+            for key in self._at.get(Place(report.node, name), ()):
+                self._account(key)
+
+    def _account(self, key: Key) -> None:
+        holding = self._taken[key]
+        seat = holding.seat
+        if seat.gpu is not None and (seat.gpu is not holding.gpu or not seat.gpu.has(seat, key)):
+            holding.gpu = seat.gpu
+            seat.gpu.hold(seat, key, self._filters.need(holding.requirements, seat))
+
     def ended(self, run: Run) -> None:
-        """An attempt tells how much memory it needed, or that there was too little."""
-        seat = self._seats.known(run.place)
-        if seat is None or seat.kind is None:
-            return
-        site, needs = seat.kind.site, self._filters.needs
-        available = seat.gpu.free_for(seat) if seat.gpu else site.vram_bytes
+        """An attempt tells how much memory it needed, or that there was too little.
+
+        The log tells so of instances that have not reported yet: it says what was in use, but not what there was.
+        """
+        seat, needs = self._seats.known(run.place), self._filters.needs
+        site = seat.kind.site if seat is not None and seat.kind is not None else None
+        gpu = seat.gpu if seat is not None else None
+        available = gpu.free_for(seat) if gpu and seat else site.vram_bytes if site else 0
         if run.succeeded:
             peak = run.timing.peak_vram_bytes if run.timing else 0
-            changed = needs.ran(run.make, site.gpu_class, available, peak)
+            gpu_class = site.gpu_class if site else run.timing.gpu_class if run.timing else ""
+            changed = needs.ran(run.make, gpu_class, available, peak)
         else:
             changed = run.failure is FailureClass.OUT_OF_MEMORY and needs.ran_out(run.make, available)
         if changed:
