@@ -200,9 +200,10 @@ def test_a_restarted_scheduler_knows_what_takes_up_memory() -> None:
 
 def test_an_instance_that_was_away_still_takes_up_memory() -> None:
     play = shared()
-    first = play.task("first", LARGE)
-    assert first is not None
-    play.report(*(it for it in side_by_side() if it.name != first.instance))
+    play.sequence += 1
+    held = after(queued("held", requirements=LARGE), assigned("a", "x"), now=play.clock())
+    play.tell(TaskChanged(held, play.sequence))
+    play.report(side_by_side()[1])
     play.report(*side_by_side())
     assert play.task("second", LARGE) is None
 

@@ -1,8 +1,8 @@
 """Circuit breakers: an instance at which task after task fails through no fault of theirs gets no more for a while.
 
-A breaker opens after failures of so many different tasks in a row. Those of one graph that has never succeeded anywhere
-count as one: a graph that brings down whatever runs it is to blame, however often it is sent. When the time of a breaker
-is over, one attempt at a time may try the instance; a success closes it, another such failure opens it for twice as long.
+A breaker opens after failures of so many different tasks in a row. Those of one graph that never succeeded anywhere
+count as one: a graph that brings down whatever runs it is to blame, however often it is sent. When a breaker's time
+is over, one attempt at a time may try the instance; a success closes it, another such failure opens it for longer.
 The agent has its own ways of healing an instance; this is for what those do not see or do not mend.
 
 At most half of the instances of a pool that serve are kept from tasks at the same time: where most of them fail it is
