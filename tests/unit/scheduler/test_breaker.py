@@ -137,7 +137,7 @@ def test_each_failure_of_a_trial_doubles_its_time_up_to_a_limit() -> None:
         waits.append(until - play.clock())
         play.wait(waits[-1] + 1)
         play.ends(LOST, task="the same")
-    assert waits == [30, 60, 120, 240, 480, LONGEST, LONGEST, LONGEST]
+    assert waits == [30, LONGEST, LONGEST, LONGEST, LONGEST, LONGEST, LONGEST, LONGEST]
 
 
 def test_what_had_begun_before_it_opened_says_nothing_new() -> None:
@@ -146,13 +146,49 @@ def test_what_had_begun_before_it_opened_says_nothing_new() -> None:
     assert play.core.open_breakers(play.clock())[SICK] == play.clock() + 30
 
 
-def test_what_the_log_tells_of_long_ago_keeps_nobody_away() -> None:
+def told_before_the_log_is_read(seconds: float) -> Play:
+    """Three attempts failed so long ago, by the clock of their node."""
     play = Play()
-    told = Run(Key("t", ""), "", 1.0, (), SICK, None, succeeded=False, failure=LOST, time=play.clock() - 31)
+    play.core = Core(report_ttl=1e6, resend_after=1e6)
+    told = Run(Key("t", ""), "", 1.0, (), SICK, None, succeeded=False, failure=LOST, time=play.clock() - seconds)
     for number in range(3):
         play.tell(TaskRan(replace(told, key=Key("t", str(number)))))
+    play.tell(CatalogRead("c", Catalog({})))
+    play.tell(LogRead())
+    play.report(Place("other", "x"), slots=0)
+    play.report(SICK)
+    return play
+
+
+def test_what_the_log_tells_of_long_ago_keeps_nobody_away() -> None:
+    play = told_before_the_log_is_read(31.0)
     assert play.task() == [SICK]
     assert play.task() == []
+
+
+def test_what_the_log_tells_has_not_happened_in_the_future() -> None:
+    play = told_before_the_log_is_read(-3600.0)
+    assert play.core.open_breakers(play.clock()) == {SICK: play.clock() + 30}
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, -60.0, 3600.0])
+def test_it_does_not_go_by_the_clocks_of_nodes(ahead: float) -> None:
+    play = Play()
+    told = Run(Key("t", ""), "", 1.0, (), SICK, None, succeeded=False, failure=LOST, time=play.clock() + ahead)
+    for number in range(3):
+        play.tell(TaskRan(replace(told, key=Key("t", str(number)))))
+    assert play.core.open_breakers(play.clock()) == {SICK: play.clock() + 30}
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_one_graph_that_fails_everywhere_is_to_blame_itself_however_often_it_is_sent(*, works: bool) -> None:
+    play = Play()
+    bad = Run(Key("t", ""), "its shape", 1.0, (), SICK, None, succeeded=False, failure=LOST, time=play.clock())
+    if works:
+        play.tell(TaskRan(replace(bad, place=WELL, succeeded=True, failure=None)))
+    for number in range(100):
+        play.tell(TaskRan(replace(bad, key=Key("t", str(number)))))
+    assert (SICK in play.core.open_breakers(play.clock())) is works
 
 
 def test_it_stays_open_for_an_instance_that_was_away() -> None:
@@ -197,11 +233,11 @@ def test_so_many_instances_that_none_can_be_remembered_are_let_in_again(monkeypa
 def test_who_waits_for_nothing_but_breakers_is_told_until_when() -> None:
     play = Play()
     play.fails(LOST, LOST, LOST)
-    play.tell(NodeReported(Report("other-0", "1", open=False, instances={"x": Instance("x", READY, 0, "c")})))
+    play.tell(NodeReported(Report("other-0", "1", open=True, instances={"x": Instance("x", READY, 1, "")})))
     play.task()
     said = play.core.explain(Key("default", f"t{play.made}"), play.clock())
     assert said is not None
-    assert said.rejected == {"breaker": 1, "cordoned": 1}
+    assert said.rejected == {"breaker": 1, "catalog": 1}
     assert "breaker open until 22:13:50 UTC" in said.reason
 
 
@@ -226,3 +262,56 @@ def test_an_instance_that_is_left_alone_may_try_though_its_time_is_not_over() ->
     play.report(WELL, slots=0)
     assert play.task() == []
     assert play.tell(NodeReported(Report("b", "1", open=True))) == [SICK]
+
+
+ELSEWHERE = {
+    "cordoned": Report("b", "1", open=False, instances={"x": Instance("x", READY, 2, "c")}),
+    "stopped": Report("b", "1", open=True, instances={"x": Instance("x", InstanceState.STOPPED, 2, "c")}),
+    "of another pool": Report("b", "1", open=True, instances={"x": Instance("x", READY, 0, "c", pool="q")}),
+}
+
+
+@pytest.mark.parametrize("other", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_what_can_not_serve_instead_does_not_count_as_somewhere_else_to_go(other: Report) -> None:
+    play = Play(others=0)
+    play.tell(NodeReported(other))
+    play.fails(LOST, LOST, LOST)
+    assert play.task() == [SICK]
+
+
+def test_it_opens_once_there_is_somewhere_else_to_go() -> None:
+    play = Play(others=0)
+    play.fails(LOST, LOST, LOST)
+    play.report(WELL, slots=0)
+    assert play.core.open_breakers(play.clock()) == {SICK: play.clock() + 30}
+    assert play.task() == []
+    assert play.wait(31.0) == [SICK]
+
+
+def test_a_failure_of_what_was_let_in_early_counts() -> None:
+    play = Play(others=0)
+    play.fails(LOST, LOST, LOST)
+    play.ends(LOST)
+    play.report(WELL, slots=0)
+    assert play.core.open_breakers(play.clock()) == {SICK: play.clock() + 60}
+
+
+def test_a_restarted_scheduler_keeps_from_tasks_what_the_log_tells_of() -> None:
+    play = Play(others=0)
+    play.core = Core(report_ttl=1e6, resend_after=1e6)
+    play.tell(CatalogRead("c", Catalog({})))
+    play.fails(LOST, LOST, LOST)
+    play.tell(LogRead())
+    for place in (SICK, WELL):
+        play.report(place)
+    assert play.core.open_breakers(play.clock()) == {SICK: play.clock() + 30}
+    assert play.task() == [WELL]
+
+
+def test_reports_meanwhile_leave_nothing_behind() -> None:
+    play = Play()
+    play.fails(LOST, LOST, LOST)
+    for _ in range(14):
+        play.clock.advance(2.0)
+        play.report(SICK)
+    assert len(play.core._breakers._due) == 1

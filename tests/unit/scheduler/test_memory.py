@@ -26,7 +26,7 @@ from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import Key, Placement, Requirements, Timing
 from comfymesh.testkit.clock import ManualClock
-from comfymesh.testkit.tasks import queued
+from comfymesh.testkit.tasks import after, assigned, queued
 
 GIB = 2**30
 CATALOG = Catalog.from_object_info(
@@ -180,6 +180,34 @@ def test_what_needs_more_than_there_is_has_the_gpu_alone() -> None:
     assert play.task("one") is None
 
 
+def side_by_side() -> tuple[Instance, Instance]:
+    return instance("x", 24, "GPU-1"), instance("y", 24, "GPU-1")
+
+
+def test_a_restarted_scheduler_knows_what_takes_up_memory() -> None:
+    play = Play()
+    play.core = Core(report_ttl=1e6, resend_after=1e6)
+    play.tell(CatalogRead("c", CATALOG))
+    play.sequence += 1
+    held = after(queued("held", requirements=LARGE), assigned("a", "x"), now=play.clock())
+    play.tell(TaskChanged(held, play.sequence))
+    play.ran(Place("a", "x"), LARGE, 20 * GIB, "g24")
+    play.tell(LogRead())
+    play.report(*side_by_side())
+    assert play.task("second", LARGE) is None
+    assert list(play.ends("held")) == ["second"]
+
+
+def test_an_instance_that_was_away_still_takes_up_memory() -> None:
+    play = shared()
+    play.sequence += 1
+    held = after(queued("held", requirements=LARGE), assigned("a", "x"), now=play.clock())
+    play.tell(TaskChanged(held, play.sequence))
+    play.report(side_by_side()[1])
+    play.report(*side_by_side())
+    assert play.task("second", LARGE) is None
+
+
 # Reservations
 
 
@@ -231,6 +259,18 @@ def test_a_reservation_ends_with_its_task() -> None:
     assert play.ends("s1") == {}
     assert play.ends("large") == {}
     assert list(play.wait(1.0)) == ["s3"]
+
+
+@pytest.mark.parametrize("gone", ["x", "y"])
+def test_a_reservation_ends_with_its_instance_though_others_stay_on_the_gpu(gone: str) -> None:
+    play = shared()
+    passed_over(play)
+    left = instance({"x": "y", "y": "x"}[gone], 24, "GPU-1")
+    play.report(left)
+    for name in ("s1", "s2", "large", "s3"):
+        play.ends(name)
+    play.wait(1.0)
+    assert play.task("new", TINY) == Place("a", left.name)
 
 
 def test_the_only_instance_that_is_large_enough_is_kept_for_a_large_task() -> None:

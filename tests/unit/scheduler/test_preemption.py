@@ -12,8 +12,8 @@ from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Report
 from comfymesh.scheduler.domain.preemption import MOST_TIMES
 from comfymesh.tasks.events import Event, Released, Started, Succeeded
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.policy import PolicySettings
-from comfymesh.tasks.record import Placement, Requirements, TaskRecord
+from comfymesh.tasks.policy import PolicySettings, TenantPolicy
+from comfymesh.tasks.record import Key, Placement, Requirements, TaskRecord
 from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.tasks import after, assigned, failed, queued
 
@@ -183,3 +183,16 @@ def test_a_standby_takes_nothing_back() -> None:
     play.claimed("ahead")
     play.task("urgent", 5)
     assert play.wait(31.0) == []
+
+
+@pytest.mark.parametrize("cap", [1, 2])
+def test_nobody_gives_way_to_what_its_tenants_cap_forbids(cap: int) -> None:
+    nodes = "abcdefgh"
+    play = Play(*nodes, preempt_after=30.0, tenants={"t": TenantPolicy(max_running=cap)})
+    for node in nodes:
+        play.claimed(f"runs-{node}", node, Started())
+        play.claimed(f"ahead-{node}", node)
+    for number in range(8):
+        play.task(f"urgent-{number}", 1 + number, key=Key("t", f"urgent-{number}"))
+    offered = [word for _ in range(3) for word in play.wait(31.0) if word.startswith("offer")]
+    assert len(offered) == cap

@@ -139,7 +139,7 @@ class Core:
                 self._dispatcher.look_again()
             case TaskRan():
                 learn(self._estimates, event.run)
-                self._breakers.ended(event.run, now)
+                self._breakers.ended(event.run, now, live=self._log_read)
                 self._memory.ended(event.run)
             case PolicyChanged():
                 self._waiting.set(event.settings)
@@ -268,6 +268,7 @@ class Core:
         self._last_seen[report.node] = now
         if self._seats.report(report):
             self._waiting.fleet_changed()
+        self._memory.reported(report)
         self._breakers.seen(report.node, report.instances, now)
         for instance in report.instances.values():
             self._waiting.sees(instance.resident)
@@ -372,7 +373,7 @@ class Core:
         interrupts = self._preemption.interrupts
         for record in self._preemption.told(now):
             yield TakeBack(record, PREEMPTED, interrupts)
-        for yielding in self._preemption.review(now):
+        for yielding in self._preemption.review(now, self._waiting.may_begin):
             yield TakeBack(yielding.attempt, PREEMPTED, interrupts)
             self._waiting.discard(yielding.task.key)
             yield self._give(yielding.task, yielding.seat, now)

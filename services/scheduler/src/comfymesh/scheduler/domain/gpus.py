@@ -45,13 +45,19 @@ class Gpu:
         self.size = size
 
     def leave(self, seat: Seat) -> None:
-        """It does no more."""
+        """It does no more. Nothing is kept at it any longer."""
         self._seats.pop(seat, None)
         self._held.pop(seat, None)
+        if seat is self._kept_seat:
+            self.unreserve(self.reserved_for)
 
     def hold(self, seat: Seat, key: Key, need: int) -> None:
         """A task needs so much there."""
         self._held.setdefault(seat, {})[key] = need
+
+    def has(self, seat: Seat, key: Key) -> bool:
+        """Whether it is known that a task needs something there."""
+        return key in self._held.get(seat, ())
 
     def release(self, seat: Seat, key: Key) -> None:
         """It needs nothing any more."""
@@ -66,9 +72,10 @@ class Gpu:
         self.reserved_for, self._kept_seat, self._reserved = group, seat, need
         self._before = frozenset(key for held in self._held.values() for key in held)
 
-    def unreserve(self) -> None:
-        """Keep it for nobody any more."""
-        self.reserved_for, self._kept_seat, self._reserved, self._before = None, None, 0, frozenset()
+    def unreserve(self, group: Group | None) -> None:
+        """Keep it for this group no more."""
+        if group is self.reserved_for:
+            self.reserved_for, self._kept_seat, self._reserved, self._before = None, None, 0, frozenset()
 
     def shared_with(self, seat: Seat) -> Iterator[Seat]:
         """The other instances there."""

@@ -9,12 +9,15 @@ is done first. Others get in there only beside it, until it has begun or `reserv
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from comfymesh.scheduler.domain.events import Run
 from comfymesh.scheduler.domain.filters import Filters
+from comfymesh.scheduler.domain.fleet import Place, Report
+from comfymesh.scheduler.domain.gpus import Gpu
 from comfymesh.scheduler.domain.lanes import Group, Waiting
 from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.tasks.failures import FailureClass
@@ -32,7 +35,17 @@ _PART = 4
 class _Reservation:
     group: Group
     seat: Seat
+    gpu: Gpu
     until: float
+
+
+@dataclass(slots=True)
+class _Holding:
+    """What a task takes up: nothing that is known of until its instance has reported."""
+
+    seat: Seat
+    requirements: Requirements
+    gpu: Gpu | None = None
 
 
 class Memory:
@@ -42,7 +55,8 @@ class Memory:
         self._seats = seats
         self._filters = filters
         self._settings = PolicySettings()
-        self._taken: dict[Key, Seat] = {}
+        self._taken: dict[Key, _Holding] = {}
+        self._at: defaultdict[Place, set[Key]] = defaultdict(set)
         self._reserved: dict[Group, _Reservation] = {}
         self._rests: dict[Group, float] = {}
 
@@ -52,28 +66,49 @@ class Memory:
 
     def occupy(self, key: Key, requirements: Requirements, seat: Seat) -> None:
         """A task takes up memory at an instance, or will in a moment."""
-        if seat.gpu is not None:
-            self._taken[key] = seat
-            seat.gpu.hold(seat, key, self._filters.need(requirements, seat))
+        self._taken[key] = _Holding(seat, requirements)
+        self._at[seat.place].add(key)
+        self._account(key)
 
     def vacate(self, key: Key) -> None:
         """It does so no more: others on the same GPU may have room now."""
-        seat = self._taken.pop(key, None)
-        if seat is not None and seat.gpu is not None:
-            seat.gpu.release(seat, key)
-            for other in seat.gpu.shared_with(seat):
+        holding = self._taken.pop(key, None)
+        if holding is None:
+            return
+        self._at[holding.seat.place].discard(key)
+        if not self._at[holding.seat.place]:
+            del self._at[holding.seat.place]
+        if holding.gpu is not None:
+            holding.gpu.release(holding.seat, key)
+            for other in holding.gpu.shared_with(holding.seat):
                 self._seats.place(other, again=True)
 
+    def reported(self, report: Report) -> None:
+        """Instances may run on a GPU, or on another one, of which nothing was known when their tasks began."""
+        for name in report.instances:
+            for key in self._at.get(Place(report.node, name), ()):
+                self._account(key)
+
+    def _account(self, key: Key) -> None:
+        holding = self._taken[key]
+        seat = holding.seat
+        if seat.gpu is not None and (seat.gpu is not holding.gpu or not seat.gpu.has(seat, key)):
+            holding.gpu = seat.gpu
+            seat.gpu.hold(seat, key, self._filters.need(holding.requirements, seat))
+
     def ended(self, run: Run) -> None:
-        """An attempt tells how much memory it needed, or that there was too little."""
-        seat = self._seats.known(run.place)
-        if seat is None or seat.kind is None:
-            return
-        site, needs = seat.kind.site, self._filters.needs
-        available = seat.gpu.free_for(seat) if seat.gpu else site.vram_bytes
+        """An attempt tells how much memory it needed, or that there was too little.
+
+        The log tells so of instances that have not reported yet: it says what was in use, but not what there was.
+        """
+        seat, needs = self._seats.known(run.place), self._filters.needs
+        site = seat.kind.site if seat is not None and seat.kind is not None else None
+        gpu = seat.gpu if seat is not None else None
+        available = gpu.free_for(seat) if gpu and seat else site.vram_bytes if site else 0
         if run.succeeded:
             peak = run.timing.peak_vram_bytes if run.timing else 0
-            changed = needs.ran(run.make, site.gpu_class, available, peak)
+            gpu_class = site.gpu_class if site else run.timing.gpu_class if run.timing else ""
+            changed = needs.ran(run.make, gpu_class, available, peak)
         else:
             changed = run.failure is FailureClass.OUT_OF_MEMORY and needs.ran_out(run.make, available)
         if changed:
@@ -82,7 +117,7 @@ class Memory:
     def review(self, now: float) -> None:
         """Drop reservations that are over, and make one where a large task has waited too long."""
         for group, reservation in list(self._reserved.items()):
-            if now >= reservation.until or not group.known or not reservation.seat.takes_work:
+            if now >= reservation.until or not group.known or not _stands(reservation):
                 self._drop(group)
                 self._rests[group] = now + self._settings.reserve_after
         self._rests = {group: until for group, until in self._rests.items() if until > now and group.known}
@@ -98,7 +133,7 @@ class Memory:
         for group, reservation in list(self._reserved.items()):
             seat = reservation.seat
             task = _oldest(group)
-            if task is not None and seat.has_room and self._filters.passes(group, seat):
+            if task is not None and _stands(reservation) and seat.has_room and self._filters.passes(group, seat):
                 self._drop(group)
                 yield task, seat
 
@@ -115,14 +150,19 @@ class Memory:
         seat = min(able, key=_free_at, default=None)
         if seat is not None and seat.gpu is not None:
             seat.gpu.reserve(group, seat, self._filters.need(group.requirements, seat))
-            self._reserved[group] = _Reservation(group, seat, now + self._settings.reserve_seconds)
+            self._reserved[group] = _Reservation(group, seat, seat.gpu, now + self._settings.reserve_seconds)
 
     def _drop(self, group: Group) -> None:
         reservation = self._reserved.pop(group)
-        if reservation.seat.gpu is not None:
-            reservation.seat.gpu.unreserve()
-            for seat in reservation.seat.gpu:
-                self._seats.place(seat, again=True)
+        reservation.gpu.unreserve(group)
+        for seat in reservation.gpu:
+            self._seats.place(seat, again=True)
+
+
+def _stands(reservation: _Reservation) -> bool:
+    """Whether its instance still takes work, on the GPU that is kept for it."""
+    seat, gpu = reservation.seat, reservation.gpu
+    return seat.takes_work and seat.gpu is gpu and gpu.reserved_for is reservation.group
 
 
 def _free_at(seat: Seat) -> tuple[float, str, str]:

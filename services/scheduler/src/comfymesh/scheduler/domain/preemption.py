@@ -8,7 +8,7 @@ others give way to it, only so often; what becomes of an attempt that gave way c
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -88,11 +88,15 @@ class Preemption:
         self._times.pop(key, None)
         self._told.pop(key, None)
 
-    def review(self, now: float) -> Iterator[Yielding]:
-        """Who has waited too long at `now`, and who gives way. The order to do so is repeated by `told`."""
+    def review(self, now: float, may_begin: Callable[[Waiting], bool]) -> Iterator[Yielding]:
+        """Who has waited too long at `now`, and who gives way. The order to do so is repeated by `told`.
+
+        Whether a task `may_begin` is asked before each is given a place, since what was given before may forbid it.
+        """
         if not self._settings.preempt_after:
             return
-        for task in list(islice(self._late(now), _AT_ONCE)):
+        late = (task for task in self._late(now) if may_begin(task))
+        for task in islice(late, _AT_ONCE):
             if (found := self._victim(task)) is not None:
                 victim, seat = found
                 self._told[victim.key] = _Told(victim.attempt, now + _TOLD_FOR)

@@ -132,7 +132,7 @@ class WaitingTasks:
             self._dispatcher.add(task)
         parked = 0
         for task, seat in chain(self._kept_for(), self._dispatcher.next(now)):
-            if not self._tenants[task.key.tenant].at_cap:
+            if self.may_begin(task):
                 self.discard(task.key)
                 yield task, seat
                 continue
@@ -145,6 +145,10 @@ class WaitingTasks:
         for task, seat in self._memory.ready():
             self._dispatcher.remove(task)
             yield task, seat
+
+    def may_begin(self, task: Waiting) -> bool:
+        """Whether a task's tenant may have one more attempt under way."""
+        return not self._tenants[task.key.tenant].at_cap
 
     def at_cap(self, task: Waiting) -> bool:
         """Whether a task waits because its tenant has as many attempts under way as it may."""

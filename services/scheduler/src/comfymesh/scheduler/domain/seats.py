@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report, site_of
@@ -28,11 +29,13 @@ class Seat:
         serves: Whether it answers, and its node is meant to take work.
         allowed: How many attempts it may have at most, whatever its slots.
         barred_until: Until when that is none, if it is.
+        counted: Its pool, and whether it is barred; None while it does not serve.
     """
 
     __slots__ = (
         "allowed",
         "barred_until",
+        "counted",
         "families",
         "gpu",
         "instance",
@@ -58,6 +61,7 @@ class Seat:
         self.serves = False
         self.allowed: float = math.inf
         self.barred_until = 0.0
+        self.counted: tuple[str, bool] | None = None
 
     @property
     def takes_work(self) -> bool:
@@ -73,6 +77,46 @@ class Seat:
     def gpu_class(self) -> str:
         """Class of its GPU."""
         return self.kind.site.gpu_class if self.kind else ""
+
+
+class Pools:
+    """How many instances of each pool serve, and how many of those are barred.
+
+    Attributes:
+        version: Changes when they do.
+        crowded: Pools of which more than half are barred.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.crowded: dict[str, None] = {}
+        self._serving: Counter[str] = Counter()
+        self._barred: Counter[str] = Counter()
+
+    def count(self, seat: Seat) -> None:
+        """Count an instance as what it is now."""
+        now = (seat.kind.site.pool, seat.allowed <= 0) if seat.serves and seat.kind is not None else None
+        if now == seat.counted:
+            return
+        for counted, difference in ((seat.counted, -1), (now, 1)):
+            if counted is not None:
+                self._add(*counted, difference)
+        seat.counted = now
+        self.version += 1
+
+    def has_room(self, pool: str) -> bool:
+        """Whether one more of a pool may be barred, and no more than half are."""
+        return 2 * (self._barred[pool] + 1) <= self._serving[pool]
+
+    def _add(self, pool: str, barred: bool, difference: int) -> None:  # noqa: FBT001
+        for counts in (self._serving, self._barred) if barred else (self._serving,):
+            counts[pool] += difference
+            if not counts[pool]:
+                del counts[pool]
+        if 2 * self._barred[pool] > self._serving[pool]:
+            self.crowded[pool] = None
+        else:
+            self.crowded.pop(pool, None)
 
 
 class Holders:
@@ -95,6 +139,7 @@ class Seats:
         self._families: dict[str, dict[Family, None]] = {}
         self._holders: dict[Family, Holders] = {}
         self.kinds = Kinds()
+        self.pools = Pools()
         self._gpus: dict[tuple[str, str], Gpu] = {}
         self.idle: dict[Seat, None] = {}
         self.ahead: dict[Seat, None] = {}
@@ -212,6 +257,7 @@ class Seats:
 
         It is looked at `again` though it may have been there before.
         """
+        self.pools.count(seat)
         where = None
         if seat.has_room:
             where = self.ahead if seat.taken else self.idle
