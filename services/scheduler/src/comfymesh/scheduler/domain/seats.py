@@ -87,7 +87,16 @@ class Holders:
 
 
 class Seats:
-    """Every instance, by what it holds and whether it has room."""
+    """Every instance, by what it holds and whether it has room.
+
+    Attributes:
+        kinds: Of which kinds there are some.
+        idle: Those with nothing to do.
+        ahead: Those that are busy and have room for more.
+        changed: Those that got room and have not been looked at since.
+        idle_kinds: How many of each kind idle.
+        idle_kinds_version: Changes when one idles of a kind of which none did.
+    """
 
     def __init__(self) -> None:
         self._seats: dict[Place, Seat] = {}
@@ -99,6 +108,9 @@ class Seats:
         self.idle: dict[Seat, None] = {}
         self.ahead: dict[Seat, None] = {}
         self.changed: dict[Seat, None] = {}
+        self.idle_kinds: dict[Kind, int] = {}
+        self.idle_kinds_version = 0
+        self._idle_as: dict[Seat, Kind] = {}
 
     def __len__(self) -> int:
         return len(self._seats)
@@ -222,12 +234,28 @@ class Seats:
                     self.changed[seat] = None
             else:
                 kept.pop(seat, None)
+        self._count_idle(seat, seat.kind if where is self.idle else None)
         for family in seat.families:
             holders = self._holders[family]
             if where is self.idle:
                 holders.free[seat] = None
             else:
                 holders.free.pop(seat, None)
+
+    def _count_idle(self, seat: Seat, kind: Kind | None) -> None:
+        """It idles as one of this kind; not at all, if of none."""
+        before = self._idle_as.pop(seat, None)
+        if kind is not None:
+            self._idle_as[seat] = kind
+        if before is kind:
+            return
+        if before is not None:
+            self.idle_kinds[before] -= 1
+            if not self.idle_kinds[before]:
+                del self.idle_kinds[before]
+        if kind is not None:
+            self.idle_kinds_version += kind not in self.idle_kinds
+            self.idle_kinds[kind] = self.idle_kinds.get(kind, 0) + 1
 
     def holds(self, seat: Seat, resident: tuple[str, ...]) -> None:
         """Its memory holds these model files."""
