@@ -7,6 +7,7 @@ instances of another kind idle: a crowd that waits for a pool that is busy costs
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 from comfymesh.scheduler.domain.kinds import Kind
 from comfymesh.scheduler.domain.lanes import Family
@@ -50,17 +51,15 @@ class Patient:
         kinds = list(self._seats.idle_kinds)
         found: list[Family] = []
         asked = 0
-        while self._in_line and len(found) < count and asked < _ASKED:
-            family = next(iter(self._in_line))
-            del self._in_line[family]
+        for family in list(islice(self._in_line, _ASKED)):
+            if len(found) >= count or asked >= _ASKED:
+                break
             asked += max(len(kinds) * len(family.lanes), 1)
-            if not family.count:
-                continue
             if any(self._fits(family, kind) for kind in kinds):
                 found.append(family)
             else:
+                del self._in_line[family]
                 self._aside[family] = None
-        self._in_line.update(dict.fromkeys(found))
         return found
 
     def _recall(self) -> None:
