@@ -128,8 +128,8 @@ class Seats:
     def report(self, report: Report) -> bool:
         """A node reports. Answers whether instances came or went."""
         seats = self._on_node.get(report.node, {})
-        before = {name for name, seat in seats.items() if seat.instance is not None}
-        for name in before - set(report.instances):
+        before = {name: None for name, seat in seats.items() if seat.instance is not None}
+        for name in [name for name in before if name not in report.instances]:
             self._lose(seats[name])
         for name, instance in report.instances.items():
             seat = self[Place(report.node, name)]
@@ -140,7 +140,7 @@ class Seats:
             if instance.resident or instance.state is InstanceState.STOPPED:
                 self.holds(seat, instance.resident)
             self.place(seat)
-        return before != set(report.instances)
+        return before.keys() != report.instances.keys()
 
     def _sort(self, seat: Seat, site: Site, catalog: str) -> None:
         """It is of the kind that has this site and catalog."""
@@ -155,7 +155,7 @@ class Seats:
         name = (seat.place.node, f"GPU {instance.gpu}" if instance.gpu else instance.name)
         gpu = self._gpus.get(name)
         if gpu is None:
-            gpu = self._gpus[name] = Gpu()
+            gpu = self._gpus[name] = Gpu(name)
         if seat.gpu is not gpu:
             self._leave_gpu(seat)
             seat.gpu = gpu
@@ -166,7 +166,7 @@ class Seats:
         if gpu is not None:
             gpu.leave(seat)
             if not any(True for _ in gpu):
-                self._gpus = {name: kept for name, kept in self._gpus.items() if kept is not gpu}
+                del self._gpus[gpu.name]
 
     def allow(self, place: Place, attempts: float, until: float = 0.0) -> None:
         """An instance may have so many attempts at most, and that is so `until` then, if not for good."""
