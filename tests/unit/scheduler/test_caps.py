@@ -215,3 +215,36 @@ def test_who_was_idle_longest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch
     assert known.get("new") is not idle
     assert known["busy"].running == 1
     assert known.get("idle") is not idle
+
+
+def test_a_tenant_is_looked_at_only_after_something_of_its_own_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = Play(cap=0, slots=0)
+    play.tell(PolicyChanged(PolicySettings(tenants={f"t{n}": TenantPolicy(max_running=2) for n in range(30)})))
+    for number in range(30):
+        for task in range(6):
+            play.task(f"x{number}-{task}", tenant=f"t{number}", priority=task % 2)
+    looks: list[str] = []
+    of_each_kind = parked.Parked._of_each_kind
+
+    def counted(kept: parked.Parked, tenant: str, room: float) -> object:
+        looks.append(tenant)
+        return of_each_kind(kept, tenant, room)
+
+    monkeypatch.setattr(parked.Parked, "_of_each_kind", counted)
+    play.tick()
+    looks.clear()
+    for _ in range(5):
+        play.tick()
+    assert looks == []
+    play.end("x7-0", "t7")
+    assert looks == ["t7"]
+
+
+def test_more_kinds_than_are_looked_at_at_once_are_all_let_back() -> None:
+    play = Play(cap=1, slots=0)
+    count = 3 * parked._KINDS
+    for number in range(count):
+        play.task(f"x{number}", priority=number)
+    for _ in range(4):
+        play.tick()
+    assert sum(play.core._waiting._parked._standing.values()) == count

@@ -93,8 +93,8 @@ class Core:
         self._explainer = Explainer(
             self._filters, self._seats, self._waiting, self._offers, self._dispatcher, self._outlook
         )
-        self._held: defaultdict[Place, set[Key]] = defaultdict(set)
-        self._on_node: defaultdict[str, set[Key]] = defaultdict(set)
+        self._held: defaultdict[Place, dict[Key, None]] = defaultdict(dict)
+        self._on_node: defaultdict[str, dict[Key, None]] = defaultdict(dict)
         self._begun: dict[Key, Waiting] = {}
         self._told: dict[Key, float] = {}
         self._reports: dict[str, Report] = {}
@@ -207,8 +207,8 @@ class Core:
         self._records.pop(key, None)
         known = self._tasks.pop(key, None)
         if isinstance(known, TaskChanged):
-            self._held[Place(known.record.node, known.record.instance)].discard(key)
-            self._on_node[known.record.node].discard(key)
+            self._held[Place(known.record.node, known.record.instance)].pop(key, None)
+            self._on_node[known.record.node].pop(key, None)
             self._preemption.left(known)
             return self._begun.get(key)
         if known is not None:
@@ -226,8 +226,8 @@ class Core:
         self._deadlines.add(record)
 
     def _hold(self, record: TaskRecord, place: Place, known: Waiting | None, now: float) -> None:
-        self._held[place].add(record.key)
-        self._on_node[record.node].add(record.key)
+        self._held[place][record.key] = None
+        self._on_node[record.node][record.key] = None
         self._told[record.key] = now
         self._last_seen.setdefault(record.node, now)
         if known is not None:

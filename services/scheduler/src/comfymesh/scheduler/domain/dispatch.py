@@ -14,7 +14,9 @@ from itertools import chain, islice
 from comfymesh.scheduler.domain.estimates import Estimates
 from comfymesh.scheduler.domain.filters import Filters
 from comfymesh.scheduler.domain.fleet import Place
+from comfymesh.scheduler.domain.kinds import Kind
 from comfymesh.scheduler.domain.lanes import Family, Group, Lane, Waiting
+from comfymesh.scheduler.domain.patience import Patient
 from comfymesh.scheduler.domain.popularity import Popularity
 from comfymesh.scheduler.domain.seats import Holders, Seat, Seats
 from comfymesh.scheduler.domain.spreading import Spreading
@@ -32,6 +34,8 @@ _RANKED = 64
 """Families of the greatest worth that are kept in mind: some of them may not fit where there is room."""
 _FITS_ASKED = 1_000
 """How often it is asked, to find those, whether a task fits an instance."""
+_LANES_ASKED = 8
+"""Lanes of a family that are asked whether they fit a kind of instances that idle."""
 _PRIORITIES = 12
 """Steps of priority that make a difference, up and down."""
 
@@ -56,7 +60,7 @@ class Dispatcher:
         self._spreading = Spreading(seats, estimates)
         self._standing: dict[Family, None] = {}
         self._fresh: dict[Family, None] = {}
-        self._patient: dict[Family, None] = {}
+        self._patient = Patient(seats, self._can_run_on)
         self._ranking: list[Family] = []
         self._without_models: dict[Family, None] = {}
 
@@ -78,8 +82,9 @@ class Dispatcher:
 
     def forget(self, family: Family) -> None:
         """No task of this family is known any more."""
-        for kept in (self._standing, self._fresh, self._patient, self._without_models):
+        for kept in (self._standing, self._fresh, self._without_models):
             kept.pop(family, None)
+        self._patient.discard(family)
         if family in self._ranking:
             self._ranking.remove(family)
         self._popularity.forget(family)
@@ -94,7 +99,7 @@ class Dispatcher:
         if self._seats.changed:
             self._review(now)
         if self._seats.idle:
-            self._fresh.update(islice(self._patient.items(), _COMPARED))
+            self._fresh.update(dict.fromkeys(self._patient.in_turn(_COMPARED)))
         else:
             self._seats.changed.update(dict.fromkeys(_turn(self._seats.ahead, _COMPARED)))
         while (match := self._next(now)) is not None:
@@ -110,7 +115,8 @@ class Dispatcher:
                 return self._elsewhere(match)
             del changed[seat]
         if not self._seats.idle and not self._seats.ahead:
-            self._patient.update(self._fresh)
+            for family in self._fresh:
+                self._patient.add(family)
             self._fresh.clear()
         while self._fresh:
             family = next(iter(self._fresh))
@@ -165,7 +171,7 @@ class Dispatcher:
 
     def _for_family(self, family: Family, now: float) -> Match | None:
         """A place for the best task of a family, if it should have one now."""
-        self._patient.pop(family, None)
+        self._patient.discard(family)
         if not family.count:
             return None
         holders, lanes = self._seats.holders(family), self._lanes(family)
@@ -178,7 +184,7 @@ class Dispatcher:
         if match is None and self._seats.ahead:
             match = self._at_one_of(lanes, dict.fromkeys(self._ahead(family)), now)
         if match is None:
-            self._patient[family] = None
+            self._patient.add(family)
         return match
 
     def _ahead(self, family: Family) -> Iterator[Seat]:
@@ -220,6 +226,12 @@ class Dispatcher:
 
     def _lanes_that_fit(self, family: Family, seat: Seat) -> list[Lane]:
         return [lane for lane in self._lanes(family) if self._fits(lane.group, seat)]
+
+    def _can_run_on(self, family: Family, kind: Kind) -> bool:
+        """Whether one of its lanes fits there; of too many to ask one may."""
+        if len(family.lanes) > _LANES_ASKED:
+            return True
+        return any(kind in self._filters.fit(lane.group) for lane in family.lanes)
 
     def _unserved(self, lanes: list[Lane], holders: Holders) -> list[Lane]:
         """Those of these lanes whose tasks can run at none of the instances that hold their models."""

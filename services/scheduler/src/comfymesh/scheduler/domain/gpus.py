@@ -16,13 +16,15 @@ class Gpu:
     """A GPU, as far as its memory goes. An instance of which it is not known where it runs has one for itself.
 
     Attributes:
+        name: Its node, and its name there.
         size: Its memory in bytes; 0 where it is not known.
         reserved_for: For whose tasks it is kept; None for nobody's.
     """
 
-    __slots__ = ("_before", "_held", "_kept_seat", "_reserved", "_seats", "reserved_for", "size")
+    __slots__ = ("_before", "_held", "_kept_seat", "_reserved", "_seats", "name", "reserved_for", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, name: tuple[str, str]) -> None:
+        self.name = name
         self.size = 0
         self.reserved_for: Group | None = None
         self._reserved = 0

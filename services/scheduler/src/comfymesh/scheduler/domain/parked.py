@@ -28,7 +28,7 @@ class Parked:
 
     def __init__(self) -> None:
         self._lanes: dict[str, dict[_Kind, Lane]] = {}
-        self._may_have_room: dict[str, None] = {}
+        self._to_look_at: dict[str, int] = {}
         self._let_back: dict[Key, _Kind] = {}
         self._standing: Counter[_Kind] = Counter()
 
@@ -55,20 +55,28 @@ class Parked:
 
     def look_again(self, tenant: str | None = None) -> None:
         """A tenant, or any, may have room that it had not."""
-        self._may_have_room.update(dict.fromkeys(self._lanes if tenant is None else (tenant,)))
+        for name in self._lanes if tenant is None else (tenant,):
+            self._to_look_at[name] = len(self._lanes.get(name, ()))
 
     def let_back(self, tenants: Tenants) -> Iterator[Waiting]:
-        """Tasks of tenants that have room, to stand in the queue."""
-        for name in list(self._may_have_room):
-            if name in self._lanes and not tenants[name].at_cap:
+        """Tasks of tenants that have room, to stand in the queue.
+
+        A tenant is looked at until of each of its kinds as many stand there as it has room for: then nothing more is to
+        be done before one of them goes.
+        """
+        for name in list(self._to_look_at):
+            if name in self._lanes and self._to_look_at[name] > 0 and not tenants[name].at_cap:
                 yield from self._of_each_kind(name, tenants[name].room)
             else:
-                del self._may_have_room[name]
+                del self._to_look_at[name]
 
     def _of_each_kind(self, tenant: str, room: float) -> Iterator[Waiting]:
         lanes = self._lanes[tenant]
         for kind in list(islice(lanes, _KINDS)):
             lane = lanes[kind] = lanes.pop(kind)
+            self._to_look_at[tenant] -= 1
+            if room - self._standing[kind] > _AT_ONCE:
+                self._to_look_at[tenant] = len(lanes)  # There is more to let back than is let back at once.
             for _ in range(int(min(room - self._standing[kind], _AT_ONCE))):
                 if (task := lane.head()) is None:
                     break

@@ -40,6 +40,7 @@ class WaitingTasks:
         self._families: dict[tuple[str, ...], Family] = {}
         self._idle_groups: dict[Group, None] = {}
         self._fifo = VirtualFifo(estimates)
+        self._fleet_changed = False
         self._holds = 1
         self._put_off: list[tuple[float, Waiting]] = []
         self._parked = Parked()
@@ -58,7 +59,13 @@ class WaitingTasks:
         self._parked.look_again()
 
     def fleet_changed(self) -> None:
-        """Instances came or went."""
+        """Instances came or went. The fleet on paper follows when a task is next sent to it: many may go at once."""
+        self._fleet_changed = True
+
+    def _resize_fifo(self) -> None:
+        if not self._fleet_changed:
+            return
+        self._fleet_changed = False
         self._fifo.resize([self._estimates.speed(seat.gpu_class) for seat in self._seats])
 
     def arrive(self, record: TaskRecord, sequence: int, now: float) -> Waiting:
@@ -77,6 +84,7 @@ class WaitingTasks:
         tenant.clock = task.start + task.run / self._tenants.share(tenant, max(len(self._seats), 1))
         # Whatever it had to bear, a tenant's tasks do not overtake each other.
         task.clock = tenant.latest = max(task.start - (tenant.slowdown(now) - 1) * task.run, tenant.latest)
+        self._resize_fifo()
         task.fifo = self._fifo.finish(group.family.models, group.extras, task.run, task.created, self._holds)
         return task
 

@@ -131,7 +131,16 @@ class Holders:
 
 
 class Seats:
-    """Every instance, by what it holds and whether it has room."""
+    """Every instance, by what it holds and whether it has room.
+
+    Attributes:
+        kinds: Of which kinds there are some.
+        idle: Those with nothing to do.
+        ahead: Those that are busy and have room for more.
+        changed: Those that got room and have not been looked at since.
+        idle_kinds: How many of each kind idle.
+        idle_kinds_version: Changes when one idles of a kind of which none did.
+    """
 
     def __init__(self) -> None:
         self._seats: dict[Place, Seat] = {}
@@ -144,6 +153,9 @@ class Seats:
         self.idle: dict[Seat, None] = {}
         self.ahead: dict[Seat, None] = {}
         self.changed: dict[Seat, None] = {}
+        self.idle_kinds: dict[Kind, int] = {}
+        self.idle_kinds_version = 0
+        self._idle_as: dict[Seat, Kind] = {}
 
     def __len__(self) -> int:
         return len(self._seats)
@@ -161,8 +173,8 @@ class Seats:
     def report(self, report: Report) -> bool:
         """A node reports. Answers whether instances came or went."""
         seats = self._on_node.get(report.node, {})
-        before = {name for name, seat in seats.items() if seat.instance is not None}
-        for name in before - set(report.instances):
+        before = {name: None for name, seat in seats.items() if seat.instance is not None}
+        for name in [name for name in before if name not in report.instances]:
             self._lose(seats[name])
         for name, instance in report.instances.items():
             seat = self[Place(report.node, name)]
@@ -173,7 +185,7 @@ class Seats:
             if instance.resident or instance.state is InstanceState.STOPPED:
                 self.holds(seat, instance.resident)
             self.place(seat)
-        return before != set(report.instances)
+        return before.keys() != report.instances.keys()
 
     def _sort(self, seat: Seat, site: Site, catalog: str) -> None:
         """It is of the kind that has this site and catalog."""
@@ -188,7 +200,7 @@ class Seats:
         name = (seat.place.node, f"GPU {instance.gpu}" if instance.gpu else instance.name)
         gpu = self._gpus.get(name)
         if gpu is None:
-            gpu = self._gpus[name] = Gpu()
+            gpu = self._gpus[name] = Gpu(name)
         if seat.gpu is not gpu:
             self._leave_gpu(seat)
             seat.gpu = gpu
@@ -199,7 +211,7 @@ class Seats:
         if gpu is not None:
             gpu.leave(seat)
             if not any(True for _ in gpu):
-                self._gpus = {name: kept for name, kept in self._gpus.items() if kept is not gpu}
+                del self._gpus[gpu.name]
 
     def allow(self, place: Place, attempts: float, until: float = 0.0) -> None:
         """An instance may have so many attempts at most, and that is so `until` then, if not for good."""
@@ -268,12 +280,28 @@ class Seats:
                     self.changed[seat] = None
             else:
                 kept.pop(seat, None)
+        self._count_idle(seat, seat.kind if where is self.idle else None)
         for family in seat.families:
             holders = self._holders[family]
             if where is self.idle:
                 holders.free[seat] = None
             else:
                 holders.free.pop(seat, None)
+
+    def _count_idle(self, seat: Seat, kind: Kind | None) -> None:
+        """It idles as one of this kind; not at all, if of none."""
+        before = self._idle_as.pop(seat, None)
+        if kind is not None:
+            self._idle_as[seat] = kind
+        if before is kind:
+            return
+        if before is not None:
+            self.idle_kinds[before] -= 1
+            if not self.idle_kinds[before]:
+                del self.idle_kinds[before]
+        if kind is not None:
+            self.idle_kinds_version += kind not in self.idle_kinds
+            self.idle_kinds[kind] = self.idle_kinds.get(kind, 0) + 1
 
     def holds(self, seat: Seat, resident: tuple[str, ...]) -> None:
         """Its memory holds these model files."""
