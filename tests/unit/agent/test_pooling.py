@@ -371,3 +371,33 @@ async def test_one_with_prompts_is_warm_and_adopted_at_once(team: Team, tmp_path
     await team.pool()
     assert team.states[0] is READY
     assert team.sessions["p-0"].submitted == []
+
+
+async def test_a_warm_up_that_ignores_its_stop_brings_the_instance_down(team: Team, tmp_path: Path) -> None:
+    team.warm_up = warming(tmp_path, WORKFLOW, 30.0)
+    await team.pool(min=1)
+    await team.sessions["p-0"].prompt()
+    team.sessions["p-0"].obedient = False
+    await team.after(60)
+    assert len(team.runtimes["p-0"].starts) > 1
+
+
+async def test_an_instance_may_be_removed_while_it_is_asked_what_was_left(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def slow(_: Instance) -> bool:
+        await asked.wait()
+        return True
+
+    monkeypatch.setattr(Instance, "left_running", slow)
+    await team.pool(Running())
+    for name in list(team.crew.instances):
+        team.crew.remove(name, "it is named no more")
+    team.pooling.follow([])
+    await asyncio.sleep(5)
+    asked.set()
+    await asyncio.sleep(5)
+    assert not team.crew.instances
+    assert not team.background.failed.is_set()

@@ -137,3 +137,19 @@ def test_a_task_that_waits_for_a_pool_is_told_so() -> None:
     assert said.rejected == {"stopped": 1, "not_serving": 1}
     assert said.reason == "every instance that could run it is stopped; their pools start one (1 of 2)"
     assert not said.stuck
+
+
+def test_what_waits_elsewhere_hides_no_pool() -> None:
+    core = Core(report_ttl=1e9, resend_after=1e9)
+    for event in (
+        CatalogRead("c", Catalog.from_object_info({})),
+        LogRead(),
+        report("a", READY, pool="pa", slots=0),
+        report("b", STOPPED, pool="pb"),
+    ):
+        core.handle(event, NOW)
+    for number in range(200):
+        elsewhere = Placement(pool="pa", labels=(("x", str(number)),))
+        core.handle(TaskChanged(task(f"t{number}", elsewhere), number + 1), NOW)
+    core.handle(TaskChanged(task("victim", Placement(pool="pb")), 201), NOW)
+    assert core.demand(NOW + 60)["b"]["pb"].count == 1

@@ -104,7 +104,7 @@ class Pooling:
         """Keep alive what an earlier agent has left running."""
         left = await asyncio.gather(*(self._crew.instances[name].left_running() for name in names))
         for name, running in zip(names, left, strict=True):
-            if running:
+            if running and name in self._crew.instances:  # newer settings may have removed it meanwhile
                 self._crew.start(name)
 
     def look(self, now: float) -> None:

@@ -15,8 +15,10 @@ from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, 
 from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.comfyui.stopwatch import Stopwatch
 from comfymesh.agent.domain.folders import WARM_UP
+from comfymesh.agent.domain.lives import Cause
 from comfymesh.agent.domain.own_outputs import with_own_prefix
 from comfymesh.agent.domain.preloading import preload_graph
+from comfymesh.agent.keeper import InstanceDownError
 from comfymesh.agent.runtimes.pool_specs import PoolSpec
 from comfymesh.agent.workplace import Workplace
 from comfymesh.tasks.record import ModelFile
@@ -24,6 +26,8 @@ from comfymesh.tasks.record import ModelFile
 logger = logging.getLogger(__name__)
 
 _MAX_TEXT = 500
+_GRACE_SECONDS = 10.0
+"""A workflow that was told to stop has this long to do so."""
 
 
 class Warming:
@@ -44,6 +48,7 @@ class Warming:
 
         Raises:
             ComfyUnreachable, ComfyError: It does not answer any more.
+            InstanceDownError: It does not stop what it was told to stop.
         """
         if await workplace.session.http.prompts(1):
             return
@@ -83,7 +88,7 @@ class Warming:
                 outcome = await asyncio.shield(executing)
         except TimeoutError:
             await session.cancel(prompt_id)
-            outcome = await executing
+            outcome = await self._stopped(executing, what)
         except ComfyError as error:  # it was refused, and nothing has begun
             self._warn(f"{what} failed: {error}")
             return
@@ -93,6 +98,14 @@ class Warming:
         workplace.residency.ran(stopwatch.used(), ())
         await session.http.delete_history(prompt_id)
         await workplace.sweep([WARM_UP])
+
+    async def _stopped(self, executing: asyncio.Future[Outcome], what: str) -> Outcome:
+        try:
+            async with asyncio.timeout(_GRACE_SECONDS):
+                return await asyncio.shield(executing)
+        except TimeoutError:
+            reason = f"{what} did not stop within {_GRACE_SECONDS:g} s of being told to"
+            raise InstanceDownError(reason, Cause.FAULTY) from None
 
     def _judge(self, outcome: Outcome, what: str) -> None:
         match outcome:

@@ -20,7 +20,7 @@ _FILL_SECONDS = 120.0
 _SETTLE_SECONDS = 1.0
 """A task that has waited for less may be about to be offered."""
 _MOST_GROUPS = 200
-"""Groups that one look takes into account, those known for longest: what waits behind them is told later."""
+"""Groups that one look deals out, those known for longest; what no pool here could take is not among them."""
 
 Fits = Callable[[Group, Seat], bool]
 """Whether the tasks of a group can run at an instance, and want to."""
@@ -71,8 +71,9 @@ def demand(groups: Iterable[Group], seats: Iterable[Seat], fits: Fits, now: floa
     if not able:
         return told
     running = _one_of_each_kind(serving)
-    waits = (group for group in groups if group.lanes)
-    for group in islice(waits, _MOST_GROUPS):
+    kinds = _one_of_each_kind(pool.like for pool in able)
+    wanting = (group for group in groups if group.lanes and any(fits(group, seat) for seat in kinds))
+    for group in islice(wanting, _MOST_GROUPS):
         waiting = _waits(group, now)
         if waiting.oldest >= _SETTLE_SECONDS:
             waiting.served = any(fits(group, seat) for seat in running)
