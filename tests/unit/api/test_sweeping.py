@@ -115,6 +115,25 @@ async def test_what_a_task_names_stays_and_what_nothing_names_goes() -> None:
         assert await its.blobs() == {named}
 
 
+@pytest.mark.parametrize("large", [False, True])
+async def test_what_a_record_does_not_name_its_spec_tells(*, large: bool) -> None:
+    """As of tasks from before the records had the field, or that an older scheduler or agent has changed."""
+    async with world() as its:
+        read, _ = await its.put(b"read by the graph"), await its.put(b"not named")
+        spec = spec_pb2.Spec(graph_zlib=bytes(10_000 if large else 0), assets=[{"blob": {"sha256": read}}])
+        await TaskLog(its.bus).create(queued(spec=SpecRef(DIGEST, 100)), spec)
+        assert await its.sweep_for_long() == 1
+        assert await its.blobs() == {read}
+
+
+@pytest.mark.parametrize("there", [b"", b"\xff no spec"])
+async def test_where_a_spec_cannot_be_read_nothing_of_its_tenant_goes(there: bytes) -> None:
+    async with world() as its:
+        await its.put(b"who reads it?")
+        await TaskLog(its.bus).create(queued(spec=SpecRef(DIGEST, 100, small=there)), spec_pb2.Spec())
+        assert await its.sweep_for_long() == 0
+
+
 async def test_assets_go_that_nothing_has_used_for_long() -> None:
     async def pieces(data: bytes) -> AsyncIterator[bytes]:
         yield data

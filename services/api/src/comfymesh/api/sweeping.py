@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+
+from google.protobuf.message import DecodeError
 
 from comfymesh import names
 from comfymesh.api import metering
@@ -21,7 +23,8 @@ from comfymesh.artifacts.store import BlobStore, Version
 from comfymesh.bus import records, subjects
 from comfymesh.bus.port import Bus, BusError
 from comfymesh.bus.streams import BLOBS, TASKS, WORKFLOWS
-from comfymesh.bus.tasklog import Stored
+from comfymesh.bus.tasklog import SpecMissingError, Stored, TaskLog
+from comfymesh.tasks import rights
 from comfymesh.tasks.codec import seconds
 from comfymesh.tasks.record import HELD
 from comfymesh.v1 import task_pb2
@@ -43,6 +46,8 @@ class _Seen:
     versions: list[Version]
     named: set[str] = field(default_factory=set)
     oldest_attempt: float = float("inf")
+    doubt: str = ""
+    """Why there may be names that were not read; empty where all were."""
 
     def look(self, began: float) -> Look:
         idle = (version for version in self.versions if version.superseded or version.sha256 not in self.named)
@@ -91,6 +96,7 @@ class Sweeper:
         clock: Callable[[], float],
     ) -> None:
         self._bus = bus
+        self._log = TaskLog(bus)
         self._store = store
         self._model, self._hub = tasks
         self._directory = directory
@@ -127,14 +133,22 @@ class Sweeper:
         for tenant, its in seen.items():
             its.named.update([sha256 async for sha256 in self._brought(tenant)])
         await self._read_tasks(seen)
-        # What is in a record that can't be read, nobody knows.
-        doubtful = {key.tenant for key in self._model.unreadable}
-        return [
-            (tenant, version)
-            for tenant, its in seen.items()
-            if tenant not in doubtful
-            for version in self._suspects[tenant].look(its.look(began))
-        ]
+        for key in self._model.unreadable:
+            if key.tenant in seen:
+                seen[key.tenant].doubt = f"the record of task {key.task_id} can't be read"
+        return [(tenant, version) for tenant, its in seen.items() for version in self._removable(tenant, its, began)]
+
+    def _removable(self, tenant: str, its: _Seen, began: float) -> list[Version]:
+        """What of a tenant can be removed. What is in a message that can't be read, nobody knows: then nothing can.
+
+        Nor is anything suspected any more: it may have been named while nobody could tell.
+        """
+        if not its.doubt:
+            return self._suspects[tenant].look(its.look(began))
+        self._suspects.pop(tenant, None)
+        fields = {"action": "sweep_doubtful", "tenant": tenant}
+        logger.warning("no blob of %s is removed: %s", names.tenant(tenant), its.doubt, extra=fields)
+        return []
 
     async def remove(self, removal: Removal) -> None:
         """Remove what was found. What was put since stays, however late this comes."""
@@ -211,19 +225,22 @@ class Sweeper:
         place = 0
         while True:
             page, end = self._model.records(place, _PAGE)
-            _note(page, seen)
+            for stored in page:
+                if (its := seen.get(stored.key.tenant)) is not None:  # else made after the blobs were listed
+                    await self._note(stored, its)
             if end == place:
                 return
             place = end
             await asyncio.sleep(0)  # there may be a million, and callers wait
 
-
-def _note(tasks: Sequence[Stored], seen: dict[str, _Seen]) -> None:
-    for stored in tasks:
-        its = seen.get(stored.key.tenant)
-        if its is None:
-            continue  # a tenant that was made after the blobs were listed
+    async def _note(self, stored: Stored, its: _Seen) -> None:
         its.named.update(blobs_of(stored.message))
+        if not stored.message.spec.blobs_known:
+            # Written by who knew no such field, or passed through their hands.
+            try:
+                its.named.update(rights.blobs_of(await self._log.spec_of(stored)))
+            except (SpecMissingError, DecodeError) as error:
+                its.doubt = f"what task {stored.key.task_id} reads is not known: {error}"
         if (task := stored.task).state in _HELD:
             began = seconds(task.start_time if task.HasField("start_time") else task.update_time)
             its.oldest_attempt = min(its.oldest_attempt, began)
