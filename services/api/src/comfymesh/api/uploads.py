@@ -12,6 +12,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from google.protobuf.message import DecodeError
+
 from comfymesh import names
 from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.assets import Assets, mismatch, to_asset, too_large
@@ -20,7 +22,8 @@ from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore, read_range
 from comfymesh.artifacts.store import Range as Bytes
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, Entry, SequenceConflictError
+from comfymesh.bus.port import Bus, Entry, Message, SequenceConflictError
+from comfymesh.bus.records import UnreadableRecordError
 from comfymesh.bus.streams import BLOBS
 from comfymesh.tasks.codec import timestamp
 from comfymesh.v1 import asset_pb2
@@ -176,7 +179,19 @@ class Uploads:
         message = await self._bus.last(BLOBS, subjects.upload(tenant, sha256))
         if message is None or message.data == _ENDED:
             return None, message.sequence if message else 0
-        return _Standing(spec_pb2.UploadRecord.FromString(message.data), message.sequence), message.sequence
+        return _Standing(read_record(message), message.sequence), message.sequence
+
+
+def read_record(message: Message) -> spec_pb2.UploadRecord:
+    """How an upload stands, by its message.
+
+    Raises:
+        UnreadableRecordError: it can't be read.
+    """
+    try:
+        return spec_pb2.UploadRecord.FromString(message.data)
+    except DecodeError as error:
+        raise UnreadableRecordError(message.subject, message.sequence, str(error), "upload", BLOBS.name) from error
 
 
 def _to_upload(standing: _Standing) -> asset_pb2.Upload:
