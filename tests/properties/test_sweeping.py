@@ -112,7 +112,7 @@ class World(RuleBasedStateMachine):
     async def begin(self) -> None:
         quotas = Mock()
         self.assets = Assets(self.bus, self.store, self.clock, 10**6, quotas)
-        self.uploads = Uploads(self.bus, self.store, self.assets, self.clock, quotas)
+        self.uploads = Uploads(self.bus, self.store, self.assets, self.clock, quotas, least=1)
         model = ReadModel()
         hub = Hub(model)
         self.following = asyncio.ensure_future(hub.follow(self.log.events()))
@@ -371,7 +371,7 @@ class PartsUnknown(Sweeper):
     """Knows nothing of uploads under way."""
 
     async def _brought(self, tenant: str) -> AsyncIterator[str]:
-        async for known in self._assets_of(tenant):
+        async for known in self._assets.every(tenant):
             yield known.record.blob.sha256
 
 
