@@ -11,7 +11,7 @@ WORKERS ?= 2
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test simulate chaos check format docs protos protos-check types bench images release constraints clean
+.PHONY: help setup demo demo-ops dev test simulate chaos check format docs protos protos-check types bench images release constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -28,6 +28,9 @@ $(VENV)/ready: constraints.txt $(MEMBERS:%=%/pyproject.toml)
 
 demo: setup ## run two workflows on a whole mesh, save the pictures to out/ (COMFYUI_URL or COMFYUI_DIR: a real ComfyUI; RUNTIME=docker: in a container)
 	@$(BIN)/python -m comfymesh.stack.demo
+
+demo-ops: setup ## run a mesh under load and faults, leave dashboards, alerts and a trace in out/ops/ (needs Prometheus)
+	@$(BIN)/python -m comfymesh.stack.ops.command $(ARGS)
 
 dev: setup ## run a mesh until Ctrl-C (COMFYUI_URL or COMFYUI_DIR: with a real ComfyUI)
 	@$(BIN)/comfymesh dev
@@ -55,8 +58,9 @@ format: setup ## format the code
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/buf format -w
 
-docs: setup ## make what is made from code: docs/metrics.md, dashboards, rules
+docs: setup ## make what is made from code: docs/metrics.md, docs/configuration.md, dashboards, rules
 	@$(BIN)/python -m comfymesh.telemetry.page > docs/metrics.md
+	@$(BIN)/python -m comfymesh.stack.configuration > docs/configuration.md
 	@$(BIN)/python -m comfymesh.stack.observability.making
 
 protos: setup ## make the stubs and docs/api.md from the protos

@@ -190,7 +190,8 @@ def _link(type_name: str) -> str:
     name = type_name.removeprefix(f".{_PACKAGE}.")
     if name == type_name:
         return f"`{name.removeprefix('.')}`"
-    return f"[{name}](#{name.lower().replace('.', '')})"
+    section = "reasons" if name == "ErrorReason" else name.lower().replace(".", "")
+    return f"[{name}](#{section})"
 
 
 def main() -> None:

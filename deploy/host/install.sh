@@ -6,7 +6,7 @@
 #   install.sh rollback                      goes back to the version before
 #   install.sh uninstall [--keep-state]      removes everything; with --keep-state not /etc/comfymesh and the state
 #
-# --settings FILE   becomes /etc/comfymesh/agent.env where there is none yet (NAME=VALUE lines, see docs/agent.md)
+# --settings FILE   becomes /etc/comfymesh/agent.env where there is none yet (NAME=VALUE lines, see docs/configuration.md)
 #
 # What it makes: /opt/comfymesh/agent (versions/, current, previous), /etc/comfymesh/agent.env, the unit
 # comfymesh-agent.service, /usr/local/bin/comfymesh-agent, the user comfymesh, /var/lib/comfymesh-agent.

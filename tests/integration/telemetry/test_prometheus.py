@@ -18,7 +18,7 @@ from comfymesh.stack.observability import load, prometheus
 from comfymesh.stack.observability.alerting import ALERTS, RECORDINGS
 from comfymesh.stack.observability.dashboards import ALL
 from comfymesh.stack.observability.model import Alert, filled
-from comfymesh.stack.observability.prometheus import Prometheus, PrometheusError
+from comfymesh.stack.observability.prometheus import Prometheus
 from comfymesh.telemetry import catalogue
 from comfymesh.telemetry.instrument import Instrument, Kind
 from comfymesh.testkit.waiting import until
@@ -51,7 +51,7 @@ async def asked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prome
         prometheus.running(folder / "prometheus", up.metrics.values()) as reader,
         AsyncClient(up.target) as client,
     ):
-        await until(lambda: _reads_all(reader), "a first reading of everything", deadline=20)
+        await until(lambda: reader.reads(4), "a first reading of everything", deadline=20)
         loading = asyncio.create_task(_until_cancelled(client))
         try:
             await until(lambda: _is_evaluated(reader), "rules that were evaluated", deadline=30)
@@ -65,14 +65,6 @@ async def _until_cancelled(client: AsyncClient) -> None:
     while True:
         await load.mixed(client, 1)
         await asyncio.sleep(0.5)
-
-
-async def _reads_all(reader: Prometheus) -> bool:
-    try:
-        targets = await reader.targets()
-    except (OSError, PrometheusError):
-        return False
-    return len(targets) == 4 and all(target["health"] == "up" for target in targets)
 
 
 async def _is_evaluated(reader: Prometheus) -> bool:

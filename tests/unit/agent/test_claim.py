@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -170,6 +171,15 @@ async def test_a_short_attempt_that_fails_has_run(bench: Bench, event: Event, en
     await claim.end(event)
     assert bench.states() == [QUEUED, ASSIGNED, RUNNING, end]
     assert bench.records()[2].start_time == pytest.approx(began)
+
+
+async def test_a_failed_attempt_is_in_the_log_of_the_process(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    claim = await taken(bench)
+    claim.begin()
+    with caplog.at_level(logging.INFO):
+        await claim.end(INTERNAL)
+    (line,) = [vars(record) for record in caplog.records if vars(record).get("action") == "attempt_failed"]
+    assert (line["task"], line["failure"]) == (claim.key.task_id, INTERNAL.error.failure)
 
 
 async def test_an_attempt_that_never_began_has_not_run(bench: Bench) -> None:

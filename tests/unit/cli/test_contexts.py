@@ -125,6 +125,7 @@ def test_only_the_owner_reads_the_file(shell: Shell, prod: str, path: Path) -> N
         (("context", "delete", "nope"), "There is no context 'nope'"),
         (("context", "set", "-"), "stands for none"),
         (("context", "set", "x", "--api-key", "cmk_secret"), "holds no key itself"),
+        (("context", "set", "x", "--target", "me:secret@mesh.example:7700"), "without a name or a password"),
     ],
 )
 def test_mistakes_are_told(shell: Shell, arguments: tuple[str, ...], why: str) -> None:

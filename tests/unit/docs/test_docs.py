@@ -7,16 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from comfymesh.agent.settings import AgentSettings
 from comfymesh.api.access.scopes import Scope
 from comfymesh.api.settings import ApiSettings
 from comfymesh.emulator.faults import Fault
+from comfymesh.stack.configuration import SERVICES
 from comfymesh.tasks import diagram
 from comfymesh.tasks.machine import TRANSITIONS
 from comfymesh.tasks.record import FINAL
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "README.md"]
+ELSEWHERE = {
+    *("COMFYMESH_TARGET", "COMFYMESH_CONTEXT", "COMFYMESH_API_KEY", "COMFYMESH_TLS", "COMFYMESH_TLS_CA"),
+    *("COMFYMESH_IMAGE", "COMFYMESH_PORT", "COMFYMESH_NODE", "COMFYMESH_ALERTS"),
+    *("COMFYMESH_FAULT_POINTS", "COMFYMESH_TASK"),
+}
+"""Variables of the command line, of compose.yaml and of tests, and a field of the journal."""
 
 
 def test_the_page_of_states_is_made_from_the_table() -> None:
@@ -33,10 +39,29 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-def test_every_setting_of_the_agent_is_documented() -> None:
-    page = (ROOT / "docs" / "agent.md").read_text()
-    names = {f"COMFYMESH_{name}".upper() for name in AgentSettings.model_fields}
-    assert {name for name in names if name not in page} == set()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_to_sections_lead_to_one(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text())
+    pages = [(page.parent / link if link else page, section) for link, section in links]
+    assert [(to.name, section) for to, section in pages if section not in sections(to)] == []
+
+
+def sections(page: Path) -> set[str]:
+    """What can be linked to in a page, as GitHub names it."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_one_hop_from_the_readme() -> None:
+    links = set(re.findall(r"\]\((docs/[^)#]+)", (ROOT / "README.md").read_text()))
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert {page for page in pages - links if str(Path(page).parent) not in links} == set()
+
+
+def test_every_variable_in_the_docs_is_a_setting() -> None:
+    named = {name for page in PAGES for name in re.findall(r"\bCOMFYMESH_[A-Z_]*[A-Z]\b", page.read_text())}
+    known = {f"COMFYMESH_{name}".upper() for cls in SERVICES.values() for name in cls.model_fields}
+    assert named - known - ELSEWHERE == set()
 
 
 def test_every_failure_in_the_docs_names_tests_that_exist_and_every_fault_of_the_emulator_is_there() -> None:

@@ -64,7 +64,15 @@ def test_a_failure_is_told_with_what_is_known_of_it() -> None:
         "noticed_by": "poll",
     }
     assert event.labels == {"workflow": "poster", "team": "red"}
-    assert event.detail == "Traceback ...\nlog tail"
+
+
+def test_what_the_instance_wrote_last_counts_only_where_there_is_no_traceback() -> None:
+    """The lines may be of other tasks: somebody's out of memory made every failure after it a critical one."""
+    tail = "CUDA out of memory"
+    raised = TaskError(FailureClass.NODE_EXCEPTION, "it broke", {}, "Traceback ...", tail)
+    lost = TaskError(FailureClass.INSTANCE_LOST, "it is gone", {}, "", tail)
+    found = [told(assigned(), AttemptFailed(error)) for error in (raised, lost)]
+    assert [event.detail for event in found if isinstance(event, TaskTold)] == ["Traceback ...", tail]
 
 
 def test_a_report_tells_of_instances_gpus_and_the_disk() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from opentelemetry import trace
@@ -193,7 +194,7 @@ def test_fields_that_hold_what_is_a_callers_are_not_shown(told: Lines, name: str
 @pytest.mark.parametrize("shown", [PROMPT, repr(PROMPT), json.dumps(PROMPT), PROMPT.splitlines()[1]])
 def test_a_prompt_shows_up_nowhere_in_what_is_logged_of_its_task(lines: Lines, shown: str) -> None:
     logcontext.bind(task="one")
-    logcontext.conceal(lambda: GRAPH)
+    logcontext.conceal(lambda: redaction.words_of_json(GRAPH))
     lines.log.warning("ComfyUI says: bad input %s", shown)
     try:
         breaks(f"CLIPTextEncode: {shown}")
@@ -206,14 +207,14 @@ def test_a_prompt_shows_up_nowhere_in_what_is_logged_of_its_task(lines: Lines, s
 
 def test_a_prompt_in_chinese_is_one_too(told: Lines) -> None:
     logcontext.bind(task="one")
-    logcontext.conceal(lambda: json.dumps({"1": {"inputs": {"text": "黄昏的灯塔"}}}))
+    logcontext.conceal(lambda: redaction.words({"1": {"inputs": {"text": "黄昏的灯塔"}}}))
     told.log.warning("bad input 黄昏的灯塔")
     assert "灯塔" not in told.text
 
 
 async def test_a_prompt_is_concealed_in_the_tasks_around_the_one_that_read_it(told: Lines) -> None:
     async def stage() -> None:
-        logcontext.conceal(lambda: GRAPH)
+        logcontext.conceal(lambda: redaction.words_of_json(GRAPH))
 
     logcontext.bind(task="one")
     await asyncio.create_task(stage())
@@ -224,19 +225,55 @@ async def test_a_prompt_is_concealed_in_the_tasks_around_the_one_that_read_it(to
 def test_all_prompts_of_a_batch_are_concealed(told: Lines) -> None:
     logcontext.bind(method="BatchCreateTasks")
     for number in range(300):
-        logcontext.conceal(lambda number=number: json.dumps({"text": f"a garden {number}"}))  # type: ignore[misc]
+        logcontext.conceal(partial(redaction.words, {"text": f"a garden {number}"}))
     told.log.warning("bad input a garden 299")
     assert "299" not in told.text
 
 
 def test_a_source_that_can_not_be_read_ends_nobody(told: Lines) -> None:
-    def source() -> str:
+    def source() -> list[str]:
         raise ValueError("no")
 
     logcontext.bind(task="one")
     logcontext.conceal(source)
-    told.log.warning("it goes on")
-    assert told.last["message"] == "it goes on"
+    told.log.warning("it goes on: %s", PROMPT)
+    assert told.last["message"] == "it goes on: %s"
+
+
+def test_more_prompts_than_can_be_looked_for_are_not_shown_at_all(told: Lines) -> None:
+    logcontext.bind(task="one")
+    logcontext.conceal(partial(redaction.words, [f"a garden {number}" for number in range(2000)]))
+    told.log.warning("bad input %s", "a garden 1999", extra={"error": RuntimeError("a garden 1998")})
+    assert "garden" not in told.text
+    assert told.last["message"] == "bad input %s"
+
+
+@pytest.mark.parametrize("long", ["a lamp " * 5000, "a\nlamp\n" * 300, 'a "lamp" ' * 5000])
+def test_a_long_prompt_is_concealed_too(told: Lines, long: str) -> None:
+    logcontext.bind(task="one")
+    logcontext.conceal(partial(redaction.words, {"1": {"inputs": {"text": long}}}))
+    told.log.warning("bad input %s and %r", long, long)
+    assert "lamp" not in told.text
+
+
+def test_what_a_caller_wrote_is_read_once_however_much_is_logged(told: Lines) -> None:
+    asked = list[int]()
+
+    def source() -> list[str]:
+        asked.append(1)
+        return [PROMPT]
+
+    logcontext.bind(task="one")
+    logcontext.conceal(source)
+    for _ in range(3):
+        told.log.warning("bad input %s", PROMPT)
+    assert asked == [1]
+
+
+@pytest.mark.parametrize("text", ['"' + 'a\\"' * 200_000, '["' + 'a\\" ' * 200_000, "[" * 200_000])
+def test_texts_made_to_be_slow_to_read_are_not(text: str) -> None:
+    """The pattern of an earlier build took hours for these: the test would run into its time limit."""
+    redaction.private(redaction.words_of_json(text))
 
 
 def test_with_redaction_off_everything_is_shown() -> None:
@@ -253,7 +290,7 @@ def test_hostile_texts_of_any_length_are_searched_in_no_time(told: Lines) -> Non
 
 def test_a_text_that_is_no_json_conceals_what_can_be_read(told: Lines) -> None:
     logcontext.bind(task="one")
-    logcontext.conceal(lambda: '{"text": "a secret garden", "broken \\x" : "')
+    logcontext.conceal(lambda: redaction.words_of_json('{"text": "a secret garden", "broken \\x" : "'))
     told.log.warning("can't parse a secret garden")
     assert "garden" not in told.text
 

@@ -161,6 +161,10 @@ def delete(names: tuple[str, ...], as_json: bool) -> None:  # noqa: D103, FBT001
 
 def _kept(option: str, value: str | bool) -> str | bool:  # noqa: FBT001
     """Files by their whole path: the context is used from other folders as well."""
+    if option == "target" and isinstance(value, str) and "@" in value:
+        raise click.UsageError(
+            "--target takes HOST:PORT, without a name or a password: a key goes into --api-key @FILE."
+        )
     if option == "api_key" and isinstance(value, str):
         if not value.startswith("@"):
             raise click.UsageError("--api-key takes @FILE: a context holds no key itself.")

@@ -32,7 +32,7 @@ def demo(examples: Path, out: Path) -> None:
         try:
             code = asyncio.run(_demo(Path(directory), examples, out))
         except MeshNotReadyError as error:
-            _print_logs(Path(directory) / "logs")
+            print_logs(Path(directory) / "logs")
             raise click.ClickException(str(error)) from error
     sys.exit(code)
 
@@ -64,7 +64,8 @@ async def _run(target: str, out: Path, title: str, arguments: list[str]) -> int:
     return await process.wait()
 
 
-def _print_logs(logs: Path) -> None:
+def print_logs(logs: Path) -> None:
+    """The last lines of each service, for whoever has to find out why a demonstration failed."""
     for path in sorted(logs.glob("*.log")):
         click.echo(f"--- {path.name}, its last lines", err=True)
         click.echo("\n".join(path.read_text(errors="replace").splitlines()[-20:]), err=True)

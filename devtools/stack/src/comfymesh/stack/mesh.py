@@ -115,6 +115,22 @@ def emulated(*arguments: str, name: str = "comfyui-0") -> dict[str, Any]:
     return {"name": name, "runtime": "process", "command": command, "arguments": list(arguments)}
 
 
+def comfyui(directory: Path, name: str = "comfyui-0", agent: int = 0) -> tuple[int, str]:
+    """Process id and URL of an instance of the process runtime; 0 and nothing while it is being started.
+
+    Args:
+        directory: That of the mesh.
+        name: Which instance ...
+        agent: ... of which agent.
+    """
+    path = directory / f"agent-{agent}" / "instances" / name / "process.json"
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        return 0, ""
+    return int(record["process"]["pid"]), f"http://127.0.0.1:{record['port']}"
+
+
 def free_port() -> int:
     """A port of the loopback interface that nobody uses right now."""
     with socket.socket() as probe:

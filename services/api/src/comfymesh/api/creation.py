@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID, uuid4, uuid5
@@ -21,7 +20,7 @@ from comfymesh.api.workflows.resolving import Resolved, resolve
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.graphs import Graph
-from comfymesh.runtime import logcontext
+from comfymesh.runtime import logcontext, redaction
 from comfymesh.tasks import codec, machine, rights
 from comfymesh.tasks.record import Definition, Key, SpecRef, TaskRecord
 from comfymesh.telemetry import tracing
@@ -165,9 +164,10 @@ class Creation:
         return files
 
 
-def _words(task: task_pb2.Task) -> str:
-    """Everything in a request that a caller may have written, as JSON."""
-    return task.graph_json + json.dumps([value.string_value for value in task.inputs.values()])
+def _words(task: task_pb2.Task) -> Iterator[str]:
+    """Everything in a request that a caller may have written."""
+    yield from redaction.words_of_json(task.graph_json)
+    yield from (value.string_value for value in task.inputs.values())
 
 
 def identity(request: CreateRequest, tenant: str) -> tuple[Key, str]:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
-from opentelemetry.trace import Span, SpanKind, set_span_in_context, use_span
+from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
 from comfymesh.api import metering
 from comfymesh.api.access import caller
@@ -106,6 +106,7 @@ class _Call:
         self.metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata() or ())
         self._began = time.perf_counter()
         self._status = "OK"
+        self._reason = ""
 
     @property
     def request_id(self) -> str:
@@ -127,7 +128,7 @@ class _Call:
     async def _abort(self, error: Exception) -> NoReturn:
         refused = refusal(error) or defect(self.method, error, self.request_id)
         status = to_status(refused, self.request_id)
-        self._status = refused.status_code.name
+        self._status, self._reason = refused.status_code.name, refused.reason
         metering.refused(refused.reason)
         await self.context.abort(refused.status_code, refused.message, ((_DETAILS, status.SerializeToString()),))
 
@@ -140,6 +141,8 @@ class _Call:
     def end(self, span: Span) -> None:
         """It is over: measure it, with its span as an example."""
         metering.called(self.method, self._status, time.perf_counter() - self._began, set_span_in_context(span))
+        if self._reason:
+            tracing.failed(span, self._reason)
         span.end()
 
 
@@ -182,7 +185,7 @@ def _unary(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN401  #
         call = _Call(context, method)
         span = _span(call)
         try:
-            with use_span(span):
+            with tracing.use(span):
                 async with call:
                     door.room.enter()
                     try:
@@ -206,7 +209,7 @@ def _refusing(error: Exception, method: str) -> Handler:
         call = _Call(context, method)
         span = _span(call)
         try:
-            with use_span(span):
+            with tracing.use(span):
                 async with call:
                     raise error
         finally:
@@ -258,9 +261,6 @@ def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN40
                             yield response
             finally:
                 door.room.leave()
-        except Exception as error:
-            tracing.failed(span, error)
-            raise
         finally:
             call.end(span)
 

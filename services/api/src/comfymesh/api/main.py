@@ -84,7 +84,7 @@ async def _serve_by_workers(settings: ApiSettings, stop: asyncio.Event) -> None:
     """Python keeps one core busy at most, so there is a process for each."""
     with workers.sharing(settings.api_listen) as listen:
         environments = [_of_worker(settings, listen, number + 1) for number in range(settings.api_workers)]
-        command = (sys.executable, "-c", "from comfymesh.api.main import main; main()")
+        command = (sys.executable, "-P", "-c", "from comfymesh.api.main import main; main()")
         grace = settings.api_drain_notice_seconds + settings.api_drain_seconds + _SLACK_SECONDS
         logger.info("%d workers share %s", settings.api_workers, listen, extra={"action": "workers"})
         await workers.keep(workers.Crew(command, environments, grace), stop)

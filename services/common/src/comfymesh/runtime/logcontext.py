@@ -5,12 +5,16 @@ It hangs on the context of the coroutine, so tasks that are started from there s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache, partial
 
-Source = Callable[[], str]
-"""Answers a text that belongs to a caller. Asked only when a line is written."""
+from comfymesh.runtime import redaction
+from comfymesh.runtime.redaction import Private
+
+Source = Callable[[], Iterable[str]]
+"""Answers texts that belong to a caller. Asked once, and only when a line is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Scope:
     """
 
     fields: Mapping[str, object] = field(default_factory=dict)
-    private: list[Source] = field(default_factory=list)
+    private: list[Callable[[], Private]] = field(default_factory=list)
 
 
 _SCOPE: ContextVar[Scope] = ContextVar("log_scope", default=Scope())  # noqa: B039  # nobody adds to the first one
@@ -38,7 +42,15 @@ def conceal(source: Source) -> None:
     """What is logged in this scope must not show texts out of `source`. Without a scope of its own it is left alone."""
     scope = _SCOPE.get()
     if scope.fields:
-        scope.private.append(source)
+        scope.private.append(cache(partial(_known, source)))
+
+
+def _known(source: Source) -> Private:
+    """What can't be read must not end whoever only wanted to log something, nor be shown."""
+    try:
+        return redaction.private(source())
+    except (TypeError, ValueError, RecursionError):
+        return redaction.EVERYTHING
 
 
 def current() -> Scope:

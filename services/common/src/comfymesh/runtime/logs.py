@@ -6,12 +6,11 @@ are taken out of all of them, unless a setting says otherwise.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
@@ -52,8 +51,10 @@ class Completing(logging.Filter):
         return True
 
     def _clean(self, record: logging.LogRecord) -> None:
-        private = list(_private())
-        record.msg, record.args = _cleaned(record.getMessage(), private), ()
+        private = [known() for known in logcontext.current().private]
+        # The sentence itself is ours; what stands in it may not be.
+        ours = str(record.msg) if any(known.everything for known in private) else ""
+        record.msg, record.args = ours or _cleaned(record.getMessage(), private), ()
         for name, value in fields(record).items():
             if name in redaction.PRIVATE_FIELDS:
                 vars(record)[name] = redaction.HIDDEN
@@ -64,15 +65,10 @@ class Completing(logging.Filter):
                 setattr(record, name, _cleaned(text, private))
 
 
-def _private() -> Iterator[str]:
-    """What callers wrote. A source that can't be read must not end whoever only wanted to log something."""
-    for source in logcontext.current().private:
-        with contextlib.suppress(TypeError, ValueError, RecursionError):
-            yield from redaction.prompts(source())
-
-
-def _cleaned(text: str, private: list[str]) -> str:
-    return redaction.without_secrets(redaction.without(text, private))
+def _cleaned(text: str, private: Iterable[redaction.Private]) -> str:
+    for known in private:
+        text = redaction.without(text, known)
+    return redaction.without_secrets(text)
 
 
 def _trace() -> Mapping[str, object]:

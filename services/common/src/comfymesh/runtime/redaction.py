@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
 
 HIDDEN = "[redacted]"
 
 _MOST_CHARACTERS = 64 * 1024
-_MOST_TEXTS = 256
+_MOST_FORMS = 1000
 _SHORTEST = 4
 _NAMED = (
     r"(?:pass(?:word|wd|phrase)?|secret|token|credentials?|api[_-]?key|access[_-]?key|auth(?:orization)?|signature|sig)"
@@ -34,7 +36,7 @@ _SECRETS = (
     (re.compile(rf"((?<![a-z]){_NAMED}{_IS}){_NOT_YET}[^\s\"'&,;}}]{{1,2000}}", re.IGNORECASE), rf"\1{HIDDEN}"),
 )
 
-_STRINGS = re.compile(r'"((?:[^"\\]|\\.){4,20000})"')
+_QUOTE = re.compile(r'(?<!\\)"')
 _PROSE = re.compile(r"\s|[^\x00-\x7f]")
 
 PRIVATE_FIELDS = frozenset(
@@ -51,33 +53,71 @@ def without_secrets(text: str) -> str:
     return text
 
 
-def without(text: str, private: Iterable[str]) -> str:
-    """A text without these, in whatever way a traceback or JSON may show them. The longest first."""
-    for each in sorted({form for p in private for form in _forms(p)}, key=len, reverse=True):
-        text = text.replace(each, HIDDEN)
-    return text
+@dataclass(frozen=True, slots=True)
+class Private:
+    """What callers wrote, in whatever way a traceback or JSON may show it.
+
+    Attributes:
+        forms: What to look for, the longest first.
+        everything: Whether it is too much to look for, so that nothing may be shown.
+    """
+
+    forms: tuple[str, ...] = ()
+    everything: bool = False
 
 
-def prompts(source: str) -> list[str]:
-    """What is prose in a graph, or another text with strings in JSON: what has spaces, or is not of ASCII.
+NOTHING = Private()
+EVERYTHING = Private(everything=True)
+
+
+def private(texts: Iterable[str]) -> Private:
+    """What is prose among texts: what has spaces, or is not of ASCII. Takes time linear in them.
 
     File names, classes and samplers are one word each; what somebody wants to see is not, or not in English.
     """
-    found = []
-    for match in _STRINGS.finditer(source):
-        try:
-            text = json.loads(f'"{match[1]}"')
-        except ValueError:
-            text = match[1]
+    found = set[str]()
+    for text in texts:
         if _PROSE.search(text):
-            found.append(text)
-        if len(found) >= _MOST_TEXTS:
-            break
-    return found
+            found.update(islice(_forms(text), _MOST_FORMS + 1))
+            if len(found) > _MOST_FORMS:
+                return EVERYTHING
+    return Private(tuple(sorted(found, key=len, reverse=True)))
 
 
-def _forms(text: str) -> Iterable[str]:
+def without(text: str, known: Private) -> str:
+    """A text without what is private; of a very long one only the beginning."""
+    if known.everything:
+        return HIDDEN
+    # What begins before the end is looked for as a whole.
+    text = text[: _MOST_CHARACTERS + len(known.forms[0])] if known.forms else text
+    for form in known.forms:
+        text = text.replace(form, HIDDEN)
+    return text[:_MOST_CHARACTERS]
+
+
+def words(value: object) -> Iterator[str]:
+    """Every text in a value made of lists and mappings, however deep."""
+    left = [value]
+    while left:
+        match left.pop():
+            case str(text):
+                yield text
+            case dict(fields):
+                left += fields.values()
+            case list(items):
+                left += items
+
+
+def words_of_json(source: str) -> Iterator[str]:
+    """Every text in JSON; where it is none, what stands between quotes."""
+    try:
+        yield from words(json.loads(source))
+    except (ValueError, RecursionError):
+        yield from _QUOTE.split(source)
+
+
+def _forms(text: str) -> Iterator[str]:
     whole = text.strip()
-    lines = [line.strip() for line in whole.splitlines()]
-    forms = [whole, repr(whole)[1:-1], json.dumps(whole)[1:-1], json.dumps(whole, ensure_ascii=False)[1:-1], *lines]
-    return (form for form in forms if len(form) >= _SHORTEST)
+    written = (whole, repr(whole)[1:-1], json.dumps(whole)[1:-1], json.dumps(whole, ensure_ascii=False)[1:-1])
+    lines = (line.strip() for line in whole.splitlines())
+    return (form for form in chain(written, lines) if len(form) >= _SHORTEST)

@@ -6,7 +6,11 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
+from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MAY_BE_SECRET: JsonDict = {"secret": "may be"}
+"""Marks a setting whose value may hold a secret, such as a password in a URL, for docs/configuration.md."""
 
 
 class ServiceSettings(BaseSettings):
@@ -14,7 +18,11 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="COMFYMESH_", extra="ignore", frozen=True)
 
-    nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas.")
+    nats_url: str = Field(
+        "nats://127.0.0.1:4222",
+        description="NATS servers, separated by commas.",
+        json_schema_extra=MAY_BE_SECRET,
+    )
     nats_replicas: int = Field(1, ge=1, le=5, description="Copies of each stream; 3 on a cluster of three servers.")
     nats_monitor_url: str = Field(
         "",

@@ -39,10 +39,10 @@ def use(span: trace.Span) -> AbstractContextManager[trace.Span]:
     return trace.use_span(span, record_exception=False, set_status_on_exception=False)
 
 
-def failed(span: trace.Span, error: Exception) -> None:
-    """What `span` is of has failed."""
-    span.record_exception(error)
-    span.set_status(trace.Status(trace.StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+def failed(span: trace.Span, reason: str) -> None:
+    """What `span` is of has failed. Only the reason is told, which is one of ours: words may be a caller's."""
+    span.set_attribute("error.type", reason)
+    span.set_status(trace.Status(trace.StatusCode.ERROR, reason))
 
 
 def parent(trace_parent: str) -> Context | None:

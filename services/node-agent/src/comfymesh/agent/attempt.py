@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Coroutine
@@ -30,7 +29,7 @@ from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus.port import Bus, BusUnavailableError
 from comfymesh.bus.tasklog import SpecMissingError
-from comfymesh.runtime import logcontext
+from comfymesh.runtime import logcontext, redaction
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import events
@@ -196,7 +195,7 @@ class Attempt:
         self._relay.executing(graph)
         self._stopwatch.submit(graph)
         self._trace.submit(graph)
-        logcontext.conceal(partial(json.dumps, graph, default=str))
+        logcontext.conceal(partial(redaction.words, graph))
         extra = leftovers.mark(self._claim.key, self._claim.number)
         if self._previews:
             extra["preview_method"] = "auto"

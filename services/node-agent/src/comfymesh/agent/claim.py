@@ -195,8 +195,12 @@ class Claim:
 
     async def _append(self, event: events.Event) -> None:
         await self._write(machine.apply(self.record, event, time.time()))
-        # The task log tells it all; the process's own log need not repeat it for every task.
-        logger.debug("task %s is %s", self.key.task_id, self.record.state, extra=self.fields("task_changed"))
+        # The task log tells it all; of what goes well, the process's own log need not repeat it for every task.
+        if isinstance(event, events.AttemptFailed):
+            told = self.fields("attempt_failed") | {"failure": event.error.failure}
+            logger.info("an attempt at task %s failed: it is %s", self.key.task_id, self.record.state, extra=told)
+        else:
+            logger.debug("task %s is %s", self.key.task_id, self.record.state, extra=self.fields("task_changed"))
 
     async def _write(self, record: TaskRecord) -> None:
         stored = await self._log.insist(record, self._sequence)

@@ -63,7 +63,7 @@ def _reload(file: Path, flags: argparse.Namespace) -> int:
         settings = read_settings(text)
     except (OSError, Refused) as error:
         words = error.problems if isinstance(error, Refused) else [str(error)]
-        mend = "correct it, see docs/agent.md; the old settings hold"
+        mend = "correct it, see docs/configuration.md; the old settings hold"
         _tell([failed("settings", tried, word, mend) for word in words], as_json=flags.json)
         return EXIT_CONFIGURATION
     _become(flags.user)
@@ -101,7 +101,9 @@ def _settings(file: Path | None) -> tuple[AgentSettings | None, list[Finding]]:
     except (OSError, SettingsFileError) as error:
         return None, [failed("settings", tried, str(error), "run this as root, or correct the file")]
     except (ValidationError, SettingsError) as error:
-        return None, [failed("settings", tried, text, "correct it, see docs/agent.md") for text in problems(error)]
+        return None, [
+            failed("settings", tried, text, "correct it, see docs/configuration.md") for text in problems(error)
+        ]
 
 
 def _become(user: str | None) -> None:

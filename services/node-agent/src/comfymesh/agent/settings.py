@@ -15,9 +15,11 @@ from comfymesh import names
 from comfymesh.agent.runtimes.pool_specs import PoolSpec
 from comfymesh.agent.runtimes.specs import DockerSpec, InstanceSpec
 from comfymesh.egress.settings import EgressSettings, InputUrlSettings
+from comfymesh.runtime.settings import MAY_BE_SECRET
 
 
 def _host() -> str:
+    """The host's name."""
     first = socket.gethostname().lower().partition(".")[0]
     return re.sub(r"[^a-z0-9-]", "-", first).strip("-")[:63] or "node"
 
@@ -29,20 +31,21 @@ NAME = r"^([a-z0-9][a-z0-9-]{0,62})?$"
 class AgentSettings(EgressSettings, InputUrlSettings):
     """Read from environment variables with the prefix COMFYMESH_."""
 
-    agent_node: str = Field(
-        default_factory=_host, description="Name of this node, unique in the mesh. Default: the host's name."
-    )
+    agent_node: str = Field(default_factory=_host, description="Name of this node, unique in the mesh.")
     agent_own_account: bool = Field(
         default=False,
         description="Whether this node's NATS user is in an account of the node's own, and reaches nothing else. See"
         " docs/nats.md.",
     )
     agent_instances: list[InstanceSpec] = Field(
-        default_factory=list, description="The ComfyUI instances of this node, a JSON list. See docs/agent.md."
+        default_factory=list,
+        description="The ComfyUI instances of this node, a JSON list. See docs/agent.md.",
+        json_schema_extra=MAY_BE_SECRET,
     )
     agent_pools: list[PoolSpec] = Field(
         default_factory=list,
         description="Instances that come and go with what there is to do, a JSON list. See docs/agent.md.",
+        json_schema_extra=MAY_BE_SECRET,
     )
     agent_memory_reserve_bytes: int = Field(
         default=1024**3,

@@ -32,7 +32,8 @@ def of_record(stored: Stored) -> TaskTold | LogPassed:
         outcome=outcome,
         facts=facts_of(record),
         labels=dict(record.definition.labels),
-        detail=f"{error.traceback}\n{error.log_tail}" if error else "",
+        # The instance's last lines may be of other tasks: they count where nothing else says what happened.
+        detail=(error.traceback or error.log_tail) if error else "",
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -167,12 +166,7 @@ class LocalMesh:
 
     def comfyui(self, agent: int = 0, name: str = "comfyui-0") -> tuple[int, str]:
         """Process id and URL of an instance of the process runtime; 0 and nothing while it is being started."""
-        path = self.directory / f"agent-{agent}" / "instances" / name / "process.json"
-        try:
-            record = json.loads(path.read_text())
-        except FileNotFoundError:
-            return 0, ""
-        return int(record["process"]["pid"]), f"http://127.0.0.1:{record['port']}"
+        return mesh.comfyui(self.directory, name, agent)
 
     async def comfyui_queue(self, url: str = "") -> tuple[int, int]:
         """How many prompts a ComfyUI executes, and how many wait there; by default the one of the process runtime."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
+from comfymesh.stack.receiving import receiving
 from comfymesh.testkit.waiting import until
 
 
@@ -75,8 +75,5 @@ class Receiver:
 async def receiver() -> AsyncIterator[Receiver]:
     """Run one."""
     made = Receiver()
-    application = web.Application()
-    application.router.add_route("*", "/{tail:.*}", made.take)
-    async with TestServer(application) as server:
-        made.port = server.port or 0
+    async with receiving(made.take) as made.port:
         yield made

@@ -78,6 +78,14 @@ class Prometheus:
         found: list[dict[str, Any]] = (await self._ask("targets"))["activeTargets"]
         return found
 
+    async def reads(self, count: int) -> bool:
+        """Whether it is up, and has read each of its `count` targets."""
+        try:
+            targets = await self.targets()
+        except (OSError, PrometheusError):
+            return False
+        return len(targets) == count and all(target["health"] == "up" for target in targets)
+
     async def _ask(self, what: str, **parameters: object) -> Any:  # noqa: ANN401  # JSON
         async with self._session.get(
             f"{self.url}/api/v1/{what}", params={k: str(v) for k, v in parameters.items()}

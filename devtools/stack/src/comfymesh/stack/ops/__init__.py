@@ -1,0 +1,1 @@
+"""The demonstration of what whoever runs a mesh sees: dashboards, alerts, a trace."""
