@@ -112,7 +112,7 @@ class World(RuleBasedStateMachine):
     async def begin(self) -> None:
         quotas = Mock()
         self.assets = Assets(self.bus, self.store, self.clock, 10**6, quotas)
-        self.uploads = Uploads(self.bus, self.store, self.assets, self.clock, quotas)
+        self.uploads = Uploads(self.bus, self.store, self.assets, self.clock, quotas, least=1)
         model = ReadModel()
         hub = Hub(model)
         self.following = asyncio.ensure_future(hub.follow(self.log.events()))
@@ -163,7 +163,7 @@ class World(RuleBasedStateMachine):
     @rule(pick=picks)
     def requeue_a_task(self, pick: int) -> None:
         ended = self.ended[pick % len(self.ended)]
-        self.later(self.create(ended.record.definition.spec.blobs))
+        self.later(self.create(ended.record.definition.spec.blobs or ()))
 
     @precondition(lambda self: self.unnamed)
     @rule(pick=picks)
@@ -271,7 +271,7 @@ class World(RuleBasedStateMachine):
             await self.log.drop(stored)
         async for known in self.all_assets():
             await self.assets.remove(TENANT, known)
-        waiting = {sha256 for stored in self.waiting for sha256 in stored.record.definition.spec.blobs}
+        waiting = {sha256 for stored in self.waiting for sha256 in stored.record.definition.spec.blobs or ()}
         for _ in range(4):
             self.clock.advance(25 * HOUR)
             for removal in await self.sweepers[0].look():
@@ -281,7 +281,7 @@ class World(RuleBasedStateMachine):
     async def named(self) -> set[str]:
         found = {known.record.blob.sha256 async for known in self.all_assets()}
         for stored in (*self.waiting, *self.ended, *(attempt.stored for attempt in self.attempts)):
-            found.update(stored.record.definition.spec.blobs)
+            found.update(stored.record.definition.spec.blobs or ())
             found.update(artifact.sha256 for artifact in stored.record.artifacts)
         found.update(digest(data) for attempt in self.attempts for data in attempt.made)
         for message in await self.bus.after(BLOBS, subjects.upload(TENANT, "*"), 0, 1000):
@@ -371,7 +371,7 @@ class PartsUnknown(Sweeper):
     """Knows nothing of uploads under way."""
 
     async def _brought(self, tenant: str) -> AsyncIterator[str]:
-        async for known in self._assets_of(tenant):
+        async for known in self._assets.every(tenant):
             yield known.record.blob.sha256
 
 

@@ -189,6 +189,19 @@ async def test_uploads_under_way_count_for_the_quota(tmp_path: Path) -> None:
         await until(full, "the quota")
 
 
+async def test_a_part_that_is_too_small_is_sent_again_unless_it_is_the_last(api: LocalApi) -> None:
+    """So an upload has few parts for its size, however often somebody breaks its stream."""
+    data, at = data_of(2 * MESSAGE + 77), 0
+    for end, committed in ((1, 0), (MESSAGE - 1, 0), (MESSAGE + 5, MESSAGE + 5), (2 * MESSAGE, MESSAGE + 5)):
+        upload = await begin(api, data)
+        assert upload.committed_bytes == at
+        told = await refused(api, "UploadAsset", messages(data[at:end], upload=upload.name, offset_bytes=at))
+        assert (told.reason, told.metadata["received"]) == ("CONTENT_MISMATCH", str(committed))
+        at = committed
+    asset = await send(api, data[at:], upload=names.upload(digest(data)), offset_bytes=at)
+    assert await read(api, asset.sha256) == data
+
+
 async def test_an_upload_of_another_tenant_does_not_exist(api: LocalApi) -> None:
     data, stranger = data_of(999), await api.tenant("stranger")
     upload = await begin(api, data)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+import obstore
 import pytest
+from obstore.store import LocalStore, MemoryStore
 
 from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog, write_catalog
 from comfymesh.artifacts.content import CHUNK_BYTES, Content, ContentTooLargeError
@@ -222,6 +225,32 @@ async def test_a_blob_that_is_shorter_than_it_should_be_is_missing(store: BlobSt
     sha256 = await keep(store, data_of(100))
     with pytest.raises(BlobMissingError):
         await read(store, sha256, CHUNK_BYTES + 100)
+
+
+@pytest.mark.parametrize(
+    "place", [f"ab/{'ab' * 32}", "README", "a/b/c", f"{'ab' * 32}/by-hand", f"x/{'ab' * 32}/{'0' * 32}"]
+)
+async def test_what_the_store_has_not_put_is_passed_over(tmp_path: Path, place: str) -> None:
+    """As of an earlier layout, or what somebody keeps beside the blobs."""
+    foreign = tmp_path / "default" / place
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"somebody's")
+    store = ObjectStore(LocalStore(tmp_path, automatic_cleanup=True), lambda: time.time() + 24 * 3600)
+    with Content.of(b"ours") as content:
+        await store.put("default", content)
+        versions = [each async for each in store.versions("default")]
+        assert [each.sha256 for each in versions] == [content.sha256]
+    await store.remove("default", versions[0])
+    assert foreign.read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize(("ahead", "kept"), [(3700.0, 2), (60.0, 1), (-30.0, 1), (-3600.0, 2)])
+async def test_what_is_old_or_from_the_future_is_put_again(ahead: float, kept: int) -> None:
+    backend = MemoryStore()
+    with Content.of(b"the same") as content:
+        await ObjectStore(backend).put("default", content)
+        await ObjectStore(backend, lambda: time.time() + ahead).put("default", content)
+    assert sum([len(page) async for page in obstore.list(backend, "default")]) == kept
 
 
 async def test_the_blobs_of_one_owner_are_not_those_of_another(store: BlobStore) -> None:

@@ -10,6 +10,7 @@ from unittest.mock import AsyncMock, Mock, patch
 
 import pytest
 
+from comfymesh import names
 from comfymesh.api import sweeping
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.assets import Assets
@@ -23,6 +24,7 @@ from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.bus import subjects
 from comfymesh.bus.port import BusFullError, Entry
+from comfymesh.bus.records import UnreadableRecordError
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.tasks.record import Key, SpecRef
 from comfymesh.testkit.clock import ManualClock
@@ -106,6 +108,27 @@ async def test_where_a_record_cannot_be_read_nothing_of_its_tenant_goes() -> Non
         assert await its.sweep_for_long() == 1
 
 
+@pytest.mark.parametrize("kind", ["asset", "upload"])
+async def test_where_an_asset_or_upload_cannot_be_read_nothing_of_its_tenant_goes(kind: str) -> None:
+    async with world() as its:
+        await its.put(b"whose is it?")
+        (odd,) = await its.bus.append([Entry(f"{kind}.default.{'ab' * 32}", b"\xff no record")])
+        assert await its.sweep_for_long() == 0
+        await its.bus.append([Entry(f"{kind}.default.{'ab' * 32}", b"", odd)])
+        assert await its.sweep_for_long() == 1
+
+
+async def test_an_asset_that_cannot_be_read_is_not_listed_and_hides_no_other() -> None:
+    async with world() as its:
+        await its.bus.append([Entry(subjects.asset("default", "ab" * 32), b"\xff no record")])
+        with Content.of(b"fine") as content:
+            asset = await its.assets.keep("default", "", content)
+        found, _ = await its.assets.page("default", 0, 10)
+        assert [known.record.blob.sha256 for known in found] == [asset.sha256]
+        with pytest.raises(UnreadableRecordError, match="nats stream rmm BLOBS"):
+            await its.assets.get("default", names.asset("ab" * 32))
+
+
 async def test_what_a_task_names_stays_and_what_nothing_names_goes() -> None:
     async with world() as its:
         named, _ = await its.put(b"named"), await its.put(b"not named")
@@ -113,6 +136,25 @@ async def test_what_a_task_names_stays_and_what_nothing_names_goes() -> None:
         await TaskLog(its.bus).create(queued(spec=spec), spec_pb2.Spec())
         assert await its.sweep_for_long() == 1
         assert await its.blobs() == {named}
+
+
+@pytest.mark.parametrize("large", [False, True])
+async def test_what_a_record_does_not_name_its_spec_tells(*, large: bool) -> None:
+    """As of tasks from before the records had the field, or that an older scheduler or agent has changed."""
+    async with world() as its:
+        read, _ = await its.put(b"read by the graph"), await its.put(b"not named")
+        spec = spec_pb2.Spec(graph_zlib=bytes(10_000 if large else 0), assets=[{"blob": {"sha256": read}}])
+        await TaskLog(its.bus).create(queued(spec=SpecRef(DIGEST, 100)), spec)
+        assert await its.sweep_for_long() == 1
+        assert await its.blobs() == {read}
+
+
+@pytest.mark.parametrize("there", [b"", b"\xff no spec"])
+async def test_where_a_spec_cannot_be_read_nothing_of_its_tenant_goes(there: bytes) -> None:
+    async with world() as its:
+        await its.put(b"who reads it?")
+        await TaskLog(its.bus).create(queued(spec=SpecRef(DIGEST, 100, small=there)), spec_pb2.Spec())
+        assert await its.sweep_for_long() == 0
 
 
 async def test_assets_go_that_nothing_has_used_for_long() -> None:
@@ -157,9 +199,19 @@ async def test_an_asset_stays_that_a_workflow_has_as_a_default() -> None:
         assert await its.assets.find("default", old.rpartition("/")[2]) is None
 
 
-async def test_a_store_that_is_away_ends_nobody(caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_asset_goes_where_a_workflow_cannot_be_read() -> None:
+    async with world() as its:
+        with Content.of(b"perhaps a default") as content:
+            await its.assets.keep("default", "", content)
+        await its.bus.append([Entry("workflow.content.default.w.d", b"\xff no record")])
+        its.clock.advance(30 * 24 * HOUR)
+        assert await its.sweeper.remove_unused() == 0
+
+
+@pytest.mark.parametrize("wrong", [StoreUnavailableError("it is away"), AssertionError("it is away")])
+async def test_what_goes_wrong_in_a_sweep_ends_nobody(wrong: Exception, caplog: pytest.LogCaptureFixture) -> None:
     sweeper, turns = Mock(), Mock()
-    sweeper.sweep, turns.take = AsyncMock(side_effect=StoreUnavailableError("it is away")), AsyncMock(return_value=True)
+    sweeper.sweep, turns.take = AsyncMock(side_effect=wrong), AsyncMock(return_value=True)
     running = asyncio.ensure_future(sweeping.run(sweeper, turns, 0.0, 0.01))
     await until(lambda: asyncio.sleep(0, sweeper.sweep.await_count > 1), "a second try")
     assert "it is away" in caplog.text

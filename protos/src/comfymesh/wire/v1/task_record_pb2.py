@@ -27,7 +27,7 @@ from comfymesh.v1 import task_pb2 as comfymesh_dot_v1_dot_task__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#comfymesh/wire/v1/task_record.proto\x12\x11\x63omfymesh.wire.v1\x1a\x1f\x63omfymesh/v1/error_reason.proto\x1a\x17\x63omfymesh/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x04\n\nTaskRecord\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x16\n\x0erequest_digest\x18\x04 \x01(\t\x12(\n\x04spec\x18\x05 \x01(\x0b\x32\x1a.comfymesh.wire.v1.SpecRef\x12\x35\n\x0crequirements\x18\x06 \x01(\x0b\x32\x1f.comfymesh.wire.v1.Requirements\x12,\n\x08\x66\x61ilures\x18\x07 \x03(\x0b\x32\x1a.comfymesh.wire.v1.Failure\x12.\n\nnot_before\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65vent\x18\t \x01(\t\x12\x14\n\x0ctrace_parent\x18\n \x01(\t\x12\x10\n\x08releases\x18\x14 \x01(\x05\x12J\n\x0fsmall_artifacts\x18\x15 \x03(\x0b\x32\x31.comfymesh.wire.v1.TaskRecord.SmallArtifactsEntry\x12*\n\x04work\x18\x17 \x01(\x0b\x32\x1c.comfymesh.wire.v1.GraphWork\x1a\x35\n\x13SmallArtifactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01J\x04\x08\x16\x10\x17R\x0f\x64\x65rived_task_id\")\n\tGraphWork\x12\r\n\x05shape\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\x01\"K\n\x07SpecRef\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\r\n\x05small\x18\x03 \x01(\x0c\x12\r\n\x05\x62lobs\x18\x04 \x03(\x0c\"R\n\x0cRequirements\x12\x14\n\x0cnode_classes\x18\x01 \x03(\t\x12,\n\x06models\x18\x02 \x03(\x0b\x32\x1c.comfymesh.wire.v1.ModelFile\"<\n\tModelFile\x12\x12\n\nnode_class\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x8f\x01\n\x07\x46\x61ilure\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12)\n\x06reason\x18\x04 \x01(\x0e\x32\x19.comfymesh.v1.ErrorReason\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#comfymesh/wire/v1/task_record.proto\x12\x11\x63omfymesh.wire.v1\x1a\x1f\x63omfymesh/v1/error_reason.proto\x1a\x17\x63omfymesh/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x04\n\nTaskRecord\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Task\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x16\n\x0erequest_digest\x18\x04 \x01(\t\x12(\n\x04spec\x18\x05 \x01(\x0b\x32\x1a.comfymesh.wire.v1.SpecRef\x12\x35\n\x0crequirements\x18\x06 \x01(\x0b\x32\x1f.comfymesh.wire.v1.Requirements\x12,\n\x08\x66\x61ilures\x18\x07 \x03(\x0b\x32\x1a.comfymesh.wire.v1.Failure\x12.\n\nnot_before\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65vent\x18\t \x01(\t\x12\x14\n\x0ctrace_parent\x18\n \x01(\t\x12\x10\n\x08releases\x18\x14 \x01(\x05\x12J\n\x0fsmall_artifacts\x18\x15 \x03(\x0b\x32\x31.comfymesh.wire.v1.TaskRecord.SmallArtifactsEntry\x12*\n\x04work\x18\x17 \x01(\x0b\x32\x1c.comfymesh.wire.v1.GraphWork\x1a\x35\n\x13SmallArtifactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01J\x04\x08\x16\x10\x17R\x0f\x64\x65rived_task_id\")\n\tGraphWork\x12\r\n\x05shape\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\x01\"`\n\x07SpecRef\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\r\n\x05small\x18\x03 \x01(\x0c\x12\r\n\x05\x62lobs\x18\x04 \x03(\x0c\x12\x13\n\x0b\x62lobs_known\x18\x05 \x01(\x08\"R\n\x0cRequirements\x12\x14\n\x0cnode_classes\x18\x01 \x03(\t\x12,\n\x06models\x18\x02 \x03(\x0b\x32\x1c.comfymesh.wire.v1.ModelFile\"<\n\tModelFile\x12\x12\n\nnode_class\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x8f\x01\n\x07\x46\x61ilure\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12)\n\x06reason\x18\x04 \x01(\x0e\x32\x19.comfymesh.v1.ErrorReason\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,11 +43,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GRAPHWORK']._serialized_start=699
   _globals['_GRAPHWORK']._serialized_end=740
   _globals['_SPECREF']._serialized_start=742
-  _globals['_SPECREF']._serialized_end=817
-  _globals['_REQUIREMENTS']._serialized_start=819
-  _globals['_REQUIREMENTS']._serialized_end=901
-  _globals['_MODELFILE']._serialized_start=903
-  _globals['_MODELFILE']._serialized_end=963
-  _globals['_FAILURE']._serialized_start=966
-  _globals['_FAILURE']._serialized_end=1109
+  _globals['_SPECREF']._serialized_end=838
+  _globals['_REQUIREMENTS']._serialized_start=840
+  _globals['_REQUIREMENTS']._serialized_end=922
+  _globals['_MODELFILE']._serialized_start=924
+  _globals['_MODELFILE']._serialized_end=984
+  _globals['_FAILURE']._serialized_start=987
+  _globals['_FAILURE']._serialized_end=1130
 # @@protoc_insertion_point(module_scope)

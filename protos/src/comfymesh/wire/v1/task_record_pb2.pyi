@@ -54,16 +54,18 @@ class GraphWork(_message.Message):
     def __init__(self, shape: _Optional[str] = ..., units: _Optional[float] = ...) -> None: ...
 
 class SpecRef(_message.Message):
-    __slots__ = ("digest", "size_bytes", "small", "blobs")
+    __slots__ = ("digest", "size_bytes", "small", "blobs", "blobs_known")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     SMALL_FIELD_NUMBER: _ClassVar[int]
     BLOBS_FIELD_NUMBER: _ClassVar[int]
+    BLOBS_KNOWN_FIELD_NUMBER: _ClassVar[int]
     digest: str
     size_bytes: int
     small: bytes
     blobs: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., small: _Optional[bytes] = ..., blobs: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    blobs_known: bool
+    def __init__(self, digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., small: _Optional[bytes] = ..., blobs: _Optional[_Iterable[bytes]] = ..., blobs_known: bool = ...) -> None: ...
 
 class Requirements(_message.Message):
     __slots__ = ("node_classes", "models")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.assets import Assets, to_asset
 from comfymesh.api.download_urls import DownloadUrls
 from comfymesh.api.errors import RefusedError, Violation, invalid
+from comfymesh.api.room import Room
 from comfymesh.api.uploads import Uploads
 from comfymesh.v1 import asset_pb2, asset_service_pb2, asset_service_pb2_grpc
 
@@ -34,12 +36,16 @@ class AssetService(asset_service_pb2_grpc.AssetServiceServicer):
         uploads: Inputs on their way.
         artifacts: Outputs.
         urls: Other ways to both.
+        streams: Room for those who upload: each costs memory and disk for as long as it lasts.
+        silence: An upload that sends nothing for so long gives its place to others. Seconds.
     """
 
     assets: Assets
     uploads: Uploads
     artifacts: Artifacts
     urls: DownloadUrls
+    streams: Room
+    silence: float
 
     async def BeginUpload(
         self, request: asset_service_pb2.BeginUploadRequest, context: Context
@@ -56,13 +62,16 @@ class AssetService(asset_service_pb2_grpc.AssetServiceServicer):
         self, request_iterator: AsyncIterator[asset_service_pb2.UploadAssetRequest], context: Context
     ) -> asset_service_pb2.UploadAssetResponse:
         """See the proto."""
-        header, data = await _header(request_iterator), _data(request_iterator)
+        with self.streams.place():
+            requests = _unless_silent(aiter(request_iterator), self.silence)
+            asset = await self._upload(await _header(requests), _data(requests))
+        return asset_service_pb2.UploadAssetResponse(asset=asset)
+
+    async def _upload(self, header: asset_service_pb2.UploadAssetHeader, data: AsyncIterator[bytes]) -> asset_pb2.Asset:
         tenant = caller.tenant()
         if header.upload:
-            asset = await self.uploads.receive(tenant, header.upload, header.offset_bytes, data)
-        else:
-            asset = await self.assets.add(tenant, header.filename, header.sha256, data)
-        return asset_service_pb2.UploadAssetResponse(asset=asset)
+            return await self.uploads.receive(tenant, header.upload, header.offset_bytes, data)
+        return await self.assets.add(tenant, header.filename, header.sha256, data)
 
     async def GetAsset(
         self, request: asset_service_pb2.GetAssetRequest, context: Context
@@ -124,6 +133,21 @@ class AssetService(asset_service_pb2_grpc.AssetServiceServicer):
     ) -> asset_service_pb2.CreateDownloadUrlResponse:
         """See the proto."""
         return await self.urls.create(caller.tenant(), request)
+
+
+async def _unless_silent(
+    requests: AsyncIterator[asset_service_pb2.UploadAssetRequest], silence: float
+) -> AsyncIterator[asset_service_pb2.UploadAssetRequest]:
+    while True:
+        try:
+            async with asyncio.timeout(silence):
+                request = await anext(requests, None)
+        except TimeoutError:
+            message = f"nothing came for {silence:g} s, so the place of this upload went to others; send it again"
+            raise RefusedError("SERVER_BUSY", message, {"limit": f"{silence:g}"}, retry_after=1.0) from None
+        if request is None:
+            return
+        yield request
 
 
 async def _header(

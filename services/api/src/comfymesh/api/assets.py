@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+
+from google.protobuf.message import DecodeError
 
 from comfymesh import names
 from comfymesh.api.access.quotas import Quotas
@@ -15,6 +18,7 @@ from comfymesh.artifacts.media import sniff, suffix
 from comfymesh.artifacts.store import BlobStore, read_range
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusFullError, Entry, Message, SequenceConflictError
+from comfymesh.bus.records import UnreadableRecordError
 from comfymesh.bus.streams import BLOBS
 from comfymesh.tasks.codec import timestamp
 from comfymesh.v1 import asset_pb2
@@ -27,6 +31,9 @@ GONE = b""
 """In place of a description: the asset was removed. The mark is for those who count, and goes by itself."""
 
 _MARK_KEPT = timedelta(days=1)
+_PAGE = 250
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +127,28 @@ class Assets:
             return Known(record, sequence)
         return None
 
+    async def every(self, tenant: str) -> AsyncIterator[Known]:
+        """All assets, in the order of their last use.
+
+        Raises:
+            UnreadableRecordError: one can't be read.
+        """
+        place = 0
+        while messages := await self._bus.after(BLOBS, subjects.asset(tenant, "*"), place, _PAGE):
+            for message in messages:
+                if (known := _known(message)) is not None:
+                    yield known
+            place = messages[-1].sequence
+
     async def page(self, tenant: str, after: int, size: int) -> tuple[list[Known], int]:
-        """At most `size` assets whose description is behind `after`, and where the next page begins; 0 on the last."""
+        """At most `size` assets whose description is behind `after`, and where the next page begins; 0 on the last.
+
+        What can't be read is passed over.
+        """
         found = list[Known]()
         while True:
             messages = await self._bus.after(BLOBS, subjects.asset(tenant, "*"), after, size + 1 - len(found))
-            found += [known for message in messages if (known := _known(message)) is not None]
+            found += [known for message in messages if (known := _try(message)) is not None]
             if not messages:
                 return found, 0
             if len(found) > size:
@@ -197,4 +220,15 @@ def mismatch(expected: str, received: str) -> RefusedError:
 def _known(message: Message | None) -> Known | None:
     if message is None or message.data == GONE:
         return None
-    return Known(spec_pb2.AssetRecord.FromString(message.data), message.sequence)
+    try:
+        return Known(spec_pb2.AssetRecord.FromString(message.data), message.sequence)
+    except DecodeError as error:
+        raise UnreadableRecordError(message.subject, message.sequence, str(error), "asset", BLOBS.name) from error
+
+
+def _try(message: Message) -> Known | None:
+    try:
+        return _known(message)
+    except UnreadableRecordError as error:
+        logger.warning("%s", error, extra={"action": "record_unreadable", "subject": error.subject})
+        return None

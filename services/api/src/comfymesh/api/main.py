@@ -145,6 +145,8 @@ async def _serve(settings: ApiSettings, stop: asyncio.Event) -> None:
                 Uploads(bus, store, assets, time.time, quotas),
                 artifacts,
                 DownloadUrls(assets, artifacts, store, time.time),
+                Room(settings.api_max_uploads, "uploads"),
+                settings.api_upload_silence_seconds,
             ),
             WorkflowService(workflows, Reviewing(workflows, fleet, assets, inputs, directory), shelf),
             FleetService(fleet, IntentStore(bus), directory, following.heartbeat),

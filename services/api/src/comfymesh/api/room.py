@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from comfymesh.api.errors import RefusedError, draining
 
 _COME_BACK_SECONDS = 1.0
@@ -12,10 +15,12 @@ class Room:
 
     Args:
         most: How many.
+        of: Which, as its refusals call them.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, of: str = "calls") -> None:
         self._most = most
+        self._of = of
         self._taken = 0
         self._closed = False
 
@@ -29,10 +34,24 @@ class Room:
             raise draining()
         if self._taken >= self._most:
             message = (
-                f"this server has {self._most} calls under way and takes no more; try another, or again in a moment"
+                f"this server has {self._most} {self._of} under way and takes no more;"
+                " try another, or again in a moment"
             )
             raise RefusedError("SERVER_BUSY", message, {"limit": str(self._most)}, retry_after=_COME_BACK_SECONDS)
         self._taken += 1
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Have a place.
+
+        Raises:
+            RefusedError: as `enter`.
+        """
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
 
     @property
     def taken(self) -> int:

@@ -66,6 +66,12 @@ class ApiSettings(LogReaderSettings, InputUrlSettings):
     api_max_calls: int = Field(
         default=20_000, gt=0, description="Calls that may be under way at once, streams included; 50 kB each."
     )
+    api_max_uploads: int = Field(
+        default=200, gt=0, description="Uploads that may be under way at once; others are asked to try again."
+    )
+    api_upload_silence_seconds: float = Field(
+        default=60.0, gt=0, description="An upload that sends nothing for so long is ended; it can go on. Seconds."
+    )
     api_max_connection_calls: int = Field(
         default=5_000, gt=0, description="Calls that may be under way over one connection; others wait at the caller."
     )

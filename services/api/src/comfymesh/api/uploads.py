@@ -12,22 +12,28 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from google.protobuf.message import DecodeError
+
 from comfymesh import names
 from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.assets import Assets, mismatch, to_asset, too_large
 from comfymesh.api.errors import RefusedError, not_found
-from comfymesh.artifacts.content import Content
+from comfymesh.artifacts.content import Content, ContentTooLargeError
 from comfymesh.artifacts.store import BlobStore, read_range
 from comfymesh.artifacts.store import Range as Bytes
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, Entry, SequenceConflictError
+from comfymesh.bus.port import Bus, Entry, Message, SequenceConflictError
+from comfymesh.bus.records import UnreadableRecordError
 from comfymesh.bus.streams import BLOBS
 from comfymesh.tasks.codec import timestamp
 from comfymesh.v1 import asset_pb2
 from comfymesh.wire.v1 import spec_pb2
 
 PART_BYTES = 4 * 1024 * 1024
-"""So much is sent again at most when an upload breaks, and so much is held in memory for each that is under way."""
+"""A part is full with so many bytes; so much is sent again at most when an upload breaks."""
+
+LEAST_PART_BYTES = 1024 * 1024
+"""No part but the last is smaller, so an upload has few parts for its size, however often its stream breaks."""
 
 KEPT = timedelta(hours=24)
 """An upload that does not go on for so long is forgotten."""
@@ -65,14 +71,24 @@ class Uploads:
         assets: What they become.
         clock: Answers seconds since the epoch.
         quotas: How much a tenant may keep.
+        least: Bytes that a part has which is not the last.
     """
 
-    def __init__(self, bus: Bus, store: BlobStore, assets: Assets, clock: Callable[[], float], quotas: Quotas) -> None:
+    def __init__(  # what it moves between, and what it obeys
+        self,
+        bus: Bus,
+        store: BlobStore,
+        assets: Assets,
+        clock: Callable[[], float],
+        quotas: Quotas,
+        least: int = LEAST_PART_BYTES,
+    ) -> None:
         self._bus = bus
         self._store = store
         self._assets = assets
         self._clock = clock
         self._quotas = quotas
+        self._least = least
 
     async def begin(
         self, tenant: str, filename: str, sha256: str, size_bytes: int
@@ -103,28 +119,33 @@ class Uploads:
         standing = await self._get(tenant, name)
         if offset_bytes != standing.committed:
             raise _conflict(standing)
-        piece = bytearray()
-        async for more in data:
-            piece += more
-            while len(piece) >= PART_BYTES:
-                standing = await self._commit(tenant, standing, bytes(piece[:PART_BYTES]))
-                del piece[:PART_BYTES]
-        if piece:
-            standing = await self._commit(tenant, standing, bytes(piece))
+        pieces = aiter(data)
+        while (moved := await self._take_part(tenant, standing, pieces)) is not None:
+            standing = moved
         if standing.committed < standing.size:
             sizes = {"expected": str(standing.size), "received": str(standing.committed)}
             message = f"the stream ended after {standing.committed} of {standing.size} bytes; go on behind them"
             raise RefusedError("CONTENT_MISMATCH", message, sizes)
         return await self._complete(tenant, standing)
 
-    async def _commit(self, tenant: str, standing: _Standing, data: bytes) -> _Standing:
-        if standing.committed + len(data) > standing.size:
-            sizes = {"expected": str(standing.size), "received": str(standing.committed + len(data))}
-            raise RefusedError("CONTENT_MISMATCH", f"more bytes came than the {standing.size} announced", sizes)
-        self._quotas.check_bytes(tenant, len(data))
-        with Content.of(data) as content:
-            await self._store.put(tenant, content)
-            part = spec_pb2.BlobRef(sha256=content.sha256, size_bytes=content.size_bytes)
+    async def _take_part(self, tenant: str, standing: _Standing, pieces: AsyncIterator[bytes]) -> _Standing | None:
+        """Take in one part; None where what still came is none, and is to be sent again."""
+        missing = standing.size - standing.committed
+        try:
+            content = await Content.collect(_until_full(pieces), missing)
+        except ContentTooLargeError:
+            sizes = {"expected": str(standing.size), "received": f"more than {standing.size}"}
+            message = f"more bytes came than the {standing.size} announced"
+            raise RefusedError("CONTENT_MISMATCH", message, sizes) from None
+        with content:
+            if not content.size_bytes or content.size_bytes < min(self._least, missing):
+                return None
+            return await self._commit(tenant, standing, content)
+
+    async def _commit(self, tenant: str, standing: _Standing, content: Content) -> _Standing:
+        self._quotas.check_bytes(tenant, content.size_bytes)
+        await self._store.put(tenant, content)
+        part = spec_pb2.BlobRef(sha256=content.sha256, size_bytes=content.size_bytes)
         record = spec_pb2.UploadRecord()
         record.CopyFrom(standing.record)
         record.parts.append(part)
@@ -176,7 +197,27 @@ class Uploads:
         message = await self._bus.last(BLOBS, subjects.upload(tenant, sha256))
         if message is None or message.data == _ENDED:
             return None, message.sequence if message else 0
-        return _Standing(spec_pb2.UploadRecord.FromString(message.data), message.sequence), message.sequence
+        return _Standing(read_record(message), message.sequence), message.sequence
+
+
+def read_record(message: Message) -> spec_pb2.UploadRecord:
+    """How an upload stands, by its message.
+
+    Raises:
+        UnreadableRecordError: it can't be read.
+    """
+    try:
+        return spec_pb2.UploadRecord.FromString(message.data)
+    except DecodeError as error:
+        raise UnreadableRecordError(message.subject, message.sequence, str(error), "upload", BLOBS.name) from error
+
+
+async def _until_full(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What makes one part of a stream; the stream goes on behind it."""
+    size = 0
+    while size < PART_BYTES and (piece := await anext(pieces, None)) is not None:
+        size += len(piece)
+        yield piece
 
 
 def _to_upload(standing: _Standing) -> asset_pb2.Upload:

@@ -18,7 +18,7 @@ CHUNK_BYTES = 512 * 1024
 HEAD_BYTES = 64
 """So many of the first bytes are kept apart: enough to see which kind of file it is."""
 
-_IN_MEMORY_BYTES = 8 * 1024 * 1024
+_IN_MEMORY_BYTES = 1024 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -33,8 +33,9 @@ class ContentTooLargeError(Exception):
 class Content:
     """A sequence of bytes that is complete, hashed, and can be read as often as needed until it is closed."""
 
-    def __init__(self) -> None:
-        self._file = SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115  # closed by close()
+    def __init__(self, in_memory: int = _IN_MEMORY_BYTES) -> None:
+        self._in_memory = in_memory
+        self._file = SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115  # closed by close()
         self._hash = hashlib.sha256()
         self.size_bytes = 0
         self.head = b""
@@ -63,8 +64,8 @@ class Content:
 
     @classmethod
     def of(cls, data: bytes) -> Self:
-        """The content that `data` is."""
-        content = cls()
+        """The content that `data` is, which is in memory anyway."""
+        content = cls(len(data))
         content._append(data)
         return content
 
@@ -94,7 +95,7 @@ class Content:
     async def _add(self, piece: bytes, limit: int) -> None:
         if self.size_bytes + len(piece) > limit:
             raise ContentTooLargeError(limit)
-        if self.size_bytes + len(piece) > _IN_MEMORY_BYTES:
+        if self.size_bytes + len(piece) > self._in_memory:
             await asyncio.to_thread(self._append, piece)
         else:
             self._append(piece)
@@ -107,6 +108,6 @@ class Content:
         self._file.write(piece)
 
     async def _read(self) -> bytes:
-        if self.size_bytes > _IN_MEMORY_BYTES:
+        if self.size_bytes > self._in_memory:
             return await asyncio.to_thread(self._file.read, CHUNK_BYTES)
         return self._file.read(CHUNK_BYTES)

@@ -61,6 +61,9 @@ class Suspects:
 
 
 def blobs_of(record: task_record_pb2.TaskRecord) -> Iterable[str]:
-    """Every blob that a task names, by its SHA-256 in hex: what its graph reads, and what it has made."""
+    """Every blob that a record names, by its SHA-256 in hex: what its graph reads, and what it has made.
+
+    What the graph reads is all there only where `spec.blobs_known`.
+    """
     yield from (digest.hex() for digest in record.spec.blobs)
     yield from (artifact.sha256 for artifact in record.task.artifacts)

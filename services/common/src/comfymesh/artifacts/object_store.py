@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -24,13 +25,19 @@ FRESH = 3600.0
 """Seconds for which what was put is not put again. What is younger than twice that is never called removable, so that
 whoever did not put it again, since it was there, has an hour before anybody thinks of removing it."""
 
+_CLOCKS_DIFFER = 60.0
+"""Seconds by which an object may be younger than now; what is younger still was put by a clock that is wrong."""
+
+_PATH = re.compile("[^/]+/(?P<sha256>[0-9a-f]{64})/[0-9a-f]{32}")
+"""Where we put objects. What is elsewhere is not ours: it is not read, and above all not removed."""
+
 # As operating systems say it: obstore hands on their text and not their number.
 _FULL = (f"(os error {errno.ENOSPC})", f"(os error {errno.EDQUOT})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Object:
-    """An object as it was listed. Ordered by age, the newest last."""
+    """One of our objects as it was listed. Ordered by age, the newest last."""
 
     time: float
     path: str
@@ -39,7 +46,7 @@ class _Object:
     @property
     def sha256(self) -> str:
         """Of which blob it is."""
-        return self.path.rsplit("/", 2)[1]
+        return self.path.split("/")[1]
 
 
 class ObjectStore:
@@ -69,7 +76,7 @@ class ObjectStore:
         """See BlobStore.put."""
         sha256 = content.sha256
         there = await self._newest(owner, sha256)
-        if there is not None and there.size_bytes == content.size_bytes and self._age(there) < FRESH:
+        if there is not None and there.size_bytes == content.size_bytes and self._is_fresh(there):
             return
         with _told(f"the object store did not take {sha256}"):
             await obstore.put_async(self._backend, f"{_folder(owner, sha256)}/{uuid4().hex}", content.chunks())
@@ -113,6 +120,9 @@ class ObjectStore:
         with _told(f"no URL could be made for {sha256}"):
             return str(await obstore.sign_async(self._backend, "GET", found.path, lifetime))
 
+    def _is_fresh(self, found: _Object) -> bool:
+        return -_CLOCKS_DIFFER <= self._age(found) < FRESH
+
     def _age(self, found: _Object) -> float:
         return self._clock() - found.time
 
@@ -131,6 +141,7 @@ class ObjectStore:
                 _Object(meta["last_modified"].timestamp(), meta["path"], meta["size"])
                 async for page in obstore.list(self._backend, prefix)
                 for meta in page
+                if _PATH.fullmatch(meta["path"])
             ]
 
     async def _range(self, found: _Object, start: int, end: int) -> bytes | None:

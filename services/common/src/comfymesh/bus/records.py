@@ -64,7 +64,7 @@ class Stored:
 
 
 class UnreadableRecordError(Exception):
-    """A message in the log is no record of the task that its subject names.
+    """A message is no record of what its subject names: a task, or what else `kind` says.
 
     Attributes:
         subject: Where it is.
@@ -72,13 +72,13 @@ class UnreadableRecordError(Exception):
         reason: What is wrong with it.
     """
 
-    def __init__(self, subject: str, sequence: int, reason: str) -> None:
+    def __init__(self, subject: str, sequence: int, reason: str, kind: str = "task", stream: str = TASKS.name) -> None:
         self.subject = subject
         self.sequence = sequence
         self.reason = reason
         super().__init__(
-            f"message {sequence} on {subject} is no task record that this version can read: {reason}. Nothing can be"
-            f" done with the task until the message is removed (`nats stream rmm {TASKS.name} {sequence}`) or a version"
+            f"message {sequence} on {subject} is no {kind} record that this version can read: {reason}. Nothing can be"
+            f" done with the {kind} until the message is removed (`nats stream rmm {stream} {sequence}`) or a version"
             " that can read it runs"
         )
 

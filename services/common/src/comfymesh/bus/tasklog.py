@@ -237,12 +237,20 @@ class TaskLog:
         Raises:
             SpecMissingError: it is not there.
         """
-        if small := record.definition.spec.small:
+        ref = record.definition.spec
+        return await self._spec(record.key, ref.digest, ref.small)
+
+    async def spec_of(self, stored: Stored) -> spec_pb2.Spec:
+        """As `spec`, of a record of which only the message is known to be readable."""
+        ref = stored.message.spec
+        return await self._spec(stored.key, ref.digest, ref.small)
+
+    async def _spec(self, key: Key, digest: str, small: bytes) -> spec_pb2.Spec:
+        if small:
             return spec_pb2.Spec.FromString(small)
-        subject = subjects.spec(record.key, record.definition.spec.digest)
-        message = await self._bus.last(TASKS, subject)
+        message = await self._bus.last(TASKS, subjects.spec(key, digest))
         if message is None:
-            raise SpecMissingError(f"the graph of task {record.key.task_id} is not in the log")
+            raise SpecMissingError(f"the graph of task {key.task_id} is not in the log")
         return spec_pb2.Spec.FromString(message.data)
 
     async def changes(self, start: Checkpoint | None = None) -> AsyncIterator[LogEvent | CaughtUp]:

@@ -90,7 +90,8 @@ def to_message(record: TaskRecord) -> task_record_pb2.TaskRecord:
             digest=definition.spec.digest,
             size_bytes=definition.spec.size_bytes,
             small=definition.spec.small,
-            blobs=map(bytes.fromhex, definition.spec.blobs),
+            blobs=map(bytes.fromhex, definition.spec.blobs or ()),
+            blobs_known=definition.spec.blobs is not None,
         ),
         requirements=task_record_pb2.Requirements(
             node_classes=definition.requirements.node_classes,
@@ -206,7 +207,7 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
             message.spec.digest,
             message.spec.size_bytes,
             message.spec.small,
-            tuple(digest.hex() for digest in message.spec.blobs),
+            tuple(digest.hex() for digest in message.spec.blobs) if message.spec.blobs_known else None,
         ),
         requirements=needs_of(
             message.requirements, placement_of(task.placement) if task.HasField("placement") else _ANYWHERE

@@ -62,13 +62,14 @@ class Key:
 class SpecRef:
     """Points to a task's graph: SHA-256 (hex) and size in bytes of its text, and the spec itself where it is small.
 
-    `blobs` are those that the spec names (SHA-256 in hex): files for its inputs, and the graph where it is that large.
+    `blobs` are those that the spec names (SHA-256 in hex): files for its inputs, and the graph where it is that large;
+    None where whoever wrote that did not say.
     """
 
     digest: str
     size_bytes: int
     small: bytes = b""
-    blobs: tuple[str, ...] = ()
+    blobs: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

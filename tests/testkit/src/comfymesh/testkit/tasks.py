@@ -35,7 +35,7 @@ def definition(task_id: str = "one", **changes: Any) -> Definition:
     fields: dict[str, Any] = {
         "key": Key("default", task_id),
         "request_digest": DIGEST,
-        "spec": SpecRef(DIGEST, 100),
+        "spec": SpecRef(DIGEST, 100, blobs=()),
         "requirements": Requirements(),
         "create_time": NOW,
     }
