@@ -7,7 +7,7 @@ MEMBERS := protos services/common services/api services/scheduler services/notif
 	devtools/emulator devtools/stack tests/testkit
 CODE := $(MEMBERS) tests benchmarks examples deploy
 BASE ?= main
-WORKERS ?= 2
+WORKERS ?= 3
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
