@@ -67,6 +67,12 @@ def test_who_starts_one_already_is_told_of_it_and_nobody_else() -> None:
     assert counts(told(report("a", STOPPED), report("b", STARTING))) == {"a": {}, "b": {"p": 1}}
 
 
+def test_a_start_that_hangs_does_not_keep_others_from_starting() -> None:
+    answers = [told(report("a", STARTING), report("b", STOPPED), now=NOW + waited) for waited in (5, 299, 301, 86_400)]
+    mine, others = {"a": {"p": 1}, "b": {}}, {"a": {}, "b": {"p": 1}}
+    assert [counts(answer) for answer in answers] == [mine, mine, others, others]
+
+
 def test_much_is_dealt_out_to_many() -> None:
     answer = counts(told(*[report(node, STOPPED) for node in "abc"], tasks=1000))
     assert sum(pools["p"] for pools in answer.values()) == 1000

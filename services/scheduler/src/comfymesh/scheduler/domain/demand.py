@@ -19,6 +19,8 @@ from comfymesh.scheduler.domain.seats import Seat
 _FILL_SECONDS = 120.0
 _SETTLE_SECONDS = 1.0
 """A task that has waited for less may be about to be offered."""
+_START_SECONDS = 300.0
+"""Starts that leave tasks waiting for longer are not counted on: others are told as well. A pull may hang for hours."""
 _MOST_GROUPS = 200
 """Groups that one look deals out, those known for longest; what no pool here could take is not among them."""
 
@@ -57,6 +59,10 @@ class _Pool:
     @property
     def rank(self) -> tuple[bool, bool, str]:
         return (not self.starting, not self.running, self.node)
+
+    def coming(self, waited: float) -> int:
+        """How many instances may come in time for what has waited for so many seconds."""
+        return self.stopped + (self.starting if waited < _START_SECONDS else 0)
 
 
 Told = dict[str, dict[str, Demand]]
@@ -114,9 +120,10 @@ def _waits(group: Group, now: float) -> Demand:
 def _deal(waiting: Demand, pools: list[_Pool], told: Told) -> None:
     """Deal out what waits among pools that could take it, in their order."""
     left, each = waiting.count, waiting.seconds / max(waiting.count, 1)
+    pools = [pool for pool in pools if pool.coming(waiting.oldest)] or pools
     for pool in pools:
         mine = told[pool.node].get(pool.name, Demand())
-        room = max(_FILL_SECONDS * (pool.starting + pool.stopped) - mine.seconds, 0.0)
+        room = max(_FILL_SECONDS * pool.coming(waiting.oldest) - mine.seconds, 0.0)
         # A task that is longer than all that has to be told to somebody, and so has what is left in the end.
         fair = max(int(room / max(each, 1e-3)), 0 if mine.count else 1)
         part = left if pool is pools[-1] else min(left, fair)
