@@ -268,15 +268,30 @@ async def test_one_that_was_stopped_starts_again_and_takes_work(team: Team) -> N
 async def test_another_takes_the_place_of_one_that_ran_and_runs(team: Team) -> None:
     await team.pool()
     old, before = team.crew.instances["p-0"], team.runtimes["p-0"]
-    new = team.make("p-0")
-    team.crew.replace(new, "other settings")
+    made = list[Instance]()
+
+    def make() -> Instance:
+        assert before.stopped is not None  # By the settings of that moment, not by those of when it was asked for.
+        made.append(team.make("p-0"))
+        return made[0]
+
+    team.crew.replace("p-0", make, "other settings")
     await asyncio.sleep(3)
-    assert team.crew.instances["p-0"] is new is not old
+    assert [team.crew.instances["p-0"]] == made != [old]
     assert team.states[0] is READY
     assert (before.stopped is not None, before.closed) == (True, True)
-    team.crew.replace(team.make("p-1"), "other settings")
+    team.crew.replace("p-1", lambda: team.make("p-1"), "other settings")
     await asyncio.sleep(3)
     assert team.crew.phase("p-1") is Phase.STOPPED
+
+
+async def test_one_that_nobody_names_any_more_when_its_turn_comes_is_forgotten(team: Team) -> None:
+    await team.pool()
+    team.pooling.follow([])
+    team.crew.replace("p-0", lambda: None, "other settings")
+    await asyncio.sleep(3)
+    assert list(team.crew.instances) == ["p-1"]
+    assert team.runtimes["p-0"].closed
 
 
 async def test_one_that_is_removed_is_forgotten(team: Team) -> None:

@@ -29,6 +29,9 @@ _PHASES = {
 _Then = Callable[[Instance], Awaitable[None]]
 """What becomes of an instance once it has stopped."""
 
+_Make = Callable[[], Instance | None]
+"""Makes an instance; None where none is wanted any more."""
+
 
 class Crew:
     """Instances, and what keeps each of them alive. Of an instance, one thing is done at a time.
@@ -79,18 +82,25 @@ class Crew:
 
         self._leave(name, reason, forget)
 
-    def replace(self, new: Instance, reason: str) -> None:
-        """Have another instance take the place of the one of its name, once that holds nothing; it runs if that ran."""
-        ran = new.name in self._runs
+    def replace(self, name: str, make: _Make, reason: str) -> None:
+        """Have another instance take the place of one, once that holds nothing; it runs if that ran.
+
+        It is made then and not before: the settings may have changed again meanwhile, and may not name it any more.
+        """
+        ran = name in self._runs
 
         async def succeed(old: Instance) -> None:
-            self.instances[new.name] = new
+            new = make()
+            if new is None:
+                del self.instances[name]
+            else:
+                self.instances[name] = new
             await old.close()
-            self._leaving.discard(new.name)
-            if ran:
-                self.start(new.name)
+            self._leaving.discard(name)
+            if ran and new is not None:
+                self.start(name)
 
-        self._leave(new.name, reason, succeed)
+        self._leave(name, reason, succeed)
 
     async def close(self, *, stop: bool) -> None:
         """Keep none alive any more; they run on, unless they are to stop as well."""

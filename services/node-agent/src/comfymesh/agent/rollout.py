@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from comfymesh.agent.crew import Crew
 from comfymesh.agent.domain import rollout
@@ -70,7 +71,7 @@ class Rollout:
                     self._crew.remove(name, "the settings name it no more")
                 case Renew(name):
                     self._renewed.add(name)
-                    self._crew.replace(self._make(name), _RENEWED)
+                    self._crew.replace(name, partial(self._make_if_wanted, name), _RENEWED)
         if not self.done:
             self._say_held_up(present)
 
@@ -84,6 +85,9 @@ class Rollout:
         self._crew.add(self._make(name))
         if self._wanted[name][1] is None:
             self._crew.start(name)
+
+    def _make_if_wanted(self, name: str) -> Instance | None:
+        return self._make(name) if name in self._wanted else None
 
     def _make(self, name: str) -> Instance:
         spec, pool = self._wanted[name]
