@@ -55,3 +55,11 @@ def test_in_the_end_all_are_as_wanted_if_they_come_up(
             there[name] = Present(known.digest, Phase.BROKEN if breaks else Phase.SERVING)
     assert {name: known.digest for name, known in there.items()} == wanted
     assert not list(steps(wanted, there, renewed))
+
+
+def test_one_that_was_broken_and_then_stopped_holds_the_others_up() -> None:
+    """With an image that does not work, one instance is lost and not one after the other, each once it has idled."""
+    old = Present("1", Phase.SERVING)
+    for failed, expected in [(True, []), (False, [Renew("b")])]:
+        there = {"a": Present("2", Phase.STOPPED, failed), "b": old}
+        assert list(steps({"a": "2", "b": "2"}, there, {"a"})) == expected

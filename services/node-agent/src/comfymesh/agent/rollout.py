@@ -35,6 +35,7 @@ class Rollout:
         self._outfitter = outfitter
         self._wanted: dict[str, tuple[InstanceSpec, PoolSpec | None]] = {}
         self._renewed: set[str] = set()
+        self._failed: set[str] = set()
         self._said: set[str] = set()
 
     @property
@@ -48,6 +49,7 @@ class Rollout:
         self._wanted = {spec.name: (spec, None) for spec in settings.agent_instances}
         self._wanted |= {spec.name: (spec, pool) for pool in settings.agent_pools for spec in pool.members}
         self._renewed.clear()
+        self._failed.clear()
         self._said.clear()
         for name, instance in self._crew.instances.items():
             if name in self._wanted:
@@ -79,7 +81,13 @@ class Rollout:
         return {name: spec.digest for name, (spec, _) in self._wanted.items()}
 
     def _present(self) -> dict[str, Present]:
-        return {name: Present(i.care.digest, self._crew.phase(name)) for name, i in self._crew.instances.items()}
+        phases = {name: self._crew.phase(name) for name in self._crew.instances}
+        self._failed |= {name for name in self._renewed if phases.get(name) is Phase.BROKEN}
+        self._failed -= {name for name, phase in phases.items() if phase is Phase.SERVING}
+        return {
+            name: Present(instance.care.digest, phases[name], name in self._failed)
+            for name, instance in self._crew.instances.items()
+        }
 
     def _add(self, name: str) -> None:
         self._crew.add(self._make(name))
@@ -97,7 +105,7 @@ class Rollout:
         return instance
 
     def _say_held_up(self, present: dict[str, Present]) -> None:
-        broken = {name for name in rollout.held_up(present, self._renewed) if present[name].phase is Phase.BROKEN}
+        broken = {name for name in rollout.held_up(present, self._renewed) if present[name].failed}
         for name in broken - self._said:
             reason = self._crew.instances[name].condition.reason
             logger.error(

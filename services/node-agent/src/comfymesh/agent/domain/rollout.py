@@ -15,10 +15,12 @@ class Present:
     Attributes:
         digest: Of the settings by which it was made.
         phase: What becomes of it.
+        failed: Whether it was seen broken, by these settings, and has not served since.
     """
 
     digest: str
     phase: Phase
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +69,13 @@ def steps(wanted: Mapping[str, str], present: Mapping[str, Present], renewed: Co
 
 
 def held_up(present: Mapping[str, Present], renewed: Collection[str]) -> list[str]:
-    """Who was renewed and does not serve yet; one that has nothing to do and was stopped for it is no hindrance."""
-    return [name for name in renewed if name in present and present[name].phase not in {Phase.SERVING, Phase.STOPPED}]
+    """Who was renewed and does not serve yet.
+
+    One that has nothing to do and was stopped for it is no hindrance, unless it was broken before: what is wrong with it
+    would befall the next one too.
+    """
+    return [name for name in renewed if name in present and _hinders(present[name])]
+
+
+def _hinders(there: Present) -> bool:
+    return there.failed if there.phase is Phase.STOPPED else there.phase is not Phase.SERVING
