@@ -35,7 +35,7 @@ def pool(*arguments: str, **changes: Any) -> dict[str, Any]:
         "instance": {**emulator, "arguments": arguments},
         "min": 0,
         "max": 2,
-        "idle_seconds": 1.5,
+        "idle_seconds": 4.0,
         "queue_seconds": 0,
         "labels": {"tier": "big"},
         "preload": [{"node_class": "CheckpointLoaderSimple", "input": "ckpt_name", "name": graphs.CHECKPOINT}],

@@ -71,8 +71,8 @@ def steps(wanted: Mapping[str, str], present: Mapping[str, Present], renewed: Co
 def held_up(present: Mapping[str, Present], renewed: Collection[str]) -> list[str]:
     """Who was renewed and does not serve yet.
 
-    One that has nothing to do and was stopped for it is no hindrance, unless it was broken before: what is wrong with it
-    would befall the next one too.
+    One that has nothing to do and was stopped for it is no hindrance, unless it was broken before: what ails it
+    would befall the next too.
     """
     return [name for name in renewed if name in present and _hinders(present[name])]
 
