@@ -138,7 +138,7 @@ class Uploads:
             message = f"more bytes came than the {standing.size} announced"
             raise RefusedError("CONTENT_MISMATCH", message, sizes) from None
         with content:
-            if not content.size_bytes or content.size_bytes < min(self._least, missing):
+            if not content.size_bytes or content.size_bytes < min(self._least, PART_BYTES, missing):
                 return None
             return await self._commit(tenant, standing, content)
 
