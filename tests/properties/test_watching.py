@@ -80,6 +80,24 @@ def test_progress_never_goes_back_within_an_attempt_and_is_only_told_of_the_atte
                 fraction = item.fraction
 
 
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=20))
+def test_of_progress_that_is_left_out_no_artifact_is(told: list[tuple[bool, bool]]) -> None:
+    """Each is told once, with the attempt that has made it; the next attempt makes its own, be they the same."""
+    mailbox, seen = Mailbox(), list[tuple[int, str]]()
+    for first, attempt in ((0, 1), (3, 2)):
+        for stored in HISTORY[first : 3 + first]:
+            mailbox.offer(stored)
+        made = list[str]()
+        for more, read in [*told, (False, True)]:
+            made += [f"{len(made)}"] * more
+            artifacts = [task_pb2.Artifact(name=name) for name in made]
+            mailbox.offer_progress(task_pb2.TaskProgress(attempt=attempt, artifacts=artifacts))
+            for item in mailbox.take() if read else []:
+                if isinstance(item, task_pb2.TaskProgress):
+                    seen += [(item.attempt, artifact.name) for artifact in item.artifacts]
+    assert seen == [(attempt, name) for attempt in (1, 2) for name in made]
+
+
 @given(st.lists(st.booleans(), max_size=12))
 def test_what_is_held_back_for_a_moment_is_told_later_and_states_never_wait(early: list[bool]) -> None:
     mailbox, coming = Mailbox(), list(HISTORY)

@@ -82,6 +82,13 @@ def running(*, fraction: float, step: int = 0, **more: Any) -> Event:
     )
 
 
+EARLY = [
+    task_pb2.Artifact(name=f"tasks/t1/artifacts/{letter * 64}", filename=f"{letter}.png", size_bytes=2048)
+    for letter in "ab"
+]
+"""A server that was asked to go on tells them again."""
+
+
 def happy(end: int = T.STATE_SUCCEEDED) -> list[Event]:
     """The usual course of a task, up to an end."""
     return [
@@ -90,7 +97,7 @@ def happy(end: int = T.STATE_SUCCEEDED) -> list[Event]:
         ("progress", P(phase=P.PHASE_WAITING, queue_position=1)),
         ("state", T.STATE_ASSIGNED),
         ("state", T.STATE_RUNNING),
-        *(running(fraction=n / 20, step=n) for n in range(1, 20)),
+        *(running(fraction=n / 20, step=n, artifacts=EARLY[n // 10 :][:1]) for n in range(1, 20)),
         ("preview", task_pb2.Preview(attempt=1, graph_node="3", media_type="image/jpeg", data=b"jpeg")),
         ("state", end),
     ]

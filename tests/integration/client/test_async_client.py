@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comfymesh.client import (
+    ArtifactStored,
     AsyncClient,
     Conflict,
     InvalidRequest,
@@ -27,6 +28,8 @@ from comfymesh.client import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from comfymesh.client import Event
 
     from .fake_mesh import FakeMesh
 
@@ -104,11 +107,10 @@ async def test_any_cut_of_the_streams_goes_unnoticed(
     client: AsyncClient, mesh: FakeMesh, cuts: list[int], code: str
 ) -> None:
     mesh.cut_after, mesh.cut_code = cuts, code
-    states: list[TaskState] = []
-    result = await client.run(
-        GRAPH, on_event=lambda e: states.append(e.task.state) if isinstance(e, TaskChanged) else None
-    )
-    assert states == COURSE
+    events: list[Event] = []
+    result = await client.run(GRAPH, on_event=events.append)
+    assert [e.task.state for e in events if isinstance(e, TaskChanged)] == COURSE
+    assert [e.artifact.filename for e in events if isinstance(e, ArtifactStored)] == ["a.png", "b.png"]
     assert result.artifacts[0].data == mesh.picture("ComfyUI_00001_.png")
     assert len(mesh.tasks) == 1, "the request ID keeps repeated creations one"
 

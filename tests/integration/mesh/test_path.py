@@ -300,3 +300,19 @@ async def test_health_answers_for_every_service(mesh: LocalMesh) -> None:
             service = f"comfymesh.v1.{name}" if name else ""
             answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_an_artifact_is_told_and_can_be_read_while_the_attempt_goes_on(mesh: LocalMesh) -> None:
+    """And it is the one that the task has made in the end."""
+    call = mesh.tasks.RunTask(task_service_pb2.RunTaskRequest(task=task_of(graphs.two_pictures())))
+    messages, early = [], b""
+    async for message in call:
+        messages.append(message)
+        for artifact in message.progress.artifacts[: not early]:
+            found, early = await read(mesh, artifact.name)
+            assert found == artifact
+    told = next(artifact for message in messages for artifact in message.progress.artifacts)
+    first, second = messages[-1].task.artifacts
+    assert (first.graph_node, first.sha256, second.graph_node) == (told.graph_node, told.sha256, "19")
+    assert await read(mesh, first.name) == (first, early)
+    assert await read(mesh, told.name) == (first, early)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ def http(bench: Bench) -> ScriptedHttp:
 
 @pytest.fixture
 async def collecting(bench: Bench) -> AsyncIterator[Collecting]:
-    collecting = bench.workplace.collecting("default")
+    collecting = bench.workplace.collecting("default", lambda _: None)
     yield collecting
     await collecting.close()
 
@@ -266,3 +267,23 @@ async def test_a_few_small_outputs_need_no_store(
         assert (artifact.small, artifact.size_bytes) == (b"a", 1)
         with pytest.raises(StoreUnavailableError):
             await collecting.finish({"9": images("a.png", "b.png")})
+
+
+async def test_what_is_stored_early_is_told_by_its_content(
+    bench: Bench, http: ScriptedHttp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for what is small: that is stored with the record."""
+    told: list[Artifact] = []
+    collecting = bench.workplace.collecting("default", told.append)
+    monkeypatch.setattr("comfymesh.agent.collecting.SMALL_BYTES", 10)
+    http.files["large.png"] = b"x" * MAX_BYTES
+    http.files["small.png"] = b"x"
+    collecting.hint("9", images("large.png", "small.png"))
+    await asyncio.sleep(1)
+    (early,) = told
+    assert early.artifact_id == early.sha256
+    assert await content(bench, early) == b"x" * MAX_BYTES
+    first, _ = await collecting.finish({"9": images("large.png", "small.png")})
+    assert replace(first, artifact_id=early.artifact_id) == early
+    assert told == [early]
+    await collecting.close()

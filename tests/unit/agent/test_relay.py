@@ -12,7 +12,7 @@ from comfymesh.agent.comfyui.events import Preview, StepProgress
 from comfymesh.agent.relay import Relay
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Message
-from comfymesh.tasks.record import Key
+from comfymesh.tasks.record import Artifact, ArtifactKind, Key
 from comfymesh.testkit.graphs import node
 from comfymesh.testkit.memory_bus import MAX_PAYLOAD, MemoryBus
 from comfymesh.v1 import task_pb2
@@ -118,6 +118,20 @@ async def test_storing_is_told(watcher: Watcher) -> None:
     watcher.relay.storing()
     await asyncio.sleep(1)
     assert watcher.told[-1].phase == task_pb2.TaskProgress.PHASE_STORING
+
+
+async def test_an_artifact_is_told_with_all_progress_from_then_on(watcher: Watcher) -> None:
+    """So whoever hears the latest alone has missed none."""
+    watcher.begin()
+    for step, sha256 in enumerate(("a" * 64, "b" * 64), 1):
+        watcher.relay.stored(Artifact(sha256, "x.png", "image/png", 5, sha256, "9", "images", ArtifactKind.OUTPUT))
+        await asyncio.sleep(1)
+        watcher.step(step)
+        await asyncio.sleep(1)
+    names = [f"tasks/one/artifacts/{letter * 64}" for letter in "ab"]
+    assert [[artifact.name for artifact in told.artifacts] for told in watcher.told] == [
+        names[:1], names[:1], names, names
+    ]  # fmt: skip
 
 
 async def test_previews_are_sent_while_somebody_watches(watcher: Watcher) -> None:

@@ -12,6 +12,8 @@ from comfymesh.cli.live import render
 from comfymesh.cli.plain import PlainLines, saved_line
 from comfymesh.cli.view import View, sentence
 from comfymesh.client import (
+    Artifact,
+    ArtifactStored,
     Event,
     LoadedArtifact,
     Phase,
@@ -162,3 +164,12 @@ def test_previews_have_no_line() -> None:
 def test_a_saved_file_is_told_with_its_size() -> None:
     artifact = LoadedArtifact(name="n", filename="a.png", data=b"x" * 2048, path=Path("out/a.png"))
     assert saved_line(artifact) == "saved out/a.png (2.0 KiB)"
+
+
+def test_what_is_stored_early_is_said_and_counted_for_the_attempt_that_made_it() -> None:
+    stored = ArtifactStored(Artifact("tasks/t1/artifacts/0", "a\x1b.png", size_bytes=2048), attempt=1)
+    lines = PlainLines()
+    assert [lines.of(event) for event in (task(TaskState.RUNNING), stored)][1] == "t1: stored a.png (2.0 KiB)"
+    seen = view(task(TaskState.RUNNING), executing(0.5), stored)
+    assert "1 file stored" in drawn(seen)[1]
+    assert seen.after(task(TaskState.RUNNING, attempt=2), NOW).stored == 0

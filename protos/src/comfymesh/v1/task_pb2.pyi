@@ -223,7 +223,7 @@ class Artifact(_message.Message):
     def __init__(self, name: _Optional[str] = ..., filename: _Optional[str] = ..., media_type: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., graph_node: _Optional[str] = ..., output_key: _Optional[str] = ..., kind: _Optional[_Union[Artifact.Kind, str]] = ...) -> None: ...
 
 class TaskProgress(_message.Message):
-    __slots__ = ("attempt", "phase", "fraction", "graph_nodes_done", "graph_node_count", "graph_node", "graph_node_class", "step", "step_count", "eta", "queue_position", "update_time", "waiting")
+    __slots__ = ("attempt", "phase", "fraction", "graph_nodes_done", "graph_node_count", "graph_node", "graph_node_class", "step", "step_count", "eta", "queue_position", "update_time", "waiting", "artifacts")
     class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         PHASE_UNSPECIFIED: _ClassVar[TaskProgress.Phase]
@@ -249,6 +249,7 @@ class TaskProgress(_message.Message):
     QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     phase: TaskProgress.Phase
     fraction: float
@@ -262,7 +263,8 @@ class TaskProgress(_message.Message):
     queue_position: int
     update_time: _timestamp_pb2.Timestamp
     waiting: _queue_pb2.Waiting
-    def __init__(self, attempt: _Optional[int] = ..., phase: _Optional[_Union[TaskProgress.Phase, str]] = ..., fraction: _Optional[float] = ..., graph_nodes_done: _Optional[int] = ..., graph_node_count: _Optional[int] = ..., graph_node: _Optional[str] = ..., graph_node_class: _Optional[str] = ..., step: _Optional[int] = ..., step_count: _Optional[int] = ..., eta: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_position: _Optional[int] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[_Union[_queue_pb2.Waiting, _Mapping]] = ...) -> None: ...
+    artifacts: _containers.RepeatedCompositeFieldContainer[Artifact]
+    def __init__(self, attempt: _Optional[int] = ..., phase: _Optional[_Union[TaskProgress.Phase, str]] = ..., fraction: _Optional[float] = ..., graph_nodes_done: _Optional[int] = ..., graph_node_count: _Optional[int] = ..., graph_node: _Optional[str] = ..., graph_node_class: _Optional[str] = ..., step: _Optional[int] = ..., step_count: _Optional[int] = ..., eta: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_position: _Optional[int] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[_Union[_queue_pb2.Waiting, _Mapping]] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ...) -> None: ...
 
 class Preview(_message.Message):
     __slots__ = ("attempt", "graph_node", "media_type", "data")

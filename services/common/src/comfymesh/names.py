@@ -11,7 +11,7 @@ _TASK = re.compile(r"tasks/([a-z][a-z0-9-]{0,62})")
 _TASK_ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _NODE = re.compile(r"nodes/([a-z0-9][a-z0-9-]{0,62})")
 _NODE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_ARTIFACT = re.compile(r"tasks/([a-z][a-z0-9-]{0,62})/artifacts/([0-9]{1,6})")
+_ARTIFACT = re.compile(r"tasks/([a-z][a-z0-9-]{0,62})/artifacts/([0-9]{1,6}|[0-9a-f]{64})")
 _GROUP = re.compile(r"groups/([a-z][a-z0-9-]{0,62})")
 _ALERT = re.compile(r"alerts/([0-9a-f]{16})")
 _SILENCE = re.compile(r"silences/([0-9a-f]{12})")
@@ -50,7 +50,7 @@ def group(group_id: str) -> str:
 
 
 def artifact(task_id: str, artifact_id: str) -> str:
-    """The name of an artifact."""
+    """The name of an artifact. Its id is a number, or the SHA-256 of its bytes."""
     return f"tasks/{task_id}/artifacts/{artifact_id}"
 
 

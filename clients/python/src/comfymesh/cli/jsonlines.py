@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from comfymesh.client import Progressed, TaskChanged, TaskFailed
+from comfymesh.client import ArtifactStored, Progressed, TaskChanged, TaskFailed
 
 if TYPE_CHECKING:
     from comfymesh.client import ComfyMeshError, Event, LoadedArtifact, Task
@@ -80,6 +80,8 @@ def _event(event: Event) -> dict[str, Json]:
         return {"event": "task", "task": plain(event.task)}
     if isinstance(event, Progressed):
         return {"event": "progress", "progress": plain(event.progress)}
+    if isinstance(event, ArtifactStored):
+        return {"event": "artifact", "artifact": plain(event.artifact), "attempt": event.attempt}
     preview = event.preview
     return {"event": "preview", "preview": plain(preview), "size_bytes": len(preview.data)}
 

@@ -142,6 +142,8 @@ def _remarks(view: View, now: float) -> Text:
     if view.progress is not None and view.progress.graph_node_count:
         done = view.progress.graph_node_count if view.fraction == 1.0 else view.progress.graph_nodes_done
         parts.append(f"{done}/{view.progress.graph_node_count} graph nodes")
+    if view.stored and not view.final:
+        parts.append(f"{view.stored} {'file' if view.stored == 1 else 'files'} stored")
     parts.append(view.eta(now))
     return Text("  ".join(part for part in parts if part), style="dim")
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from comfymesh.cli.text import duration, percent, short_name, size
+from comfymesh.cli.text import duration, one_line, percent, short_name, size
 from comfymesh.cli.view import graph_node, state_sentence, title
-from comfymesh.client import Phase, Progressed, TaskChanged
+from comfymesh.client import ArtifactStored, Phase, Progressed, TaskChanged
 
 if TYPE_CHECKING:
     from comfymesh.client import Event, LoadedArtifact, Progress, Task
@@ -34,6 +34,8 @@ class PlainLines:
                 return self._waiting(progress)
             case Progressed(progress):
                 return self._executing(progress)
+            case ArtifactStored(artifact):
+                return f"{self._name}: stored {one_line(artifact.filename)} ({size(artifact.size_bytes)})"
             case _:
                 return None
 

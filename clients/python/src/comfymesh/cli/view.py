@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from comfymesh.cli.text import duration, one_line, short_name
-from comfymesh.client import Phase, Progressed, TaskChanged, TaskState
+from comfymesh.client import ArtifactStored, Phase, Progressed, TaskChanged, TaskState
 
 if TYPE_CHECKING:
     from comfymesh.client import Event, Progress, Task
@@ -27,6 +27,7 @@ class View:
         task: The task, or None before the server has confirmed it.
         progress: The latest progress of the present attempt, or None.
         progress_at: When it arrived, in monotonic seconds.
+        stored: How many files the present attempt has stored so far, as far as it has told.
     """
 
     target: str
@@ -34,6 +35,7 @@ class View:
     task: Task | None = None
     progress: Progress | None = None
     progress_at: float = 0.0
+    stored: int = 0
 
     def after(self, event: Event, now: float) -> View:
         """The picture after an event."""
@@ -41,8 +43,11 @@ class View:
             case Progressed(progress):
                 return replace(self, progress=progress, progress_at=now)
             case TaskChanged(task):
-                kept = self.progress if self.task is None or task.attempt == self.task.attempt else None
-                return replace(self, task=task, progress=kept)
+                if self.task is None or task.attempt == self.task.attempt:
+                    return replace(self, task=task)
+                return replace(self, task=task, progress=None, stored=0)
+            case ArtifactStored():
+                return replace(self, stored=self.stored + 1)
             case _:
                 return self
 

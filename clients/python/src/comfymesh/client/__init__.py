@@ -45,6 +45,7 @@ from comfymesh.client.errors import (
     Violation,
 )
 from comfymesh.client.events import (
+    ArtifactStored,
     CaughtUp,
     Event,
     FleetEvent,
@@ -128,6 +129,7 @@ __all__ = [
     "ApiKey",
     "Artifact",
     "ArtifactKind",
+    "ArtifactStored",
     "Asset",
     "AsyncClient",
     "AsyncGroupHandle",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 from google.protobuf import duration_pb2
 
 from comfymesh.client.errors import InvalidRequest, Violation
-from comfymesh.client.events import Event, PreviewArrived, Progressed, TaskChanged
+from comfymesh.client.events import ArtifactStored, Event, PreviewArrived, Progressed, TaskChanged
 from comfymesh.client.inputs import Scalar, inputs_to_proto
 from comfymesh.client.models import (
     Artifact,
@@ -209,7 +209,9 @@ def events_from_proto(
             passed = message.passed if isinstance(message, task_service_pb2.RunTaskResponse) else ()
             return [TaskChanged(task_from_proto(task), token) for task in (*passed, message.task)]
         case "progress":
-            return [Progressed(_progress(message.progress), token)]
+            stored = [artifact_from_proto(artifact) for artifact in message.progress.artifacts]
+            found = [ArtifactStored(artifact, message.progress.attempt, token) for artifact in stored]
+            return [*found, Progressed(_progress(message.progress), token)]
         case "preview":
             return [PreviewArrived(_preview(message.preview), token)]
         case _:

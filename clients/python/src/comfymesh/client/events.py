@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from comfymesh.client.fleet_models import Node
-    from comfymesh.client.models import Group, Preview, Progress, Task
+    from comfymesh.client.models import Artifact, Group, Preview, Progress, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,24 @@ class Progressed:
     """
 
     progress: Progress
+    resume_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactStored:
+    """An artifact can be read while the attempt that made it goes on.
+
+    Told once for each, most of them: the smallest come with the end. What the task has made in the end is in
+    `Task.artifacts`: an attempt may still fail, and the next one makes its own.
+
+    Attributes:
+        artifact: The artifact, named by its content.
+        attempt: Which attempt has made it.
+        resume_token: Position after this event, for `watch`. Opaque.
+    """
+
+    artifact: Artifact
+    attempt: int
     resume_token: str = field(default="", repr=False)
 
 
@@ -96,4 +114,4 @@ GroupEvent = TaskChanged | GroupChanged | CaughtUp
 FleetEvent = NodeChanged | NodeRemoved | CaughtUp
 """What a watch of the fleet tells."""
 
-Event = TaskChanged | Progressed | PreviewArrived
+Event = TaskChanged | Progressed | ArtifactStored | PreviewArrived

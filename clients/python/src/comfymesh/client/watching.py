@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from comfymesh.client.convert import events_from_proto
 from comfymesh.client.errors import Unavailable
-from comfymesh.client.events import TaskChanged
+from comfymesh.client.events import ArtifactStored, TaskChanged
 from comfymesh.client.statuses import STREAM_BROKEN
 from comfymesh.v1 import task_service_pb2 as pb
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from comfymesh.client.downloads import ChunkBuffer
     from comfymesh.client.events import Event
-    from comfymesh.client.models import Task
+    from comfymesh.client.models import Artifact, Task
     from comfymesh.client.retries import Retrier, Server
 
     OpenWatch = Callable[[pb.WatchTaskRequest], AsyncGenerator[pb.WatchTaskResponse]]
@@ -40,6 +40,7 @@ class Position:
     def __init__(self, token: str = "") -> None:
         self.token = token
         self.task: Task | None = None
+        self._stored: set[tuple[int, Artifact]] = set()
 
     @property
     def final(self) -> bool:
@@ -58,6 +59,11 @@ class Position:
         return events, bool(events) or not message.HasField("task")
 
     def _known(self, event: Event) -> bool:
+        if isinstance(event, ArtifactStored):
+            found = event.attempt, event.artifact
+            known = found in self._stored
+            self._stored.add(found)
+            return known
         if not isinstance(event, TaskChanged):
             return False
         known, self.task = event.task == self.task, event.task

@@ -6,17 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from google.protobuf.message import DecodeError
+
 from comfymesh import names
 from comfymesh.api.errors import not_found
 from comfymesh.api.ranges import checked
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore, read_range
+from comfymesh.bus import subjects
+from comfymesh.bus.port import Bus
+from comfymesh.bus.streams import PROGRESS
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks.record import Key
 from comfymesh.v1 import task_pb2, task_service_pb2
 
 TOGETHER_BYTES = 1024 * 1024
 """Artifacts that have no more bytes than this together travel in one message."""
+
+_UNDER_WAY = frozenset({task_pb2.Task.STATE_RUNNING, task_pb2.Task.STATE_CANCELLING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +38,38 @@ class Found:
 class Artifacts:
     """Reads artifacts."""
 
-    def __init__(self, log: TaskLog, store: BlobStore) -> None:
+    def __init__(self, log: TaskLog, bus: Bus, store: BlobStore) -> None:
         self._log = log
+        self._bus = bus
         self._store = store
 
     async def find(self, tenant: str, name: str) -> Found:
-        """The artifact of that name.
+        """The artifact of that name: one that the task has made, or that its present attempt has stored by now.
 
         Raises:
             RefusedError: there is none.
         """
-        task_id, _ = names.parse_artifact(name)
+        task_id, artifact_id = names.parse_artifact(name)
         stored = await self._log.get(Key(tenant, task_id))
-        found = next((f for f in all_of(stored) if f.artifact.name == name), None) if stored else None
-        if found is None:
+        if stored is None:
             raise not_found("artifact", name)
-        return found
+        made = all_of(stored) or await self._under_way(stored)
+        for found in made:
+            if name == found.artifact.name or artifact_id == found.artifact.sha256:
+                return found
+        raise not_found("artifact", name)
+
+    async def _under_way(self, stored: Stored) -> list[Found]:
+        """What the present attempt has told of."""
+        if stored.task.state not in _UNDER_WAY:
+            return []
+        latest = await self._bus.last(PROGRESS, subjects.progress(stored.key))
+        try:
+            progress = task_pb2.TaskProgress.FromString(latest.data if latest else b"")
+        except DecodeError:
+            return []
+        told = progress.artifacts if progress.attempt == stored.task.attempt else ()
+        return [Found(stored.key.tenant, artifact, None) for artifact in told]
 
     async def read(self, found: Found, offset_bytes: int = 0, length_bytes: int = 0) -> AsyncIterator[bytes]:
         """Its bytes from `offset_bytes` on; all that follow where the length is 0.

@@ -124,7 +124,7 @@ async def _serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         quotas = Quotas(directory, model, hub, stored_assets, shelf, time.time)
         audit = Audit(bus, time.time)
         assets = Assets(bus, store, time.time, settings.api_max_asset_bytes, quotas)
-        artifacts = Artifacts(log, store)
+        artifacts = Artifacts(log, bus, store)
         terms = sweeping.terms(settings.api_blob_grace_hours, settings.api_asset_retention_days)
         sweeper = sweeping.Sweeper(bus, store, (model, hub), directory, assets, terms, time.time)
         background.spawn(sweeping.run(sweeper, Turns(bus, "sweeper"), terms.grace), "sweeper")

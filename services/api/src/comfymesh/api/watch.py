@@ -43,6 +43,7 @@ class Mailbox:
     _progress: task_pb2.TaskProgress | None = None
     _preview: task_pb2.Preview | None = None
     _told: tuple[int, float] = (0, -1.0)
+    _artifacts: set[bytes] = field(default_factory=set)
     _wake: Wake = field(default_factory=Wake)
     _closed: bool = False
 
@@ -98,13 +99,25 @@ class Mailbox:
             items.append(self._place)
         self._place = None
         if (progress := self._due(self._progress)) is not None:
-            items.append(progress)
-            self._told = (progress.attempt, progress.fraction)
+            items.append(self._news(progress))
         if (preview := self._due(self._preview)) is not None:
             items.append(preview)
         self._progress = self._early(self._progress)
         self._preview = self._early(self._preview)
         return items
+
+    def _news(self, progress: task_pb2.TaskProgress) -> task_pb2.TaskProgress:
+        """Progress, which comes with all artifacts of its attempt, with those alone that the watcher was not told."""
+        if progress.attempt != self._told[0]:
+            self._artifacts.clear()
+        self._told = (progress.attempt, progress.fraction)
+        if not progress.artifacts:
+            return progress
+        known = {artifact.SerializeToString(deterministic=True): artifact for artifact in progress.artifacts}
+        del progress.artifacts[:]
+        progress.artifacts.extend(artifact for data, artifact in known.items() if data not in self._artifacts)
+        self._artifacts.update(known)
+        return progress
 
     def _up_to_the_end(self) -> Iterator[Stored]:
         """The states that are to be told. What comes behind the final one is none, but a note on a dead letter."""

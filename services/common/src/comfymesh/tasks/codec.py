@@ -163,7 +163,7 @@ def _task(record: TaskRecord) -> task_pb2.Task:
         attempt=record.attempt,
         node=names.node(record.node) if record.node else "",
         instance=record.instance,
-        artifacts=[_artifact(definition.key.task_id, artifact) for artifact in record.artifacts],
+        artifacts=[to_artifact(definition.key.task_id, artifact) for artifact in record.artifacts],
         create_time=timestamp(definition.create_time),
         update_time=timestamp(record.update_time),
         graph_digest=definition.spec.digest,
@@ -313,7 +313,8 @@ def failure_of(message: task_record_pb2.Failure) -> Failure:
     return Failure(message.attempt, message.node, message.instance, failure, seconds(message.time))
 
 
-def _artifact(task_id: str, artifact: Artifact) -> task_pb2.Artifact:
+def to_artifact(task_id: str, artifact: Artifact) -> task_pb2.Artifact:
+    """An artifact as callers see it."""
     return task_pb2.Artifact(
         name=names.artifact(task_id, artifact.artifact_id),
         filename=artifact.filename,

@@ -67,7 +67,7 @@ class Attempt:
         self._relay = Relay(bus, claim.key, claim.number)
         self._stopwatch = Stopwatch(claim.record.definition.requirements.models)
         self._trace = AttemptTrace(claim, self._prompt_id)
-        self._collecting = workplace.collecting(claim.key.tenant)
+        self._collecting = workplace.collecting(claim.key.tenant, self._relay.stored)
         self._peak = Peak()
         self._begun = asyncio.Event()
         self._stop: Stop | None = None

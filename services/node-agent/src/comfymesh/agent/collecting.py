@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,9 +50,13 @@ class Collecting:
         store: Where outputs go.
         tenant: Whose they are.
         max_bytes: Largest output that is taken.
+        told: Is told of each file that was taken early and is in the store. Its id is its content's.
     """
 
-    def __init__(self, http: ComfyHttp, store: BlobStore, tenant: str, max_bytes: int) -> None:
+    def __init__(
+        self, http: ComfyHttp, store: BlobStore, tenant: str, max_bytes: int, told: Callable[[Artifact], None]
+    ) -> None:
+        self._told = told
         self._http = http
         self._store = store
         self._tenant = tenant
@@ -71,7 +75,7 @@ class Collecting:
                 self._early[place].cancel()
                 self._rewritten.add(place)
             elif file.type != _SHOWN_INPUT and len(self._early) < _MOST_EARLY:
-                self._early[place] = asyncio.create_task(self._in_turn(file))
+                self._early[place] = asyncio.create_task(self._take_early(file))
 
     async def finish(self, outputs: Mapping[str, Any]) -> tuple[Artifact, ...]:
         """Every output that history names; answers once all are stored.
@@ -133,6 +137,12 @@ class Collecting:
                 return _Kept(content.sha256, content.size_bytes, content.head, small)
             await self._store.put(self._tenant, content)
             return _Kept(content.sha256, content.size_bytes, content.head)
+
+    async def _take_early(self, file: OutputFile) -> _Kept:
+        kept = await self._in_turn(file)
+        if not kept.small:
+            self._told(_artifact(kept.sha256, file, kept))
+        return kept
 
     async def _in_turn(self, file: OutputFile) -> _Kept:
         async with self._turns:

@@ -12,8 +12,8 @@ from comfymesh.agent.comfyui.events import Event, Preview
 from comfymesh.agent.comfyui.progress import PromptProgress
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
-from comfymesh.tasks.codec import timestamp
-from comfymesh.tasks.record import Key
+from comfymesh.tasks.codec import timestamp, to_artifact
+from comfymesh.tasks.record import Artifact, Key
 from comfymesh.v1 import task_pb2
 
 Phase = task_pb2.TaskProgress.Phase
@@ -24,6 +24,8 @@ _INTEREST_SECONDS = 3.0
 _ETA_AFTER_SECONDS = 1.0
 _ETA_AFTER_FRACTION = 0.02
 _MOST_STEPS = 1000
+_MORE_ARTIFACTS = 16
+"""So many artifacts make a message as dear again as one without: progress comes that much less often."""
 
 
 class Relay:
@@ -42,6 +44,7 @@ class Relay:
         self._progress = PromptProgress({})
         self._phase = task_pb2.TaskProgress.PHASE_STAGING
         self._began: float | None = None
+        self._artifacts: list[task_pb2.Artifact] = []
         self._preview: Preview | None = None
         self._preview_sent = 0.0
         self._interest = float("-inf")
@@ -60,6 +63,11 @@ class Relay:
     def storing(self) -> None:
         """The outputs are being stored."""
         self._phase = task_pb2.TaskProgress.PHASE_STORING
+        self._changed.set()
+
+    def stored(self, artifact: Artifact) -> None:
+        """An artifact can be read. It is told with all progress from now on, so that no watcher can miss it."""
+        self._artifacts.append(to_artifact(self._key.task_id, artifact))
         self._changed.set()
 
     def wanted(self) -> None:
@@ -87,7 +95,7 @@ class Relay:
             self._changed.clear()
             with contextlib.suppress(BusUnavailableError, MessageTooLargeError):
                 await self._send()
-            await asyncio.sleep(_PROGRESS_SECONDS)
+            await asyncio.sleep(_PROGRESS_SECONDS * (1 + len(self._artifacts) / _MORE_ARTIFACTS))
 
     async def _settle(self) -> None:
         """Nothing is told of an attempt's first moments: many are over before anybody could look."""
@@ -119,6 +127,7 @@ class Relay:
             step=view.step,
             step_count=view.step_count,
             update_time=timestamp(time.time()),
+            artifacts=self._artifacts,
         )
         if (eta := self._eta(view.fraction)) is not None:
             message.eta.FromMilliseconds(round(eta * 1000))

@@ -25,7 +25,7 @@ from comfymesh.agent.url_inputs import FetchFiles, none_is_fetched
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.tasks.events import Event
-from comfymesh.tasks.record import Key
+from comfymesh.tasks.record import Artifact, Key
 
 logger = logging.getLogger(__name__)
 
@@ -156,9 +156,9 @@ class Workplace:
         else:
             self._clearing = asyncio.create_task(self._clear())
 
-    def collecting(self, tenant: str) -> Collecting:
-        """A collection of outputs for an attempt of this tenant."""
-        return Collecting(self.session.http, self._files.store, tenant, self._files.max_artifact_bytes)
+    def collecting(self, tenant: str, told: Callable[[Artifact], None]) -> Collecting:
+        """A collection of outputs for an attempt of this tenant; `told` hears of what is stored before the end."""
+        return Collecting(self.session.http, self._files.store, tenant, self._files.max_artifact_bytes, told)
 
     def enter(self) -> None:
         """An attempt has come."""

@@ -39,6 +39,16 @@ def steps(count: int = 5, seconds: float = 0.02, **inputs: Any) -> Graph:
     }
 
 
+def two_pictures(count: int = 20, seconds: float = 0.05) -> Graph:
+    """Saves a picture of more than 1 KiB by `9` at once, and another by `19` after `count` steps of `seconds` each."""
+    return {
+        "1": node("EmptyImage", width=1024, height=1024, batch_size=1, color=0x336699),
+        "9": node("SaveImage", images=["1", 0], filename_prefix=f"first-{uuid4().hex[:8]}"),
+        "12": steps(count, seconds)["2"],
+        "19": node("SaveImage", images=["12", 0], filename_prefix="second"),
+    }
+
+
 def raising(kind: str) -> Graph:
     """Raises an exception of a kind in graph node `2`."""
     return {
