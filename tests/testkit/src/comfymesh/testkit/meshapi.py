@@ -114,7 +114,7 @@ def one_by_one(message: Followed) -> Iterator[Followed]:
     """A message of many tasks, as if each of its changes had come in one of its own."""
     for change in message.passed:
         yield type(message)(resume_token=change.resume_token, task=change.task)
-    last = type(message)()
+    last: Any = type(message)()
     last.CopyFrom(message)
     last.ClearField("passed")
     yield last
