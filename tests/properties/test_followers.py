@@ -50,9 +50,10 @@ class SlowBus(MemoryBus):
 class Play:
     """Several tasks, one replica whose hub lags as the test wants, one watcher who reads when the test lets him."""
 
-    def __init__(self, query: Query, *, include_existing: bool) -> None:
+    def __init__(self, query: Query, *, include_existing: bool, most: int) -> None:
         self.query = query
         self.include_existing = include_existing
+        self.most = most
         self.log = TaskLog(SlowBus())
         self.model = ReadModel()
         self.hub = Hub(self.model)
@@ -145,11 +146,13 @@ class Play:
 
     async def watch(self) -> None:
         at = read_token(self.token) if self.token else None
-        items = self.following.watch(self.query, at, include_existing=self.include_existing)
-        async with contextlib.aclosing(items):
-            async for told in items:
-                self.take(told)
-                await self.may_read.acquire()
+        messages = self.following.watch(self.query, at, include_existing=self.include_existing, most=self.most)
+        async with contextlib.aclosing(messages):
+            async for message in messages:
+                assert len(message) <= self.most
+                for told in message:
+                    self.take(told)
+                    await self.may_read.acquire()
 
     def take(self, told: Told) -> None:
         place, item = told
@@ -166,13 +169,15 @@ class Play:
     before=st.integers(0, 9),
     actions=st.lists(st.sampled_from(ACTIONS), max_size=70),
     kept=st.integers(1, 4),
+    most=st.integers(1, 5),
 )
 def test_every_change_that_matters_comes_once_and_in_order(
-    *, query: Query, existing: bool, before: int, actions: list[str], kept: int
+    *, query: Query, existing: bool, before: int, actions: list[str], kept: int, most: int
 ) -> None:
-    play = Play(query, include_existing=existing)
+    play = Play(query, include_existing=existing, most=most)
     with (
         patch.object(following, "_PAGE", 3),
+        patch.object(following, "_PACE_SECONDS", 0.0),
         patch.object(backlog.Backlog.__init__, "__defaults__", (kept,)),
     ):
         asyncio.run(play.run(before, actions))

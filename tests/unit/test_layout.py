@@ -45,7 +45,7 @@ KNOWN_BY = {
     "websockets": {"agent/comfyui/socket.py"},
     "obstore": {"artifacts/object_store.py"},
     "sqlite3": {"runtime/database.py"},
-    "uvloop": {"runtime/service.py"},
+    "uvloop": {"runtime/eventloop.py"},
 }
 SERVICES = ("services/common", "services/api", "services/scheduler", "services/notifier", "services/node-agent")
 

@@ -107,8 +107,8 @@ class TestGetting:
     async def test_everything_that_is_wrong_is_told_at_once(self, mesh: LocalMesh) -> None:
         call = mesh.groups.CancelGroup(group_service_pb2.CancelGroupRequest(name="x", reason="y" * 513))
         assert set((await refused(call)).violations) == {"name", "reason"}
-        watch = mesh.groups.WatchGroup(WatchRequest(name="x", task_count=-1))
-        assert set((await refused(watch.read())).violations) == {"name", "task_count"}
+        watch = mesh.groups.WatchGroup(WatchRequest(name="x", task_count=-1, max_changes=-1))
+        assert set((await refused(watch.read())).violations) == {"name", "task_count", "max_changes"}
 
 
 class TestWatching:

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from comfymesh.testkit import graphs
+from comfymesh.testkit.meshapi import one_by_one
 from comfymesh.testkit.meshes import LocalMesh, State, is_course, states_of
 from comfymesh.testkit.refusals import refused
 from comfymesh.v1 import task_service_pb2
@@ -75,6 +76,41 @@ async def test_what_is_there_comes_first_and_nothing_is_missing_between(
         states = states_of([message for message in told if message.task.name == name])
         assert is_course(states)
     assert sum(message.HasField("caught_up") for message in told) == 1
+
+
+async def test_several_changes_come_in_one_message_each_with_the_position_behind_it(
+    mesh: LocalMesh, labels: dict[str, str]
+) -> None:
+    made = [(await mesh.create(graphs.picture(), labels=labels)).name for _ in range(5)]
+    for name in made:
+        await mesh.finished(name)
+    wanted = {"labels": labels, "include_existing": True, "max_changes": 3}
+    stream = mesh.tasks.WatchTasks(Request(**wanted)).__aiter__()
+    first, second = await anext(stream), await anext(stream)
+    told = [change.task.name for change in first.passed] + [first.task.name]
+    assert [len(first.passed), len(second.passed)] == [2, 1]
+    assert [*told, second.passed[0].task.name, second.task.name] == made[::-1]
+    for place, change in enumerate(first.passed, start=1):
+        on = mesh.tasks.WatchTasks(Request(resume_token=change.resume_token, **wanted)).__aiter__()
+        behind = await anext(on)
+        assert [*(each.task.name for each in behind.passed), behind.task.name] == made[::-1][place : place + 3]
+
+
+async def test_changes_that_come_close_together_are_told_in_one_message(
+    mesh: LocalMesh, labels: dict[str, str]
+) -> None:
+    call = await begun(mesh, labels=labels, max_changes=64)
+    await asyncio.gather(*(mesh.create(graphs.picture(), labels=labels) for _ in range(8)))
+    told, messages = Messages(), 0
+    async for message in call:
+        messages += 1
+        told += one_by_one(message)
+        if sum(each.task.state == State.STATE_SUCCEEDED for each in told) == 8:
+            break
+    call.cancel()
+    assert messages < len(told)
+    for name in {message.task.name for message in told}:
+        assert is_course(states_of([message for message in told if message.task.name == name]))
 
 
 async def test_without_what_is_there_the_first_message_says_that_it_has_begun(
@@ -157,10 +193,15 @@ async def test_a_token_ahead_of_the_log_is_out_of_range(mesh: LocalMesh) -> None
 
 
 async def test_everything_that_is_wrong_is_told_at_once(mesh: LocalMesh) -> None:
-    wrong = Request(group="x", states=[99, 0], labels={f"k{n}": "" for n in range(65)})  # type: ignore[list-item]
+    wrong = Request(
+        group="x",
+        states=[99, 0],  # type: ignore[list-item]
+        labels={f"k{n}": "" for n in range(65)},
+        max_changes=-1,
+    )
     refusal = await refused(mesh.tasks.WatchTasks(wrong).read())
     assert refusal.is_ == ("INVALID_ARGUMENT", "INPUT_INVALID")
-    assert set(refusal.violations) == {"group", "states[0]", "states[1]", "labels"}
+    assert set(refusal.violations) == {"group", "states[0]", "states[1]", "labels", "max_changes"}
     listed = task_service_pb2.ListTasksRequest(
         group="x",
         states=[99],

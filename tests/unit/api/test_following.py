@@ -72,7 +72,7 @@ async def test_a_server_that_stops_tells_nobody_that_this_is_all(
     told = list[object]()
 
     async def watch(follower: Following) -> None:
-        async for _, item in follower.watch(Query("default"), None, include_existing=True):
+        async for ((_, item),) in follower.watch(Query("default"), None, include_existing=True):
             told.append(item)
             if len(told) == told_before:
                 follower.hub.drain()
@@ -85,3 +85,20 @@ async def test_a_server_that_stops_tells_nobody_that_this_is_all(
     assert refused.value.reason == "SERVER_DRAINING"
     assert all(isinstance(item, Stored) for item in told)
     assert len(told) == told_before
+
+
+async def test_a_message_tells_as_many_changes_as_fit_into_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = TaskLog(MemoryBus())
+    for number in range(TASKS):
+        stored = await log.create(queued(f"t{number}"), spec_pb2.Spec())
+    monkeypatch.setattr(following, "_MOST_BYTES", 3 * len(stored.data) + 1)
+    async with replica(log) as follower:
+        told = follower.watch(Query("default"), None, include_existing=True, most=64)
+        sizes = [len(await anext(told)) for _ in range(5)]
+        await told.aclose()
+    assert sizes == [3, 3, 3, 1, 1]  # The last is "caught up".
+    monkeypatch.setattr(following, "_MOST_BYTES", 1)
+    async with replica(log) as follower:
+        told = follower.watch(Query("default"), None, include_existing=True, most=64)
+        assert len(await anext(told)) == 1
+        await told.aclose()

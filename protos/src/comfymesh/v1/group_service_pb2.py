@@ -27,7 +27,7 @@ from comfymesh.v1 import task_pb2 as comfymesh_dot_v1_dot_task__pb2
 from comfymesh.v1 import task_service_pb2 as comfymesh_dot_v1_dot_task__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n comfymesh/v1/group_service.proto\x12\x0c\x63omfymesh.v1\x1a\x18\x63omfymesh/v1/group.proto\x1a\x17\x63omfymesh/v1/task.proto\x1a\x1f\x63omfymesh/v1/task_service.proto\"\x1f\n\x0fGetGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x10GetGroupResponse\x12\"\n\x05group\x18\x01 \x01(\x0b\x32\x13.comfymesh.v1.Group\"2\n\x12\x43\x61ncelGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"R\n\x13\x43\x61ncelGroupResponse\x12\"\n\x05group\x18\x01 \x01(\x0b\x32\x13.comfymesh.v1.Group\x12\x17\n\x0f\x63\x61ncelled_count\x18\x02 \x01(\x03\"K\n\x11WatchGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ntask_count\x18\x02 \x01(\x03\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\"\xd8\x01\n\x12WatchGroupResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\"\n\x04task\x18\x02 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12$\n\x05group\x18\x03 \x01(\x0b\x32\x13.comfymesh.v1.GroupH\x00\x12+\n\tcaught_up\x18\x04 \x01(\x0b\x32\x16.comfymesh.v1.CaughtUpH\x00\x12,\n\theartbeat\x18\x05 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent2\x8f\x02\n\x0cGroupService\x12N\n\x08GetGroup\x12\x1d.comfymesh.v1.GetGroupRequest\x1a\x1e.comfymesh.v1.GetGroupResponse\"\x03\x90\x02\x01\x12W\n\x0b\x43\x61ncelGroup\x12 .comfymesh.v1.CancelGroupRequest\x1a!.comfymesh.v1.CancelGroupResponse\"\x03\x90\x02\x02\x12V\n\nWatchGroup\x12\x1f.comfymesh.v1.WatchGroupRequest\x1a .comfymesh.v1.WatchGroupResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n comfymesh/v1/group_service.proto\x12\x0c\x63omfymesh.v1\x1a\x18\x63omfymesh/v1/group.proto\x1a\x17\x63omfymesh/v1/task.proto\x1a\x1f\x63omfymesh/v1/task_service.proto\"\x1f\n\x0fGetGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x10GetGroupResponse\x12\"\n\x05group\x18\x01 \x01(\x0b\x32\x13.comfymesh.v1.Group\"2\n\x12\x43\x61ncelGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"R\n\x13\x43\x61ncelGroupResponse\x12\"\n\x05group\x18\x01 \x01(\x0b\x32\x13.comfymesh.v1.Group\x12\x17\n\x0f\x63\x61ncelled_count\x18\x02 \x01(\x03\"`\n\x11WatchGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ntask_count\x18\x02 \x01(\x03\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\x12\x13\n\x0bmax_changes\x18\x04 \x01(\x05\"\x84\x02\n\x12WatchGroupResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\"\n\x04task\x18\x02 \x01(\x0b\x32\x12.comfymesh.v1.TaskH\x00\x12$\n\x05group\x18\x03 \x01(\x0b\x32\x13.comfymesh.v1.GroupH\x00\x12+\n\tcaught_up\x18\x04 \x01(\x0b\x32\x16.comfymesh.v1.CaughtUpH\x00\x12,\n\theartbeat\x18\x05 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x12*\n\x06passed\x18\x06 \x03(\x0b\x32\x1a.comfymesh.v1.PassedChangeB\x07\n\x05\x65vent2\x8f\x02\n\x0cGroupService\x12N\n\x08GetGroup\x12\x1d.comfymesh.v1.GetGroupRequest\x1a\x1e.comfymesh.v1.GetGroupResponse\"\x03\x90\x02\x01\x12W\n\x0b\x43\x61ncelGroup\x12 .comfymesh.v1.CancelGroupRequest\x1a!.comfymesh.v1.CancelGroupResponse\"\x03\x90\x02\x02\x12V\n\nWatchGroup\x12\x1f.comfymesh.v1.WatchGroupRequest\x1a .comfymesh.v1.WatchGroupResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,9 +49,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANCELGROUPRESPONSE']._serialized_start=275
   _globals['_CANCELGROUPRESPONSE']._serialized_end=357
   _globals['_WATCHGROUPREQUEST']._serialized_start=359
-  _globals['_WATCHGROUPREQUEST']._serialized_end=434
-  _globals['_WATCHGROUPRESPONSE']._serialized_start=437
-  _globals['_WATCHGROUPRESPONSE']._serialized_end=653
-  _globals['_GROUPSERVICE']._serialized_start=656
-  _globals['_GROUPSERVICE']._serialized_end=927
+  _globals['_WATCHGROUPREQUEST']._serialized_end=455
+  _globals['_WATCHGROUPRESPONSE']._serialized_start=458
+  _globals['_WATCHGROUPRESPONSE']._serialized_end=718
+  _globals['_GROUPSERVICE']._serialized_start=721
+  _globals['_GROUPSERVICE']._serialized_end=992
 # @@protoc_insertion_point(module_scope)

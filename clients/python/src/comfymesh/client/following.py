@@ -12,13 +12,16 @@ from comfymesh.client.statuses import STREAM_BROKEN
 from comfymesh.v1 import group_service_pb2, task_service_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from comfymesh.client.events import GroupEvent, TasksEvent
     from comfymesh.client.retries import Retrier, Server
 
     OpenTasks = Callable[[task_service_pb2.WatchTasksRequest], AsyncGenerator[task_service_pb2.WatchTasksResponse]]
     OpenGroup = Callable[[group_service_pb2.WatchGroupRequest], AsyncGenerator[group_service_pb2.WatchGroupResponse]]
+
+_MOST_CHANGES = 64
+"""How many changes a message may tell. Reading one costs as much as making events of a dozen."""
 
 Q = TypeVar("Q", task_service_pb2.WatchTasksRequest, group_service_pb2.WatchGroupRequest)
 R = TypeVar("R", task_service_pb2.WatchTasksResponse, group_service_pb2.WatchGroupResponse)
@@ -39,7 +42,8 @@ async def tasks(
                 async for message in messages:
                     match message.WhichOneof("event"):
                         case "task":
-                            yield TaskChanged(task_from_proto(message.task), message.resume_token)
+                            for event in _changes(message):
+                                yield event
                         case "caught_up" if not caught_up:
                             caught_up = True
                             yield CaughtUp(message.resume_token)
@@ -64,7 +68,8 @@ async def group(
                 async for message in messages:
                     match message.WhichOneof("event"):
                         case "task":
-                            yield TaskChanged(task_from_proto(message.task), message.resume_token)
+                            for event in _changes(message):
+                                yield event
                         case "group":
                             yield GroupChanged(group_from_proto(message.group), message.resume_token)
                         case "caught_up" if not caught_up:
@@ -78,11 +83,20 @@ async def group(
 
 async def _messages(open_stream: Callable[[Q], AsyncGenerator[R]], retrier: Retrier, request: Q) -> AsyncGenerator[R]:
     """The messages of one stream. The next one begins behind the last of them."""
+    request.max_changes = _MOST_CHANGES
     async with aclosing(open_stream(request)) as messages:
         async for message in messages:
             retrier.succeeded()
             request.resume_token = message.resume_token
             yield message
+
+
+def _changes(
+    message: task_service_pb2.WatchTasksResponse | group_service_pb2.WatchGroupResponse,
+) -> Iterator[TaskChanged]:
+    for change in message.passed:
+        yield TaskChanged(task_from_proto(change.task), change.resume_token)
+    yield TaskChanged(task_from_proto(message.task), message.resume_token)
 
 
 def _ended_early() -> Unavailable:

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from comfymesh.emulator.arguments import parse_arguments
 from comfymesh.emulator.server import serve_until
 from comfymesh.emulator.settings import Settings
+from comfymesh.runtime import eventloop
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the emulator until SIGINT or SIGTERM."""
     settings = parse_arguments(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        asyncio.run(_serve(settings))
+        eventloop.run(_serve(settings))
     except OSError as error:
         sys.exit(f"cannot listen on {settings.listen}:{settings.port}: {error.strerror}; choose another --port")
     # A node that holds on to its thread must not keep the process.

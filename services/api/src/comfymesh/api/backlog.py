@@ -7,6 +7,7 @@ records: what is too much is not kept, since the log has it. The watcher is serv
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from comfymesh.api.query import Query
 from comfymesh.api.waking import Wake
@@ -43,8 +44,11 @@ class Backlog:
         """Collect every change that is offered from now on. Those between `position` and now are read from the log."""
         self.joined = True
 
-    def tell(self, stored: Stored) -> bool:
-        """The next record, collected or read from the log. Whether the watcher is to be told of it."""
+    def news(self, stored: Iterable[Stored]) -> list[Stored]:
+        """Of the next records, collected or read from the log, those that the watcher is to be told of."""
+        return [each for each in stored if self._passes(each)]
+
+    def _passes(self, stored: Stored) -> bool:
         news = stored.sequence > self.position
         self.position = max(self.position, stored.sequence)
         return news and self.query.matches(stored)

@@ -31,6 +31,7 @@ _MAX_RETRIES = 10
 _MAX_REASON = 512
 _MAX_URLS = 32
 _MAX_CONDITIONS = 64
+_MOST_CHANGES = 64
 _FAILURES = frozenset(error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{failure}") for failure in FailureClass)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _INPUT = re.compile(r"[^.]{1,128}\..{1,128}", re.DOTALL)
@@ -110,6 +111,17 @@ def filter_violations(
     if digest and not _DIGEST.fullmatch(digest):
         yield Violation("graph_digest", "must be a SHA-256 in lowercase hex: 64 characters out of 0-9a-f")
     yield from _workflow("workflow", workflow)
+
+
+def max_changes_violations(asked: int) -> Iterator[Violation]:
+    """What is wrong with how many changes one message of a stream may tell."""
+    if asked < 0:
+        yield Violation("max_changes", f"{asked} is negative; leave it out for one")
+
+
+def most_changes(asked: int) -> int:
+    """How many changes one message of a stream may tell, where `asked` is right."""
+    return min(asked or 1, _MOST_CHANGES)
 
 
 def reasons_violations(field: str, reasons: Sequence[int]) -> Iterator[Violation]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from comfymesh.api import bookmark
 from comfymesh.api.backlog import Backlog
 from comfymesh.api.bookmark import BEGINNING, Bookmark
 from comfymesh.api.errors import RefusedError, draining
@@ -18,12 +19,20 @@ from comfymesh.api.watching import Heartbeat
 from comfymesh.bus.port import BusUnavailableError, CaughtUp
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks.codec import seconds
+from comfymesh.v1 import task_service_pb2
 
 _PAGE = 256
 _CURRENT_SECONDS = 5.0
+_PACE_SECONDS = 0.02
+"""Messages that may tell several changes come no closer: what happens meanwhile is told in one."""
+_MOST_BYTES = 1 << 20
+"""Of the records that are told in one message: gRPC's clients take 4 MiB by default."""
 
 Told = tuple[Bookmark, Stored | CaughtUp | Heartbeat]
 """What a watcher is told, and where he is then."""
+
+Message = Sequence[Told]
+"""What is told in one message: changes, or one thing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +74,17 @@ class Following:
         return newest
 
     async def watch(
-        self, query: Query, at: Bookmark | None, *, include_existing: bool, heartbeat: float | None = None
-    ) -> AsyncGenerator[Told, None]:
+        self,
+        query: Query,
+        at: Bookmark | None,
+        *,
+        include_existing: bool,
+        most: int = 1,
+        heartbeat: float | None = None,
+    ) -> AsyncGenerator[Message, None]:
         """Everything behind a bookmark, without end; without one, what is there and what comes, or only what comes.
+
+        At most `most` changes are told together.
 
         Raises:
             RefusedError: the bookmark is ahead of the log, or the server is stopping.
@@ -79,31 +96,31 @@ class Following:
         backlog = Backlog(query, at.position)
         with self.hub.feeding(backlog):
             if at.place is not None:
-                async with aclosing(self._existing(backlog, at.place)) as tasks:
-                    async for told in tasks:
-                        yield told
-            async with aclosing(self._replay(backlog)) as changes:
-                async for told in changes:
-                    yield told
-            yield Bookmark(backlog.position), CaughtUp()
-            async with aclosing(self._live(backlog, heartbeat or self.heartbeat)) as changes:
-                async for told in changes:
-                    yield told
+                async with aclosing(self._existing(backlog, at.place, most)) as tasks:
+                    async for message in tasks:
+                        yield message
+            async with aclosing(self._replay(backlog, most)) as changes:
+                async for message in changes:
+                    yield message
+            yield [(Bookmark(backlog.position), CaughtUp())]
+            async with aclosing(self._live(backlog, most, heartbeat or self.heartbeat)) as changes:
+                async for message in changes:
+                    yield message
 
-    async def _existing(self, backlog: Backlog, after: Place) -> AsyncGenerator[Told, None]:
+    async def _existing(self, backlog: Backlog, after: Place, most: int) -> AsyncGenerator[Message, None]:
         """Tasks that have not changed since the watcher's position; those that have come with their changes."""
         base, place = backlog.position, after
         while True:
             _unless_closed(backlog)
             found, _ = self.model.page(backlog.query, _PAGE, place, base)
-            for stored in found:
-                place = Place(seconds(stored.task.create_time), stored.key.task_id)
-                yield Bookmark(base, place), stored
+            for message in _together([(Bookmark(base, _place(stored)), stored) for stored in found], most):
+                yield message
             if len(found) < _PAGE:
                 return
+            place = _place(found[-1])
             await asyncio.sleep(0)
 
-    async def _replay(self, backlog: Backlog) -> AsyncGenerator[Told, None]:
+    async def _replay(self, backlog: Backlog, most: int) -> AsyncGenerator[Message, None]:
         """Changes that the log has already, until the watcher has joined those to whom they are handed out."""
         end = 0
         while not backlog.joined or backlog.position < end:
@@ -114,31 +131,62 @@ class Following:
                 end = self.hub.position
             elif not page:
                 return
-            for stored in page:
-                if backlog.tell(stored):
-                    yield Bookmark(backlog.position), stored
+            for message in _together(_changes(backlog, page), most):
+                yield message
 
-    async def _live(self, backlog: Backlog, heartbeat: float) -> AsyncGenerator[Told, None]:
+    async def _live(self, backlog: Backlog, most: int, heartbeat: float) -> AsyncGenerator[Message, None]:
         told = time.monotonic()
         while True:
             await backlog.wait(max(0.0, told + heartbeat - time.monotonic()))
+            if most > 1 and (early := told + _PACE_SECONDS - time.monotonic()) > 0:
+                await asyncio.sleep(early)
             _unless_closed(backlog)
             found = backlog.take()
-            for stored in found:
-                if backlog.tell(stored):
-                    yield Bookmark(backlog.position), stored
-                    told = time.monotonic()
+            for message in _together(_changes(backlog, found), most):
+                yield message
+                told = time.monotonic()
             if not backlog.joined:
-                async with aclosing(self._replay(backlog)) as missed:
-                    async for item in missed:
-                        yield item
+                async with aclosing(self._replay(backlog, most)) as missed:
+                    async for message in missed:
+                        yield message
                         told = time.monotonic()
             elif not found:
                 # Whatever has been handed out meanwhile did not concern the watcher.
                 backlog.position = max(backlog.position, self.hub.position)
                 if time.monotonic() - told >= heartbeat:
-                    yield Bookmark(backlog.position), Heartbeat()
+                    yield [(Bookmark(backlog.position), Heartbeat())]
                     told = time.monotonic()
+
+
+def passed(before: Message) -> list[task_service_pb2.PassedChange]:
+    """Changes that are told with a later one."""
+    return [
+        task_service_pb2.PassedChange(resume_token=bookmark.make_token(place), task=stored.task)
+        for place, stored in before
+        if isinstance(stored, Stored)
+    ]
+
+
+def _place(stored: Stored) -> Place:
+    return Place(seconds(stored.task.create_time), stored.key.task_id)
+
+
+def _changes(backlog: Backlog, found: Sequence[Stored]) -> list[tuple[Bookmark, Stored]]:
+    return [(Bookmark(stored.sequence), stored) for stored in backlog.news(found)]
+
+
+def _together(changes: Sequence[tuple[Bookmark, Stored]], most: int) -> Iterator[Message]:
+    """The same in parts, of `most` changes and `_MOST_BYTES` at most; one that is larger is a part by itself."""
+    part, size = list[tuple[Bookmark, Stored]](), 0
+    for change in changes:
+        _, stored = change
+        if part and (len(part) >= most or size + len(stored.data) > _MOST_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(change)
+        size += len(stored.data)
+    if part:
+        yield part
 
 
 def _unless_closed(backlog: Backlog) -> None:

@@ -13,7 +13,7 @@ from comfymesh import names
 from comfymesh.api import bookmark, fields, groups
 from comfymesh.api.access import caller
 from comfymesh.api.errors import Violation, invalid
-from comfymesh.api.following import Following
+from comfymesh.api.following import Following, passed
 from comfymesh.api.groups import Groups
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import GroupSummary
@@ -65,16 +65,20 @@ class GroupService(group_service_pb2_grpc.GroupServiceServicer):
             await self._groups.get(caller.tenant(), request.name)
         look = _Look(self._groups, caller.tenant(), request.name, max(1, request.task_count))
         changes = self._following.watch(
-            Query(caller.tenant(), group=request.name), at, include_existing=True, heartbeat=_LOOK_SECONDS
+            Query(caller.tenant(), group=request.name),
+            at,
+            include_existing=True,
+            most=fields.most_changes(request.max_changes),
+            heartbeat=_LOOK_SECONDS,
         )
         told = time.monotonic()
-        async with aclosing(changes) as items:
-            async for place, item in items:
+        async with aclosing(changes) as messages:
+            async for *before, (place, item) in messages:
                 token = bookmark.make_token(place)
                 if (event := _event(item)) is not None:
                     look.changed = True
                     told = time.monotonic()
-                    yield group_service_pb2.WatchGroupResponse(resume_token=token, **event)
+                    yield group_service_pb2.WatchGroupResponse(resume_token=token, passed=passed(before), **event)
                 # The group is told after the tasks that were there.
                 group = await look.after(place.position) if place.place is None else None
                 if group is None and time.monotonic() - told >= self._following.heartbeat:
@@ -132,7 +136,10 @@ class _Look:
 
 
 def _read(request: group_service_pb2.WatchGroupRequest) -> bookmark.Bookmark | None:
-    wrong = list(fields.name_violations(request.name, names.parse_group))
+    wrong = [
+        *fields.name_violations(request.name, names.parse_group),
+        *fields.max_changes_violations(request.max_changes),
+    ]
     if request.task_count < 0:
         wrong.append(Violation("task_count", f"{request.task_count} is negative; leave it out if you do not know"))
     if wrong:

@@ -15,7 +15,7 @@ from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.cancelling import cancel
 from comfymesh.api.errors import RefusedError, invalid, not_found
 from comfymesh.api.fleet import FleetView
-from comfymesh.api.following import Following
+from comfymesh.api.following import Following, passed
 from comfymesh.api.insight import Insight
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import Place
@@ -145,14 +145,21 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.WatchTasksRequest, context: Context
     ) -> AsyncIterator[task_service_pb2.WatchTasksResponse]:
         """See the proto."""
-        if wrong := list(fields.filter_violations(request.states, request.labels, request.group)):
+        wrong = [
+            *fields.filter_violations(request.states, request.labels, request.group),
+            *fields.max_changes_violations(request.max_changes),
+        ]
+        if wrong:
             raise invalid(wrong)
         query = Query(caller.tenant(), frozenset(request.states), dict(request.labels), request.group)
         at = bookmark.read_token(request.resume_token) if request.resume_token else None
-        changes = self._following.watch(query, at, include_existing=request.include_existing)
-        async with aclosing(changes) as items:
-            async for place, item in items:
-                yield task_service_pb2.WatchTasksResponse(resume_token=bookmark.make_token(place), **_change(item))
+        most = fields.most_changes(request.max_changes)
+        changes = self._following.watch(query, at, include_existing=request.include_existing, most=most)
+        async with aclosing(changes) as messages:
+            async for *before, (place, item) in messages:
+                yield task_service_pb2.WatchTasksResponse(
+                    resume_token=bookmark.make_token(place), passed=passed(before), **_change(item)
+                )
 
     async def CancelTask(
         self, request: task_service_pb2.CancelTaskRequest, context: Context

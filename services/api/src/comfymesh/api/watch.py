@@ -12,6 +12,7 @@ import bisect
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from comfymesh.api.waking import Wake
@@ -172,8 +173,9 @@ class Mailbox:
         await self.wait(timeout)
 
 
+@lru_cache(maxsize=4096)
 def make_token(sequence: int) -> str:
-    """The resume token for a position."""
+    """The resume token for a position. All progress between two changes has the same."""
     return base64.urlsafe_b64encode(sequence.to_bytes(8)).decode().rstrip("=")
 
 

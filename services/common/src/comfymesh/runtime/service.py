@@ -11,11 +11,10 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-import uvloop
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from comfymesh.runtime import logs, supervisor
+from comfymesh.runtime import eventloop, logs, supervisor
 from comfymesh.runtime.errors import EXIT_CONFIGURATION, ServiceFailedError
 from comfymesh.runtime.settings import ServiceSettings
 from comfymesh.telemetry import sampling, setup
@@ -102,7 +101,7 @@ def run(name: str, settings_type: type[S], serve: Callable[[S, asyncio.Event], A
     faulthandler.enable()
     telemetry = _telemetry(name, settings)
     try:
-        uvloop.run(_serve(name, settings, serve))
+        eventloop.run(_serve(name, settings, serve))
     except ServiceFailedError as error:
         logger.critical("%s", error, extra={"action": "service_failed", "reason": error.reason})
         sys.exit(error.exit_code)

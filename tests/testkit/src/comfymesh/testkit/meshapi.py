@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Protocol
 
 from google.rpc import error_details_pb2
@@ -108,6 +108,16 @@ def _reason(refusal: task_service_pb2.Refusal) -> str:
         if detail.Unpack(info):
             return str(info.reason)
     raise AssertionError(f"a refusal without a reason: {refusal}")
+
+
+def one_by_one(message: Followed) -> Iterator[Followed]:
+    """A message of many tasks, as if each of its changes had come in one of its own."""
+    for change in message.passed:
+        yield type(message)(resume_token=change.resume_token, task=change.task)
+    last: Any = type(message)()
+    last.CopyFrom(message)
+    last.ClearField("passed")
+    yield last
 
 
 def only(answer: Any) -> task_pb2.Task:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import grpc
 
-from comfymesh.testkit.meshapi import CallFailedError, Followed, one_of, only
+from comfymesh.testkit.meshapi import CallFailedError, Followed, one_by_one, one_of, only
 from comfymesh.testkit.refusals import read_refusal
 from comfymesh.v1 import (
     asset_service_pb2,
@@ -28,6 +28,8 @@ from comfymesh.v1 import (
 _DEADLINE = 10.0
 _STREAM_DEADLINE = 40.0
 """A frozen server says nothing at all: a stream that is not renewed would wait for it for ever."""
+_MOST_CHANGES = (0, 3, 64)
+"""What streams of many tasks ask for, one as often as another: 0 leaves it to the server."""
 
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -114,15 +116,19 @@ class GrpcApi:
 
     async def follow(self, group: str, count: int, token: str) -> AsyncGenerator[Followed, None]:
         """See Api.follow."""
+        most = self._rng.choice(_MOST_CHANGES)
         if group:
-            request = group_service_pb2.WatchGroupRequest(name=group, task_count=count, resume_token=token)
+            request = group_service_pb2.WatchGroupRequest(
+                name=group, task_count=count, resume_token=token, max_changes=most
+            )
             call = self._groups().WatchGroup(request, timeout=_STREAM_DEADLINE)
         else:
-            everything = task_service_pb2.WatchTasksRequest(include_existing=True, resume_token=token)
+            everything = task_service_pb2.WatchTasksRequest(include_existing=True, resume_token=token, max_changes=most)
             call = self._tasks().WatchTasks(everything, timeout=_STREAM_DEADLINE)
         async with aclosing(_stream(call)) as messages:
             async for message in messages:
-                yield message
+                for change in one_by_one(message):
+                    yield change
 
     async def read(self, artifact: str) -> tuple[int, str]:
         """See Api.read."""

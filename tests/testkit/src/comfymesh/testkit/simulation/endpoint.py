@@ -12,12 +12,14 @@ from typing import Any
 from comfymesh.api import errors
 from comfymesh.api.access import caller
 from comfymesh.testkit.callers import ANYBODY
-from comfymesh.testkit.meshapi import CallFailedError, Followed, one_of, only
+from comfymesh.testkit.meshapi import CallFailedError, Followed, one_by_one, one_of, only
 from comfymesh.testkit.simulation.lives import Life
 from comfymesh.v1 import asset_service_pb2, dead_letter_service_pb2, group_service_pb2, task_pb2, task_service_pb2
 
 _LATENCY = 0.002
 _DEADLINE = 10.0
+_MOST_CHANGES = (0, 3, 64)
+"""What streams of many tasks ask for, one as often as another: 0 leaves it to the server."""
 
 
 class SimulatedContext:
@@ -140,15 +142,19 @@ class SimulatedApi:
 
     async def follow(self, group: str, count: int, token: str) -> AsyncGenerator[Followed, None]:
         """See Api.follow."""
+        most = self._rng.choice(_MOST_CHANGES)
         if group:
-            request = group_service_pb2.WatchGroupRequest(name=group, task_count=count, resume_token=token)
+            request = group_service_pb2.WatchGroupRequest(
+                name=group, task_count=count, resume_token=token, max_changes=most
+            )
             stream = self._stream("WatchGroup", request, "GroupService")
         else:
-            everything = task_service_pb2.WatchTasksRequest(include_existing=True, resume_token=token)
+            everything = task_service_pb2.WatchTasksRequest(include_existing=True, resume_token=token, max_changes=most)
             stream = self._stream("WatchTasks", everything)
         async with aclosing(stream) as told:
             async for message in told:
-                yield message
+                for change in one_by_one(message):
+                    yield change
 
     async def _stream(self, method: str, request: Any, service: str = "TaskService") -> AsyncGenerator[Any, None]:
         endpoint = await self._reach()

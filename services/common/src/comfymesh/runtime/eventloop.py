@@ -1,0 +1,21 @@
+"""What every process runs on: the event loop, and how often garbage is looked for. The only module that knows uvloop."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+
+T = TypeVar("T")
+
+_GARBAGE = (10_000, 20, 50)
+"""What a task or message leaves behind goes with its last reference. Looking for cycles after each 700 objects, as is the
+default, was a twelfth of the agent's CPU and found next to nothing."""
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """As asyncio.run, on a loop that costs a fraction of the standard one for each socket and timer."""
+    gc.set_threshold(*_GARBAGE)
+    return uvloop.run(main)
