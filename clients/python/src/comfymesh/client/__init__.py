@@ -59,6 +59,7 @@ from comfymesh.client.events import (
 )
 from comfymesh.client.fleet_models import (
     Availability,
+    FleetCatalog,
     Gpu,
     Host,
     Instance,
@@ -148,6 +149,7 @@ __all__ = [
     "DownloadUrl",
     "Estimate",
     "Event",
+    "FleetCatalog",
     "FleetEvent",
     "Gpu",
     "Graph",

@@ -1,4 +1,4 @@
-"""Artifacts of tasks: found by name, read in pieces."""
+"""Artifacts of tasks: found by name, read in pieces. And the graphs that made them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from comfymesh import names
+from comfymesh.api import packing
 from comfymesh.api.errors import not_found
 from comfymesh.api.ranges import checked
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
-from comfymesh.artifacts.store import BlobStore, read_range
+from comfymesh.artifacts.store import BlobStore, read_all, read_range
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks.record import Key
 from comfymesh.v1 import task_pb2, task_service_pb2
@@ -29,7 +30,7 @@ class Found:
 
 
 class Artifacts:
-    """Reads artifacts."""
+    """Reads artifacts, and the graphs that made them."""
 
     def __init__(self, log: TaskLog, store: BlobStore) -> None:
         self._log = log
@@ -47,6 +48,18 @@ class Artifacts:
         if found is None:
             raise not_found("artifact", name)
         return found
+
+    async def graph(self, stored: Stored) -> str:
+        """The graph that a task runs, JSON text.
+
+        Raises:
+            BlobMissingError, StoreUnavailableError: it can't be read.
+        """
+        spec = await self._log.spec_of(stored)
+        blob, packed = spec.graph_blob, spec.graph_zlib
+        if not packed:
+            packed = await read_all(self._store, stored.key.tenant, blob.sha256, blob.size_bytes)
+        return packing.unpack(packed).decode()
 
     async def read(self, found: Found, offset_bytes: int = 0, length_bytes: int = 0) -> AsyncIterator[bytes]:
         """Its bytes from `offset_bytes` on; all that follow where the length is 0.
