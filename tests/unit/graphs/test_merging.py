@@ -13,8 +13,10 @@ from comfymesh.graphs.catalog import MODEL_SIZES
 RECORDED = json.loads((Path(__file__).parents[2] / "data" / "comfyui" / "object_info_subset.json").read_text())
 HOSTILE = st.recursive(
     st.none() | st.integers() | st.text(max_size=3) | st.sampled_from(["COMBO", "input", "required", "options"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["input", "required", "options", "a"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["input", "required", "options", "a"]), inner, max_size=3)
+    ),
     max_leaves=12,
 )
 
