@@ -16,9 +16,7 @@ def preview_frame(picture: bytes, media_type: str = _JPEG) -> bytes:
     return struct.pack(">II", _PREVIEW, _FORMATS.get(media_type, 1)) + picture
 
 
-def preview_frame_with_metadata(
-    picture: bytes, metadata: Mapping[str, str | None], media_type: str = _JPEG
-) -> bytes:
+def preview_frame_with_metadata(picture: bytes, metadata: Mapping[str, str | None], media_type: str = _JPEG) -> bytes:
     """Returns a preview that says which prompt and graph node it belongs to."""
     written = json.dumps({**metadata, "image_type": media_type}, separators=(",", ":")).encode()
     return struct.pack(">II", _PREVIEW_WITH_METADATA, len(written)) + written + picture

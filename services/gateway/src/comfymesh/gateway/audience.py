@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 
 from comfymesh.client import CaughtUp, ComfyMeshError, Event, Task, TaskChanged, TaskState, Unavailable
-from comfymesh.gateway.domain import marks, narrator
+from comfymesh.gateway.domain import history, marks, narrator
 from comfymesh.gateway.domain.history import PENDING, RUNNING
 from comfymesh.gateway.domain.narrator import Narrator
 from comfymesh.gateway.mesh import Mesh
@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 _MOST_UNFINISHED = 20_000
 _RETRY_SECONDS = 1.0
-_BEGUN = frozenset({TaskState.RUNNING, TaskState.CANCELLING})
 _TO_ALL = {"progress", "progress_state", "execution_interrupted"}
 """What is told to everybody of a prompt that has no client (ComfyUI protocol notes, section 7.2)."""
 
@@ -96,7 +95,7 @@ class Audience:
             if current is not None:
                 socket.tell("executing", {"node": current})
         for task in [*self._unfinished.values()]:
-            self._consider(task, midway=task.state in _BEGUN)
+            self._consider(task, midway=task.state in RUNNING)
 
     def leave(self, socket: Socket) -> None:
         """A socket is gone. The newer one of its client, if there is one, goes on."""
@@ -118,7 +117,7 @@ class Audience:
         found = await self._mesh.tasks([*PENDING, *RUNNING], _MOST_UNFINISHED)
         self._unfinished = {task.name: task for task in reversed(found)}
         for task in found:
-            self._consider(task, midway=task.state in _BEGUN)
+            self._consider(task, midway=task.state in RUNNING)
 
     def _refuse(self, error: ComfyMeshError) -> None:
         self.refused = error
@@ -128,7 +127,8 @@ class Audience:
 
     def _take(self, event: TaskChanged) -> None:
         task, known = event.task, event.task.name in self._unfinished
-        if task.state.final and task.name not in self._followers and not self._receivers(task):
+        ended = task.state.final and task.name not in self._followers and not self._receivers(task)
+        if ended or history.is_gone(task):
             self._forget(task)
             return
         if not task.state.final or known:
@@ -148,7 +148,7 @@ class Audience:
     def _receivers(self, task: Task) -> list[Socket]:
         client = marks.read(task.labels).client
         if client is None:
-            return [*self.sockets]
+            return [*self._by_client.values()]
         return [self._by_client[client]] if client in self._by_client else []
 
     def _forget(self, task: Task) -> None:
@@ -156,7 +156,7 @@ class Audience:
             self._tell_status()
 
     def _tell_status(self) -> None:
-        for socket in [*self.sockets]:
+        for socket in [*self._by_client.values()]:
             socket.tell("status", _status(self.remaining()))
 
     async def _follow(self, task: Task, *, midway: bool) -> None:

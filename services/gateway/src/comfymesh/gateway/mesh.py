@@ -115,7 +115,8 @@ class Mesh:
             async for task in tasks:
                 if len(found) == most:
                     break
-                found.append(task)
+                if not history.is_gone(task):
+                    found.append(task)
         return found
 
     async def task(self, prompt_id: str) -> Task | None:
@@ -126,7 +127,7 @@ class Mesh:
             task = await self._client.get(naming.task_id(prompt_id))
         except NotFound:
             return None
-        return task if GATEWAY.items() <= task.labels.items() else None
+        return task if GATEWAY.items() <= task.labels.items() and not history.is_gone(task) else None
 
     async def prompt(self, task: Task) -> Prompt | None:
         """A task with all that ComfyUI would show of it; None where it is no prompt."""

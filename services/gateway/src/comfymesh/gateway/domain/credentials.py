@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _LONGEST_KEY = 8192
 
 
@@ -20,15 +21,21 @@ def key(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
 def is_foreign(headers: Mapping[str, str], allowed: str) -> bool:
     """Whether a page of another origin asks (ComfyUI protocol notes, section 12).
 
-    Stricter than ComfyUI, which compares on loopback only: behind a name, too, a page of another origin is another's.
+    Where the gateway is called by another name than loopback's, a proxy before it may have changed that name, so nothing
+    is compared; there callers need keys, which pages of others do not have.
 
     Args:
         headers: Of the request.
         allowed: An origin whose pages may ask, or empty.
     """
-    origin, host = headers.get("Origin"), headers.get("Host", "")
+    origin, host = headers.get("Origin"), headers.get("Host")
     if origin is not None and allowed and origin == allowed:
         return False
     if headers.get("Sec-Fetch-Site") == "cross-site":
         return True
-    return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    if origin is None or host is None:
+        return False
+    try:
+        return urlsplit(f"//{host}").hostname in _LOOPBACK and urlsplit(origin).netloc.lower() != host.lower()
+    except ValueError:
+        return True

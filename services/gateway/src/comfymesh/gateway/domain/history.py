@@ -11,8 +11,8 @@ from comfymesh.gateway.domain import marks, naming
 from comfymesh.graphs import JsonValue
 
 _TEXT = "text/plain"
-PENDING = (TaskState.QUEUED,)
-RUNNING = (TaskState.ASSIGNED, TaskState.RUNNING, TaskState.CANCELLING)
+PENDING = (TaskState.QUEUED, TaskState.ASSIGNED)
+RUNNING = (TaskState.RUNNING, TaskState.CANCELLING)
 ENDED = (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED, TaskState.EXPIRED)
 
 
@@ -38,6 +38,11 @@ class Prompt:
 def is_shown(task: Task) -> bool:
     """Whether history has it. A prompt that was taken out of the queue leaves nothing, as in ComfyUI."""
     return task.state.final and (task.state is not TaskState.CANCELLED or task.start_time is not None)
+
+
+def is_gone(task: Task) -> bool:
+    """Whether it is being stopped before it has begun: for ComfyUI's clients it is out of the queue."""
+    return task.state is TaskState.CANCELLING and task.start_time is None
 
 
 def is_text(artifact: Artifact) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from dataclasses import dataclass
 
@@ -49,14 +50,19 @@ def part(header: str | None, size: int) -> Part | None:
     return Part(start, end, partial=True) if start < end else None
 
 
-def shown_type(media_type: str) -> str:
+def shown_type(filename: str, media_type: str) -> str:
     """The type under which a file is served."""
-    plain = media_type.partition(";")[0].strip().lower()
     fits = re.fullmatch(r"[\w.+-]+/[\w.+-]+(; *[\w-]+=[\w.-]+)*", media_type)
-    return "application/octet-stream" if plain in _ACTIVE or not fits else media_type
+    return "application/octet-stream" if is_active(filename, media_type) or not fits else media_type
 
 
 def disposition(filename: str, media_type: str) -> str:
     """What says how a file is to be called, and whether a browser may show it."""
-    kind = "attachment; " if media_type.partition(";")[0].strip().lower() in _ACTIVE else ""
+    kind = "attachment; " if is_active(filename, media_type) else ""
     return f'{kind}filename="{_UNFIT.sub("_", filename)}"'
+
+
+def is_active(filename: str, media_type: str) -> bool:
+    """Whether a browser might run a file, going by what it holds or how it is called."""
+    named = mimetypes.guess_type(filename)[0]
+    return media_type.partition(";")[0].strip().lower() in _ACTIVE or named in _ACTIVE

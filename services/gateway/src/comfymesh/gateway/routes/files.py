@@ -65,6 +65,8 @@ async def _form(request: web.Request) -> _Form:
         raise ShapelessError
     if kind != "input":
         raise refused("upload_type_not_supported", "Only inputs are uploaded: outputs are what tasks have made")
+    if "/" in file.filename and ".." not in file.filename:
+        raise ShapelessError
     name = naming.upload_name(file.filename, str(form.get("subfolder") or ""))
     if name is None:
         raise web.HTTPBadRequest(text="")
@@ -134,7 +136,7 @@ async def _view(request: web.Request) -> web.StreamResponse:
 
 
 async def _stream(request: web.Request, file: Asset | Artifact) -> web.StreamResponse:
-    media_type = shown_type(file.media_type)
+    media_type = shown_type(file.filename, file.media_type)
     headers = {
         "Content-Type": media_type,
         "Content-Disposition": disposition(file.filename, file.media_type),
