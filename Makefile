@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := protos services/common services/api services/scheduler services/notifier services/node-agent clients/python \
-	devtools/emulator devtools/stack tests/testkit
+MEMBERS := protos services/common services/api services/scheduler services/notifier services/node-agent \
+	services/gateway clients/python devtools/emulator devtools/stack tests/testkit
 CODE := $(MEMBERS) tests benchmarks examples deploy
 BASE ?= main
 WORKERS ?= 3

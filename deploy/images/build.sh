@@ -11,7 +11,7 @@ set -euo pipefail
 shopt -s inherit_errexit
 source "$(dirname "${BASH_SOURCE[0]}")/../platforms.sh"
 
-OWN=(protos services/common services/api services/scheduler services/notifier services/node-agent clients/python
+OWN=(protos services/common services/api services/scheduler services/notifier services/node-agent services/gateway clients/python
      devtools/emulator devtools/stack)
 
 # That every program of ours finds what it imports.

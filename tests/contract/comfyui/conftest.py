@@ -1,6 +1,7 @@
 """The servers that the conformance suite runs on, and a plain client to drive them.
 
-Always the emulator; a real ComfyUI as well where COMFYUI_URL names one. What a server lacks (test nodes, tiny
+Always the emulator, and the gateway before a mesh of one emulator but for what is `alike.DIFFERENT`; a real ComfyUI as
+well where COMFYUI_URL names one. What a server lacks (test nodes, tiny
 models) is read from its own catalog.
 """
 
@@ -20,8 +21,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from comfymesh.client.sync import LoopThread
+from comfymesh.stack import mesh
+from tests.contract.comfyui import alike
+
 DATA = Path(__file__).parents[2] / "data" / "comfyui"
-SERVERS = ("emulator", "real") if os.environ.get("COMFYUI_URL") else ("emulator",)
+SERVERS = ("emulator", "gateway", "real") if os.environ.get("COMFYUI_URL") else ("emulator", "gateway")
 PATIENCE = 30.0
 Graph = dict[str, Any]
 MakeGraph = Callable[..., Graph]
@@ -208,6 +213,33 @@ def emulator_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert process.wait(10) == 0
 
 
+@pytest.fixture(scope="session")
+def gateway_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A gateway and the mesh behind it, on a thread of their own: tests have an event loop each."""
+    instance = mesh.emulated("--step-seconds", "0.01", "--load-seconds", "0.01", "--preview-method", "latent2rgb")
+    plan = mesh.MeshPlan(tmp_path_factory.mktemp("mesh"), [instance], "127.0.0.1:0", gateway="127.0.0.1:0")
+    thread, running = LoopThread(), mesh.running(plan)
+    try:
+        up = thread.call(running.__aenter__())
+        yield f"http://{up.gateway}"
+        thread.call(running.__aexit__(None, None, None))
+    finally:
+        thread.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the tests that the gateway is not held against."""
+    unlike = [item for item in items if isinstance(item, pytest.Function) and is_unlike(item)]
+    config.hook.pytest_deselected(items=unlike)
+    items[:] = [item for item in items if item not in unlike]
+
+
+def is_unlike(item: pytest.Function) -> bool:
+    if not hasattr(item, "callspec") or item.callspec.params.get("comfyui") != "gateway":
+        return False
+    return item.module.__name__.rpartition(".")[2] not in alike.MODULES or item.originalname in alike.DIFFERENT
+
+
 CATALOGS: dict[str, dict[str, Any]] = {}
 
 
@@ -220,8 +252,9 @@ async def catalog_of(url: str, http: aiohttp.ClientSession) -> dict[str, Any]:
 
 
 @pytest.fixture(params=SERVERS)
-async def comfyui(request: pytest.FixtureRequest, emulator_url: str) -> AsyncIterator[Client]:
-    url = emulator_url if request.param == "emulator" else os.environ["COMFYUI_URL"].rstrip("/")
+async def comfyui(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    real = request.param == "real"
+    url = os.environ["COMFYUI_URL"].rstrip("/") if real else request.getfixturevalue(f"{request.param}_url")
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE)) as http:
         client = Client(url, http, await catalog_of(url, http))
         yield client

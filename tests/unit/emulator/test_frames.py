@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from comfymesh.emulator.frames import preview_frame, preview_frame_with_metadata, text_frame
+from comfymesh.comfyui.frames import preview_frame, preview_frame_with_metadata, text_frame
 
 TRACES = Path(__file__).parents[2] / "data" / "comfyui" / "traces"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from comfymesh.comfyui.verdict import judge
 from comfymesh.emulator.nodes import NODES
-from comfymesh.emulator.submission import judge
 from comfymesh.graphs import Catalog
 
 TRACES = Path(__file__).parents[2] / "data" / "comfyui" / "traces"

@@ -116,3 +116,25 @@ class ListModelsResponse(_message.Message):
     models: _containers.RepeatedCompositeFieldContainer[_model_pb2.Model]
     next_page_token: str
     def __init__(self, models: _Optional[_Iterable[_Union[_model_pb2.Model, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ReadCatalogRequest(_message.Message):
+    __slots__ = ("known_digest",)
+    KNOWN_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    known_digest: str
+    def __init__(self, known_digest: _Optional[str] = ...) -> None: ...
+
+class ReadCatalogResponse(_message.Message):
+    __slots__ = ("digest", "node_classes")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    NODE_CLASSES_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    node_classes: _containers.RepeatedCompositeFieldContainer[NodeClass]
+    def __init__(self, digest: _Optional[str] = ..., node_classes: _Optional[_Iterable[_Union[NodeClass, _Mapping]]] = ...) -> None: ...
+
+class NodeClass(_message.Message):
+    __slots__ = ("name", "info_json")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    INFO_JSON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    info_json: str
+    def __init__(self, name: _Optional[str] = ..., info_json: _Optional[str] = ...) -> None: ...

@@ -70,6 +70,11 @@ class FleetServiceStub(object):
                 request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.ReadCatalog = channel.unary_stream(
+                '/comfymesh.v1.FleetService/ReadCatalog',
+                request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.ReadCatalogRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.ReadCatalogResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer(object):
@@ -127,6 +132,15 @@ class FleetServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadCatalog(self, request, context):
+        """The node classes of the fleet that the caller may use, as ComfyUI describes them: what a ComfyUI that had everything
+        would answer to `GET /object_info`. Where instances differ, a list of options holds what any of them offers, and the
+        rest of a class is one instance's. That no single instance may have all of it is for CreateTask to say.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -164,6 +178,11 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListModelsRequest.FromString,
                     response_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'ReadCatalog': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadCatalog,
+                    request_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.ReadCatalogRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.ReadCatalogResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -356,6 +375,33 @@ class FleetService(object):
             '/comfymesh.v1.FleetService/ListModels',
             comfymesh_dot_v1_dot_fleet__service__pb2.ListModelsRequest.SerializeToString,
             comfymesh_dot_v1_dot_fleet__service__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadCatalog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/comfymesh.v1.FleetService/ReadCatalog',
+            comfymesh_dot_v1_dot_fleet__service__pb2.ReadCatalogRequest.SerializeToString,
+            comfymesh_dot_v1_dot_fleet__service__pb2.ReadCatalogResponse.FromString,
             options,
             channel_credentials,
             insecure,

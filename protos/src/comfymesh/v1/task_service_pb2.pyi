@@ -119,6 +119,18 @@ class GetTaskResponse(_message.Message):
     waiting: _queue_pb2.Waiting
     def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., waiting: _Optional[_Union[_queue_pb2.Waiting, _Mapping]] = ...) -> None: ...
 
+class GetTaskGraphRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class GetTaskGraphResponse(_message.Message):
+    __slots__ = ("graph_json",)
+    GRAPH_JSON_FIELD_NUMBER: _ClassVar[int]
+    graph_json: str
+    def __init__(self, graph_json: _Optional[str] = ...) -> None: ...
+
 class ListTasksRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "states", "labels", "created_after", "created_before", "group", "graph_digest", "workflow")
     class LabelsEntry(_message.Message):

@@ -58,6 +58,11 @@ class TaskServiceStub(object):
                 request_serializer=comfymesh_dot_v1_dot_task__service__pb2.GetTaskRequest.SerializeToString,
                 response_deserializer=comfymesh_dot_v1_dot_task__service__pb2.GetTaskResponse.FromString,
                 _registered_method=True)
+        self.GetTaskGraph = channel.unary_unary(
+                '/comfymesh.v1.TaskService/GetTaskGraph',
+                request_serializer=comfymesh_dot_v1_dot_task__service__pb2.GetTaskGraphRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_task__service__pb2.GetTaskGraphResponse.FromString,
+                _registered_method=True)
         self.ListTasks = channel.unary_unary(
                 '/comfymesh.v1.TaskService/ListTasks',
                 request_serializer=comfymesh_dot_v1_dot_task__service__pb2.ListTasksRequest.SerializeToString,
@@ -117,6 +122,13 @@ class TaskServiceServicer(object):
 
     def GetTask(self, request, context):
         """The task as it stands in the log, never stale.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTaskGraph(self, request, context):
+        """The graph that a task runs: its inputs set, its values of the types that its node classes take.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,6 +194,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.GetTask,
                     request_deserializer=comfymesh_dot_v1_dot_task__service__pb2.GetTaskRequest.FromString,
                     response_serializer=comfymesh_dot_v1_dot_task__service__pb2.GetTaskResponse.SerializeToString,
+            ),
+            'GetTaskGraph': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTaskGraph,
+                    request_deserializer=comfymesh_dot_v1_dot_task__service__pb2.GetTaskGraphRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_task__service__pb2.GetTaskGraphResponse.SerializeToString,
             ),
             'ListTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTasks,
@@ -316,6 +333,33 @@ class TaskService(object):
             '/comfymesh.v1.TaskService/GetTask',
             comfymesh_dot_v1_dot_task__service__pb2.GetTaskRequest.SerializeToString,
             comfymesh_dot_v1_dot_task__service__pb2.GetTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTaskGraph(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.TaskService/GetTaskGraph',
+            comfymesh_dot_v1_dot_task__service__pb2.GetTaskGraphRequest.SerializeToString,
+            comfymesh_dot_v1_dot_task__service__pb2.GetTaskGraphResponse.FromString,
             options,
             channel_credentials,
             insecure,

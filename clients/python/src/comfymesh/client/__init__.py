@@ -60,6 +60,7 @@ from comfymesh.client.events import (
 )
 from comfymesh.client.fleet_models import (
     Availability,
+    FleetCatalog,
     Gpu,
     Host,
     Instance,
@@ -150,6 +151,7 @@ __all__ = [
     "DownloadUrl",
     "Estimate",
     "Event",
+    "FleetCatalog",
     "FleetEvent",
     "Gpu",
     "Graph",

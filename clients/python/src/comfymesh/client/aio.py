@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from comfymesh.client import batches, callbacks, convert, downloads, following, requests, watching
 from comfymesh.client.access import Access, ApiKey, Tls
@@ -228,6 +229,21 @@ class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, Aler
         if not answer.HasField("waiting"):
             return task
         return replace(task, waiting=waiting_from_proto(answer.waiting))
+
+    async def task_graph(self, task: str | Task) -> dict[str, Any]:
+        """The graph that a task runs, its inputs set. An input that receives a file holds the file's name.
+
+        Args:
+            task: ``tasks/{task}``, its last part alone, or a task.
+
+        Raises:
+            NotFound: There is none of that name.
+            ComfyMeshError: The call failed.
+        """
+        request = task_service_pb2.GetTaskGraphRequest(name=task_name(task))
+        answer = await self._ask(lambda stubs, seconds: stubs.tasks.GetTaskGraph(request, timeout=seconds))
+        graph: dict[str, Any] = json.loads(answer.graph_json)
+        return graph
 
     async def list(self, *, page_size: int = 0, **which: Unpack[TaskFilter]) -> AsyncGenerator[Task]:
         """All tasks, newest first; pages are fetched as they are needed.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from comfymesh.client import convert, saving, uploads
 from comfymesh.client.calls import Calls
+from comfymesh.client.errors import Unavailable
 from comfymesh.client.models import Artifact, Asset, DownloadUrl
 from comfymesh.v1 import asset_service_pb2 as pb
 
@@ -58,16 +59,17 @@ class AssetCalls(Calls):
         answer = await self._ask(lambda stubs, seconds: stubs.assets.GetAsset(request, timeout=seconds))
         return convert.asset_from_proto(answer.asset)
 
-    async def assets(self, *, page_size: int = 0) -> AsyncGenerator[Asset]:
+    async def assets(self, filename_contains: str = "", *, page_size: int = 0) -> AsyncGenerator[Asset]:
         """All assets, those first that were not used for longest; pages are fetched as they are needed.
 
         Args:
+            filename_contains: Only assets whose filename contains this.
             page_size: Assets to fetch at a time; 0 lets the server decide.
 
         Raises:
             ComfyMeshError: The call failed.
         """
-        request = pb.ListAssetsRequest(page_size=page_size)
+        request = pb.ListAssetsRequest(page_size=page_size, filename_contains=filename_contains)
         while True:
             answer = await self._ask(lambda stubs, seconds: stubs.assets.ListAssets(request, timeout=seconds))
             for message in answer.assets:
@@ -112,6 +114,35 @@ class AssetCalls(Calls):
         wanted = await self._wanted(what)
         return await saving.save(wanted, self._server, Path(out), on_progress or uploads.nobody)
 
+    async def read(self, what: str | Asset | Artifact, offset: int = 0, length: int = 0) -> AsyncGenerator[bytes]:
+        """The bytes of an asset or an artifact, piece by piece; goes on where it was when the stream breaks.
+
+        Args:
+            what: As of `download`.
+            offset: Where to begin.
+            length: How many bytes to read; 0 for all that follow.
+
+        Raises:
+            NotFound: There is none of that name.
+            InvalidRequest: There is nothing at that offset.
+            ComfyMeshError: The call failed.
+        """
+        name, retrier, came = _name(what), self._server.retrier(), 0
+        begin = self._artifact_bytes if name.startswith("tasks/") else self._asset
+        while True:
+            try:
+                async with aclosing(begin(name, offset + came, length - came if length else 0)) as pieces:
+                    async for piece in pieces:
+                        retrier.succeeded()
+                        came += len(piece)
+                        yield piece
+            except Unavailable as error:
+                if length and came >= length:
+                    return
+                await retrier.failed(error)
+            else:
+                return
+
     async def download_url(self, what: str | Asset | Artifact, lifetime: timedelta | None = None) -> DownloadUrl:
         """A URL from which the bytes can be got by plain HTTP, past the server.
 
@@ -150,15 +181,15 @@ class AssetCalls(Calls):
 
         return await self._server.retry(first, timeout=self._timeout)
 
-    async def _asset(self, name: str, offset: int) -> AsyncGenerator[bytes]:
-        request = pb.ReadAssetRequest(name=name, offset_bytes=offset)
+    async def _asset(self, name: str, offset: int, length: int = 0) -> AsyncGenerator[bytes]:
+        request = pb.ReadAssetRequest(name=name, offset_bytes=offset, length_bytes=length)
         async with aclosing(self._transport.stream(lambda stubs: stubs.assets.ReadAsset(request))) as messages:
             async for message in messages:
                 if message.data:
                     yield message.data
 
-    async def _artifact_bytes(self, name: str, offset: int) -> AsyncGenerator[bytes]:
-        request = pb.ReadArtifactRequest(name=name, offset_bytes=offset)
+    async def _artifact_bytes(self, name: str, offset: int, length: int = 0) -> AsyncGenerator[bytes]:
+        request = pb.ReadArtifactRequest(name=name, offset_bytes=offset, length_bytes=length)
         async with aclosing(self._transport.read_artifact(request)) as messages:
             async for message in messages:
                 if message.data:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from comfymesh.client import fleet_watching
 from comfymesh.client.calls import Calls
 from comfymesh.client.fleet_convert import node_from_proto
-from comfymesh.client.fleet_models import Model, ModelPlace, Node
+from comfymesh.client.fleet_models import FleetCatalog, Model, ModelPlace, Node
 from comfymesh.v1 import fleet_service_pb2, model_pb2
 
 if TYPE_CHECKING:
@@ -80,6 +81,31 @@ class FleetCalls(Calls):
         self, request: fleet_service_pb2.ListModelsRequest, timeout: float
     ) -> fleet_service_pb2.ListModelsResponse:
         return await self._transport.call(lambda stubs: stubs.fleet.ListModels(request, timeout=timeout))
+
+    async def catalog(self, known_digest: str = "") -> FleetCatalog | None:
+        """The node classes of the fleet that the caller may use, as ComfyUI describes them.
+
+        Args:
+            known_digest: Digest of the catalog that the caller has.
+
+        Returns:
+            The catalog; None where it is still the known one.
+
+        Raises:
+            ComfyMeshError: The call failed.
+        """
+        request = fleet_service_pb2.ReadCatalogRequest(known_digest=known_digest)
+
+        async def read(_seconds: float) -> FleetCatalog | None:
+            digest, classes = "", dict[str, Any]()
+            stream = self._transport.stream(lambda stubs: stubs.fleet.ReadCatalog(request))
+            async with aclosing(stream) as messages:
+                async for message in messages:
+                    digest = digest or message.digest
+                    classes |= {each.name: json.loads(each.info_json) for each in message.node_classes}
+            return None if digest == known_digest else FleetCatalog(digest, classes)
+
+        return await self._server.retry(read, timeout=self._timeout)
 
     async def cordon_node(self, node: str | Node, reason: str = "") -> Node:
         """Have a node take no new work. What it has goes on, also what only waits there.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class NodeState(StrEnum):
@@ -190,3 +191,16 @@ class Model:
     def resident_count(self) -> int:
         """How many instances hold it in memory."""
         return sum(place.resident for place in self.places)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetCatalog:
+    """What the fleet offers as a whole.
+
+    Attributes:
+        digest: Names its content.
+        classes: Node class to what ComfyUI tells of it, as `GET /object_info` does. Written by whoever wrote the class.
+    """
+
+    digest: str
+    classes: Mapping[str, Any] = field(repr=False)

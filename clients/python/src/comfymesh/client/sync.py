@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from comfymesh.client.dead_letters import DeadLetterOptions
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.client.events import Event, FleetEvent, GroupEvent, TasksEvent
-    from comfymesh.client.fleet_models import Model, Node
+    from comfymesh.client.fleet_models import FleetCatalog, Model, Node
     from comfymesh.client.graphs import Runnable
     from comfymesh.client.groups import AsyncGroupHandle
     from comfymesh.client.models import Artifact, DeadLetter, Group, LoadedArtifact, Task, TaskState
@@ -215,6 +215,10 @@ class Client(SyncAlertCalls, SyncAssetCalls):
         """The task as it stands now. See `AsyncClient.get`."""
         return self._thread.call(self._client.get(task))
 
+    def task_graph(self, task: str | Task) -> dict[str, Any]:
+        """The graph that a task runs, its inputs set. See `AsyncClient.task_graph`."""
+        return self._thread.call(self._client.task_graph(task))
+
     def list(self, *, page_size: int = 0, **which: Unpack[TaskFilter]) -> Iterator[Task]:
         """All tasks, newest first. See `AsyncClient.list`."""
         return self._thread.iterate(self._client.list(page_size=page_size, **which))
@@ -299,6 +303,10 @@ class Client(SyncAlertCalls, SyncAssetCalls):
     def models(self, name_contains: str = "", *, node: str | Node = "", resident_only: bool = False) -> Sequence[Model]:
         """Model files of the fleet, by name. See `AsyncClient.models`."""
         return self._thread.call(self._client.models(name_contains, node=node, resident_only=resident_only))
+
+    def catalog(self, known_digest: str = "") -> FleetCatalog | None:
+        """The node classes of the fleet, as ComfyUI describes them. See `AsyncClient.catalog`."""
+        return self._thread.call(self._client.catalog(known_digest))
 
     def cordon_node(self, node: str | Node, reason: str = "") -> Node:
         """Have a node take no new work. See `AsyncClient.cordon_node`."""

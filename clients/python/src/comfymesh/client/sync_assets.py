@@ -31,9 +31,9 @@ class SyncAssetCalls:
         """An asset. See `AsyncClient.asset`."""
         return self._thread.call(self._client.asset(name))
 
-    def assets(self, *, page_size: int = 0) -> Iterator[Asset]:
+    def assets(self, filename_contains: str = "", *, page_size: int = 0) -> Iterator[Asset]:
         """All assets, those first that were not used for longest. See `AsyncClient.assets`."""
-        return self._thread.iterate(self._client.assets(page_size=page_size))
+        return self._thread.iterate(self._client.assets(filename_contains, page_size=page_size))
 
     def delete_asset(self, name: str | Asset) -> None:
         """Removes an asset. See `AsyncClient.delete_asset`."""
@@ -42,6 +42,10 @@ class SyncAssetCalls:
     def download(self, what: str | Asset | Artifact, out: str | Path, *, on_progress: OnBytes | None = None) -> Path:
         """Brings an asset or an artifact into a directory and checks its hash. See `AsyncClient.download`."""
         return self._thread.call(self._client.download(what, out, on_progress=on_progress))
+
+    def read(self, what: str | Asset | Artifact, offset: int = 0, length: int = 0) -> Iterator[bytes]:
+        """The bytes of an asset or an artifact, piece by piece. See `AsyncClient.read`."""
+        return self._thread.iterate(self._client.read(what, offset, length))
 
     def download_url(self, what: str | Asset | Artifact, lifetime: timedelta | None = None) -> DownloadUrl:
         """A URL from which the bytes can be got by plain HTTP. See `AsyncClient.download_url`."""

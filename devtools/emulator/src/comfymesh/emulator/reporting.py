@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from comfymesh.comfyui.frames import preview_frame, preview_frame_with_metadata, text_frame
 from comfymesh.emulator.faults import Fault
-from comfymesh.emulator.frames import preview_frame, preview_frame_with_metadata, text_frame
 from comfymesh.emulator.hub import Hub
 from comfymesh.emulator.node_run import Instance, InterruptedRunError, WorkerEndError
 from comfymesh.emulator.plan import PlannedNode

@@ -21,6 +21,9 @@ from comfymesh.client import DEFAULT_TARGET
 from comfymesh.stack import mesh, sources
 from comfymesh.stack.ownership import MeshNotReadyError
 
+DEFAULT_GATEWAY = "127.0.0.1:8188"
+"""Where ComfyUI listens, so that its clients find the gateway without being told."""
+
 _EPILOG = """\b
 Environment:
   COMFYUI_URL        use the ComfyUI that runs there
@@ -30,6 +33,7 @@ Environment:
 Examples:
   comfymesh dev
   COMFYUI_URL=http://127.0.0.1:8188 comfymesh dev --listen 127.0.0.1:7800
+  comfymesh dev --gateway 127.0.0.1:8189
 """
 
 
@@ -49,13 +53,24 @@ Examples:
     metavar="FILE",
     help="Run a notifier with these alert rules. One runs too where COMFYMESH_NOTIFIER_WEBHOOK_SECRETS is set.",
 )
-def dev(listen: str, data: Path, rules: Path | None) -> None:
+@click.option(
+    "--gateway",
+    is_flag=False,
+    flag_value=DEFAULT_GATEWAY,
+    default="",
+    metavar="[HOST:PORT]",
+    help=f"Let clients of ComfyUI in, at {DEFAULT_GATEWAY} where no address is given. On loopback only.",
+)
+def dev(listen: str, data: Path, rules: Path | None, gateway: str) -> None:
     """Run the whole mesh on this machine until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         setup.check(ApiSettings(api_listen=listen, api_auth="open"))
+        if gateway:
+            # Whoever reaches the gateway may do what the API lets everybody do.
+            setup.check(ApiSettings(api_listen=gateway, api_auth="open"))
         _make(data)
-        asyncio.run(_dev(_plan(listen, data, rules)))
+        asyncio.run(_dev(replace(_plan(listen, data, rules), gateway=gateway)))
     except (MeshNotReadyError, UnsafeSettingsError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -99,6 +114,8 @@ async def _serve(plan: mesh.MeshPlan) -> None:
     async with mesh.running(plan) as up:
         target = "" if up.target == DEFAULT_TARGET else f"--target {up.target} "
         click.echo(f"The API listens on {up.target}. Logs are in {plan.directory / 'logs'}.")
+        if up.gateway:
+            click.echo(f"Clients of ComfyUI are let in at http://{up.gateway}.")
         click.echo(f"Try:  {_program()} {target}run examples/text-to-image.json")
         click.echo("Ctrl-C stops everything.")
         await asyncio.Event().wait()

@@ -15,12 +15,19 @@ from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.settings_change import LIVE
 from comfymesh.api.settings import ApiSettings
 from comfymesh.egress.settings import EgressSettings, InputUrlSettings
+from comfymesh.gateway.settings import GatewaySettings
 from comfymesh.notifier.settings import NotifierSettings
 from comfymesh.runtime.settings import LogReaderSettings, ServiceSettings
 from comfymesh.scheduler.settings import SchedulerSettings
 
 SERVICES: Mapping[str, type[ServiceSettings]] = MappingProxyType(
-    {"api": ApiSettings, "scheduler": SchedulerSettings, "notifier": NotifierSettings, "agent": AgentSettings}
+    {
+        "api": ApiSettings,
+        "scheduler": SchedulerSettings,
+        "notifier": NotifierSettings,
+        "agent": AgentSettings,
+        "gateway": GatewaySettings,
+    }
 )
 """The settings of each service, by its name."""
 
@@ -34,6 +41,7 @@ _SECTIONS: Mapping[str, type[ServiceSettings]] = MappingProxyType(
         "Scheduler": SchedulerSettings,
         "Notifier": NotifierSettings,
         "Agent": AgentSettings,
+        "Gateway": GatewaySettings,
     }
 )
 """Each class with the settings that it adds to those it is derived from."""

@@ -36,6 +36,7 @@ class MeshPlan:
         agents: Number of agents, each with the same instances. More than one only where they can share them.
         notifier: Whether to run a notifier too. Its settings are in `environment`, or in this process's.
         nats_configuration: In place of the NATS server's own; it is given the same variables.
+        gateway: Where a gateway for clients of ComfyUI listens, host:port; none runs where empty.
         metrics: Whether each service shows its metrics, on a free port of loopback.
     """
 
@@ -47,16 +48,26 @@ class MeshPlan:
     notifier: bool = False
     nats_configuration: Path | None = None
     metrics: bool = False
+    gateway: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """A mesh that runs: its address, its processes, and where each service shows its metrics, host:port by name."""
+    """A mesh that runs.
+
+    Attributes:
+        target: Address of its API, host:port.
+        nats_url: Address of its NATS server.
+        processes: Its processes.
+        metrics: Where each service shows its metrics, host:port by name.
+        gateway: Where its gateway listens, host:port; empty where it has none.
+    """
 
     target: str
     nats_url: str
     processes: Processes
     metrics: Mapping[str, str] = field(default_factory=dict)
+    gateway: str = ""
 
 
 @asynccontextmanager
@@ -68,6 +79,8 @@ async def running(plan: MeshPlan) -> AsyncIterator[Mesh]:
     """
     with sole_user(plan.directory) as lock:
         require_free(plan.listen)
+        if plan.gateway:
+            require_free(plan.gateway)
         async with _running(plan, lock) as mesh:
             yield mesh
 
@@ -77,6 +90,7 @@ async def _running(plan: MeshPlan, lock: int) -> AsyncIterator[Mesh]:
     nats_port = free_port()
     nats_url = f"nats://127.0.0.1:{nats_port}"
     listen = plan.listen if not plan.listen.endswith(":0") else f"127.0.0.1:{free_port()}"
+    gateway = plan.gateway if not plan.gateway.endswith(":0") else f"127.0.0.1:{free_port()}"
     nats = nats_program(plan.directory, f"127.0.0.1:{nats_port}", configuration=plan.nats_configuration)
     settings = {
         "COMFYMESH_NATS_URL": nats_url,
@@ -91,13 +105,14 @@ async def _running(plan: MeshPlan, lock: int) -> AsyncIterator[Mesh]:
         Program("scheduler", module("comfymesh.scheduler.main"), settings),
         *(_agent(plan, number, settings) for number in range(plan.agents)),
         Program("api", module("comfymesh.api.main"), settings),
+        *([_gateway(gateway, listen, settings)] if gateway else []),
         *([Program("notifier", module("comfymesh.notifier.main"), settings)] if plan.notifier else []),
     ]
     shown = {program.name: f"127.0.0.1:{free_port()}" for program in programs[1:]} if plan.metrics else {}
     programs = [_showing(program, shown.get(program.name, "")) for program in programs]
     # The programs hold the lock too: what is left of a mesh whose keeper was killed still owns the folder.
     async with Processes(programs, plan.directory / "logs", keep_open=(lock,)) as processes:
-        mesh = Mesh(listen, nats_url, processes, shown)
+        mesh = Mesh(listen, nats_url, processes, shown, gateway)
         await _until_ready(mesh, plan)
         yield mesh
 
@@ -164,6 +179,11 @@ def _agent(plan: MeshPlan, number: int, settings: dict[str, str]) -> Program:
     return Program(name, module("comfymesh.agent.main"), {**own, **settings})
 
 
+def _gateway(listen: str, api: str, settings: Mapping[str, str]) -> Program:
+    own = {"COMFYMESH_GATEWAY_LISTEN": listen, "COMFYMESH_GATEWAY_TARGET": api}
+    return Program("gateway", module("comfymesh.gateway.main"), {**settings, **own})
+
+
 def module(name: str) -> tuple[str, ...]:
     """The command that runs the `main` of a module."""
     return (sys.executable, "-c", f"from {name} import main; main()")
@@ -172,7 +192,7 @@ def module(name: str) -> tuple[str, ...]:
 async def _until_ready(mesh: Mesh, plan: MeshPlan) -> None:
     try:
         async with asyncio.timeout(_READY_SECONDS), AsyncClient(mesh.target) as client:
-            while not await _serves(client):  # noqa: ASYNC110  # another process has no event to wait for
+            while not (await _serves(client) and await _listens(mesh.gateway)):  # noqa: ASYNC110  # other processes
                 await asyncio.sleep(_LOOK_SECONDS)
     except TimeoutError:
         told, logs = await _troubles(mesh), plan.directory / "logs"
@@ -183,6 +203,19 @@ async def _until_ready(mesh: Mesh, plan: MeshPlan) -> None:
 
 async def _serves(client: AsyncClient) -> bool:
     return any(instance.state in _SERVING for instance in await _instances(client))
+
+
+async def _listens(address: str) -> bool:
+    """Whether somebody listens there; true where nobody is meant to."""
+    if not address:
+        return True
+    host, _, port = address.rpartition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def _troubles(mesh: Mesh) -> str:

@@ -1,4 +1,4 @@
-"""Artifacts of tasks: found by name, read in pieces."""
+"""Artifacts of tasks: found by name, read in pieces. And the graphs that made them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from comfymesh import names
+from comfymesh.api import packing
 from comfymesh.api.errors import not_found
 from comfymesh.api.ranges import checked
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
-from comfymesh.artifacts.store import BlobStore, read_range
+from comfymesh.artifacts.store import BlobStore, read_all, read_range
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus
 from comfymesh.bus.streams import PROGRESS
@@ -36,7 +37,7 @@ class Found:
 
 
 class Artifacts:
-    """Reads artifacts."""
+    """Reads artifacts, and the graphs that made them."""
 
     def __init__(self, log: TaskLog, bus: Bus, store: BlobStore) -> None:
         self._log = log
@@ -70,6 +71,18 @@ class Artifacts:
             return []
         told = progress.artifacts if progress.attempt == stored.task.attempt else ()
         return [Found(stored.key.tenant, artifact, None) for artifact in told]
+
+    async def graph(self, stored: Stored) -> str:
+        """The graph that a task runs, JSON text.
+
+        Raises:
+            BlobMissingError, StoreUnavailableError: it can't be read.
+        """
+        spec = await self._log.spec_of(stored)
+        blob, packed = spec.graph_blob, spec.graph_zlib
+        if not packed:
+            packed = await read_all(self._store, stored.key.tenant, blob.sha256, blob.size_bytes)
+        return packing.unpack(packed).decode()
 
     async def read(self, found: Found, offset_bytes: int = 0, length_bytes: int = 0) -> AsyncIterator[bytes]:
         """Its bytes from `offset_bytes` on; all that follow where the length is 0.

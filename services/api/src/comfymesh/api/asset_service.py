@@ -84,11 +84,13 @@ class AssetService(asset_service_pb2_grpc.AssetServiceServicer):
         self, request: asset_service_pb2.ListAssetsRequest, context: Context
     ) -> asset_service_pb2.ListAssetsResponse:
         """See the proto."""
+        if len(request.filename_contains) > _MAX_FILENAME:
+            raise invalid([Violation("filename_contains", f"has more than {_MAX_FILENAME} characters")])
         size = paging.size(request.page_size)
         place = paging.read_token(request, request.page_token, int)[0] if request.page_token else 0
         if not 0 <= int(place) < 2**63:
             raise paging.foreign()
-        found, end = await self.assets.page(caller.tenant(), int(place), size)
+        found, end = await self.assets.page(caller.tenant(), int(place), size, request.filename_contains)
         token = paging.make_token(request, [end]) if end else ""
         shown = [to_asset(known.record) for known in found]
         return asset_service_pb2.ListAssetsResponse(assets=shown, next_page_token=token)

@@ -140,15 +140,17 @@ class Assets:
                     yield known
             place = messages[-1].sequence
 
-    async def page(self, tenant: str, after: int, size: int) -> tuple[list[Known], int]:
+    async def page(self, tenant: str, after: int, size: int, part: str = "") -> tuple[list[Known], int]:
         """At most `size` assets whose description is behind `after`, and where the next page begins; 0 on the last.
 
-        What can't be read is passed over.
+        What can't be read is passed over, and names that do not contain `part`.
         """
         found = list[Known]()
         while True:
-            messages = await self._bus.after(BLOBS, subjects.asset(tenant, "*"), after, size + 1 - len(found))
-            found += [known for message in messages if (known := _try(message)) is not None]
+            wanted = _PAGE if part else size + 1 - len(found)
+            messages = await self._bus.after(BLOBS, subjects.asset(tenant, "*"), after, wanted)
+            readable = [known for message in messages if (known := _try(message)) is not None]
+            found += [known for known in readable if part in known.record.filename]
             if not messages:
                 return found, 0
             if len(found) > size:

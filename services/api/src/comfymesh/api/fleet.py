@@ -118,6 +118,17 @@ class FleetView:
         # Asked for with every new task, so nothing is copied.
         return [offer for _, seen in sorted(self._nodes.items()) for offer in self._offers(seen, now)]
 
+    def catalogs(self) -> list[spec_pb2.BlobRef]:
+        """Where the catalogs of all instances are, each once, in an order that does not change."""
+        self._forget(self._clock())
+        found = {
+            offer.catalog.sha256: offer.catalog
+            for seen in self._nodes.values()
+            for offer in seen.report.offers
+            if offer.catalog.sha256
+        }
+        return [found[digest] for digest in sorted(found)]
+
     def _offers(self, seen: _Seen, now: float) -> list[Offer]:
         node = seen.report.node
         digests = {offer.instance: offer.catalog.sha256 for offer in seen.report.offers}

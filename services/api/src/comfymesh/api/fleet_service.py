@@ -14,6 +14,7 @@ from comfymesh import names
 from comfymesh.api import fields, models, paging
 from comfymesh.api.access import caller
 from comfymesh.api.access.directory import Directory
+from comfymesh.api.catalogs import FleetCatalogs
 from comfymesh.api.errors import Violation, invalid, not_found
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.fleet_watch import LOOK_SECONDS, FleetWatch
@@ -33,13 +34,17 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         fleet: The nodes.
         intents: What is wanted of them.
         directory: The tenants, and what each may use.
+        catalogs: What its instances offer together.
         heartbeat: Longest silence of a stream in seconds.
     """
 
-    def __init__(self, fleet: FleetView, intents: IntentStore, directory: Directory, heartbeat: float) -> None:
+    def __init__(
+        self, fleet: FleetView, intents: IntentStore, directory: Directory, catalogs: FleetCatalogs, heartbeat: float
+    ) -> None:
         self._fleet = fleet
         self._intents = intents
         self._directory = directory
+        self._catalogs = catalogs
         self._heartbeat = heartbeat
 
     async def GetNode(
@@ -108,6 +113,18 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         page = list(islice(chosen, size + 1))
         token = paging.make_token(request, [page[size - 1].name]) if len(page) > size else ""
         return fleet_service_pb2.ListModelsResponse(models=page[:size], next_page_token=token)
+
+    async def ReadCatalog(
+        self, request: fleet_service_pb2.ReadCatalogRequest, context: Context
+    ) -> AsyncIterator[fleet_service_pb2.ReadCatalogResponse]:
+        """See the proto."""
+        tenant = self._directory.tenant(caller.tenant())
+        catalog = await self._catalogs.read(tenant.allowance if tenant else None)
+        yield fleet_service_pb2.ReadCatalogResponse(digest=catalog.digest)
+        for classes in catalog.batches() if catalog.digest != request.known_digest else ():
+            yield fleet_service_pb2.ReadCatalogResponse(
+                node_classes=[fleet_service_pb2.NodeClass(name=name, info_json=info) for name, info in classes]
+            )
 
     async def _want(self, name: str, availability: Availability, reason: str) -> node_pb2.Node:
         node = names.parse_node(name)

@@ -21,6 +21,7 @@ from comfymesh.api.alerting import Alerting
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.asset_service import AssetService
 from comfymesh.api.assets import Assets
+from comfymesh.api.catalogs import FleetCatalogs
 from comfymesh.api.creation import Creation
 from comfymesh.api.dead_letter_service import DeadLetterService
 from comfymesh.api.dead_letters import DeadLetters
@@ -149,7 +150,7 @@ async def _serve(settings: ApiSettings, stop: asyncio.Event) -> None:
                 settings.api_upload_silence_seconds,
             ),
             WorkflowService(workflows, Reviewing(workflows, fleet, assets, inputs, directory), shelf),
-            FleetService(fleet, IntentStore(bus), directory, following.heartbeat),
+            FleetService(fleet, IntentStore(bus), directory, FleetCatalogs(fleet, store), following.heartbeat),
             AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
             TenantService(directory, quotas, audit),
             KeyService(directory, time.time),

@@ -103,6 +103,13 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         stored.task.state_reason = waiting.explain(stored.task.state_reason, self._fleet.offers())
         return task_service_pb2.GetTaskResponse(task=stored.task, waiting=await self._insight.waiting(stored.key))
 
+    async def GetTaskGraph(
+        self, request: task_service_pb2.GetTaskGraphRequest, context: Context
+    ) -> task_service_pb2.GetTaskGraphResponse:
+        """See the proto."""
+        graph = await self._artifacts.graph(await self._get(request.name))
+        return task_service_pb2.GetTaskGraphResponse(graph_json=graph)
+
     async def ListTasks(
         self, request: task_service_pb2.ListTasksRequest, context: Context
     ) -> task_service_pb2.ListTasksResponse:

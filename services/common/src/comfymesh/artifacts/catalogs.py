@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
+from collections.abc import Callable
+from typing import TypeVar
 
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore, read_all
 from comfymesh.bus.subjects import FLEET
-from comfymesh.graphs import Catalog
+from comfymesh.graphs import Catalog, JsonValue
 from comfymesh.wire.v1 import spec_pb2
 
 _MAX_BYTES = 256 * 1024 * 1024
+
+T = TypeVar("T")
 
 
 class CatalogMissingError(Exception):
@@ -37,16 +41,29 @@ async def read_catalog(store: BlobStore, blob: spec_pb2.BlobRef) -> Catalog:
     Raises:
         CatalogMissingError: it can't be had, or is not one.
     """
+    return await _read(store, blob, lambda data: Catalog.from_object_info(_parse(data)))
+
+
+async def read_object_info(store: BlobStore, blob: spec_pb2.BlobRef) -> dict[str, JsonValue]:
+    """Read what the instance answered, as it was.
+
+    Raises:
+        CatalogMissingError: it can't be had, or is not a catalog.
+    """
+    return await _read(store, blob, _parse)
+
+
+async def _read(store: BlobStore, blob: spec_pb2.BlobRef, parse: Callable[[bytes], T]) -> T:
     try:
         data = await read_all(store, FLEET, blob.sha256, blob.size_bytes)
-        return await asyncio.to_thread(_parse, data)
-    except (BlobMissingError, StoreUnavailableError, zlib.error, ValueError) as error:
+        return await asyncio.to_thread(parse, data)
+    except (BlobMissingError, StoreUnavailableError, zlib.error, ValueError, RecursionError) as error:
         raise CatalogMissingError(str(error)) from error
 
 
-def _parse(data: bytes) -> Catalog:
+def _parse(data: bytes) -> dict[str, JsonValue]:
     text = zlib.decompressobj().decompress(data, _MAX_BYTES)
     document = json.loads(text)
     if not isinstance(document, dict):
         raise ValueError("a catalog is a JSON object")  # noqa: TRY004  # a value of the wrong kind, not a type error
-    return Catalog.from_object_info(document)
+    return document

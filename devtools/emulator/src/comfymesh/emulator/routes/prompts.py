@@ -8,11 +8,12 @@ from typing import cast
 
 from aiohttp import web
 
+from comfymesh.comfyui.verdict import error, judge
 from comfymesh.emulator.emulator import EMULATOR, Emulator
 from comfymesh.emulator.faults import Fault
+from comfymesh.emulator.partial import without_first_output
 from comfymesh.emulator.prompt_queue import Prompt
 from comfymesh.emulator.routes.bodies import ids_in, read_json, read_object
-from comfymesh.emulator.submission import error, judge, without_first_output
 from comfymesh.graphs import JsonValue
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from comfymesh.emulator.stumbles import find_consumer, stumble_over
+from comfymesh.comfyui.stumbles import find_consumer, stumble_over
 from comfymesh.graphs import Catalog, Graph, GraphNode, JsonValue, Validation, Violation, ViolationType, validate
 
 
@@ -51,21 +51,6 @@ def judge(
     validation = validate(graph, catalog, targets=targets, file_exists=file_exists)
     broken = [node_id for node_id, node in prompt.items() if isinstance(node, dict) and "inputs" not in node]
     return _verdict(prompt, validation, catalog, broken)
-
-
-def without_first_output(verdict: Verdict) -> Verdict:
-    """Returns the verdict on a prompt whose first output fails a check of its own; one with a single output stays."""
-    if len(verdict.outputs) < 2:
-        return verdict
-    first, *others = verdict.outputs
-    node = verdict.graph[first]
-    assert isinstance(node, dict)
-    failed: dict[str, JsonValue] = {
-        "errors": [error("custom_validation_failed", "Custom validation failed for node", "asked to fail")],
-        "dependent_outputs": [first],
-        "class_type": node["class_type"],
-    }
-    return replace(verdict, outputs=tuple(others), node_errors={**verdict.node_errors, first: failed})
 
 
 def _refuse_shapeless(prompt: Mapping[str, JsonValue]) -> None:

@@ -1,0 +1,1 @@
+"""Speaks ComfyUI's HTTP and WebSocket API, and has the mesh do the work. A client of the API, with no authority."""

@@ -1,0 +1,267 @@
+"""The sockets of one key, and what they are told: the prompts of the key's tenant, followed in the mesh.
+
+Nothing in here has to outlive the process. Whose prompt it is stands on the task, so a socket is told of it by
+whichever gateway it is connected to, also after that gateway or another was started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+
+from comfymesh.client import CaughtUp, ComfyMeshError, Event, Task, TaskChanged, TaskState, Unavailable
+from comfymesh.gateway.domain import history, marks, narrator
+from comfymesh.gateway.domain.history import PENDING, RUNNING
+from comfymesh.gateway.domain.narrator import Narrator
+from comfymesh.gateway.mesh import Mesh
+from comfymesh.gateway.socket import Socket
+from comfymesh.runtime.background import Background
+
+logger = logging.getLogger(__name__)
+
+_MOST_UNFINISHED = 20_000
+_RETRY_SECONDS = 1.0
+_TO_ALL = {"progress", "progress_state", "execution_interrupted"}
+"""What is told to everybody of a prompt that has no client (ComfyUI protocol notes, section 7.2)."""
+
+
+class Audience:
+    """Follows the prompts of one key for its sockets.
+
+    Args:
+        mesh: The mesh, called with that key.
+        most_followed: So many prompts are followed at once.
+        background: Runs what follows.
+    """
+
+    def __init__(self, mesh: Mesh, most_followed: int, background: Background) -> None:
+        self._mesh = mesh
+        self._background = background
+        self._turns = asyncio.Semaphore(most_followed)
+        self._unfinished: dict[str, Task] = {}
+        self._followers: dict[str, asyncio.Task[None]] = {}
+        self._narrators: dict[str, Narrator] = {}
+        self._by_client: dict[str, Socket] = {}
+        self._ready = asyncio.Event()
+        self.refused: ComfyMeshError | None = None
+        self.sockets: set[Socket] = set()
+
+    async def ready(self) -> None:
+        """Wait until it is known what waits and runs.
+
+        Raises:
+            ComfyMeshError: the mesh does not tell.
+        """
+        await self._ready.wait()
+        if self.refused is not None:
+            raise self.refused
+
+    async def run(self) -> None:
+        """Follow what happens, until cancelled or refused."""
+        while True:
+            try:
+                await self._watch()
+            except Unavailable as error:
+                logger.warning("prompts can't be followed at the moment: %s", error, extra={"action": "watch_broken"})
+                if not self._ready.is_set():
+                    self._refuse(error)
+                    return
+                await asyncio.sleep(_RETRY_SECONDS)
+            except ComfyMeshError as error:
+                self._refuse(error)
+                return
+
+    def close(self) -> None:
+        """Follow nothing any more."""
+        for follower in self._followers.values():
+            follower.cancel()
+
+    def remaining(self) -> int:
+        """Prompts that wait or run."""
+        return len(self._unfinished)
+
+    def join(self, socket: Socket) -> None:
+        """Makes a socket the one that is told the events of its client, and tells it what it should know at once."""
+        self.sockets.add(socket)
+        self._by_client[socket.mark] = socket
+        socket.tell("status", {**_status(self.remaining()), "sid": socket.client_id})
+        for name, task in self._unfinished.items():
+            if marks.read(task.labels).client != socket.mark:
+                continue
+            current = self._narrators[name].current if name in self._narrators else None
+            if current is not None:
+                socket.tell("executing", {"node": current})
+        for task in [*self._unfinished.values()]:
+            self._consider(task, midway=task.state in RUNNING)
+
+    def leave(self, socket: Socket) -> None:
+        """A socket is gone. The newer one of its client, if there is one, goes on."""
+        self.sockets.discard(socket)
+        if self._by_client.get(socket.mark) is socket:
+            del self._by_client[socket.mark]
+
+    async def _watch(self) -> None:
+        async with aclosing(self._mesh.watch_all()) as events:
+            async for event in events:
+                if isinstance(event, CaughtUp):
+                    await self._look()
+                    self._ready.set()
+                else:
+                    self._take(event)
+
+    async def _look(self) -> None:
+        """Take in what was there before the watch. What the watch tells from now on comes later in the log."""
+        found = await self._mesh.tasks([*PENDING, *RUNNING], _MOST_UNFINISHED)
+        self._unfinished = {task.name: task for task in reversed(found)}
+        for task in found:
+            self._consider(task, midway=task.state in RUNNING)
+
+    def _refuse(self, error: ComfyMeshError) -> None:
+        self.refused = error
+        self._ready.set()
+        for socket in [*self.sockets]:
+            socket.end(error.reason)
+
+    def _take(self, event: TaskChanged) -> None:
+        task, known = event.task, event.task.name in self._unfinished
+        ended = task.state.final and task.name not in self._followers and not self._receivers(task)
+        if ended or history.is_gone(task):
+            self._forget(task)
+            return
+        if not task.state.final or known:
+            self._unfinished[task.name] = task
+        if not known and not task.state.final:
+            self._tell_status()
+        if known or not task.state.final:
+            self._consider(task, midway=False)
+
+    def _consider(self, task: Task, *, midway: bool) -> None:
+        """Follow a prompt that is under way, where somebody wants to know."""
+        if task.state is not TaskState.QUEUED and task.name not in self._followers and self._receivers(task):
+            follower = self._background.spawn(self._follow(task, midway=midway), "follower")
+            self._followers[task.name] = follower
+            follower.add_done_callback(lambda _: self._followers.pop(task.name, None))
+
+    def _receivers(self, task: Task) -> list[Socket]:
+        client = marks.read(task.labels).client
+        if client is None:
+            return [*self._by_client.values()]
+        return [self._by_client[client]] if client in self._by_client else []
+
+    def _forget(self, task: Task) -> None:
+        if self._unfinished.pop(task.name, None) is not None:
+            self._tell_status()
+
+    def _tell_status(self) -> None:
+        for socket in [*self._by_client.values()]:
+            socket.tell("status", _status(self.remaining()))
+
+    async def _follow(self, task: Task, *, midway: bool) -> None:
+        try:
+            async with self._turns:
+                await self._narrate(task, midway=midway)
+        except ComfyMeshError as error:
+            logger.info("a prompt can't be followed: %s", error, extra={"action": "follow_failed", "task": task.name})
+        finally:
+            self._narrators.pop(task.name, None)
+            latest = self._unfinished.get(task.name)
+            if latest is not None and latest.state.final:
+                self._forget(latest)
+
+    async def _narrate(self, task: Task, *, midway: bool) -> None:
+        prompt = await self._mesh.prompt(task)
+        if prompt is None:
+            return
+        teller = Narrator(prompt.id, prompt.graph, prompt.outputs, midway=midway)
+        self._narrators[task.name] = teller
+        async with _events(self._mesh, self._unfinished.get(task.name, task)) as events:
+            async for event in events:
+                final = isinstance(event, TaskChanged) and event.task.state.final
+                texts = await self._mesh.texts(event.task) if final and isinstance(event, TaskChanged) else {}
+                for item in teller.feed(event, texts, time.time()):
+                    self._tell(task, item)
+
+    def _tell(self, task: Task, item: narrator.Item) -> None:
+        owned = marks.read(task.labels).client is not None
+        match item:
+            case narrator.Dequeued():
+                self._tell_status()
+            case narrator.Ended():
+                self._forget(task)
+            case narrator.Told(type=kind, data=data):
+                if owned or kind in _TO_ALL:
+                    for socket in self._receivers(task):
+                        socket.tell(kind, data)
+            case narrator.Shown():
+                for socket in self._receivers(task):
+                    socket.show(item, with_metadata=owned)
+
+
+@asynccontextmanager
+async def _events(mesh: Mesh, task: Task) -> AsyncIterator[AsyncIterator[Event]]:
+    """What happens to a task from here on; of one that has ended, its end."""
+    if task.state.final:
+        yield _one(TaskChanged(task))
+        return
+    async with aclosing(mesh.watch(task, previews=marks.read(task.labels).previews)) as events:
+        yield events
+
+
+async def _one(event: Event) -> AsyncIterator[Event]:
+    yield event
+
+
+def _status(remaining: int) -> dict[str, object]:
+    return {"status": {"exec_info": {"queue_remaining": remaining}}}
+
+
+class Audiences:
+    """The audiences of all keys.
+
+    Args:
+        mesh: The mesh.
+        make: Makes an audience.
+        background: Runs them.
+        linger: So many seconds one stays after its last socket has gone, for a client that comes back.
+    """
+
+    def __init__(self, make: Callable[[], Audience], background: Background, linger: float) -> None:
+        self._make = make
+        self._background = background
+        self._linger = linger
+        self._open: dict[str, Audience] = {}
+        self._closing: dict[str, asyncio.TimerHandle] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def sockets(self) -> int:
+        """Sockets that are open."""
+        return sum(len(audience.sockets) for audience in self._open.values())
+
+    def of(self, caller: str) -> Audience:
+        """The audience of a key, for which the mesh is called here."""
+        if caller in self._closing:
+            self._closing.pop(caller).cancel()
+        audience = self._open.get(caller)
+        if audience is None or audience.refused is not None:
+            self._close(caller)
+            audience = self._open[caller] = self._make()
+            self._running[caller] = self._background.spawn(audience.run(), "audience")
+        return audience
+
+    def left(self, caller: str) -> None:
+        """A socket has gone, or did not come to be."""
+        audience = self._open.get(caller)
+        if audience is not None and not audience.sockets and caller not in self._closing:
+            loop = asyncio.get_running_loop()
+            self._closing[caller] = loop.call_later(self._linger, self._close, caller)
+
+    def _close(self, caller: str) -> None:
+        self._closing.pop(caller, None)
+        audience = self._open.pop(caller, None)
+        if audience is not None:
+            audience.close()
+            self._running.pop(caller).cancel()

@@ -1,0 +1,1 @@
+"""What is translation and nothing else. Pure."""

@@ -1,0 +1,47 @@
+"""What the routes share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from comfymesh.gateway.audience import Audiences
+from comfymesh.gateway.mesh import Mesh
+from comfymesh.gateway.settings import GatewaySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway.
+
+    Attributes:
+        settings: Its settings.
+        mesh: The mesh.
+        audiences: Sockets, and what they are told.
+        large: Taken by who has a whole file in memory.
+        features: What it can do, as ComfyUI tells it.
+    """
+
+    settings: GatewaySettings
+    mesh: Mesh
+    audiences: Audiences
+    large: asyncio.Semaphore
+    features: dict[str, object]
+
+
+GATEWAY: web.AppKey[Gateway] = web.AppKey("gateway", Gateway)
+"""Where the routes find it."""
+
+
+def features(settings: GatewaySettings) -> dict[str, object]:
+    """What the gateway can do, as ComfyUI 0.33 tells what it can do."""
+    return {
+        "supports_preview_metadata": True,
+        "supports_model_type_tags": False,
+        "max_upload_size": settings.gateway_max_upload_bytes,
+        "extension": {},
+        "node_replacements": False,
+        "assets": False,
+    }
