@@ -8,7 +8,8 @@ import faulthandler
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from pydantic_settings import SettingsError
 
 from comfymesh.runtime import eventloop, logs, supervisor
 from comfymesh.runtime.errors import EXIT_CONFIGURATION, ServiceFailedError
+from comfymesh.runtime.health_file import showing
 from comfymesh.runtime.settings import ServiceSettings
 from comfymesh.telemetry import sampling, setup
 
@@ -83,13 +85,19 @@ async def _any(*events: asyncio.Event) -> None:
             wait.cancel()
 
 
-def run(name: str, settings_type: type[S], serve: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
+def run(
+    name: str,
+    settings_type: type[S],
+    serve: Callable[[S, asyncio.Event], Awaitable[None]],
+    parts: Mapping[str, float] = MappingProxyType({}),
+) -> None:
     """Run a service until SIGTERM or SIGINT, then let it finish, and exit.
 
     Args:
         name: The service's name, for logs and telemetry.
         settings_type: Its settings; read from the environment.
         serve: Runs it. Is handed an event that is set when it should stop; returns when it has stopped.
+        parts: What must say `HEALTH.well` for the service to be well, and for how many seconds each may be silent.
     """
     try:
         settings = settings_type()
@@ -101,7 +109,7 @@ def run(name: str, settings_type: type[S], serve: Callable[[S, asyncio.Event], A
     faulthandler.enable()
     telemetry = _telemetry(name, settings)
     try:
-        eventloop.run(_serve(name, settings, serve))
+        eventloop.run(_shown(_serve(name, settings, serve), settings.health_file, parts))
     except ServiceFailedError as error:
         logger.critical("%s", error, extra={"action": "service_failed", "reason": error.reason})
         sys.exit(error.exit_code)
@@ -121,6 +129,12 @@ def _telemetry(name: str, settings: ServiceSettings) -> setup.Telemetry:
             extra={"action": "service_failed", "reason": "METRICS_ADDRESS"},
         )
         sys.exit(EXIT_CONFIGURATION)
+
+
+async def _shown(serving: Coroutine[Any, Any, None], health_file: str, parts: Mapping[str, float]) -> None:
+    with contextlib.closing(serving):
+        async with showing(health_file, parts):
+            await serving
 
 
 async def _serve(name: str, settings: S, serve: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:

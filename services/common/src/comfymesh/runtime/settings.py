@@ -66,6 +66,11 @@ class ServiceSettings(BaseSettings):
         description="Where metrics are shown to Prometheus, such as 127.0.0.1:9464; empty: nowhere. Whoever reaches it"
         " sees names of tenants and models.",
     )
+    health_file: str = Field(
+        "",
+        description="File in which the service says every two seconds whether it works, for `comfymesh-health`; none"
+        " where empty. The api writes none: it answers grpc.health.v1.",
+    )
     metrics_sample_seconds: float = Field(
         5.0, gt=0, description="How often queues, GPUs and the process itself are looked at for metrics. Seconds."
     )

@@ -42,6 +42,8 @@ from comfymesh.tasks.placing import Site
 from comfymesh.tasks.record import Key
 from comfymesh.telemetry.sampling import sample
 
+_PARTS = {"intents": 15.0, "reports": 60.0}
+"""What must work, and for how many seconds it may be silent."""
 _INPUT_SILENCE = 15.0
 """Seconds that the server of an input may send nothing."""
 
@@ -151,4 +153,4 @@ def main() -> None:
     if sys.argv[1:]:
         sys.exit(commands.run(sys.argv[1:]))
     seal()
-    service.run("agent", AgentSettings, _serve)
+    service.run("agent", AgentSettings, _serve, _PARTS)

@@ -9,6 +9,7 @@ from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.reporting import Reporting
 from comfymesh.bus.intents import Availability, Intent, IntentStore
 from comfymesh.bus.port import BusUnavailableError
+from comfymesh.runtime.health import HEALTH
 from comfymesh.v1 import node_pb2
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ async def obey(intents: IntentStore, node: str, reporting: Reporting, attempts: 
         except BusUnavailableError as error:
             logger.debug("what is wanted of this node can't be read now: %s", error)
         else:
+            HEALTH.well("intents")
             _obey(intent, reporting, attempts)
         await asyncio.sleep(_LOOK_SECONDS)
 

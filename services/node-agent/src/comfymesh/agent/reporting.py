@@ -18,6 +18,7 @@ from comfymesh.agent.nvml import Gpu
 from comfymesh.bus import subjects
 from comfymesh.bus.intents import Availability
 from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
+from comfymesh.runtime.health import HEALTH
 from comfymesh.tasks.placing import Site
 from comfymesh.v1 import node_pb2
 from comfymesh.wire.v1 import node_report_pb2
@@ -105,6 +106,7 @@ class Reporting:
         self._sequence += 1
         try:
             await self._bus.publish(subjects.report(self._node), self._report(attempts).SerializeToString())
+            HEALTH.well("reports")
         except BusUnavailableError as error:
             logger.debug("a report was lost: %s", error)
         except MessageTooLargeError as error:

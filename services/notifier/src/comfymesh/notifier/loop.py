@@ -26,6 +26,7 @@ from comfymesh.notifier.domain.core import Core
 from comfymesh.notifier.domain.events import Acknowledged, Deaf, Event, Heard, LogPassed, Tick
 from comfymesh.notifier.domain.rules import Rules
 from comfymesh.runtime.background import Background
+from comfymesh.runtime.health import HEALTH
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks.codec import timestamp
 from comfymesh.tasks.record import State
@@ -244,6 +245,7 @@ class Notifier:
             await self._bus.state(streams.ALERTING)
         except BusError:
             return False
+        HEALTH.well("hearing")
         return True
 
     def _hear_presence(self, message: Message) -> None:
@@ -271,6 +273,7 @@ class Notifier:
                 return
             await self._publish(outbox)
             del self._core.state.outbox[: len(outbox)]
+            HEALTH.well("storing")
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LONGEST_UNSTORED):
                     await self._urgent.wait()

@@ -35,6 +35,9 @@ from comfymesh.wire.v1 import alerting_pb2
 
 logger = logging.getLogger(__name__)
 
+_PARTS = {"hearing": 10.0, "storing": 30.0}
+"""What must work, and for how many seconds it may be silent."""
+
 
 async def serve(settings: NotifierSettings, stop: asyncio.Event) -> None:
     """Tell people and programs what happens, until `stop` is set."""
@@ -158,4 +161,4 @@ def _channels(rules: Rules, addresses: dict[str, Address]) -> Sequence[alert_pb2
 
 def main() -> None:
     """Entry point of `comfymesh-notifier`."""
-    service.run("notifier", NotifierSettings, serve)
+    service.run("notifier", NotifierSettings, serve, _PARTS)

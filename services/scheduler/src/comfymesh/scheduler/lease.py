@@ -19,6 +19,7 @@ from comfymesh.bus.port import Bus, BusError, Entry, Message, SequenceConflictEr
 from comfymesh.bus.streams import LEASES
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.faultpoints import FaultPoint, reached
+from comfymesh.runtime.health import HEALTH
 from comfymesh.scheduler.domain.candidacy import Candidacy, Look, Step, Take, Terms, Wait
 
 logger = logging.getLogger(__name__)
@@ -137,6 +138,7 @@ class Lease:
 
     async def _look(self) -> None:
         last = await self._bus.last(LEASES, self._subject)
+        HEALTH.well("lease")
         sequence, named = (last.sequence, last.data.decode(errors="replace")) if last else (0, "")
         self._candidacy.saw(sequence, named, self._clock())
 
@@ -148,6 +150,7 @@ class Lease:
             self._candidacy.refused()
         else:
             reached(FaultPoint.LEASE_TAKEN)
+            HEALTH.well("lease")
             self._candidacy.took(sequence, sent)
 
     async def _release(self) -> None:

@@ -20,6 +20,7 @@ from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, Un
 from comfymesh.runtime import logcontext
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.faultpoints import FaultPoint, reached
+from comfymesh.runtime.health import HEALTH
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.answering import Answering
 from comfymesh.scheduler.demand import tell_demand
@@ -186,7 +187,10 @@ class Scheduler:
         while True:
             await asyncio.sleep(self._tick)
             self._live.write()
-            self._feed(Tick() if await self._hears() else Deaf())
+            hears = await self._hears()
+            if hears and self._log_read:
+                HEALTH.well("decisions")
+            self._feed(Tick() if hears else Deaf())
 
     async def _hears(self) -> bool:
         """Whether the bus answers. Silence of nodes means something only while we can hear."""

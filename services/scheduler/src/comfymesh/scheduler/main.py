@@ -25,6 +25,8 @@ from comfymesh.tasks.retention import Retention
 from comfymesh.telemetry.sampling import sample
 
 _TICK = 0.25
+_PARTS = {"decisions": 10.0, "lease": 10.0}
+"""What must work, and for how many seconds it may be silent."""
 
 
 async def serve(settings: SchedulerSettings, stop: asyncio.Event) -> None:
@@ -60,4 +62,4 @@ def _holder() -> str:
 
 def main() -> None:
     """Entry point of `comfymesh-scheduler`."""
-    service.run("scheduler", SchedulerSettings, serve)
+    service.run("scheduler", SchedulerSettings, serve, _PARTS)
