@@ -239,6 +239,14 @@ async def test_a_watch_of_an_unknown_task_is_not_found(client: AsyncClient) -> N
         await anext(client.watch("nope"))
 
 
+async def test_calls_that_a_stopping_server_cancels_are_made_again(client: AsyncClient, mesh: FakeMesh) -> None:
+    mesh.cancelled = 2
+    task = await client.create(GRAPH)
+    mesh.cancelled = 1
+    assert (await client.get(task)).name == task.name
+    assert len(mesh.tasks) == 1
+
+
 async def test_unavailable_calls_are_repeated_with_the_same_request_id(client: AsyncClient, mesh: FakeMesh) -> None:
     mesh.unavailable = 3
     await client.create(GRAPH)

@@ -124,7 +124,7 @@ class Transport(AlertMethods):
     def __init__(self, target: str, access: Access | None = None) -> None:
         self.target = target
         self._access = access or Access()
-        self._replicas = Replicas(target, random.random())
+        self._replicas = Replicas(target, random.random())  # noqa: S311  # spreads load, keeps no secret
         for name in self._replicas.names:
             self._access.check(name)
         self._opened: dict[str, Stubs] = {}
@@ -360,11 +360,13 @@ class Transport(AlertMethods):
         return Unavailable(text, reason=STREAM_BROKEN, code="UNAVAILABLE")
 
     def _error(self, error: aio.AioRpcError) -> ComfyMeshError:
-        if error.code() is StatusCode.INTERNAL and error.details() == _LOST_STATUS:
-            return self._broken()
         # The stubs of grpc type one pair as the whole metadata.
         trailing = cast("Iterable[tuple[str, bytes]]", error.trailing_metadata() or ())
         found = [value for key, value in trailing if key == DETAILS_KEY]
+        lost = error.code() is StatusCode.INTERNAL and error.details() == _LOST_STATUS
+        # The mesh never ends a call so: it is gRPC's server, which stops before the call was done.
+        if lost or (error.code() is StatusCode.CANCELLED and not found):
+            return self._broken()
         return error_from_status(
             Status(
                 code=error.code().name,
