@@ -131,6 +131,7 @@ class FakeMesh:
         together: Send them with the final state.
         damage: Spoil the artifacts' bytes.
         unavailable: How many further unary calls are refused with UNAVAILABLE.
+        cancelled: How many further ones are cancelled, as by a server that stops.
         ends_early: How many further streams end with OK before the final state.
         largest_asset: Bytes after which an upload is refused in the middle.
         refusal: Code, message and reason with which every task call is refused.
@@ -144,6 +145,7 @@ class FakeMesh:
     together: bool = False
     damage: bool = False
     unavailable: int = 0
+    cancelled: int = 0
     ends_early: int = 0
     refusal: tuple[str, str, str] | None = None
     largest_asset: int = 1 << 40
@@ -257,6 +259,9 @@ class Tasks(task_service_pb2_grpc.TaskServiceServicer):
         if self.mesh.unavailable:
             self.mesh.unavailable -= 1
             await refuse(context, "UNAVAILABLE", "The bus is away.", "BUS_UNAVAILABLE")
+        if self.mesh.cancelled:
+            self.mesh.cancelled -= 1
+            await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
         if self.mesh.refusal:
             await refuse(context, *self.mesh.refusal)
         named = getattr(request, "name", "")

@@ -25,6 +25,7 @@ from comfymesh.client import (
     Unavailable,
     transport,
 )
+from comfymesh.stack.mesh import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,6 +241,14 @@ async def test_a_watch_of_an_unknown_task_is_not_found(client: AsyncClient) -> N
         await anext(client.watch("nope"))
 
 
+async def test_calls_that_a_stopping_server_cancels_are_made_again(client: AsyncClient, mesh: FakeMesh) -> None:
+    mesh.cancelled = 2
+    task = await client.create(GRAPH)
+    mesh.cancelled = 1
+    assert (await client.get(task)).name == task.name
+    assert len(mesh.tasks) == 1
+
+
 async def test_unavailable_calls_are_repeated_with_the_same_request_id(client: AsyncClient, mesh: FakeMesh) -> None:
     mesh.unavailable = 3
     await client.create(GRAPH)
@@ -320,3 +329,17 @@ async def test_nodes_come_from_all_pages(client: AsyncClient) -> None:
     assert [node.name for node in nodes] == ["nodes/gpu-1", "nodes/gpu-2"]
     assert nodes[0].gpus[0].model == "NVIDIA H200"
     assert nodes[0].instances[0].held_attempts == 1
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.99])
+async def test_of_several_servers_one_that_serves_is_found(
+    mesh: FakeMesh, chance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever is asked first: nobody listens at the other, neither at the first call nor when a stream goes on."""
+    monkeypatch.setattr("random.random", lambda: chance)
+    policy = RetryPolicy(connect_timeout=5.0, patience=5.0, first_pause=0.01, longest_pause=0.02)
+    mesh.cut_after = [1, 2]
+    async with AsyncClient(f"127.0.0.1:{free_port()},{mesh.target}", retries=policy) as client:
+        result = await client.run(GRAPH)
+        assert result.task.state is TaskState.SUCCEEDED
+        assert await client.get(result.task.name)

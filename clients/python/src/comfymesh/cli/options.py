@@ -26,7 +26,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound="Callable[..., Any]")
 
-TARGET_HELP = "Address of the server, HOST:PORT.  [env: COMFYMESH_TARGET; default: 127.0.0.1:7700]"
+TARGET_HELP = (
+    "Address of the server, HOST:PORT; of several, with commas between."
+    "  [env: COMFYMESH_TARGET; default: 127.0.0.1:7700]"
+)
 
 
 def with_session(command: Callable[Concatenate[Session, P], R]) -> Callable[P, R]:

@@ -59,7 +59,7 @@ class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, Aler
         ...     result.save("out/")
 
     Args:
-        target: Address of the server, ``host:port``.
+        target: Address of the server, ``host:port``; several of equal ones, with commas between, are asked in turn.
         timeout: Seconds for one call that is not a stream, repetitions included.
         retries: How patient to be with a server that does not answer.
         api_key: An API key or JWT; or what answers one, asked before each call.

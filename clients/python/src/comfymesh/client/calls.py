@@ -20,7 +20,7 @@ class Calls:
     """Calls of one server.
 
     Attributes:
-        target: Address of the server, ``host:port``.
+        target: Address of the server, ``host:port``, or of several.
     """
 
     def __init__(self, target: str, timeout: float, retries: RetryPolicy, access: Access | None = None) -> None:

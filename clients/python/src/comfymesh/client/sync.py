@@ -124,7 +124,7 @@ class Client(SyncAlertCalls, SyncAssetCalls):
         ...     result.save("out/")
 
     Args:
-        target: Address of the server, ``host:port``.
+        target: Address of the server, ``host:port``; several of equal ones, with commas between, are asked in turn.
         **how: Everything else that `AsyncClient` takes: `timeout`, `retries`, `api_key`, `tls`, `allow_plaintext`.
 
     Attributes:

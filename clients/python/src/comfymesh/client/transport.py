@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
@@ -13,7 +14,8 @@ from grpc import StatusCode, aio
 from comfymesh.client import tracing
 from comfymesh.client.access import Access
 from comfymesh.client.alert_methods import AlertMethods
-from comfymesh.client.errors import Unavailable
+from comfymesh.client.errors import DeadlineExceeded, Unavailable
+from comfymesh.client.replicas import Replicas
 from comfymesh.client.silence import Silence
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
 from comfymesh.v1 import (
@@ -61,6 +63,13 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
 )
 
+_OPTIONS_OF_SEVERAL = (
+    *(option for option in _OPTIONS if not option[0].startswith("grpc.keepalive")),
+    # Where another one can be asked, so soon that it can answer before the call's time is over.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 4_000),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Stubs:
@@ -102,27 +111,29 @@ class _Known:
 
 
 class Transport(AlertMethods):
-    """One channel to one server.
+    """A channel to the server that is asked; when that fails a call, the next call goes to the next server.
 
     Args:
-        target: Address, ``host:port`` or any other gRPC target.
+        target: Address, ``host:port`` or any other gRPC target; several with commas between.
         access: Who calls, and how the line is protected.
 
     Raises:
-        InvalidRequest: A key would be shown to everybody on the way.
+        InvalidRequest: A key would be shown to everybody on the way, or an address is missing.
     """
 
     def __init__(self, target: str, access: Access | None = None) -> None:
         self.target = target
         self._access = access or Access()
-        self._access.check(target)
-        self._opened: Stubs | None = None
+        self._replicas = Replicas(target, random.random())  # noqa: S311  # spreads load, keeps no secret
+        for name in self._replicas.names:
+            self._access.check(name)
+        self._opened: dict[str, Stubs] = {}
 
     async def close(self) -> None:
-        """Closes the channel; calls under way fail."""
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            await opened.channel.close(None)
+        """Closes the channels; calls under way fail."""
+        opened, self._opened = self._opened, {}
+        for stubs in opened.values():
+            await stubs.channel.close(None)
 
     async def call(self, start: Callable[[Stubs], Awaitable[R]]) -> R:
         """A call that `start` begins."""
@@ -261,32 +272,38 @@ class Transport(AlertMethods):
     @property
     def _open(self) -> Stubs:
         # At the first call and not before, because a channel belongs to the loop that is running then.
-        if self._opened is None:
-            channel = self._channel()
+        name = self._replicas.current
+        if name not in self._opened:
+            channel = self._channel(name)
             known: Any = _Known(channel, self._access)
-            made = {name: stub(known) for name, stub in _STUBS.items()}
-            self._opened = Stubs(channel, **made)
-        return self._opened
+            made = {field: stub(known) for field, stub in _STUBS.items()}
+            self._opened[name] = Stubs(channel, **made)
+        return self._opened[name]
 
-    def _channel(self) -> aio.Channel:
+    def _channel(self, name: str) -> aio.Channel:
+        options = _OPTIONS_OF_SEVERAL if self._replicas.several else _OPTIONS
         tls = self._access.tls
         if tls is None:
-            return aio.insecure_channel(self.target, options=_OPTIONS)
+            return aio.insecure_channel(name, options=options)
         ca, key, certificate = (
             Path(path).read_bytes() if path else None for path in (tls.ca, tls.key, tls.certificate)
         )
-        return aio.secure_channel(self.target, grpc.ssl_channel_credentials(ca, key, certificate), options=_OPTIONS)
+        return aio.secure_channel(name, grpc.ssl_channel_credentials(ca, key, certificate), options=options)
 
     async def _unary(self, call: Awaitable[R]) -> R:
+        asked = self._replicas.current
         try:
             return await call
         except aio.AioRpcError as error:
-            raise self._error(error) from None
+            raise self._failed(asked, self._error(error)) from None
         except asyncio.CancelledError:
             self._unless_cancelled_here()
-            raise self._broken() from None
+            raise self._failed(asked, self._broken()) from None
 
-    async def _stream(self, call: aio.UnaryStreamCall[Q, R]) -> AsyncGenerator[R]:
+    def _stream(self, call: aio.UnaryStreamCall[Q, R]) -> AsyncGenerator[R]:
+        return self._messages(call, self._replicas.current)
+
+    async def _messages(self, call: aio.UnaryStreamCall[Q, R], asked: str) -> AsyncGenerator[R]:
         silence = Silence(SILENCE_LIMIT, call.cancel)
         try:
             async for message in call:
@@ -294,13 +311,19 @@ class Transport(AlertMethods):
                 yield message
                 silence.begin()
         except aio.AioRpcError as error:
-            raise (self._silent() if silence.was_too_long else self._error(error)) from None
+            raise self._failed(asked, self._silent() if silence.was_too_long else self._error(error)) from None
         except asyncio.CancelledError:
             self._unless_cancelled_here()
-            raise (self._silent() if silence.was_too_long else self._broken()) from None
+            raise self._failed(asked, self._silent() if silence.was_too_long else self._broken()) from None
         finally:
             silence.close()
             call.cancel()
+
+    def _failed(self, asked: str, error: ComfyMeshError) -> ComfyMeshError:
+        """The error; another server is asked next where this one did not do what it should."""
+        if isinstance(error, Unavailable | DeadlineExceeded):
+            self._replicas.leave(asked)
+        return error
 
     async def _send(self, call: aio.StreamUnaryCall[Q, R], requests: AsyncIterator[Q], pause: float) -> None:
         """Writes the messages, or as many as the server waits for before it answers."""
@@ -337,11 +360,13 @@ class Transport(AlertMethods):
         return Unavailable(text, reason=STREAM_BROKEN, code="UNAVAILABLE")
 
     def _error(self, error: aio.AioRpcError) -> ComfyMeshError:
-        if error.code() is StatusCode.INTERNAL and error.details() == _LOST_STATUS:
-            return self._broken()
         # The stubs of grpc type one pair as the whole metadata.
         trailing = cast("Iterable[tuple[str, bytes]]", error.trailing_metadata() or ())
         found = [value for key, value in trailing if key == DETAILS_KEY]
+        lost = error.code() is StatusCode.INTERNAL and error.details() == _LOST_STATUS
+        # The mesh never ends a call so: it is gRPC's server, which stops before the call was done.
+        if lost or (error.code() is StatusCode.CANCELLED and not found):
+            return self._broken()
         return error_from_status(
             Status(
                 code=error.code().name,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -17,7 +15,7 @@ import grpc
 from comfymesh.client import AsyncClient, InstanceState
 from comfymesh.stack import mesh, processes
 from comfymesh.stack.processes import Processes, Program
-from comfymesh.testkit import graphs
+from comfymesh.testkit import graphs, holding
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import (
     asset_service_pb2_grpc,
@@ -132,24 +130,13 @@ class LocalMesh:
 
     async def hold(self, name: str) -> None:
         """Kill a process and keep it away until `release`."""
-        home = self._home(name)
-        (keeper,) = (task for task in home._keepers if task.get_name() == name)
-        keeper.cancel()
-        await asyncio.gather(keeper, return_exceptions=True)
-        home._keepers.remove(keeper)
         self._held.append(name)
-        process = self.process(name)
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await holding.hold(self._home(name), name)
 
     async def release(self, name: str) -> None:
         """Start a process again that is held, and keep it alive from now on."""
         self._held.remove(name)
-        home = self._home(name)
-        (program,) = (program for program in home._programs if program.name == name)
-        await home._start(program)
-        home._keepers.append(asyncio.create_task(home._keep(program), name=name))
+        await holding.release(self._home(name), name)
 
     async def restore(self) -> None:
         """Start again what a test that failed has left away."""
@@ -158,11 +145,7 @@ class LocalMesh:
 
     async def terminate(self, name: str) -> int:
         """Ask a process to end; answers its exit code. It is started again."""
-        await until(lambda: _heeds_sigterm(self.process(name)), f"a {name} that heeds signals")
-        process = self.process(name)
-        process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
-            return await process.wait()
+        return await holding.terminate(self._home(name), name)
 
     def comfyui(self, agent: int = 0, name: str = "comfyui-0") -> tuple[int, str]:
         """Process id and URL of an instance of the process runtime; 0 and nothing while it is being started."""
@@ -209,16 +192,6 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 200),
     ("grpc.enable_retries", 0),
 )
-
-
-def _heeds_sigterm(process: asyncio.subprocess.Process) -> bool:
-    """Whether a process runs and has a handler for SIGTERM, which Python programs have after their start only."""
-    try:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-    except OSError:
-        return False
-    caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), "0")
-    return process.returncode is None and bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def task_of(graph: graphs.Graph, **fields: Any) -> task_pb2.Task:

@@ -12,9 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from comfymesh.runtime.faultpoints import FaultPoint
+from comfymesh.testkit.chaos.machines import ClusterChaos, lose_each, losses
 from comfymesh.testkit.chaos.run import Chaos, wreak
 from comfymesh.testkit.checking import Verdict, check
 from comfymesh.testkit.history import Ended, Event, Fault, Logged, save
+
+_CLUSTER = Path("deploy/nats/cluster.conf")
 
 
 def main() -> int:
@@ -23,16 +26,26 @@ def main() -> int:
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
     _say(f"chaos for {arguments.seconds:g} s, seed {seed}")
     began = time.monotonic()
+    failures = list[str]()
     with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        points = list(FaultPoint) * arguments.rounds
-        chaos = asyncio.run(wreak(seed, arguments.seconds, Path(directory), points))
+        if arguments.cluster:
+            cluster = asyncio.run(_lose_machines(seed, arguments.seconds, Path(directory)))
+            chaos, failures = cluster.chaos, cluster.users.failures
+            _say(f"calls while all was restarted: {sum(cluster.users.calls.values())}, failed: {len(failures)}")
+        else:
+            points = list(FaultPoint) * arguments.rounds
+            chaos = asyncio.run(wreak(seed, arguments.seconds, Path(directory), points))
     verdict = check(chaos.history)
     path = arguments.save / f"{seed}.jsonl"
     save(chaos.history, path)
-    for line in summary(chaos, verdict):
+    for line in (*failures, *summary(chaos, verdict)):
         _say(line)
     _say(f"it took {time.monotonic() - began:.0f} s; the history is {path}")
-    return 0 if verdict.good else 1
+    return 0 if verdict.good and not failures else 1
+
+
+async def _lose_machines(seed: int, seconds: float, directory: Path) -> ClusterChaos:
+    return await lose_each(seed, losses(random.Random(seed), seconds), directory, _CLUSTER)
 
 
 def summary(chaos: Chaos, verdict: Verdict) -> list[str]:
@@ -64,6 +77,9 @@ def _arguments() -> argparse.Namespace:
         "--seed", type=int, help="decides everything that is left to chance; drawn where it is not given"
     )
     parser.add_argument("--rounds", type=int, default=1, help="how often processes die at every fault point before")
+    parser.add_argument(
+        "--cluster", action="store_true", help="lose machines of a cluster of three, and restart everything in turn"
+    )
     parser.add_argument("--save", type=Path, default=Path("out/chaos"), help="where the history goes")
     return parser.parse_args()
 

@@ -18,7 +18,7 @@ _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
 async def records(url: str) -> AsyncIterator[tuple[Message, int | None]]:
     """Every record of the log, with the sequence that was expected, None where there was no guard."""
-    client = await nats.connect(url)
+    client = await nats.connect(url.split(","))
     try:
         stream, sequence = client.jetstream(), 0
         while True:

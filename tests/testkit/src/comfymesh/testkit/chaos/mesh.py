@@ -78,23 +78,25 @@ async def chaos_mesh(directory: Path) -> AsyncIterator[ChaosMesh]:
         listen = {name: f"127.0.0.1:{free_port()}" for name in names if name.startswith("api")}
         programs = [
             nats_program(directory, f"127.0.0.1:{nats_port}"),
-            _comfyui(directory, comfyui_port),
-            *(_service(name, directory, lines[name].port, comfyui_port, listen) for name in names),
+            comfyui(directory, comfyui_port),
+            *(service(name, directory, lines[name].port, comfyui_port, listen) for name in names),
         ]
         running = await stack.enter_async_context(Processes(programs, directory / "logs"))
         mesh = ChaosMesh(directory, f"nats://127.0.0.1:{nats_port}", [*listen.values()], running, lines)
         for target in mesh.targets:
-            await until(lambda target=target: _serves(target), f"two instances at {target}", _START_SECONDS)  # type: ignore[misc]  # mypy can't infer such a lambda
+            await until(lambda target=target: serves(target), f"two instances at {target}", _START_SECONDS)  # type: ignore[misc]  # mypy can't infer such a lambda
         yield mesh
 
 
-def _comfyui(directory: Path, port: int) -> Program:
+def comfyui(directory: Path, port: int) -> Program:
+    """The emulator that is attached."""
     command = [sys.executable, "-m", "comfymesh.emulator", *_PACE, "--port", str(port)]
     return Program("comfyui-0", [*command, "--base-directory", str(directory / "comfyui-0")])
 
 
-def _service(name: str, directory: Path, nats_port: int, comfyui_port: int, listen: Mapping[str, str]) -> Program:
-    service, _, number = name.partition("-")
+def service(name: str, directory: Path, nats_port: int, comfyui_port: int, listen: Mapping[str, str]) -> Program:
+    """A service of a mesh to be broken; `listen` says where each API listens."""
+    kind, _, number = name.partition("-")
     attached = {"name": "comfyui-0", "runtime": "attach", "url": f"http://127.0.0.1:{comfyui_port}"}
     instance = attached if number == "0" else emulated(*_PACE, name="comfyui-1")
     environment = {
@@ -111,7 +113,7 @@ def _service(name: str, directory: Path, nats_port: int, comfyui_port: int, list
         "COMFYMESH_API_AUTH": "open",
         "COMFYMESH_API_LISTEN": listen.get(name, ""),
     }
-    return Program(name, module(f"comfymesh.{service}.main"), environment)
+    return Program(name, module(f"comfymesh.{kind}.main"), environment)
 
 
 def _points(directory: Path) -> Path:
@@ -120,7 +122,8 @@ def _points(directory: Path) -> Path:
     return folder
 
 
-async def _serves(target: str) -> bool:
+async def serves(target: str) -> bool:
+    """Whether an API answers and sees two instances that serve."""
     async with AsyncClient(target) as client:
         try:
             nodes = await client.nodes()

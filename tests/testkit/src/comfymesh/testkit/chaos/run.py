@@ -6,17 +6,18 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, Protocol
 
 from comfymesh.runtime.faultpoints import FaultPoint
 from comfymesh.tasks.record import FINAL
 from comfymesh.testkit import graphs
 from comfymesh.testkit.chaos import logreader
 from comfymesh.testkit.chaos.grpcapi import GrpcApi
-from comfymesh.testkit.chaos.mesh import ChaosMesh, chaos_mesh
+from comfymesh.testkit.chaos.mesh import chaos_mesh
 from comfymesh.testkit.chaos.mischief import Doer, plan
 from comfymesh.testkit.history import Begun, Defect, Ended, Event, Fault, Logged, Made, Recorder
 from comfymesh.testkit.load import Clients, read_all
@@ -40,38 +41,89 @@ class Chaos:
     pictures: int
 
 
+class Broken(Protocol):
+    """A mesh that can be put on trial.
+
+    Attributes:
+        nats_url: Where NATS is, without anything that breaks between.
+        targets: Its APIs.
+    """
+
+    @property
+    def nats_url(self) -> str: ...
+    @property
+    def targets(self) -> Sequence[str]: ...
+    def outputs(self) -> list[Path]:
+        """Every picture that any ComfyUI has made."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What goes on while a mesh is on trial.
+
+    Attributes:
+        clients: Who puts it under load.
+        recorder: Takes down what is seen.
+        rng: Decides what is left to chance.
+    """
+
+    clients: Clients
+    recorder: Recorder
+    rng: random.Random
+
+    def chance(self) -> random.Random:
+        """Chance of its own for a part of the trial."""
+        return random.Random(self.rng.random())
+
+    def fault(self, what: str, target: str = "") -> None:
+        """Take down what is done to the mesh."""
+        self.recorder.note(Fault(self.recorder.now, what, target))
+
+
+Course = Callable[[Trial], Awaitable["asyncio.Future[Any]"]]
+"""Puts the mesh under load and breaks it; answers the load, which need not be done when all is mended."""
+
+
 async def wreak(seed: int, seconds: float, directory: Path, points: Sequence[FaultPoint] = ()) -> Chaos:
     """Run a mesh under load for so many seconds of mischief, then in peace until all is done.
 
     Before the mischief, processes die at each of the `points` under a load of its own.
     """
-    rng = random.Random(seed)
     async with chaos_mesh(directory) as mesh:
-        recorder = Recorder(time.monotonic)
-        recorder.note(Begun(recorder.now, f"chaos for {seconds:g} s", seed))
-        began = time.time()
-        async with GrpcApi(mesh.targets, random.Random(rng.random())) as api:
-            clients = Clients(api, recorder, random.Random(rng.random()), cache(maker(rng.random())))
-            doer = Doer(mesh, lambda what, target: recorder.note(Fault(recorder.now, what, target)))
-            waves = await _through(doer, points, clients, random.Random(rng.random()))
-            wanted = work(random.Random(rng.random()), round(seconds * _TASKS_PER_SECOND), seconds)
-            working = asyncio.gather(clients.run(wanted), *waves)
-            await doer.run(plan(random.Random(rng.random()), seconds, _MEAN_PAUSE))
+
+        async def course(trial: Trial) -> asyncio.Future[Any]:
+            doer = Doer(mesh, trial.fault)
+            waves = await _through(doer, points, trial.clients, trial.chance())
+            wanted = work(trial.chance(), round(seconds * _TASKS_PER_SECOND), seconds)
+            working = asyncio.gather(trial.clients.run(wanted), *waves)
+            await doer.run(plan(trial.chance(), seconds, _MEAN_PAUSE))
             doer.disarm()
-            recorder.note(Fault(recorder.now, "everything is mended"))
-            await asyncio.wait([working], timeout=_SETTLE_SECONDS)
-            settled = working.done() and await _quiet(mesh, began)
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
-            for event in await logreader.history(mesh.nats_url, began):
-                recorder.note(event)
-                if isinstance(event, Made):
-                    await read_all(api, recorder, event.task, event.artifact)
-        pictures = len(mesh.outputs())
+            return working
+
+        return await try_out(mesh, directory, f"chaos for {seconds:g} s", seed, course)
+
+
+async def try_out(mesh: Broken, directory: Path, what: str, seed: int, course: Course) -> Chaos:
+    """Put a mesh on trial; when all is mended, wait until all is done, and take down what came of it."""
+    rng, recorder, began = random.Random(seed), Recorder(time.monotonic), time.time()
+    recorder.note(Begun(recorder.now, what, seed))
+    async with GrpcApi(mesh.targets, random.Random(rng.random())) as api:
+        clients = Clients(api, recorder, random.Random(rng.random()), cache(maker(rng.random())))
+        working = await course(Trial(clients, recorder, rng))
+        recorder.note(Fault(recorder.now, "everything is mended"))
+        await asyncio.wait([working], timeout=_SETTLE_SECONDS)
+        settled = working.done() and await _quiet(mesh, began)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        for event in await logreader.history(mesh.nats_url, began):
+            recorder.note(event)
+            if isinstance(event, Made):
+                await read_all(api, recorder, event.task, event.artifact)
     for defect in _defects(directory, recorder.now):
         recorder.note(defect)
     recorder.note(Ended(recorder.now, settled))
-    return Chaos(recorder.events, pictures)
+    return Chaos(recorder.events, len(mesh.outputs()))
 
 
 async def _through(
@@ -90,7 +142,7 @@ async def _through(
     return waves
 
 
-async def _quiet(mesh: ChaosMesh, began: float) -> bool:
+async def _quiet(mesh: Broken, began: float) -> bool:
     """Wait until every task has ended; answers whether they all have."""
     until = time.monotonic() + _SETTLE_SECONDS
     while time.monotonic() < until:
