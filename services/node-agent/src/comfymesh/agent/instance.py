@@ -88,7 +88,7 @@ class Care:
         gpu_uuid: The GPU that it is bound to; None if the settings do not say.
         pool: The pool that it belongs to; empty: that of its node.
         labels: What its operator wrote on its pool.
-        digest: Of all settings of its process: other ones take another process.
+        digest: Of the settings by which its process was made: other ones take another process.
         warm_up: What it does before it takes tasks.
         keep: Is given what it offers, as text, whenever that was read.
     """
@@ -202,12 +202,12 @@ class Instance:
         """Take nothing new from this moment on."""
         self._set_retiring(reason)
         if self.workplace is not None:
-            self.workplace.accepting = False
+            self.workplace.retire()
 
     async def emptied(self) -> None:
         """Wait until it holds nothing."""
         if self._place is not None:
-            await self._place.wait_empty()
+            await self._place.wait_free()
 
     def rest(self, reason: str, offered: Condition | None = None) -> None:
         """It does not run, and is not meant to. What it would offer is what another like it has `offered`, if known."""
@@ -244,6 +244,10 @@ class Instance:
             # Attempts may be there for longer than it serves.
             self.workplace = self._place = workplace
             self._catalog_read = time.monotonic()
+            # Not before: what is known to be made by other settings is renewed once it holds nothing, and what an
+            # adopted one holds is known from here on.
+            if endpoint.digest is not None:
+                self.care = replace(self.care, digest=endpoint.digest)
             self._set(Condition(InstanceState.READY, "", version, catalog, inventory))
             logger.info("instance %s serves (ComfyUI %s)", self.name, version, extra={"action": "instance_ready"})
             keeper = Keeper(self.name, self._runtime, workplace, self.care.limits, self._set_retiring)

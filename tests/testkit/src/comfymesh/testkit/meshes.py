@@ -130,6 +130,12 @@ class LocalMesh:
         await process.wait()
         await until(lambda: self.process(name) is not process, f"a new {name}")
 
+    def configure(self, name: str, settings: dict[str, str]) -> None:
+        """Have a process started with these settings from now on."""
+        (program,) = (program for program in self._home(name)._programs if program.name == name)
+        assert isinstance(program.environment, dict)
+        program.environment.update(settings)
+
     async def hold(self, name: str) -> None:
         """Kill a process and keep it away until `release`."""
         home = self._home(name)
