@@ -60,7 +60,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
         reporting = Reporting(bus, node, _shown(settings)[0], crew.instances, *_shown(settings)[1:], host)
         outfitter = Outfitter(settings, bus, _files(settings, bus, outward), host, reporting.changed)
         attempts = Attempts(bus, node, crew.instances, background.failed, previews=settings.agent_previews)
-        pooling = Pooling(crew, attempts, lambda: _memory(host, now.settings), outfitter.last_offer)
+        pooling = Pooling(crew, attempts, lambda: _memory(host, now.settings), outfitter.last_offer, outfitter.outdated)
         rollout = Rollout(crew, outfitter)
 
         def follow(new: AgentSettings) -> None:

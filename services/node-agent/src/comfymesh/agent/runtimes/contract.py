@@ -100,8 +100,8 @@ class Runtime(Protocol):
 
         What takes long on the way, such as the pull of an image, is told in words.
 
-        Adopts one that runs already, and says by which settings it was made: whether those are still wanted, and when it
-        may be replaced, is for others to say, since it may execute a prompt. Replaces one that has ended.
+        Adopts one that runs already, and says by which settings it was made. Whether those are still wanted, and when
+        it may be replaced, is for others to say: it may execute a prompt. Replaces one that has ended.
         Returns as soon as the process or container runs: ComfyUI opens its port only some seconds later (ComfyUI
         protocol notes, section 12).
         """

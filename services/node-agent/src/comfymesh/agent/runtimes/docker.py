@@ -178,7 +178,7 @@ class DockerRuntime:
 
 
 def _endpoint(state: ContainerState) -> Endpoint:
-    """Where a container is reached. It publishes one port; which one of its own that is, others settings may have said."""
+    """Where a container is reached: it publishes one port. Which of its own that is, other settings may have said."""
     (port, *_) = state.ports.values()
     return Endpoint(f"http://127.0.0.1:{port}", state.labels.get(SPEC_LABEL, ""))
 

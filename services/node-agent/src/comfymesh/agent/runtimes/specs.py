@@ -139,5 +139,17 @@ class DockerSpec(_Spec):
 
 InstanceSpec = Annotated[AttachSpec | ProcessSpec | DockerSpec, Field(discriminator="runtime")]
 
+
+def models_directory(spec: InstanceSpec) -> Path | None:
+    """The folder of this host that holds an instance's models; None where that is not known."""
+    match spec:
+        case DockerSpec():
+            return spec.models_directory
+        case ProcessSpec(directory=Path() as directory):
+            return directory / "models"
+        case _:
+            return None
+
+
 INSTANCE_SPECS: TypeAdapter[list[AttachSpec | ProcessSpec | DockerSpec]] = TypeAdapter(list[InstanceSpec])
 """Reads a list of specs, as settings hold it."""
