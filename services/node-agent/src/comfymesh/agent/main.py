@@ -71,7 +71,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
                 rollout.follow(new)
                 pooling.follow(new.agent_pools)
 
-        now = Reloading(settings, follow)
+        now, wanted = Reloading(settings, follow), asyncio.Event()
         follow(settings)
         metering = Metering(node, crew.instances, attempts, host)
         orphans = end_orphans(settings.specs, node=node, state_directory=settings.agent_state_directory)
@@ -81,7 +81,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
             (pooling.run(), "pools"),
             (attempts.take_work(), "work queue"),
             (reporting.run(attempts), "reports"),
-            (obey(IntentStore(bus), node, reporting, attempts), "intents"),
+            (obey(IntentStore(bus), node, reporting, attempts, wanted), "intents"),
             (now.run(reload or asyncio.Event()), "settings"),
             (sample(settings.metrics_sample_seconds, metering.sample), "metrics"),
         ):
@@ -91,6 +91,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
             subjects.control(node): attempts.take_order,
             subjects.interest(node): attempts.take_interest,
             subjects.demand(node): pooling.take_demand,
+            subjects.wanted(node): lambda _: wanted.set(),
         }
         subscriptions = [await bus.subscribe(subject, take) for subject, take in told.items()]
         supervisor.ready(f"node {node} takes work")
