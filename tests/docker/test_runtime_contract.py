@@ -83,11 +83,16 @@ class TestOwnInstances:
         await runtime.stop(GRACE)
         assert await runtime.poll() == Absent()
 
-    async def test_a_changed_spec_replaces_the_instance(self, world: World) -> None:
-        endpoint = await (await world.runtime()).start()
-        token = await ask(endpoint.base_url)
+    async def test_what_runs_by_other_settings_is_adopted_and_says_so(self, world: World) -> None:
+        before = await (await world.runtime()).start()
+        token = await ask(before.base_url)
         runtime = await world.runtime(arguments=("--lowvram",))
-        assert await ask((await runtime.start()).base_url) != token
+        assert await runtime.start() == before
+        await runtime.stop(GRACE)
+        after = await runtime.start()
+        assert await ask(after.base_url) != token
+        assert None not in {before.digest, after.digest}
+        assert after.digest != before.digest
         assert "--lowvram" in await runtime.log_tail(10)
 
     async def test_a_stopped_instance_is_absent_and_can_be_started_again(self, world: World) -> None:

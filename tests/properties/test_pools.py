@@ -39,6 +39,7 @@ def pools(draw: st.DrawFn, name: str = "p") -> Pool:
         queue=draw(st.sampled_from([0.0, 10.0, 60.0])),
         memory_bytes=draw(st.sampled_from([0, GIB, 8 * GIB])),
         known=draw(st.booleans()),
+        shared=draw(st.booleans()),
     )
 
 
@@ -52,9 +53,14 @@ class World:
     draining: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, made: list[Pool]) -> World:
-        names = [(pool.name, f"{pool.name}-{number}") for pool in made for number in range(pool.max)]
-        return cls(made, {name: Member(name, pool, Phase.STOPPED) for pool, name in names})
+    def of(cls, made: list[Pool], gpus: int = 0) -> World:
+        """Members of each pool are bound to the same GPUs in turn; with 0, to none."""
+        members = [
+            Member(f"{pool.name}-{number}", pool.name, Phase.STOPPED, gpu=f"GPU-{number % gpus}" if gpus else "")
+            for pool in made
+            for number in range(pool.max)
+        ]
+        return cls(made, {member.name: member for member in members})
 
     def of_pool(self, pool: Pool, *phases: Phase) -> list[Member]:
         return [m for m in self.members.values() if m.pool == pool.name and m.phase in (phases or RUNNING)]
@@ -98,9 +104,9 @@ rounds = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(pools("p"), pools("q"), rounds)
-def test_pools_keep_their_bounds_and_do_not_flap(p: Pool, q: Pool, happens: list) -> None:  # type: ignore[type-arg]
-    world = World.of([p, q])
+@given(pools("p"), pools("q"), st.integers(0, 3), rounds)
+def test_pools_keep_their_bounds_and_do_not_flap(p: Pool, q: Pool, gpus: int, happens: list) -> None:  # type: ignore[type-arg]
+    world = World.of([p, q], gpus)
     changes: dict[str, list[float]] = {name: [] for name in world.members}
     names = list(world.members)
     for passes, fates, demand, available in happens:
@@ -132,11 +138,18 @@ def test_pools_keep_their_bounds_and_do_not_flap(p: Pool, q: Pool, happens: list
                 # A host that is short of memory starts nothing.
                 assert was.phase is Phase.STOPPED
                 assert was.pool not in short
+        if not (p.shared and q.shared):
+            # A GPU is used by one of them at a time.
+            assert not _gpus(world, p) & _gpus(world, q)
         started = sum(isinstance(d, Start) * _pool(world, d.name).memory_bytes for d in decided)
         assert available is None or not started or started <= available - GIB
     for name, moments in changes.items():
         window = min(_pool(world, name).idle, PRESSED_IDLE_SECONDS + REST_SECONDS)
         _assert_no_more_than_two_within(moments, window)
+
+
+def _gpus(world: World, pool: Pool) -> set[str]:
+    return {member.gpu for member in world.of_pool(pool) if member.gpu}
 
 
 def _pool(world: World, name: str) -> Pool:
@@ -172,3 +185,21 @@ def test_without_anything_that_waits_a_pool_comes_to_its_floor(pool: Pool, waits
             world.happen("serves", name)
             world.happen("has stopped", name)
     assert len(world.of_pool(pool)) == pool.floor
+
+
+@given(pools("p"), pools("q"), st.integers(1, 3), st.integers(0, 4))
+def test_what_waits_for_a_gpu_that_an_idle_pool_holds_gets_one(p: Pool, q: Pool, gpus: int, waits: int) -> None:
+    """The other one may have to keep its own floor there; beyond that it makes room."""
+    p, q = replace(p, min=0, known=True, shared=False), replace(q, min=0, known=True)
+    world = World.of([p, q], gpus)
+    for number in range(p.max):
+        world.set(f"p-{number}", phase=Phase.SERVING)
+    for _ in range(40):
+        world.now += 20
+        told = {"p": Demand(), "q": Demand(waits, 1000.0 * waits, world.now, served=False)}
+        for decision in decide(world.pools, world.members.values(), told, Memory(), world.now):
+            world.carry_out(decision)
+        for name in world.members:
+            world.happen("serves", name)
+            world.happen("has stopped", name)
+    assert bool(world.of_pool(q)) == bool(waits)

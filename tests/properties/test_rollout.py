@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,3 +65,68 @@ def test_one_that_was_broken_and_then_stopped_holds_the_others_up() -> None:
     for failed, expected in [(True, []), (False, [Renew("b")])]:
         there = {"a": Present("2", Phase.STOPPED, failed), "b": old}
         assert list(steps({"a": "2", "b": "2"}, there, {"a"})) == expected
+
+
+@dataclass
+class Host:
+    """What runs on a host, and one life of an agent after the other that sees to it.
+
+    Attributes:
+        containers: The settings by which each was made, by name.
+        works: Which settings make an instance that serves.
+        lost: Who served, and was taken away to be renewed, and what was made in its place has not served since.
+    """
+
+    containers: dict[str, str]
+    works: frozenset[str]
+    wanted: dict[str, str]
+    there: dict[str, Present] = field(default_factory=dict)
+    renewed: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+
+    def begin(self) -> None:
+        """A new life: it knows the settings, and finds out about each container once that serves."""
+        self.renewed = set(self.wanted)
+        self.there = {name: Present(digest, Phase.STARTING) for name, digest in self.wanted.items()}
+
+    def look(self, name: str) -> None:
+        """An instance comes further, as far as it does."""
+        known = self.there[name]
+        if known.phase is Phase.STOPPING:
+            self.containers.pop(name, None)
+            self.there[name] = Present(self.wanted[name], Phase.STARTING)
+            return
+        made = self.containers.setdefault(name, self.wanted[name])
+        serves = made in self.works
+        self.there[name] = Present(made if serves else known.digest, Phase.SERVING if serves else Phase.BROKEN)
+        if serves:
+            self.lost.discard(name)
+
+    def step(self) -> None:
+        for step in steps(self.wanted, dict(self.there), self.renewed):
+            assert isinstance(step, Renew)
+            if self.there[step.name].phase is Phase.SERVING:
+                self.lost.add(step.name)
+            self.renewed.add(step.name)
+            self.there[step.name] = Present(self.there[step.name].digest, Phase.STOPPING)
+
+
+fates = st.lists(st.sampled_from([*NAMES, "killed"]), max_size=40)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), st.sampled_from("12"), min_size=1), st.booleans(), fates)
+def test_an_agent_that_is_killed_goes_on_one_at_a_time(
+    containers: dict[str, str],
+    good: bool,  # noqa: FBT001  # whether the new settings work
+    happens: list[str],
+) -> None:
+    host = Host(containers, frozenset("12" if good else "1"), dict.fromkeys(containers, "2"))
+    host.begin()
+    for what in [*happens, *NAMES * 12]:
+        if what == "killed":
+            host.begin()
+        elif what in host.there:
+            host.look(what)
+        host.step()
+        assert len(host.lost) <= 1
+    assert not good or set(host.containers.values()) == {"2"}

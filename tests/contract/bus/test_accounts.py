@@ -201,7 +201,17 @@ async def answers(bus: NodeBus, subject: str, data: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize(
     "subject",
-    ["report.b", "work.b", "control.b", "interest.b", "demand.a", "demand.b", "lease.scheduler", "task.default.x"],
+    [
+        "report.b",
+        "work.b",
+        "control.b",
+        "interest.b",
+        "demand.a",
+        "demand.b",
+        "wanted.b",
+        "lease.scheduler",
+        "task.default.x",
+    ],
 )
 async def test_a_node_can_not_publish_what_is_not_its_own(world: World, subject: str) -> None:
     heard = list[Message]()

@@ -11,7 +11,6 @@ from comfymesh.agent.comfyui.errors import (
     REASON_BROKEN,
     REASON_REFUSED,
     REASON_TIMEOUT,
-    ComfyError,
     ComfyUnreachable,
     OutputMissing,
 )
@@ -42,18 +41,12 @@ async def test_a_file_arrives_in_chunks(fake: FakeComfy, http: ComfyHttp) -> Non
 
 async def test_a_file_of_any_name_is_asked_for_as_it_is_called(fake: FakeComfy, http: ComfyHttp) -> None:
     fake.files[PATH] = b"x"
-    assert await http.read_file(PICTURE, 1) == b"x"
+    assert [chunk async for chunk in http.view(PICTURE)] == [b"x"]
 
 
 async def test_a_file_that_is_gone_is_missing(http: ComfyHttp) -> None:
     with pytest.raises(OutputMissing, match=r"a b&c_é\.png"):
-        await http.read_file(PICTURE, 10)
-
-
-async def test_a_file_above_the_limit_is_not_read(fake: FakeComfy, http: ComfyHttp) -> None:
-    fake.files[PATH] = b"12345"
-    with pytest.raises(ComfyError, match="larger than 4 bytes"):
-        await http.read_file(PICTURE, 4)
+        await anext(http.view(PICTURE))
 
 
 async def test_an_upload_keeps_its_name_folder_and_content(fake: FakeComfy, http: ComfyHttp) -> None:

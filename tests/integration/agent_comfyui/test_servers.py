@@ -116,7 +116,7 @@ async def test_a_workflow_brings_out_its_pictures(session: ComfySession, name: s
     }
     for file in files:
         assert file.kind is OutputKind.IMAGE
-        assert (await session.http.read_file(file, 1 << 20)).startswith(b"\x89PNG")
+        assert (await anext(session.http.view(file))).startswith(b"\x89PNG")
 
 
 @with_model
@@ -250,7 +250,7 @@ async def test_the_server_tells_what_it_is_and_has(session: ComfySession) -> Non
 
 async def test_a_file_that_is_not_there_is_missing(session: ComfySession) -> None:
     with pytest.raises(OutputMissing):
-        await session.http.read_file(OutputFile("1", OutputKind.IMAGE, f"{uuid.uuid4()}.png", "", "output", 0), 1)
+        await anext(session.http.view(OutputFile("1", OutputKind.IMAGE, f"{uuid.uuid4()}.png", "", "output", 0)))
 
 
 async def test_memory_can_be_freed(session: ComfySession) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+
+from comfymesh.agent import host as host_module
 from comfymesh.agent.host import Host, Room, read_room
 from comfymesh.agent.nvml import Gpu
 
@@ -50,7 +55,34 @@ async def test_whatever_a_drivers_library_raises_the_agent_goes_on(tmp_path: Pat
         raise ZeroDivisionError("odd")
 
     host = Host(broken, tmp_path)
-    host.gpus = (Gpu("GPU-1", "NVIDIA L40S", 48, 1),)
     await host.look()
     assert host.gpus == ()
     assert host.room.disk_bytes > 0
+
+
+async def test_a_gpu_that_does_not_answer_for_a_moment_is_not_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance would seem to have its GPU alone, or none, and tasks would be let in that do not fit."""
+    now = 100.0
+    monkeypatch.setattr(host_module, "time", SimpleNamespace(monotonic=lambda: now))
+    first, second = (Gpu(f"GPU-{number}", "NVIDIA L40S", 48, 1) for number in (1, 2))
+    answers: list[tuple[Gpu, ...] | None] = [(first, second), (second,), None, ()]
+
+    def answer() -> tuple[Gpu, ...]:
+        told = answers.pop(0)
+        if told is None:
+            raise OSError("the driver stutters")
+        return told
+
+    host = Host(answer, tmp_path)
+    while answers:
+        await host.look()
+        assert host.gpus == (first, second)
+    answers += [(replace(second, memory_used_bytes=9),)]
+    await host.look()
+    assert host.gpus == (first, replace(second, memory_used_bytes=9))
+    now += 61
+    answers += [()]
+    await host.look()
+    assert host.gpus == ()

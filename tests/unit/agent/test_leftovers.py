@@ -163,3 +163,43 @@ async def test_what_is_left_on_another_instance_is_not_ours(bench: Bench, cleari
     await left(bench, prompt=prompt_id(ONE, 1, "b", INSTANCE))
     await clearing(5)
     assert bench.session.cancelled == []
+
+
+async def test_what_waits_for_its_task_is_stopped_once_the_instance_takes_nothing_new(
+    bench: Bench, clearing: Any
+) -> None:
+    """Else an instance that is to be renewed would wait for a task that waits for it."""
+    await bench.task()
+    await left(bench)
+    await clearing(2)
+    assert bench.session.cancelled == []
+    bench.workplace.retire()
+    await asyncio.sleep(2)
+    assert bench.session.cancelled != []
+
+
+async def test_an_instance_is_not_free_while_a_prompt_may_be_an_attempts(bench: Bench, clearing: Any) -> None:
+    """It runs for a task that the scheduler has not sent again yet: whoever stops the instance would lose it."""
+    await bench.task(OURS)
+    await left(bench)
+    bench.workplace.retire()
+    await clearing(3)
+    assert bench.workplace.empty
+    assert not bench.workplace.free
+    waiting = asyncio.create_task(bench.workplace.wait_free())
+    bench.workplace.enter()
+    assert bench.leftovers.take(prompt_of())
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    bench.workplace.leave()
+    await asyncio.sleep(0.1)
+    assert waiting.done()
+
+
+async def test_an_instance_that_is_gone_holds_nothing(bench: Bench) -> None:
+    await bench.task(OURS)
+    await left(bench)
+    waiting = asyncio.create_task(bench.workplace.wait_free())
+    await asyncio.sleep(1)
+    bench.leftovers.lose()
+    await asyncio.wait_for(waiting, 1)

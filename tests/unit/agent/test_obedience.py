@@ -16,6 +16,7 @@ from comfymesh.tasks.placing import Site
 from comfymesh.tasks.record import State
 from comfymesh.testkit.bench_nodes import Node, settle
 from comfymesh.v1 import node_pb2
+from comfymesh.wire.v1 import node_intent_pb2
 
 OPEN = node_pb2.Node.AVAILABILITY_OPEN
 CORDONED = node_pb2.Node.AVAILABILITY_CORDONED
@@ -25,16 +26,19 @@ DRAINING = node_pb2.Node.AVAILABILITY_DRAINING
 @pytest.fixture
 async def reporting(node: Node) -> AsyncIterator[Reporting]:
     reporting = Reporting(node.bench.bus, "a", Site(), node.instances, 2, 2.0)
-    obeying = asyncio.create_task(obey(IntentStore(node.bench.bus), "a", reporting, node.attempts))
+    told = asyncio.Event()
+    hearing = await node.bench.bus.subscribe(subjects.wanted("a"), lambda _: told.set())
+    obeying = asyncio.create_task(obey(IntentStore(node.bench.bus), "a", reporting, node.attempts, told))
     await settle()
     yield reporting
     obeying.cancel()
     await asyncio.gather(obeying, return_exceptions=True)
+    await hearing.close()
 
 
 async def want(node: Node, availability: node_pb2.Node.Availability, name: str = "a") -> None:
     await IntentStore(node.bench.bus).write(Intent(name, availability, "why"))
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(0.1)
 
 
 async def test_without_an_intent_it_takes_work(node: Node, reporting: Reporting) -> None:
@@ -90,5 +94,23 @@ async def test_while_the_bus_is_away_the_last_intent_holds(node: Node, reporting
 
 async def test_an_intent_that_can_not_be_read_is_none(node: Node, reporting: Reporting) -> None:
     await node.bench.bus.append([Entry(subjects.intent("a"), b"\xff\xff")])
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(31)
     assert reporting.wanted == OPEN
+
+
+async def test_an_intent_that_nobody_tells_of_is_found_by_itself_and_costs_few_reads(
+    node: Node, reporting: Reporting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = list[str]()
+    read = IntentStore.read
+
+    async def counted(store: IntentStore, name: str) -> Intent:
+        reads.append(name)
+        return await read(store, name)
+
+    monkeypatch.setattr(IntentStore, "read", counted)
+    message = node_intent_pb2.NodeIntent(availability=CORDONED)
+    await node.bench.bus.append([Entry(subjects.intent("a"), message.SerializeToString())])
+    await asyncio.sleep(600)
+    assert reporting.wanted == CORDONED
+    assert len(reads) <= 20

@@ -63,10 +63,15 @@ class Team:
         self.memory = Memory()
         self.known: Condition | None = None
         self.warm_up: WarmUp | None = None
-        self.pooling = Pooling(self.crew, cast("Attempts", self.attempts), lambda: self.memory, self._last_offer)
+        self.stale = False
+        attempts = cast("Attempts", self.attempts)
+        self.pooling = Pooling(self.crew, attempts, lambda: self.memory, self._last_offer, self._outdated)
 
     async def _last_offer(self, _: PoolSpec) -> Condition | None:
         return self.known
+
+    async def _outdated(self, _: PoolSpec) -> bool:
+        return self.stale
 
     def make(self, name: str, left: Status | Exception | None = None) -> Instance:
         runtime = self.runtimes[name] = ScriptedRuntime()
@@ -153,6 +158,18 @@ async def test_what_is_known_from_before_starts_nothing(team: Team) -> None:
     assert team.states == [READY, READY]
 
 
+async def test_one_is_started_to_learn_of_model_files_that_have_come_meanwhile(team: Team) -> None:
+    team.known = OFFER
+    await team.pool()
+    assert team.states == [STOPPED, STOPPED]
+    team.stale = True
+    await team.after(65, 0)
+    assert team.states == [READY, STOPPED]
+    team.stale = False  # Its catalog is kept anew.
+    await team.after(670, 0)
+    assert team.states == [STOPPED, STOPPED]
+
+
 async def test_what_runs_already_is_adopted_and_what_does_not_is_not(team: Team) -> None:
     team.known = OFFER
     await team.pool(Running(), Exited(1, "gone"))
@@ -197,16 +214,32 @@ async def test_use_between_two_looks_counts(team: Team) -> None:
     assert team.states == [STOPPED, STOPPED]
 
 
-async def test_without_memory_it_is_down_and_not_just_stopped(team: Team) -> None:
+async def test_without_memory_it_is_stopped_and_says_that_it_can_not_be_started(team: Team) -> None:
+    """It is not down: nothing is broken, and no alert is to fire for as long as the host is short of memory."""
     team.known, team.memory = OFFER, Memory(2 * GIB, reserve=GIB)
     await team.pool(memory_bytes=3 * GIB)
     await team.after(3, 9)
-    assert team.states == [DOWN, DOWN]
+    assert team.states == [STOPPED, STOPPED]
+    assert not any(instance.condition.startable for instance in team.crew.instances.values())
     assert team.crew.instances["p-0"].condition.reason == "the host lacks 2.0 GiB of memory to start it"
     assert team.crew.instances["p-0"].condition.catalog == OFFER.catalog
     team.memory = Memory(64 * GIB, reserve=GIB)
     await team.after(2, 0)
     assert team.states == [STOPPED, STOPPED]
+    assert all(instance.condition.startable for instance in team.crew.instances.values())
+
+
+async def test_whatever_ails_the_pools_they_are_looked_after_again(
+    team: Team, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await team.pool()
+    with monkeypatch.context() as patched:
+        patched.setattr("comfymesh.agent.pooling.pools.decide", lambda *_: 1 / 0)
+        await team.after(3, 9)
+        assert "ZeroDivisionError" in caplog.text
+        assert team.states == [READY, STOPPED]
+    await team.after(3, 9)
+    assert team.states == [READY, READY]
 
 
 # Stopping.

@@ -159,3 +159,19 @@ def test_what_waits_elsewhere_hides_no_pool() -> None:
         core.handle(TaskChanged(task(f"t{number}", elsewhere), number + 1), NOW)
     core.handle(TaskChanged(task("victim", Placement(pool="pb")), 201), NOW)
     assert core.demand(NOW + 60)["b"]["pb"].count == 1
+
+
+def test_many_kinds_of_tasks_for_one_pool_hide_none_for_another() -> None:
+    core = Core(report_ttl=8.0, resend_after=4.0)
+    large = {f"p-{number}": Instance(f"p-{number}", STOPPED, 1, "c", pool="p", vram_bytes=10**9) for number in (0, 1)}
+    reports = NodeReported(Report("a", "1", open=True, instances=large)), report("b", STOPPED, pool="q")
+    for event in (CatalogRead("c", Catalog.from_object_info({})), LogRead(), *reports):
+        core.handle(event, NOW)
+    for number in range(300):
+        core.handle(TaskChanged(task(f"t{number}", Placement(pool="p", min_vram_bytes=number + 1)), number + 1), NOW)
+    core.handle(TaskChanged(task("last", Placement(pool="q")), 301), NOW)
+    assert counts(core.demand(LATER)) == {"a": {"p": 200}, "b": {"q": 1}}
+
+
+def test_a_pool_that_has_no_room_to_start_is_told_nothing_and_another_is() -> None:
+    assert counts(told(report("a", STOPPED, slots=0), report("b", STOPPED))) == {"a": {}, "b": {"p": 1}}

@@ -66,12 +66,13 @@ def test_the_same_spec_gives_the_same_digest() -> None:
         {"models_directory": "/srv/models"},
         {"port": 8188},
         {"user": "1000"},
+        {"engine": "unix:///run/user/1000/docker.sock"},
     ],
 )
 def test_every_setting_of_the_container_is_in_its_digest(change: dict[str, Any]) -> None:
     assert plan(spec(**change), OWNER).digest != plan(spec(), OWNER).digest
 
 
-@pytest.mark.parametrize("change", [{"engine": "unix:///run/user/1000/docker.sock"}, {"pull": False}])
-def test_how_the_engine_is_reached_is_not(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("change", [{"pull": False}, {"recycle_prompts": 9}, {"pool": "big"}, {"cpus": None}])
+def test_what_changes_nothing_of_the_container_is_not(change: dict[str, Any]) -> None:
     assert plan(spec(**change), OWNER).digest == plan(spec(), OWNER).digest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -135,3 +137,19 @@ async def test_a_kept_catalog_that_can_not_be_read_is_none(tmp_path: Path, conte
 async def test_a_catalog_that_can_not_be_kept_costs_nothing_but_that(tmp_path: Path) -> None:
     (tmp_path / "catalogs").write_text("in the way")
     await KeptCatalog(pool(), tmp_path).write(b"{}")
+
+
+async def test_a_catalog_is_outdated_once_model_files_have_come_or_gone(tmp_path: Path) -> None:
+    models = tmp_path / "models" / "checkpoints" / "sdxl"
+    models.mkdir(parents=True)
+    spec = pool(instance={**DOCKER, "models_directory": str(tmp_path / "models")})
+    kept = KeptCatalog(spec, tmp_path / "state")
+    assert not await kept.outdated()
+    await kept.write(b"{}")
+    now = time.time()
+    for folder in (models, *models.parents[:2]):
+        os.utime(folder, (now - 60, now - 60))
+    assert not await kept.outdated()
+    os.utime(models, (now + 60, now + 60))
+    assert await kept.outdated()
+    assert not await KeptCatalog(pool(instance=DOCKER), tmp_path / "state").outdated()

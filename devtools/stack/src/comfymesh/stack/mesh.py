@@ -202,7 +202,13 @@ async def _until_ready(mesh: Mesh, plan: MeshPlan) -> None:
 
 
 async def _serves(client: AsyncClient) -> bool:
-    return any(instance.state in _SERVING for instance in await _instances(client))
+    return any(ready(instance) for instance in await _instances(client))
+
+
+def ready(instance: Instance) -> bool:
+    """Whether tasks for it are taken, and run: those of a pool that is stopped too, once it is known what it offers."""
+    stopped = instance.state == InstanceState.STOPPED and instance.node_class_count > 0
+    return stopped or instance.state in _SERVING
 
 
 async def _listens(address: str) -> bool:

@@ -55,7 +55,7 @@ def _services(node: str) -> list[str]:
 
 def _streams(node: str) -> list[str]:
     """What a node is told."""
-    return [subjects.control(node), subjects.interest(node), subjects.demand(node)]
+    return [subjects.control(node), subjects.interest(node), subjects.demand(node), subjects.wanted(node)]
 
 
 def _exports(node: str) -> list[str]:

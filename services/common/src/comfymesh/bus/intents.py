@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from comfymesh.bus.port import Bus, CaughtUp, Entry, Message
+from comfymesh.bus import subjects
+from comfymesh.bus.port import Bus, BusUnavailableError, CaughtUp, Entry, Message
 from comfymesh.bus.streams import INTENTS
 from comfymesh.bus.subjects import ALL_INTENTS, intent, parse_intent
 from comfymesh.v1 import node_pb2
@@ -46,13 +48,16 @@ class IntentStore:
         self._bus = bus
 
     async def write(self, wanted: Intent) -> None:
-        """Store what is wanted from now on; of two at once the later one holds.
+        """Store what is wanted from now on, and tell the node to look; of two at once the later one holds.
 
         Raises:
             BusUnavailableError: not confirmed; it may or may not have been stored.
         """
         message = node_intent_pb2.NodeIntent(availability=wanted.availability, reason=wanted.reason)
         await self._bus.append([Entry(intent(wanted.node), message.SerializeToString())])
+        # What is stored holds, whether the node hears of it now or looks by itself later.
+        with contextlib.suppress(BusUnavailableError):
+            await self._bus.publish(subjects.wanted(wanted.node), b"")
 
     async def read(self, node: str) -> Intent:
         """What is wanted of a node: nothing in particular, if nobody ever said.

@@ -31,6 +31,7 @@ told.<asker>                        answers to one asker, never stored
 preview.<tenant>.<task_id>          previews, never stored
 interest.<node>                     somebody watches previews of a task there, never stored
 desk.<node>.<verb>                  requests of a node that may not read the log itself, never stored
+wanted.<node>                       what operators want of a node has changed, told once, never stored
 demand.<node>                       what waits for the pools of a node, told again and again, never stored
 control.<node>                      orders to a node, repeated until obeyed, never stored
 """
@@ -126,6 +127,11 @@ def parse_intent(subject: str) -> str:
 def control(node: str) -> str:
     """Where orders to a node are given."""
     return f"control.{node}"
+
+
+def wanted(node: str) -> str:
+    """Where a node is told that its intent has changed."""
+    return f"wanted.{node}"
 
 
 def demand(node: str) -> str:

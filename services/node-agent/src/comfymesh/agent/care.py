@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from comfymesh.agent.comfyui.pulse import Pace, Patience
 from comfymesh.agent.domain.ladder import Limits
 from comfymesh.agent.domain.lives import Endurance
 from comfymesh.agent.instance import Care, Keep
 from comfymesh.agent.runtimes.pool_specs import PoolSpec
-from comfymesh.agent.runtimes.specs import AttachSpec, DockerSpec, InstanceSpec
+from comfymesh.agent.runtimes.specs import AttachSpec, DockerSpec, InstanceSpec, ProcessSpec
 from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.warming import Warming
 
 _LOOK_SECONDS = 2.0
 _STRANGER_SECONDS = 3600.0
 _ROOM = 0.9
+_ONE_GPU = re.compile(r"(GPU|MIG)-[0-9a-zA-Z/-]+")
 
 
 def care_of(
@@ -47,7 +50,10 @@ def care_of(
 
 def gpu_of(spec: InstanceSpec) -> str | None:
     """UUID of the GPU that an instance is bound to; None if the settings do not say."""
-    return spec.gpu_uuid if isinstance(spec, DockerSpec) else None
+    if isinstance(spec, DockerSpec):
+        return spec.gpu_uuid
+    visible = spec.environment.get("CUDA_VISIBLE_DEVICES", "") if isinstance(spec, ProcessSpec) else ""
+    return visible if _ONE_GPU.fullmatch(visible) else None
 
 
 def _warm_up(pool: PoolSpec | None, settings: AgentSettings) -> Warming | None:

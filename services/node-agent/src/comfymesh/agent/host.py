@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from comfymesh.agent.nvml import Gpu
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 5.0
+_KEPT_SECONDS = 60.0
+"""A GPU that does not answer is shown as it was seen last for so long: drivers stutter."""
 _NO_WORD = re.compile(r"[^a-z0-9]+")
 _MEMINFO = Path("/proc/meminfo")
 
@@ -53,6 +56,7 @@ class Host:
         self, read_gpus: Callable[[], tuple[Gpu, ...]], state_directory: Path, meminfo: Path = _MEMINFO
     ) -> None:
         self.gpus: tuple[Gpu, ...] = ()
+        self._answered: dict[str, float] = {}
         self.room = Room()
         self._read_gpus = read_gpus
         self._state_directory = state_directory
@@ -79,10 +83,20 @@ class Host:
         """Look once."""
         self.room = await asyncio.to_thread(read_room, self._state_directory, self._meminfo)
         try:
-            self.gpus = await asyncio.to_thread(self._read_gpus)
+            seen = await asyncio.to_thread(self._read_gpus)
         except Exception:  # whatever a driver's library does must not end the agent
             logger.exception("the GPUs can't be looked at", extra={"action": "gpus_defect"})
-            self.gpus = ()
+            seen = ()
+        self._take_in(seen, time.monotonic())
+
+    def _take_in(self, seen: tuple[Gpu, ...], now: float) -> None:
+        """Show what is there, and what was a moment ago, in its place."""
+        self._answered |= {gpu.uuid: now for gpu in seen}
+        new = {gpu.uuid: gpu for gpu in seen}
+        kept = [gpu for gpu in self.gpus if gpu.uuid in new or now - self._answered.get(gpu.uuid, now) < _KEPT_SECONDS]
+        known = {gpu.uuid for gpu in kept}
+        self.gpus = (*(new.get(gpu.uuid, gpu) for gpu in kept), *(gpu for gpu in seen if gpu.uuid not in known))
+        self._answered = {gpu.uuid: self._answered.get(gpu.uuid, now) for gpu in self.gpus}
 
 
 def read_room(directory: Path, meminfo: Path = _MEMINFO) -> Room:

@@ -58,7 +58,8 @@ class InstanceState(StrEnum):
 class Condition:
     """How an instance is: its state, why, its ComfyUI's version, and what it offers.
 
-    What it offered last stays known while it is down, so that tasks for it are still taken.
+    What it offered last stays known while it is down, so that tasks for it are still taken. One that is stopped is not
+    `startable` where its host has no room for it: others are to be asked in its place.
     """
 
     state: InstanceState
@@ -66,6 +67,7 @@ class Condition:
     version: str = ""
     catalog: spec_pb2.BlobRef | None = None
     inventory: Inventory = field(default_factory=Inventory)
+    startable: bool = True
 
 
 WarmUp = Callable[[Workplace], Awaitable[None]]
@@ -88,7 +90,7 @@ class Care:
         gpu_uuid: The GPU that it is bound to; None if the settings do not say.
         pool: The pool that it belongs to; empty: that of its node.
         labels: What its operator wrote on its pool.
-        digest: Of all settings of its process: other ones take another process.
+        digest: Of the settings by which its process was made: other ones take another process.
         warm_up: What it does before it takes tasks.
         keep: Is given what it offers, as text, whenever that was read.
     """
@@ -202,21 +204,23 @@ class Instance:
         """Take nothing new from this moment on."""
         self._set_retiring(reason)
         if self.workplace is not None:
-            self.workplace.accepting = False
+            self.workplace.retire()
 
     async def emptied(self) -> None:
         """Wait until it holds nothing."""
         if self._place is not None:
-            await self._place.wait_empty()
+            await self._place.wait_free()
 
     def rest(self, reason: str, offered: Condition | None = None) -> None:
         """It does not run, and is not meant to. What it would offer is what another like it has `offered`, if known."""
         known = offered or self.condition
-        self._set(replace(known, state=InstanceState.STOPPED, reason=clean(reason, _MAX_REASON)))
+        self._set(replace(known, state=InstanceState.STOPPED, reason=clean(reason, _MAX_REASON), startable=True))
 
     def hold_back(self, reason: str) -> None:
-        """It does not run, and could not be started now."""
-        self._set(replace(self.condition, state=InstanceState.DOWN, reason=clean(reason, _MAX_REASON)))
+        """It does not run, is not meant to, and could not be started now."""
+        self._set(
+            replace(self.condition, state=InstanceState.STOPPED, reason=clean(reason, _MAX_REASON), startable=False)
+        )
 
     def look_after(self, care: Care) -> None:
         """Look after it otherwise from now on. Other settings of its process take another instance."""
@@ -231,7 +235,7 @@ class Instance:
 
     async def _serve(self) -> None:
         if self.condition.state not in _NOT_SERVING:
-            self._set(replace(self.condition, state=InstanceState.STARTING, reason="starting"))
+            self._set(replace(self.condition, state=InstanceState.STARTING, reason="starting", startable=True))
         endpoint = await self._runtime.start(self._tell_start)
         async with self._open_workplace(endpoint.base_url) as workplace:
             http = workplace.session.http
@@ -244,6 +248,10 @@ class Instance:
             # Attempts may be there for longer than it serves.
             self.workplace = self._place = workplace
             self._catalog_read = time.monotonic()
+            # Not before: what is known to be made by other settings is renewed once it holds nothing, and what an
+            # adopted one holds is known from here on.
+            if endpoint.digest is not None:
+                self.care = replace(self.care, digest=endpoint.digest)
             self._set(Condition(InstanceState.READY, "", version, catalog, inventory))
             logger.info("instance %s serves (ComfyUI %s)", self.name, version, extra={"action": "instance_ready"})
             keeper = Keeper(self.name, self._runtime, workplace, self.care.limits, self._set_retiring)
@@ -367,6 +375,13 @@ class Instance:
 def _packed(info: dict[str, Any], inventory: Inventory) -> bytes:
     told = {**info, MODEL_SIZES: inventory.sizes} if inventory.sizes else info
     return json.dumps(without_ours(told), sort_keys=True, separators=(",", ":")).encode()
+
+
+def inventory_of(packed: bytes) -> Inventory:
+    """What was packed, counted."""
+    info = json.loads(packed)
+    sizes = info.pop(MODEL_SIZES, {})
+    return Inventory(len(info), len(sizes), sum(sizes.values()), sizes)
 
 
 def _is_gone(error: InstanceDownError) -> bool:

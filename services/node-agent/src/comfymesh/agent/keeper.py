@@ -109,7 +109,7 @@ class Keeper:
             seen = await self._look(late)
             for step in steps or [self._ladder.look(seen, time.monotonic())]:
                 await self._take(step)
-            if self._retires and self._workplace.empty:
+            if self._retires and self._workplace.free:
                 raise InstanceDownError(self._retires, Cause.RETIRED, Lost(self._retires))
             if not seen.unanswered:
                 await each_round()
@@ -210,7 +210,7 @@ class Keeper:
         if not self._retires:
             self._say(step, reason)
             self._retires = reason
-            self._workplace.accepting = False
+            self._workplace.retire()
             self._retiring(reason)
 
     def _say(self, step: Step, reason: str) -> None:

@@ -62,6 +62,9 @@ class Leftovers:
         self._log = log
         self._place = (node, instance)
         self._found: dict[str, _Attempt] = {}
+        self._none = asyncio.Event()
+        self._none.set()
+        self._retired = False
 
     async def find(self) -> None:
         """Look for them, before the first prompt of this life.
@@ -74,6 +77,7 @@ class Leftovers:
             # Other people may use the same ComfyUI, and other nodes. The id can't be there by chance.
             if attempt is not None and found == prompt_id(*attempt, *self._place):
                 self._found[found] = attempt
+        self._tell_whether_none()
 
     async def _prompts(self) -> dict[str, dict[str, Any]]:
         for recent in _RECENT[:-1]:
@@ -83,7 +87,22 @@ class Leftovers:
 
     def take(self, prompt: str) -> bool:
         """An attempt looks after a prompt from now on. Answers whether it was among the leftovers."""
-        return self._found.pop(prompt, None) is not None
+        taken = self._found.pop(prompt, None) is not None
+        self._tell_whether_none()
+        return taken
+
+    def retire(self) -> None:
+        """The instance takes nothing new: what the log has not given to it yet is not waited for any more."""
+        self._retired = True
+
+    def lose(self) -> None:
+        """The instance is gone, and they are with it."""
+        self._found.clear()
+        self._tell_whether_none()
+
+    async def wait_none(self) -> None:
+        """Wait until nothing is left."""
+        await self._none.wait()
 
     @property
     def none(self) -> bool:
@@ -105,7 +124,10 @@ class Leftovers:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _look_at(self, prompt: str, key: Key, attempt: int, sweep: Callable[[Key, int], Awaitable[None]]) -> None:
-        if may_become_ours(await self._record(key), attempt, *self._place) or prompt not in self._found:
+        record = await self._record(key)
+        waits = record is not None and record.state is State.QUEUED
+        wanted = may_become_ours(record, attempt, *self._place) and not (waits and self._retired)
+        if wanted or prompt not in self._found:
             return
         if await self._session.look(prompt) in {Standing.PENDING, Standing.RUNNING}:
             fields = {"action": "leftover_stopped", "tenant": key.tenant, "task": key.task_id, "attempt": attempt}
@@ -114,7 +136,13 @@ class Leftovers:
             return  # Whether that took hold is seen the next time.
         await sweep(key, attempt)  # First: without its history, nobody would come back to it.
         await self._session.http.delete_history(prompt)
-        self._found.pop(prompt, None)
+        self.take(prompt)
+
+    def _tell_whether_none(self) -> None:
+        if self._found:
+            self._none.clear()
+        else:
+            self._none.set()
 
     async def _record(self, key: Key) -> TaskRecord | None:
         try:

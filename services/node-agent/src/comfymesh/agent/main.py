@@ -42,7 +42,7 @@ from comfymesh.tasks.placing import Site
 from comfymesh.tasks.record import Key
 from comfymesh.telemetry.sampling import sample
 
-_PARTS = {"intents": 15.0, "reports": 60.0}
+_PARTS = {"intents": 75.0, "reports": 60.0}
 """What must work, and for how many seconds it may be silent."""
 _INPUT_SILENCE = 15.0
 """Seconds that the server of an input may send nothing."""
@@ -62,7 +62,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
         reporting = Reporting(bus, node, _shown(settings)[0], crew.instances, *_shown(settings)[1:], host)
         outfitter = Outfitter(settings, bus, _files(settings, bus, outward), host, reporting.changed)
         attempts = Attempts(bus, node, crew.instances, background.failed, previews=settings.agent_previews)
-        pooling = Pooling(crew, attempts, lambda: _memory(host, now.settings), outfitter.last_offer)
+        pooling = Pooling(crew, attempts, lambda: _memory(host, now.settings), outfitter.last_offer, outfitter.outdated)
         rollout = Rollout(crew, outfitter)
 
         def follow(new: AgentSettings) -> None:
@@ -73,7 +73,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
                 rollout.follow(new)
                 pooling.follow(new.agent_pools)
 
-        now = Reloading(settings, follow)
+        now, wanted = Reloading(settings, follow), asyncio.Event()
         follow(settings)
         metering = Metering(node, crew.instances, attempts, host)
         orphans = end_orphans(settings.specs, node=node, state_directory=settings.agent_state_directory)
@@ -83,7 +83,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
             (pooling.run(), "pools"),
             (attempts.take_work(), "work queue"),
             (reporting.run(attempts), "reports"),
-            (obey(IntentStore(bus), node, reporting, attempts), "intents"),
+            (obey(IntentStore(bus), node, reporting, attempts, wanted), "intents"),
             (now.run(reload or asyncio.Event()), "settings"),
             (sample(settings.metrics_sample_seconds, metering.sample), "metrics"),
         ):
@@ -93,6 +93,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
             subjects.control(node): attempts.take_order,
             subjects.interest(node): attempts.take_interest,
             subjects.demand(node): pooling.take_demand,
+            subjects.wanted(node): lambda _: wanted.set(),
         }
         subscriptions = [await bus.subscribe(subject, take) for subject, take in told.items()]
         supervisor.ready(f"node {node} takes work")

@@ -10,25 +10,32 @@ from comfymesh.agent.reporting import Reporting
 from comfymesh.bus.intents import Availability, Intent, IntentStore
 from comfymesh.bus.port import BusUnavailableError
 from comfymesh.runtime.health import HEALTH
+from comfymesh.runtime.patience import is_set
 from comfymesh.v1 import node_pb2
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 30.0
+_RETRY_SECONDS = 2.0
 _DRAINED = "the node is being drained"
 
 
-async def obey(intents: IntentStore, node: str, reporting: Reporting, attempts: Attempts) -> None:
-    """Look what is wanted, for ever: a node in an account of its own may read its intent, and follow no stream."""
+async def obey(intents: IntentStore, node: str, reporting: Reporting, attempts: Attempts, told: asyncio.Event) -> None:
+    """Look what is wanted whenever somebody tells that it has changed, and now and then, for ever.
+
+    A node in an account of its own may read its intent, and follow no stream. What it is told may be lost.
+    """
     while True:
+        told.clear()
         try:
             intent = await intents.read(node)
         except BusUnavailableError as error:
             logger.debug("what is wanted of this node can't be read now: %s", error)
-        else:
-            HEALTH.well("intents")
-            _obey(intent, reporting, attempts)
-        await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
+            continue
+        HEALTH.well("intents")
+        _obey(intent, reporting, attempts)
+        await is_set(told, _LOOK_SECONDS)
 
 
 def _obey(intent: Intent, reporting: Reporting, attempts: Attempts) -> None:

@@ -9,7 +9,7 @@ from comfymesh.agent.comfyui.pulse import Pace
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.host import Host
-from comfymesh.agent.instance import Care, Condition, Instance, InstanceState
+from comfymesh.agent.instance import Care, Condition, Instance, InstanceState, inventory_of
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.kept_catalogs import KeptCatalog
@@ -91,7 +91,11 @@ class Outfitter:
             return None
         what = f"store the catalog of pool {pool.name}"
         catalog = await patiently(lambda: write_catalog(self._files.store, text), StoreUnavailableError, what=what)
-        return Condition(InstanceState.STOPPED, catalog=catalog)
+        return Condition(InstanceState.STOPPED, catalog=catalog, inventory=inventory_of(text))
+
+    async def outdated(self, pool: PoolSpec) -> bool:
+        """Whether that is not so any more."""
+        return await self._kept(pool).outdated()
 
     def follow(self, settings: AgentSettings) -> None:
         """These settings hold from now on, for what is made and for all that was made."""

@@ -22,6 +22,7 @@ from comfymesh.wire.v1 import pool_demand_pb2
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 60.0
 _DEMAND_TTL_SECONDS = 15.0
 """Demand that was told longer ago is not known any more."""
 _GIB = 1024**3
@@ -36,6 +37,7 @@ class Pooling:
         attempts: Says which of them have something to do.
         memory: What the host has left now.
         last_offer: What a pool's instances offered when one of them ran last.
+        outdated: Whether they would offer something else by now.
     """
 
     def __init__(
@@ -44,7 +46,11 @@ class Pooling:
         attempts: Attempts,
         memory: Callable[[], Memory],
         last_offer: Callable[[PoolSpec], Awaitable[Condition | None]],
+        outdated: Callable[[PoolSpec], Awaitable[bool]],
     ) -> None:
+        self._outdated = outdated
+        self._stale: set[str] = set()
+        self._checked = float("-inf")
         self._specs: Sequence[PoolSpec] = ()
         self._wanted: Sequence[PoolSpec] = ()
         self._crew = crew
@@ -77,14 +83,21 @@ class Pooling:
         """Look now and then, and whenever something is told, for ever."""
         while True:
             self._wake.clear()
-            if self._specs is not self._wanted:
-                await self._take_over(self._wanted)
-            self.look(time.monotonic())
+            try:
+                await self._go_on()
+            except Exception:  # whatever ails a pool must not take down what the node runs
+                logger.exception("the pools can't be looked after now", extra={"action": "pools_defect"})
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    async def _go_on(self) -> None:
+        if self._specs is not self._wanted:
+            await self._take_over(self._wanted)
+        await self._check_offers(time.monotonic())
+        self.look(time.monotonic())
 
     async def _take_over(self, specs: Sequence[PoolSpec]) -> None:
         """Find out how the instances of other pools are, before anything is decided about them."""
@@ -100,6 +113,12 @@ class Pooling:
             if self._crew.phase(name) is Phase.STOPPED:
                 self._crew.instances[name].rest(_STOPPED, offered)
 
+    async def _check_offers(self, now: float) -> None:
+        """A model file that comes while none of a pool runs is in no catalog: one is started to learn of it."""
+        if now - self._checked >= _CHECK_SECONDS:
+            self._checked = now
+            self._stale = {spec.name for spec in self._specs if await self._outdated(spec)}
+
     async def _adopt(self, names: Sequence[str]) -> None:
         """Keep alive what an earlier agent has left running."""
         left = await asyncio.gather(*(self._crew.instances[name].left_running() for name in names))
@@ -110,7 +129,7 @@ class Pooling:
     def look(self, now: float) -> None:
         """Do what is due at `now`."""
         self._share_offers()
-        members = [self._member(spec.name, name, now) for spec in self._specs for name in self._names(spec)]
+        members = [self._member(spec, name, now) for spec in self._specs for name in self._names(spec)]
         wanted, memory = [self._pool(spec) for spec in self._specs], self._memory()
         demand = self._demand if now - self._told < _DEMAND_TTL_SECONDS else None
         for decision in pools.decide(wanted, members, demand, memory, now):
@@ -126,12 +145,13 @@ class Pooling:
                 self._rests[name] = now + rest
                 self._crew.stop(name, reason)
 
-    def _member(self, pool: str, name: str, now: float) -> Member:
+    def _member(self, spec: PoolSpec, name: str, now: float) -> Member:
         phase, busy = self._crew.phase(name), self._attempts.busy(name)
         if busy or phase not in {Phase.SERVING, Phase.BROKEN}:
             self._since[name] = now
         since = max(self._since.setdefault(name, now), self._attempts.used(name))
-        return Member(name, pool, phase, busy, since, self._rests.get(name, float("-inf")))
+        rests, gpu = self._rests.get(name, float("-inf")), self._crew.instances[name].care.gpu_uuid or ""
+        return Member(name, spec.name, phase, busy, since, rests, gpu)
 
     def _pool(self, spec: PoolSpec) -> Pool:
         return Pool(
@@ -141,7 +161,8 @@ class Pooling:
             idle=spec.idle_seconds,
             queue=spec.queue_seconds,
             memory_bytes=spec.host_memory_bytes,
-            known=self._offered(spec) is not None,
+            known=self._offered(spec) is not None and spec.name not in self._stale,
+            shared=spec.shared,
         )
 
     def _offered(self, spec: PoolSpec) -> Condition | None:
@@ -156,11 +177,12 @@ class Pooling:
             offered = self._offered(spec)
             for name in self._names(spec):
                 instance = self._crew.instances[name]
-                if instance.condition.state is InstanceState.STOPPED and offered is not None:
-                    instance.rest(instance.condition.reason, offered)
+                condition = instance.condition
+                if condition.state is InstanceState.STOPPED and condition.startable and offered is not None:
+                    instance.rest(condition.reason, offered)
 
     def _tell_lacks(self, lacks: Mapping[str, int]) -> None:
-        """One that could not be started now is down, and not just stopped: others are to be asked in its place."""
+        """One that could not be started now says so: others are to be asked in its place."""
         for spec in self._specs:
             lack = lacks.get(spec.name)
             for name in self._names(spec):
@@ -169,7 +191,7 @@ class Pooling:
                     continue
                 if lack is not None:
                     instance.hold_back(f"the host lacks {lack / _GIB:.1f} GiB of memory to start it")
-                elif instance.condition.state is not InstanceState.STOPPED:
+                elif not instance.condition.startable or instance.condition.state is not InstanceState.STOPPED:
                     instance.rest(_STOPPED)
 
     def _names(self, spec: PoolSpec) -> list[str]:

@@ -151,7 +151,7 @@ class Reporting:
             state_reason=condition.reason[:512],
             comfyui_version=condition.version,
             runtime=instance.kind,
-            slots=self._slots,
+            slots=self._slots if condition.startable else 0,
             held_attempts=count,
             node_class_count=condition.inventory.node_classes,
             model_file_count=condition.inventory.model_files,

@@ -13,7 +13,7 @@ from comfymesh.agent.domain.rollout import Add, Present, Remove, Renew
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.outfitting import Outfitter
 from comfymesh.agent.runtimes.pool_specs import PoolSpec
-from comfymesh.agent.runtimes.specs import InstanceSpec
+from comfymesh.agent.runtimes.specs import AttachSpec, InstanceSpec
 from comfymesh.agent.settings import AgentSettings
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,11 @@ class Rollout:
 
     def _add(self, name: str) -> None:
         self._crew.add(self._make(name))
-        if self._wanted[name][1] is None:
+        spec, pool = self._wanted[name]
+        # What is there may have been renewed by an earlier life of this agent, and may not have served yet.
+        if not isinstance(spec, AttachSpec):
+            self._renewed.add(name)
+        if pool is None:
             self._crew.start(name)
 
     def _make_if_wanted(self, name: str) -> Instance | None:

@@ -12,6 +12,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from comfymesh import names
+from comfymesh.agent.runtimes.gpu_clashes import gpu_clashes
 from comfymesh.agent.runtimes.pool_specs import PoolSpec
 from comfymesh.agent.runtimes.specs import DockerSpec, InstanceSpec
 from comfymesh.egress.settings import EgressSettings, InputUrlSettings
@@ -165,6 +166,12 @@ class AgentSettings(EgressSettings, InputUrlSettings):
             raise ValueError(f"two pools have one name: {pools}")
         if names := _repeated(spec.name for spec in self.specs):
             raise ValueError(f"two instances have one name: {names}; those of a pool are called POOL-0, POOL-1, ...")
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_are_enough(self) -> Self:
+        if clashes := list(gpu_clashes(self.agent_instances, self.agent_pools)):
+            raise ValueError("; ".join(clashes))
         return self
 
     @model_validator(mode="after")

@@ -124,6 +124,7 @@ class Workplace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.staging.close()
+        self.leftovers.lose()
         busy = [task for task in (self._forgetting, self._clearing) if task is not None]
         for task in busy:
             task.cancel()
@@ -194,9 +195,25 @@ class Workplace:
             logger.info("the output of an instance can't be read: %s", error)
             return None
 
+    @property
+    def free(self) -> bool:
+        """Whether nothing is here that could be lost: no attempt, nor a prompt that may be one's."""
+        return self.empty and self.leftovers.none
+
     async def wait_empty(self) -> None:
         """Wait until no attempt is left."""
         await self._empty.wait()
+
+    async def wait_free(self) -> None:
+        """Wait until nothing is here that could be lost, or the instance is gone."""
+        while not self.free:
+            await self.leftovers.wait_none()
+            await self.wait_empty()
+
+    def retire(self) -> None:
+        """Take nothing new from this moment on."""
+        self.accepting = False
+        self.leftovers.retire()
 
     def forget(self, prompt_id: str, key: Key, attempt: int) -> None:
         """Drop a prompt's history entry, which holds its whole graph, and what it wrote. Soon, together with others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from unittest.mock import patch
 import aiohttp
 import grpc
 
-from comfymesh.client import AsyncClient, InstanceState
+from comfymesh.client import AsyncClient, Instance, InstanceState
 from comfymesh.stack import mesh, processes
 from comfymesh.stack.processes import Processes, Program
 from comfymesh.testkit import graphs, holding
@@ -101,13 +101,14 @@ class LocalMesh:
         """A task once it has ended."""
         return await self.until_state(name, *FINAL)
 
-    async def until_serving(self, count: int = 1) -> None:
+    async def until_serving(self, count: int = 1, serves: Callable[[Instance], bool] | None = None) -> None:
         """Wait until so many instances serve."""
+        so = serves or (lambda instance: instance.state in SERVING)
 
         async def look() -> bool:
             nodes = await self.client.nodes()
             active = [node for node in nodes if node.state == "ACTIVE" and node.availability == "OPEN"]
-            return sum(i.state in SERVING for node in active for i in node.instances) >= count
+            return sum(so(instance) for node in active for instance in node.instances) >= count
 
         await until(look, f"{count} instances that serve", deadline=30)
 
@@ -127,6 +128,12 @@ class LocalMesh:
         process.kill()
         await process.wait()
         await until(lambda: self.process(name) is not process, f"a new {name}")
+
+    def configure(self, name: str, settings: dict[str, str]) -> None:
+        """Have a process started with these settings from now on."""
+        (program,) = (program for program in self._home(name)._programs if program.name == name)
+        assert isinstance(program.environment, dict)
+        program.environment.update(settings)
 
     async def hold(self, name: str) -> None:
         """Kill a process and keep it away until `release`."""
@@ -182,7 +189,7 @@ async def local_mesh(
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(up.target, options=_OPTIONS))
         client = await stack.enter_async_context(AsyncClient(up.target))
         made = LocalMesh(up, directory, channel, client, [others])
-        await made.until_serving(agents)
+        await made.until_serving(agents, mesh.ready)
         yield made
 
 

@@ -287,24 +287,6 @@ class ComfyHttp:
             async for chunk in response.content.iter_chunked(_CHUNK):
                 yield chunk
 
-    async def read_file(self, file: OutputFile, limit: int) -> bytes:
-        """GET /view: the whole file.
-
-        Args:
-            file: What `outputs` found.
-            limit: Largest size in bytes.
-
-        Raises:
-            OutputMissing: The server does not have it.
-            ComfyError: It is larger than the limit.
-        """
-        content = bytearray()
-        async for chunk in self.view(file):
-            content += chunk
-            if len(content) > limit:
-                raise ComfyError("GET /view", 200, f"{file.filename} is larger than {limit} bytes")
-        return bytes(content)
-
     async def _done(self, path: str, body: Mapping[str, Any]) -> None:
         (await self._call("POST", path, self._timeouts.quick, body)).require_success()
 

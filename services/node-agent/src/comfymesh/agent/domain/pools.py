@@ -8,7 +8,7 @@ memory rests for a while before it is started again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -48,6 +48,7 @@ class Pool:
         queue: How long tasks may wait for instances that run before another is started, in seconds.
         memory_bytes: What an instance takes of the host's memory; 0 where that is not known.
         known: Whether it is known what its instances offer. One is started to find out.
+        shared: Whether its instances may run on a GPU beside those of other pools that are shared as well.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Pool:
     queue: float = 60.0
     memory_bytes: int = 0
     known: bool = True
+    shared: bool = False
 
     @property
     def floor(self) -> int:
@@ -75,6 +77,7 @@ class Member:
         busy: Whether it has an attempt, or is about to have one.
         since: Since when it has been idle; means nothing for one that is busy, or not serving nor broken.
         rests_until: Before that it is not started because something waits.
+        gpu: Names the GPU that it is bound to; empty for none.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Member:
     busy: bool = False
     since: float = 0.0
     rests_until: float = float("-inf")
+    gpu: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +170,26 @@ class _Need:
         running = sum(member.phase is not Phase.STOPPED for member in self.members)
         return max(min(self.wanted - len(self.coming), self.pool.max - running), 0)
 
-    def startable(self, now: float) -> list[Member]:
-        """Whom to start, those first that come first; who rests is started only to have as many as always."""
-        stopped = [member for member in self.members if member.phase is Phase.STOPPED]
+    def startable(self, gpus: _Gpus, now: float) -> Iterator[Member]:
+        """Whom to start, one after the other, where the GPU is free for them: first where the fewest run.
+
+        Who rests is started only to have as many as always.
+        """
         always = max(self.pool.floor - len(self.coming), 0)
-        rested = [member for member in stopped if member.rests_until <= now]
-        return [*rested, *(member for member in stopped[:always] if member not in rested)][: self.lacking]
+        stopped = [member for member in self.members if member.phase is Phase.STOPPED]
+        for number in range(self.lacking):
+            able = [m for m in stopped if not gpus.in_the_way(m) and (m.rests_until <= now or number < always)]
+            if not able:
+                return
+            chosen = min(able, key=lambda member: (member.rests_until > now, gpus.running(member)))
+            stopped.remove(chosen)
+            yield chosen
+
+    def waits_for(self, gpus: _Gpus) -> list[Member]:
+        """Instances of other pools that keep all that are to be started from their GPUs."""
+        stopped = [member for member in self.members if member.phase is Phase.STOPPED] if self.lacking else []
+        in_the_way = [gpus.in_the_way(member) for member in stopped]
+        return [other for others in in_the_way for other in others] if all(in_the_way) else []
 
     def idle(self, now: float, seconds: float) -> list[Member]:
         """Who could be stopped after so long: what does not serve first, then what has been idle for longest."""
@@ -208,11 +226,37 @@ def decide(
         _Need(pool, [m for m in everybody if m.pool == pool.name], None if demand is None else demand.get(pool.name))
         for pool in pools
     ]
-    starts = _starts(needs, everybody, memory, now)
+    gpus = _Gpus(pools, everybody)
+    starts = _starts(needs, everybody, memory, gpus, now)
     if demand is None:
         return starts
-    stops = _stops_of_the_idle(needs, now)
-    return [*starts, *(stops or _stop_for_memory(needs, everybody, memory, now))]
+    stops = _stops_of_the_idle(needs, now) or _stop_for_memory(needs, everybody, memory, now)
+    return [*starts, *(stops or _stop_for_gpu(needs, gpus, now))]
+
+
+class _Gpus:
+    """Who runs on which GPU, and who may beside them."""
+
+    def __init__(self, pools: Sequence[Pool], members: Iterable[Member]) -> None:
+        self._shared = {pool.name for pool in pools if pool.shared}
+        self._running: dict[str, list[Member]] = {}
+        for member in members:
+            if member.phase is not Phase.STOPPED:
+                self.occupy(member)
+
+    def occupy(self, member: Member) -> None:
+        """It runs, or is about to."""
+        if member.gpu:
+            self._running.setdefault(member.gpu, []).append(member)
+
+    def running(self, member: Member) -> int:
+        """How many run where this one would."""
+        return len(self._running.get(member.gpu, ()))
+
+    def in_the_way(self, member: Member) -> list[Member]:
+        """Those of other pools that keep this one from running on its GPU."""
+        others = [other for other in self._running.get(member.gpu, ()) if other.pool != member.pool]
+        return [other for other in others if not {other.pool, member.pool} <= self._shared]
 
 
 def lacking(pools: Sequence[Pool], members: Iterable[Member], memory: Memory) -> dict[str, int]:
@@ -242,14 +286,17 @@ def _needed(waits: Demand, busy: int, queue: float) -> int:
     return min(max(in_time, late, 1), busy + waits.count)
 
 
-def _starts(needs: Sequence[_Need], members: Iterable[Member], memory: Memory, now: float) -> list[Decision]:
+def _starts(
+    needs: Sequence[_Need], members: Iterable[Member], memory: Memory, gpus: _Gpus, now: float
+) -> list[Decision]:
     """What is always to run comes first, then what waits for longest; each as long as the host has memory for it."""
     free = _free([need.pool for need in needs], members, memory)
     decisions: list[Decision] = []
     for need in sorted(needs, key=_urgency):
-        for member in need.startable(now):
+        for member in need.startable(gpus, now):
             if free < need.pool.memory_bytes:
                 break
+            gpus.occupy(member)
             free -= need.pool.memory_bytes
             decisions.append(Start(member.name, need.reason))
     return decisions
@@ -277,3 +324,12 @@ def _stop_for_memory(needs: Sequence[_Need], members: Iterable[Member], memory: 
     idle = [m for need in needs for m in need.idle(now, min(need.pool.idle, PRESSED_IDLE_SECONDS))]
     idle.sort(key=lambda member: member.since)
     return [Stop(member.name, "the host is short of memory", REST_SECONDS) for member in idle[:1]]
+
+
+def _stop_for_gpu(needs: Sequence[_Need], gpus: _Gpus, now: float) -> list[Decision]:
+    """What is idle makes room on its GPU for a pool that could start nowhere else; what is busy does not."""
+    idle = {m.name: m for need in needs for m in need.idle(now, min(need.pool.idle, PRESSED_IDLE_SECONDS))}
+    for need in sorted(needs, key=_urgency):
+        if chosen := next((other for other in need.waits_for(gpus) if other.name in idle), None):
+            return [Stop(chosen.name, f"pool {need.pool.name} needs its GPU", REST_SECONDS)]
+    return []

@@ -53,10 +53,13 @@ def steps(wanted: Mapping[str, str], present: Mapping[str, Present], renewed: Co
     What does not run, or does not serve anyway, is renewed at once. What serves is renewed one at a time: the next only
     once all that were renewed before serve. So with settings that do not work, one instance is lost and not all.
 
+    An agent that is started again finds what runs as it is, and goes on in the same way: what it has not seen serve is
+    taken for renewed.
+
     Args:
         wanted: The digests of what the settings name, by name.
         present: What is there, by name.
-        renewed: Names of what was renewed since the settings changed last.
+        renewed: Names of what was made or found since the settings changed last.
     """
     yield from (Add(name) for name in wanted if name not in present)
     leaving = (name for name, there in present.items() if name not in wanted)
@@ -69,7 +72,7 @@ def steps(wanted: Mapping[str, str], present: Mapping[str, Present], renewed: Co
 
 
 def held_up(present: Mapping[str, Present], renewed: Collection[str]) -> list[str]:
-    """Who was renewed and does not serve yet.
+    """Who was made or found, and does not serve yet.
 
     One that has nothing to do and was stopped for it is no hindrance, unless it was broken before: what ails it
     would befall the next too.

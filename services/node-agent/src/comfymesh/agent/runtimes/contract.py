@@ -17,9 +17,11 @@ class Endpoint:
 
     Attributes:
         base_url: Scheme, host and port, without a slash at the end.
+        digest: Of the settings by which what runs there was made; None where nobody of ours has made it.
     """
 
     base_url: str
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ class Runtime(Protocol):
 
         What takes long on the way, such as the pull of an image, is told in words.
 
-        Adopts one that runs already with the same spec; replaces one that runs with another spec, or that has ended.
+        Adopts one that runs already, and says by which settings it was made. Whether those are still wanted, and when
+        it may be replaced, is for others to say: it may execute a prompt. Replaces one that has ended.
         Returns as soon as the process or container runs: ComfyUI opens its port only some seconds later (ComfyUI
         protocol notes, section 12).
         """

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REPLACE_GRACE = timedelta(seconds=10)
-"""How long a container that runs with an older spec is given to end."""
+"""How long a container that can't be adopted is given to end."""
 
 LOOK_SECONDS = 0.1
 """How often a container that was asked to end is looked at."""
@@ -50,12 +50,12 @@ class DockerRuntime:
         self._engine = DockerEngine(spec.engine)
 
     async def start(self, tell: Callable[[str], None] = silently) -> Endpoint:
-        """Adopt the container of this name when it runs with this spec; otherwise make it anew."""
+        """Adopt the container of this name when it runs and its port is known; otherwise make it anew."""
         state = await self._own_container()
         if state is not None:
-            if state.running and state.labels.get(SPEC_LABEL) == self._plan.digest:
+            if state.running and state.ports:
                 logger.info("Adopted a running container.", extra=self._extra())
-                return self._endpoint(state)
+                return _endpoint(state)
             logger.info("Replacing a container.", extra=self._extra() | {"status": state.status})
             await self._end(REPLACE_GRACE)
             await self._engine.remove_container(self._owner)
@@ -110,7 +110,7 @@ class DockerRuntime:
         if state is None or not state.running:
             raise await self._ended_at_start(state)
         logger.info("Started a container.", extra=self._extra())
-        return self._endpoint(state)
+        return _endpoint(state)
 
     def _check_mounts(self) -> None:
         """Raise where the folder of the models may not be seen by a container, wherever links in it lead."""
@@ -173,11 +173,14 @@ class DockerRuntime:
             f"container {self._owner.name} ended as soon as it was started: {how}. It said: {output or 'nothing'}",
         )
 
-    def _endpoint(self, state: ContainerState) -> Endpoint:
-        return Endpoint(f"http://127.0.0.1:{state.ports[self._plan.container_port]}")
-
     def _extra(self) -> dict[str, object]:
         return {"instance": self._owner.instance, "container": self._owner.name, "image": self._spec.image}
+
+
+def _endpoint(state: ContainerState) -> Endpoint:
+    """Where a container is reached: it publishes one port. Which of its own that is, other settings may have said."""
+    (port, *_) = state.ports.values()
+    return Endpoint(f"http://127.0.0.1:{port}", state.labels.get(SPEC_LABEL, ""))
 
 
 def _exited(state: ContainerState) -> Exited:

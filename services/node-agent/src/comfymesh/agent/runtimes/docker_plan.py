@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,6 +43,7 @@ class ContainerPlan:
     """A container to be made.
 
     Attributes:
+        digest: Of the settings: a container that was made by others is replaced once it holds nothing.
         entrypoint: Program in place of the image's; empty: the image's.
         command: Arguments of the program.
         models: Folder of the host and where it is mounted, read-only; None: no models are mounted.
@@ -53,6 +52,7 @@ class ContainerPlan:
     """
 
     owner: Owner
+    digest: str
     image: str
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
@@ -68,11 +68,6 @@ class ContainerPlan:
     host_port: int
 
     @property
-    def digest(self) -> str:
-        """Hash of all of it: a container made from another plan is replaced."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
-
-    @property
     def labels(self) -> dict[str, str]:
         """Labels of the container."""
         return self.owner.labels | {SPEC_LABEL: self.digest}
@@ -83,6 +78,7 @@ def plan(spec: DockerSpec, owner: Owner) -> ContainerPlan:
     models = spec.models_directory
     return ContainerPlan(
         owner=owner,
+        digest=spec.digest,
         image=spec.image,
         entrypoint=spec.command,
         command=(*_flags(spec), *spec.arguments),

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
+import os
 import zlib
 from pathlib import Path
 from typing import Any
 
 from comfymesh.agent.runtimes.pool_specs import PoolSpec
+from comfymesh.agent.runtimes.specs import models_directory
 
 logger = logging.getLogger(__name__)
 
 _MAX_BYTES = 256 * 1024 * 1024
+_MOST_FOLDERS = 2000
 
 
 class KeptCatalog:
@@ -31,10 +35,15 @@ class KeptCatalog:
         self._folder = state_directory / "catalogs"
         self._name = f"{spec.name}."
         self._path = self._folder / f"{self._name}{digest}.json.z"
+        self._models = models_directory(spec.members[0])
 
     async def read(self) -> bytes | None:
         """The catalog as text; None if there is none that can be read."""
         return await asyncio.to_thread(self._read)
+
+    async def outdated(self) -> bool:
+        """Whether model files have come or gone since, as far as this host shows them."""
+        return await asyncio.to_thread(self._outdated)
 
     async def write(self, catalog: bytes) -> None:
         """Keep a catalog, and none of this pool's under other settings. Failing that costs a start of an instance."""
@@ -42,6 +51,13 @@ class KeptCatalog:
             await asyncio.to_thread(self._write, catalog)
         except OSError as error:
             logger.warning("%s can't be kept: %s", self._path, error)
+
+    def _outdated(self) -> bool:
+        try:
+            known = self._path.stat().st_mtime
+        except OSError:
+            return False
+        return self._models is not None and _changed_after(self._models, known)
 
     def _read(self) -> bytes | None:
         try:
@@ -62,3 +78,12 @@ class KeptCatalog:
         for other in self._folder.glob(f"{self._name}*.json.z"):
             if other != self._path:
                 other.unlink(missing_ok=True)
+
+
+def _changed_after(folder: Path, moment: float) -> bool:
+    """Whether a folder, or one below it, has another content since; seconds since the epoch."""
+    for (path, _, _), _ in zip(os.walk(folder), range(_MOST_FOLDERS), strict=False):
+        with contextlib.suppress(OSError):
+            if Path(path).stat().st_mtime > moment:
+                return True
+    return False

@@ -41,6 +41,8 @@ class PoolSpec(BaseModel):
         instance: Settings of each instance, as in COMFYMESH_AGENT_INSTANCES, without `name`, `gpu_uuid` and `port`.
         gpus: GPUs that its instances are bound to in turn; none: they are bound to none.
         instances_per_gpu: How many of them may share a GPU.
+        shared: Whether its instances may run on a GPU while others do: those of pools that are shared as well, or such
+            as always run. Otherwise a GPU that two pools name is used by one of them at a time.
         min: So many run, whatever waits; as many as `max`, if not set. With 0, none runs while nothing needs it.
         max: No more run; as many as the GPUs allow, if not set.
         idle_seconds: One beyond `min` is stopped once it has had nothing to do for so long.
@@ -58,6 +60,7 @@ class PoolSpec(BaseModel):
     instance: Mapping[str, Any]
     gpus: tuple[GpuUuid, ...] = ()
     instances_per_gpu: Annotated[int, Field(ge=1, le=16)] = 1
+    shared: bool = False
     min: Annotated[int, Field(ge=0, le=_MOST)] | None = None
     max: Annotated[int, Field(ge=1, le=_MOST)] | None = None
     idle_seconds: Annotated[float, Field(ge=1, le=30 * 86400)] = 600.0

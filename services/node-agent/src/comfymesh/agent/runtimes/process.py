@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REPLACE_GRACE = timedelta(seconds=10)
-"""How long an instance that runs with an older spec is given to end."""
+_KILLED_SECONDS = 10.0
+"""How long a process that was killed is waited for."""
 
 
 class ProcessRuntime:
@@ -54,11 +54,8 @@ class ProcessRuntime:
         """Adopt the process that the record names, or launch one."""
         record = await asyncio.to_thread(self._settled_record)
         if record is not None and is_alive(record.process):
-            if record.digest == self._spec.digest:
-                logger.info("Adopted a running ComfyUI process.", extra=self._extra(record))
-                return _endpoint(record)
-            logger.info("Replacing a ComfyUI process that runs with an older spec.", extra=self._extra(record))
-            await self._end(record, REPLACE_GRACE)
+            logger.info("Adopted a running ComfyUI process.", extra=self._extra(record))
+            return _endpoint(record)
         record = await asyncio.to_thread(self._launch)
         logger.info("Launched a ComfyUI process.", extra=self._extra(record))
         return _endpoint(record)
@@ -180,7 +177,7 @@ class ProcessRuntime:
                     break
             else:
                 handle.kill_group()
-                await handle.wait(REPLACE_GRACE.total_seconds())
+                await handle.wait(_KILLED_SECONDS)
         reap(record.process)
 
     def _launch_lock(self) -> AbstractContextManager[int]:
@@ -191,7 +188,7 @@ class ProcessRuntime:
 
 
 def _endpoint(record: ProcessRecord) -> Endpoint:
-    return Endpoint(f"http://127.0.0.1:{record.port}")
+    return Endpoint(f"http://127.0.0.1:{record.port}", record.digest)
 
 
 def _exited(record: ProcessRecord) -> Exited:

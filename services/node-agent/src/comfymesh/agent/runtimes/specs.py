@@ -17,7 +17,8 @@ GpuUuid = Annotated[str, Field(pattern=r"^(GPU|MIG)-[0-9a-zA-Z/-]+$")]
 FixedPort = Annotated[int, Field(ge=0, le=65535)]
 
 
-_CARE = frozenset({"recycle_memory_bytes", "recycle_prompts", "pool"})
+_CARE = frozenset({"recycle_memory_bytes", "recycle_prompts", "pool", "pull"})
+"""What changes nothing of the process."""
 
 
 class _Spec(BaseModel):
@@ -39,9 +40,12 @@ class _Spec(BaseModel):
 
     @property
     def digest(self) -> str:
-        """Hash of every setting of the process: an instance that runs under another digest is replaced."""
-        settings = json.dumps(self.model_dump(mode="json", exclude=set(_CARE)), sort_keys=True)
-        return hashlib.sha256(settings.encode()).hexdigest()
+        """Hash of every setting of the process that is set: an instance that runs under another digest is replaced.
+
+        Those that are not set do not count, so that a setting which a later agent knows makes no difference by itself.
+        """
+        settings = self.model_dump(mode="json", exclude=set(_CARE), exclude_defaults=True)
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 class AttachSpec(_Spec):
@@ -134,6 +138,18 @@ class DockerSpec(_Spec):
 
 
 InstanceSpec = Annotated[AttachSpec | ProcessSpec | DockerSpec, Field(discriminator="runtime")]
+
+
+def models_directory(spec: InstanceSpec) -> Path | None:
+    """The folder of this host that holds an instance's models; None where that is not known."""
+    match spec:
+        case DockerSpec():
+            return spec.models_directory
+        case ProcessSpec(directory=Path() as directory):
+            return directory / "models"
+        case _:
+            return None
+
 
 INSTANCE_SPECS: TypeAdapter[list[AttachSpec | ProcessSpec | DockerSpec]] = TypeAdapter(list[InstanceSpec])
 """Reads a list of specs, as settings hold it."""

@@ -8,9 +8,8 @@ files in their caches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from comfymesh.scheduler.domain.fleet import InstanceState
 from comfymesh.scheduler.domain.lanes import Group
@@ -22,7 +21,7 @@ _SETTLE_SECONDS = 1.0
 _START_SECONDS = 300.0
 """Starts that leave tasks waiting for longer are not counted on: others are told as well. A pull may hang for hours."""
 _MOST_GROUPS = 200
-"""Groups that one look deals out, those known for longest; what no pool here could take is not among them."""
+"""Groups that one look deals out to each kind of pool, those known for longest: many for one hide none for another."""
 
 Fits = Callable[[Group, Seat], bool]
 """Whether the tasks of a group can run at an instance, and want to."""
@@ -78,8 +77,7 @@ def demand(groups: Iterable[Group], seats: Iterable[Seat], fits: Fits, now: floa
         return told
     running = _one_of_each_kind(serving)
     kinds = _one_of_each_kind(pool.like for pool in able)
-    wanting = (group for group in groups if group.lanes and any(fits(group, seat) for seat in kinds))
-    for group in islice(wanting, _MOST_GROUPS):
+    for group in _wanting((group for group in groups if group.lanes), kinds, fits):
         waiting = _waits(group, now)
         if waiting.oldest >= _SETTLE_SECONDS:
             waiting.served = any(fits(group, seat) for seat in running)
@@ -100,7 +98,7 @@ def _look(seats: Iterable[Seat]) -> tuple[dict[tuple[str, str], _Pool], list[Sea
         pool = pools.setdefault((node, name), _Pool(node, name, seat))
         if seat.instance.catalog:
             pool.like = seat
-        pool.stopped += seat.instance.state is InstanceState.STOPPED and seat.allowed > 0
+        pool.stopped += seat.instance.state is InstanceState.STOPPED and seat.allowed > 0 < seat.instance.slots
         pool.starting += seat.instance.state is InstanceState.STARTING
         pool.running += seat.instance.serving
     return pools, serving
@@ -108,6 +106,19 @@ def _look(seats: Iterable[Seat]) -> tuple[dict[tuple[str, str], _Pool], list[Sea
 
 def _one_of_each_kind(seats: Iterable[Seat]) -> list[Seat]:
     return list({seat.kind: seat for seat in seats}.values())
+
+
+def _wanting(groups: Iterable[Group], kinds: Iterable[Seat], fits: Fits) -> Iterator[Group]:
+    """Groups that some of these could run, until there are enough for each."""
+    left = dict.fromkeys(kinds, _MOST_GROUPS)
+    for group in groups:
+        able = [seat for seat in left if fits(group, seat)]
+        left |= {seat: left[seat] - 1 for seat in able}
+        if able:
+            yield group
+            left = {seat: count for seat, count in left.items() if count}
+        if not left:
+            return
 
 
 def _waits(group: Group, now: float) -> Demand:

@@ -3,7 +3,8 @@
 Graphs with the same node classes and model files are one *make*; pictures of any size are of it, so the largest counts.
 Two things are learned of a make. On each GPU class, the most that was in use while it ran: ComfyUI uses what there is,
 so that says nothing of other classes, but it says what is left for others on a GPU that instances share. And how much
-was not enough anywhere: what ran out of memory twice goes where there is more, until it succeeds with less.
+was not enough anywhere: what ran out of memory twice goes where there is more than the first or second time, until it
+succeeds with less. What others leave on a shared GPU is hardly ever the same twice.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from comfymesh.tasks.record import ModelFile, Requirements
 
 _MOST_MAKES = 20_000
 _ENOUGH = 2
-"""Times that a make runs out of the same memory before it is believed: the agent frees memory after the first."""
+"""Times that a make runs out of so much, or more, before it is believed: the agent frees memory after the first."""
+_FORGETS = 8
+"""A peak comes down by one in so many parts of what a run needs less: it held what ComfyUI had kept, or was one large
+picture among many small ones."""
 
 Make = tuple[tuple[str, ...], tuple[ModelFile, ...]]
 
@@ -29,13 +33,13 @@ class _Learned:
     """What is learned of a make, in bytes.
 
     Attributes:
-        peaks: The most in use while it ran, by GPU class.
-        ran_out: How often it ran out of so much.
+        peaks: The most in use while it ran, of late, by GPU class.
+        ran_out: Of how much it ran out: the most, in falling order.
         too_little: The most that is known not to be enough; 0 where nothing is.
     """
 
     peaks: dict[str, int] = field(default_factory=dict)
-    ran_out: dict[int, int] = field(default_factory=dict)
+    ran_out: tuple[int, ...] = ()
     too_little: int = 0
 
 
@@ -60,10 +64,11 @@ class Needs:
         known = self._known.get(make)
         if peak > 0:
             known = known or self._new(make)
-            known.peaks[gpu_class] = max(known.peaks.get(gpu_class, 0), peak)
+            above = max(known.peaks.get(gpu_class, 0) - peak, 0)
+            known.peaks[gpu_class] = peak + above - above // _FORGETS
         if known is None or not available:
             return False
-        known.ran_out = {had: times for had, times in known.ran_out.items() if had < available}
+        known.ran_out = tuple(had for had in known.ran_out if had < available)
         return _set(known, min(known.too_little, max(known.ran_out, default=0)))
 
     def ran_out(self, make: Make, available: int) -> bool:
@@ -71,9 +76,9 @@ class Needs:
         if not available:
             return False
         known = self._known.get(make) or self._new(make)
-        known.ran_out[available] = known.ran_out.get(available, 0) + 1
-        enough = (had for had, times in known.ran_out.items() if times >= _ENOUGH)
-        return _set(known, max(enough, default=0))
+        known.ran_out = tuple(sorted((*known.ran_out, available), reverse=True)[:_ENOUGH])
+        enough = known.ran_out[_ENOUGH - 1] if len(known.ran_out) >= _ENOUGH else 0
+        return _set(known, max(known.too_little, enough))
 
     def _new(self, make: Make) -> _Learned:
         if len(self._known) >= _MOST_MAKES:
