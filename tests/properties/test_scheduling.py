@@ -170,6 +170,13 @@ class Mesh(RuleBasedStateMachine):
                 return
         raise AssertionError("the core never comes to rest")
 
+    def held(self) -> Counter[Place]:
+        """How many attempts the core believes each instance to have."""
+        tasks = [task for task in self.core.tasks() if isinstance(task, TaskChanged)]
+        nodes = Counter(task.record.node for task in tasks)
+        assert nodes == {node: len(kept) for node, kept in self.core._holdings._on_node.items()}
+        return Counter(Place(task.record.node, task.record.instance) for task in tasks)
+
     @invariant()
     def no_instance_is_given_more_than_it_has_slots_for(self) -> None:
         held = Counter(Place(r.node, r.instance) for r in self.current() if r.state in HELD)
@@ -179,8 +186,9 @@ class Mesh(RuleBasedStateMachine):
     @invariant()
     def a_slot_is_taken_up_by_what_is_held_or_offered_there(self) -> None:
         offered = Counter(self.core._offers.place(key) for key in self.core._offers)
+        held = self.held()
         for seat in self.core._seats:
-            assert seat.taken == len(self.core._held[seat.place]) + offered[seat.place]
+            assert seat.taken == held[seat.place] + offered[seat.place]
             assert (seat in self.core._seats.idle) == (seat.has_room and not seat.taken)
 
     @invariant()
@@ -210,7 +218,7 @@ class Mesh(RuleBasedStateMachine):
         assert not [r for r in current if machine.can_expire(r) and (r.definition.start_by or self.now) < self.now]
         # What the core believes is what the log says, and nothing of what has ended is left in it.
         assert set(self.core._tasks) == {record.key for record in current if not record.is_final}
-        assert {p: len(keys) for p, keys in self.core._held.items() if keys} == dict(held)
+        assert self.held() == held
         assert not list(self.core._offers)
         assert not len(self.core._deadlines)
 

@@ -130,12 +130,13 @@ async def test_how_the_queue_and_the_nodes_stand(log: Log) -> None:
     log.metering.reported(Report("a", "boot", open=True, instances={"x": serving}, held={Key("default", "one"): 1}))
     log.metering.reported(Report("b", "boot", open=False, instances={"x": serving}))
     waits = Share(2, 1, oldest=log.now - 30)
-    await log.metering.sample(QueueOverview(tenants={"acme": waits}, priorities={5: waits}))
+    await log.metering.sample(QueueOverview(tenants={"acme": waits}, priorities={5: waits}), breakers=2)
     assert log.metrics.series(catalogue.QUEUE_DEPTH) == {("5",): 2}
     assert log.metrics.series(catalogue.QUEUE_AGE) == {("5",): 30}
     assert log.metrics.series(catalogue.TENANT_RUNNING) == {("acme",): 1, ("other",): 0}
     assert log.metrics.series(catalogue.NODES) == {("open",): 1, ("closed",): 1, ("silent",): 1}
     assert log.metrics.series(catalogue.SLOTS) == {("held",): 1, ("free",): 3}
+    assert log.metrics.level(catalogue.BREAKERS) == 2
     assert log.metrics.level(catalogue.LEADING) == 1
     assert log.metrics.level(catalogue.LOG_LAG) == 0
 

@@ -156,6 +156,13 @@ DECISIONS = Instrument(
 )
 NODES = Instrument("comfymesh.node.count", "{node}", Kind.UP_DOWN, "Nodes that have reported.", _ACTS, (NODE_STATE,))
 SLOTS = Instrument("comfymesh.slot.count", "{slot}", Kind.UP_DOWN, "Slots of instances.", _ACTS, (SLOT_STATE,))
+BREAKERS = Instrument(
+    "comfymesh.breaker.open",
+    "{instance}",
+    Kind.UP_DOWN,
+    "Instances that get no tasks since too many failed there by their fault.",
+    _ACTS,
+)
 STREAM_MESSAGES = Instrument(
     "comfymesh.stream.messages", "{message}", Kind.UP_DOWN, "Messages that a stream holds.", _ACTS, (STREAM,)
 )

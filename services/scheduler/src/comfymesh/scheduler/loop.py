@@ -61,6 +61,8 @@ logger = logging.getLogger(__name__)
 _RETRY_WAIT = 0.25
 _NOBODY = "-"
 _AT_ONCE = 100
+_MOST_CATALOGS = 10_000
+"""Catalogs of which it is known where they are: those that reports named last."""
 
 
 class Scheduler:
@@ -127,7 +129,8 @@ class Scheduler:
 
     async def measure(self) -> None:
         """Measure how things stand."""
-        await self._metering.sample(await self._answering.overview())
+        overview = await self._answering.overview()
+        await self._metering.sample(overview, len(self._core.open_breakers(self._clock())))
 
     async def _follow_tasks(self) -> None:
         """What the last life has kept comes first, as if the log had told it."""
@@ -211,8 +214,15 @@ class Scheduler:
             logger.warning("a report on %s speaks for node %s", item.subject, report.node)
             return
         self._metering.reported(report)
-        self._catalogs.update({offer.catalog.sha256: offer.catalog for offer in message.offers})
+        for offer in message.offers:
+            self._note_catalog(offer.catalog)
         self._feed(NodeReported(report))
+
+    def _note_catalog(self, catalog: spec_pb2.BlobRef) -> None:
+        self._catalogs.pop(catalog.sha256, None)
+        self._catalogs[catalog.sha256] = catalog
+        if len(self._catalogs) > _MOST_CATALOGS:
+            del self._catalogs[next(iter(self._catalogs))]
 
     def _feed(self, event: Event) -> None:
         for decision in self._core.handle(event, self._clock()):
@@ -305,9 +315,11 @@ class Scheduler:
             self._feed(RecordRead(stored.record, stored.sequence))
 
     async def _read_catalog(self, decision: ReadCatalog) -> None:
+        if (where := self._catalogs.get(decision.digest)) is None:
+            return
         while True:
             try:
-                catalog = await read_catalog(self._store, self._catalogs[decision.digest])
+                catalog = await read_catalog(self._store, where)
             except CatalogMissingError as error:
                 logger.warning("can't read a catalog, will try again: %s", error)
                 await asyncio.sleep(4 * _RETRY_WAIT)

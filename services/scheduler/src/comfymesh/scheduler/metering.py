@@ -88,12 +88,13 @@ class Metering:
         if self.acting and isinstance(event, Stored):
             self._tell(event)
 
-    async def sample(self, overview: QueueOverview) -> None:
-        """Tell how things stand."""
+    async def sample(self, overview: QueueOverview, breakers: int = 0) -> None:
+        """Tell how things stand: the queue, and how many instances' breakers are open."""
         now = self._clock()
         self._metrics.set(catalogue.LEADING, {(): float(self.acting)})
         self._sample_queue(overview if self.acting else QueueOverview(), now)
         self._sample_nodes(now)
+        self._metrics.set(catalogue.BREAKERS, {(): float(breakers)} if self.acting else {})
         try:
             self._metrics.set(catalogue.LOG_LAG, {(): await self._lag.measure()})
             await self._sample_streams()

@@ -6,7 +6,6 @@ claimed it in the log. An offer that is lost, or refused, or taken up too late, 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from comfymesh.scheduler.domain.breaker import Breakers
@@ -16,7 +15,6 @@ from comfymesh.scheduler.domain.decisions import (
     OfferWork,
     ReadCatalog,
     ReadRecord,
-    SendWork,
     StopWork,
     TakeBack,
 )
@@ -40,6 +38,7 @@ from comfymesh.scheduler.domain.events import (
 from comfymesh.scheduler.domain.explaining import Explainer
 from comfymesh.scheduler.domain.filters import Filters
 from comfymesh.scheduler.domain.fleet import Place, Report
+from comfymesh.scheduler.domain.holdings import Holdings
 from comfymesh.scheduler.domain.lanes import Waiting
 from comfymesh.scheduler.domain.learning import learn
 from comfymesh.scheduler.domain.memory import Memory
@@ -51,9 +50,8 @@ from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks
 from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.scheduler.domain.slots import Slots
 from comfymesh.scheduler.domain.views import Explanation
-from comfymesh.tasks.events import AttemptFailed, Expired, Released
-from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import HELD, Key, State, TaskError, TaskRecord
+from comfymesh.tasks.events import Expired
+from comfymesh.tasks.record import HELD, Key, State, TaskRecord
 
 PREEMPTED = "preempted by a task of higher priority"
 _ENDS_REMEMBERED = 10_000
@@ -70,7 +68,6 @@ class Core:
     """
 
     def __init__(self, *, report_ttl: float, resend_after: float) -> None:
-        self._report_ttl = report_ttl
         self._resend_after = resend_after
         self._log_read = False
         self._leading = True
@@ -93,13 +90,8 @@ class Core:
         self._explainer = Explainer(
             self._filters, self._seats, self._waiting, self._offers, self._dispatcher, self._outlook
         )
-        self._held: defaultdict[Place, dict[Key, None]] = defaultdict(dict)
-        self._on_node: defaultdict[str, dict[Key, None]] = defaultdict(dict)
+        self._holdings = Holdings(report_ttl=report_ttl, resend_after=resend_after)
         self._begun: dict[Key, Waiting] = {}
-        self._told: dict[Key, float] = {}
-        self._reports: dict[str, Report] = {}
-        self._last_seen: dict[str, float] = {}
-        self._asked: set[str] = set()
 
     def handle(self, event: Event, now: float) -> list[Decision]:
         """Take in an event at `now` (seconds since the epoch) and decide what follows."""
@@ -122,6 +114,7 @@ class Core:
                 self._put_back(self._offers.made_before(now - self._resend_after), now)
                 yield from self._lose_silent_nodes(now)
                 self._memory.review(now)
+                self._feasibility.forget_unused({kind.catalog for kind in self._seats.kinds})
                 yield from self._preempt(now)
             case _:
                 self._note(event, now)
@@ -147,7 +140,7 @@ class Core:
                 self._memory.set(event.settings)
                 self._preemption.set(event.settings)
             case Deaf():
-                self._last_seen = dict.fromkeys(self._last_seen, now)
+                self._holdings.deaf(now)
 
     @property
     def _deciding(self) -> bool:
@@ -170,9 +163,7 @@ class Core:
         place = Place(record.node, record.instance) if record.state in HELD else None
         known = self._forget(record.key, place)
         if place is not None:
-            self._tasks[record.key] = change
-            self._preemption.held(change)
-            self._hold(record, place, known, now)
+            self._hold(change, place, known, now)
         else:
             self._wait(change, now)
         if record.state is State.CANCELLING and self._deciding:
@@ -203,12 +194,10 @@ class Core:
         self._deadlines.discard(key)
         self._offers.withdraw(key)
         self._slots.vacate(key, stays)
-        self._told.pop(key, None)
         self._records.pop(key, None)
         known = self._tasks.pop(key, None)
         if isinstance(known, TaskChanged):
-            self._held[Place(known.record.node, known.record.instance)].pop(key, None)
-            self._on_node[known.record.node].pop(key, None)
+            self._holdings.let_go(known)
             self._preemption.left(known)
             return self._begun.get(key)
         if known is not None:
@@ -225,11 +214,11 @@ class Core:
         self._waiting.add(task, now, record.not_before)
         self._deadlines.add(record)
 
-    def _hold(self, record: TaskRecord, place: Place, known: Waiting | None, now: float) -> None:
-        self._held[place][record.key] = None
-        self._on_node[record.node][record.key] = None
-        self._told[record.key] = now
-        self._last_seen.setdefault(record.node, now)
+    def _hold(self, change: TaskChanged, place: Place, known: Waiting | None, now: float) -> None:
+        record = change.record
+        self._tasks[record.key] = change
+        self._holdings.hold(change, now)
+        self._preemption.held(change)
         if known is not None:
             self._begun[record.key] = known
         self._slots.occupy(record.key, record.definition.requirements, known, place, now)
@@ -262,10 +251,7 @@ class Core:
     # Nodes
 
     def _node_reported(self, report: Report, now: float) -> Iterator[Decision]:
-        before = self._reports.get(report.node)
-        restarted = before is not None and before.boot_id != report.boot_id
-        self._reports[report.node] = report
-        self._last_seen[report.node] = now
+        restarted = self._holdings.heard(report, now)
         if self._seats.report(report):
             self._waiting.fleet_changed()
         self._memory.reported(report)
@@ -273,51 +259,20 @@ class Core:
         for instance in report.instances.values():
             self._waiting.sees(instance.resident)
         self._put_back(self._offers.unwelcome(report, restarted=restarted), now)
-        yield from self._read_catalogs(report)
-        if self._deciding:
-            yield from self._send_what_it_lacks(report, now, at_once=restarted)
-            yield from self._stop_what_it_should_not_have(report)
-
-    def _read_catalogs(self, report: Report) -> Iterator[Decision]:
         for instance in report.instances.values():
-            if instance.catalog and instance.catalog not in self._asked:
-                self._asked.add(instance.catalog)
+            if instance.catalog and self._feasibility.should_ask(instance.catalog):
                 yield ReadCatalog(instance.catalog)
-
-    def _send_what_it_lacks(self, report: Report, now: float, *, at_once: bool) -> Iterator[Decision]:
-        for key in list(self._on_node[report.node]):
-            task = self._held_task(key)
-            waited = now - self._told[key] >= self._resend_after
-            if report.held.get(key) != task.record.attempt and (at_once or waited):
-                self._told[key] = now
-                yield SendWork(task.record, task.sequence)
-
-    def _stop_what_it_should_not_have(self, report: Report) -> Iterator[Decision]:
-        for key, attempt in report.held.items():
-            task = self._tasks.get(key)
-            record = task.record if isinstance(task, TaskChanged) else None
-            owns = record is not None and record.node == report.node and record.attempt == attempt
-            if not owns or record is None or record.state not in HELD:
-                yield StopWork(report.node, key, attempt, "the attempt was given to somebody else, or has ended")
-            elif record.state is State.CANCELLING:
-                yield StopWork(report.node, key, attempt, record.reason)
+        if self._deciding:
+            yield from self._holdings.settle(report, now, at_once=restarted)
 
     def _lose_silent_nodes(self, now: float) -> Iterator[Decision]:
         if not self._deciding:
             return
-        for node, seen in list(self._last_seen.items()):
-            if now - seen < self._report_ttl:
-                continue
-            self._reports.pop(node, None)
+        for node, taken_back in self._holdings.silent(now):
             self._seats.lose(node)
             self._waiting.fleet_changed()
             self._put_back(self._offers.of_node(node), now)
-            # Should an append fail for want of a connection, the node's attempts are looked at again after another TTL.
-            self._last_seen[node] = now
-            for key in list(self._on_node[node]):
-                yield _take_back(self._held_task(key), now - seen)
-            if not self._on_node[node]:
-                del self._last_seen[node]
+            yield from taken_back
 
     # Views
 
@@ -381,16 +336,3 @@ class Core:
     def _withdraw(self, key: Key) -> None:
         self._offers.withdraw(key)
         self._slots.vacate(key)
-
-    def _held_task(self, key: Key) -> TaskChanged:
-        task = self._tasks[key]
-        assert isinstance(task, TaskChanged), f"{key} is held"
-        return task
-
-
-def _take_back(task: TaskChanged, silence: float) -> Decision:
-    record = task.record
-    message = f"node {record.node} has not reported for {silence:.0f} s"
-    if record.state is State.ASSIGNED:
-        return Change(record, task.sequence, Released(f"handed back: {message}"))
-    return Change(record, task.sequence, AttemptFailed(TaskError(FailureClass.NODE_LOST, message)))

@@ -80,6 +80,10 @@ class Dispatcher:
         """A task waits no more."""
         task.group.remove(task)
 
+    def forget_group(self, group: Group) -> None:
+        """No task of this group is known any more."""
+        self._filters.forget(group)
+
     def forget(self, family: Family) -> None:
         """No task of this family is known any more."""
         for kept in (self._standing, self._fresh, self._without_models):

@@ -63,14 +63,13 @@ _ONE = _Ratio()
 
 
 class _Means(dict[Hashable, _Mean]):
-    """Means by class. The class learned first is forgotten first."""
+    """Means by class. The class that was learned of longest ago is forgotten first."""
 
     def learn(self, key: Hashable, value: float) -> None:
-        mean = self.get(key)
-        if mean is None:
-            mean = self[key] = _Mean()
-            if len(self) > _MOST_CLASSES:
-                del self[next(iter(self))]
+        mean = self.pop(key, None) or _Mean()
+        self[key] = mean
+        if len(self) > _MOST_CLASSES:
+            del self[next(iter(self))]
         mean.learn(value)
 
     def towards(self, keys: Iterable[Hashable], prior: float, trust: float) -> float:

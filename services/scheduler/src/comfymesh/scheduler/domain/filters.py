@@ -144,6 +144,10 @@ class Filters:
             self._large[group] = None
         return admitted
 
+    def forget(self, group: Group) -> None:
+        """No task of this group is known any more."""
+        self._large.pop(group, None)
+
     def need(self, requirements: Requirements, seat: Seat) -> int:
         """How much memory such tasks need at an instance, in bytes; 0 where nobody knows."""
         peak = self.needs.peak(make_of(requirements), seat.gpu_class)

@@ -9,6 +9,8 @@ from comfymesh.graphs import Catalog
 from comfymesh.tasks.record import ModelFile, Requirements
 
 _MOST_KNOWN = 10_000
+_UNUSED_KEPT = 64
+"""Catalogs that no instance has now and that are kept: many come back, when their instance starts again."""
 
 
 def lacking_classes(catalog: Catalog, requirements: Requirements) -> Iterator[str]:
@@ -30,11 +32,26 @@ class Feasibility:
 
     def __init__(self) -> None:
         self._catalogs: dict[str, Catalog] = {}
+        self._asked: dict[str, None] = {}
         self._known: dict[tuple[str, tuple[str, ...], tuple[ModelFile, ...]], bool] = {}
 
     def learn(self, digest: str, catalog: Catalog) -> None:
         """Remember a catalog."""
         self._catalogs[digest] = catalog
+
+    def should_ask(self, digest: str) -> bool:
+        """An instance has this catalog. Answers whether to ask for it: it is not known, and was not asked for."""
+        news = digest not in self._asked
+        self._asked.pop(digest, None)
+        self._asked[digest] = None
+        return news
+
+    def forget_unused(self, used: set[str]) -> None:
+        """Forget catalogs that no instance has, but for those seen last. Who comes back is asked again."""
+        unused = [digest for digest in self._asked if digest not in used]
+        for digest in unused[: max(len(unused) - _UNUSED_KEPT, 0)]:
+            del self._asked[digest]
+            self._catalogs.pop(digest, None)
 
     def catalog(self, digest: str) -> Catalog | None:
         """The catalog, None while it is unknown."""

@@ -130,7 +130,7 @@ class Preemption:
     def _victim(self, task: Waiting) -> tuple[TaskRecord, Seat] | None:
         """The attempt that gives way: of the lowest priority, and of those one that has not begun."""
         running: tuple[TaskRecord, Seat] | None = None
-        for record, seat in islice(self._candidates(task), _ATTEMPTS_LOOKED_AT):
+        for record, seat in self._candidates(task):
             if record.state is State.ASSIGNED and seat.taken > 1:
                 return record, seat
             may_stop = self.interrupts and record.state is State.RUNNING
@@ -139,8 +139,16 @@ class Preemption:
         return running
 
     def _candidates(self, task: Waiting) -> Iterator[tuple[TaskRecord, Seat]]:
+        """Attempts that may give way to a task, those of the lowest priority first.
+
+        Only so many are looked at, since a fleet may have thousands; all have their turn.
+        """
+        left = _ATTEMPTS_LOOKED_AT
         for priority in sorted(held for held in self._held if held < task.priority):
-            for change in self._held[priority].values():
+            attempts = self._held[priority]
+            for key in list(islice(attempts, left)):
+                left -= 1
+                change = attempts[key] = attempts.pop(key)
                 record = change.record
                 seat = self._seats.known(Place(record.node, record.instance))
                 if seat is not None and self._may_yield(record.key) and self._suits(seat, task):

@@ -216,6 +216,7 @@ class WaitingTasks:
         while len(self._idle_groups) > _IDLE_GROUPS:
             group = next(iter(self._idle_groups))
             del self._idle_groups[group], self._groups[group.requirements]
+            self._dispatcher.forget_group(group)
             group.family.groups -= 1
             if not group.family.groups:
                 del self._families[group.family.models]

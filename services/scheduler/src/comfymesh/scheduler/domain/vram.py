@@ -44,7 +44,7 @@ class _Learned:
 
 
 class Needs:
-    """What is learned of every make. The one learned first is forgotten first."""
+    """What is learned of every make. The one that ran longest ago is forgotten first."""
 
     def __init__(self) -> None:
         self._known: dict[Make, _Learned] = {}
@@ -61,7 +61,7 @@ class Needs:
 
     def ran(self, make: Make, gpu_class: str, available: int, peak: int) -> bool:
         """It succeeded where so much was available, with so much in use. Answers whether `too_little` has changed."""
-        known = self._known.get(make)
+        known = self._touch(make)
         if peak > 0:
             known = known or self._new(make)
             above = max(known.peaks.get(gpu_class, 0) - peak, 0)
@@ -75,10 +75,16 @@ class Needs:
         """It ran out of memory where so much was available. Answers whether `too_little` has changed."""
         if not available:
             return False
-        known = self._known.get(make) or self._new(make)
+        known = self._touch(make) or self._new(make)
         known.ran_out = tuple(sorted((*known.ran_out, available), reverse=True)[:_ENOUGH])
         enough = known.ran_out[_ENOUGH - 1] if len(known.ran_out) >= _ENOUGH else 0
         return _set(known, max(known.too_little, enough))
+
+    def _touch(self, make: Make) -> _Learned | None:
+        """What is known of a make, which has run: it is the last to be forgotten."""
+        if (known := self._known.pop(make, None)) is not None:
+            self._known[make] = known
+        return known
 
     def _new(self, make: Make) -> _Learned:
         if len(self._known) >= _MOST_MAKES:
