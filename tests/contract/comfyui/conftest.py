@@ -20,10 +20,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.contract.comfyui import alike
 
 from comfymesh.client.sync import LoopThread
 from comfymesh.stack import mesh
-from tests.contract.comfyui import alike
 
 DATA = Path(__file__).parents[2] / "data" / "comfyui"
 SERVERS = ("emulator", "gateway", "real") if os.environ.get("COMFYUI_URL") else ("emulator", "gateway")
