@@ -121,8 +121,8 @@ def test_the_pure_parts_know_no_impure_part_of_ours() -> None:
         if is_pure(path):
             ours = {name for name in imported(module) if name.startswith("comfymesh.")}
             foreign = {name for name in ours if not name.startswith(allowed) and ".domain" not in name}
-            # What the agent's verdicts judge are values of its ComfyUI client, and what the gateway translates are those of
-            # the SDK, which are pure as well.
+            # What the agent's verdicts judge are values of its ComfyUI client, and what the gateway translates are
+            # those of the SDK, which are pure as well.
             values = ("comfymesh.agent.comfyui.", "comfymesh.client")
             assert {name for name in foreign if not name.startswith(values)} == set(), path
 
