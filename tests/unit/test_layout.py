@@ -48,6 +48,7 @@ KNOWN_BY = {
     "uvloop": {"runtime/eventloop.py"},
 }
 SERVICES = ("services/common", "services/api", "services/scheduler", "services/notifier", "services/node-agent")
+GATEWAY = "services/gateway"
 
 
 def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
@@ -120,8 +121,10 @@ def test_the_pure_parts_know_no_impure_part_of_ours() -> None:
         if is_pure(path):
             ours = {name for name in imported(module) if name.startswith("comfymesh.")}
             foreign = {name for name in ours if not name.startswith(allowed) and ".domain" not in name}
-            # What the agent's verdicts judge are values of its ComfyUI client, which are pure as well.
-            assert {name for name in foreign if not name.startswith("comfymesh.agent.comfyui.")} == set(), path
+            # What the agent's verdicts judge are values of its ComfyUI client, and what the gateway translates are
+            # those of the SDK, which are pure as well.
+            values = ("comfymesh.agent.comfyui.", "comfymesh.client")
+            assert {name for name in foreign if not name.startswith(values)} == set(), path
 
 
 @pytest.mark.parametrize("library", KNOWN_BY)
@@ -132,6 +135,19 @@ def test_one_file_knows_each_library(library: str) -> None:
 def test_one_file_speaks_http_to_comfyui_and_one_to_others() -> None:
     speakers = {path for path, module in modules(*SERVICES) if "aiohttp" in libraries(module)}
     assert speakers == {"agent/comfyui/http.py", "egress/http.py"}
+
+
+def test_one_file_of_the_gateway_knows_each_library() -> None:
+    knowing: dict[str, set[str]] = {library: set() for library in ("PIL", "grpc")}
+    for path, module in modules(GATEWAY):
+        for library in knowing.keys() & libraries(module):
+            knowing[library].add(path)
+    assert knowing == {"PIL": {"gateway/pictures.py"}, "grpc": set()}
+
+
+def test_the_gateway_calls_the_mesh_in_one_file_as_its_callers_do() -> None:
+    callers = {path for path, module in modules(GATEWAY) if "AsyncClient" in ast.dump(module)}
+    assert callers == {"gateway/mesh.py", "gateway/main.py"}
 
 
 @pytest.mark.parametrize("folder", ["services/scheduler", "services/notifier", "services/node-agent"])
@@ -147,6 +163,7 @@ def test_only_the_api_speaks_grpc(folder: str) -> None:
         ("services/scheduler", {"api", "agent", "client", "cli", "stack", "emulator", "testkit"}),
         ("services/notifier", {"api", "scheduler", "agent", "client", "cli", "stack", "emulator", "testkit"}),
         ("services/node-agent", {"api", "scheduler", "client", "cli", "stack", "emulator", "testkit"}),
+        (GATEWAY, {"api", "scheduler", "agent", "bus", "tasks", "artifacts", "cli", "stack", "emulator", "testkit"}),
         (
             "clients/python",
             {"api", "scheduler", "agent", "bus", "tasks", "artifacts", "runtime", "emulator", "testkit"},

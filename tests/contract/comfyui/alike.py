@@ -34,7 +34,7 @@ DIFFERENT = {
     "test_prompts_run_one_after_another_in_order": FLEET,
     "test_a_blocking_node_is_interrupted_only_at_the_next_one": CONFLATED,
     "test_a_cancel_repeated_until_the_job_is_gone_always_stops_it": "the races that it looks for are an instance's own",
-    "test_one_id_may_be_queued_twice_and_is_deleted_once": "the same id is the same prompt, and another prompt is refused",
+    "test_one_id_may_be_queued_twice_and_is_deleted_once": "one id is one prompt; another prompt is refused",
     "test_the_same_number_and_id_is_answered_500_and_queued_all_the_same": "as above: it is a defect of ComfyUI",
     "test_an_interrupted_prompt_is_an_error_whose_last_message_says_interrupted": "history does not know at which node",
     "test_jobs_exist_only_below_api": "/api/api/jobs, an accident of ComfyUI's, is not there",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 
@@ -17,6 +18,7 @@ from comfymesh.gateway.domain import history, marks, narrator
 from comfymesh.gateway.domain.history import PENDING, RUNNING
 from comfymesh.gateway.domain.narrator import Narrator
 from comfymesh.gateway.mesh import Mesh
+from comfymesh.gateway.settings import GatewaySettings
 from comfymesh.gateway.socket import Socket
 from comfymesh.runtime.background import Background
 
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_UNFINISHED = 20_000
 _RETRY_SECONDS = 1.0
+_MOST_NOTED = 256
 _TO_ALL = {"progress", "progress_state", "execution_interrupted"}
 """What is told to everybody of a prompt that has no client (ComfyUI protocol notes, section 7.2)."""
 
@@ -33,18 +36,21 @@ class Audience:
 
     Args:
         mesh: The mesh, called with that key.
-        most_followed: So many prompts are followed at once.
+        settings: How many prompts are followed, and whether with previews.
         background: Runs what follows.
     """
 
-    def __init__(self, mesh: Mesh, most_followed: int, background: Background) -> None:
+    def __init__(self, mesh: Mesh, settings: GatewaySettings, background: Background) -> None:
         self._mesh = mesh
+        self._previews = settings.gateway_previews
         self._background = background
-        self._turns = asyncio.Semaphore(most_followed)
+        self._turns = asyncio.Semaphore(settings.gateway_max_followed)
         self._unfinished: dict[str, Task] = {}
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._narrators: dict[str, Narrator] = {}
         self._by_client: dict[str, Socket] = {}
+        self._noted: dict[str, str] = {}
+        self._ended: deque[str] = deque(maxlen=_MOST_NOTED)
         self._ready = asyncio.Event()
         self.refused: ComfyMeshError | None = None
         self.sockets: set[Socket] = set()
@@ -83,6 +89,13 @@ class Audience:
         """Prompts that wait or run."""
         return len(self._unfinished)
 
+    def note(self, task: Task, prompt_id: str) -> None:
+        """A prompt was accepted here: whoever connects from now on finds it counted."""
+        if not self._ready.is_set():
+            self._noted[task.name] = prompt_id
+        elif task.name not in self._unfinished and task.name not in self._ended:
+            self._take(TaskChanged(task))
+
     def join(self, socket: Socket) -> None:
         """Makes a socket the one that is told the events of its client, and tells it what it should know at once."""
         self.sockets.add(socket)
@@ -116,6 +129,11 @@ class Audience:
         """Take in what was there before the watch. What the watch tells from now on comes later in the log."""
         found = await self._mesh.tasks([*PENDING, *RUNNING], _MOST_UNFINISHED)
         self._unfinished = {task.name: task for task in reversed(found)}
+        for name in [*self._noted]:
+            # Accepted a moment ago; the list may not have had it yet.
+            task = await self._mesh.task(self._noted.pop(name))
+            if name not in self._unfinished and task is not None and not task.state.final:
+                self._unfinished[name] = task
         for task in found:
             self._consider(task, midway=task.state in RUNNING)
 
@@ -127,6 +145,8 @@ class Audience:
 
     def _take(self, event: TaskChanged) -> None:
         task, known = event.task, event.task.name in self._unfinished
+        if task.state.final:
+            self._ended.append(task.name)
         ended = task.state.final and task.name not in self._followers and not self._receivers(task)
         if ended or history.is_gone(task):
             self._forget(task)
@@ -177,7 +197,8 @@ class Audience:
             return
         teller = Narrator(prompt.id, prompt.graph, prompt.outputs, midway=midway)
         self._narrators[task.name] = teller
-        async with _events(self._mesh, self._unfinished.get(task.name, task)) as events:
+        previews = marks.wants_previews(marks.read(task.labels), usual=self._previews)
+        async with _events(self._mesh, self._unfinished.get(task.name, task), previews=previews) as events:
             async for event in events:
                 final = isinstance(event, TaskChanged) and event.task.state.final
                 texts = await self._mesh.texts(event.task) if final and isinstance(event, TaskChanged) else {}
@@ -201,12 +222,12 @@ class Audience:
 
 
 @asynccontextmanager
-async def _events(mesh: Mesh, task: Task) -> AsyncIterator[AsyncIterator[Event]]:
+async def _events(mesh: Mesh, task: Task, *, previews: bool) -> AsyncIterator[AsyncIterator[Event]]:
     """What happens to a task from here on; of one that has ended, its end."""
     if task.state.final:
         yield _one(TaskChanged(task))
         return
-    async with aclosing(mesh.watch(task, previews=marks.read(task.labels).previews)) as events:
+    async with aclosing(mesh.watch(task, previews=previews)) as events:
         yield events
 
 
@@ -222,7 +243,6 @@ class Audiences:
     """The audiences of all keys.
 
     Args:
-        mesh: The mesh.
         make: Makes an audience.
         background: Runs them.
         linger: So many seconds one stays after its last socket has gone, for a client that comes back.
@@ -235,6 +255,7 @@ class Audiences:
         self._open: dict[str, Audience] = {}
         self._closing: dict[str, asyncio.TimerHandle] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._noted: deque[tuple[str, Task, str]] = deque(maxlen=_MOST_NOTED)
 
     @property
     def sockets(self) -> int:
@@ -249,8 +270,18 @@ class Audiences:
         if audience is None or audience.refused is not None:
             self._close(caller)
             audience = self._open[caller] = self._make()
+            for who, task, prompt_id in self._noted:
+                if who == caller:
+                    audience.note(task, prompt_id)
             self._running[caller] = self._background.spawn(audience.run(), "audience")
         return audience
+
+    def note(self, caller: str, task: Task, prompt_id: str) -> None:
+        """A prompt was accepted here."""
+        if caller in self._open:
+            self._open[caller].note(task, prompt_id)
+        else:
+            self._noted.append((caller, task, prompt_id))
 
     def left(self, caller: str) -> None:
         """A socket has gone, or did not come to be."""

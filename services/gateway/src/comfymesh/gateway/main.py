@@ -23,7 +23,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         mesh = Mesh(client)
 
         def audience() -> Audience:
-            return Audience(mesh, settings.gateway_max_followed, background)
+            return Audience(mesh, settings, background)
 
         audiences = Audiences(audience, background, settings.gateway_linger_seconds)
         large = asyncio.Semaphore(settings.gateway_max_uploads)

@@ -40,6 +40,11 @@ class GatewaySettings(ServiceSettings):
     gateway_max_followed: int = Field(
         default=200, gt=0, description="Tasks of one key whose progress is told at once; of others the end is told."
     )
+    gateway_previews: bool = Field(
+        default=False,
+        description="Send previews of prompts that do not say (`extra_data.preview_method`). ComfyUI's own default is"
+        " not to, and some clients take a preview for the picture.",
+    )
     gateway_history_items: int = Field(
         default=200,
         gt=0,

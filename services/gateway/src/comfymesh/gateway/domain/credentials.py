@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -10,19 +11,30 @@ _LONGEST_KEY = 8192
 
 
 def key(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
-    """The key of a request: `Authorization: Bearer`, `X-API-Key`, or `?token=` for sockets of browsers; or empty."""
-    scheme, _, bearer = headers.get("Authorization", "").partition(" ")
-    found = (bearer if scheme.lower() == "bearer" else "") or headers.get("X-API-Key", "") or query.get("token", "")
-    found = found.strip()
+    """The key of a request, or empty.
+
+    As `Authorization: Bearer`, as the password of `Authorization: Basic`, as `X-API-Key`, or as `?token=`, for sockets
+    of browsers.
+    """
+    scheme, _, told = headers.get("Authorization", "").partition(" ")
+    authorized = {"bearer": told, "basic": _password(told)}.get(scheme.lower(), "")
+    found = (authorized or headers.get("X-API-Key", "") or query.get("token", "")).strip()
     # What could not be a header of the call to the API is no key, and is shown to nobody.
     return found if found.isascii() and found.isprintable() and len(found) <= _LONGEST_KEY else "unusable"
+
+
+def _password(told: str) -> str:
+    try:
+        return base64.b64decode(told, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return "unusable"
 
 
 def is_foreign(headers: Mapping[str, str], allowed: str) -> bool:
     """Whether a page of another origin asks (ComfyUI protocol notes, section 12).
 
-    Where the gateway is called by another name than loopback's, a proxy before it may have changed that name, so nothing
-    is compared; there callers need keys, which pages of others do not have.
+    Where the gateway is called by another name than loopback's, a proxy before it may have changed that name, so
+    nothing is compared; there callers need keys, which pages of others do not have.
 
     Args:
         headers: Of the request.

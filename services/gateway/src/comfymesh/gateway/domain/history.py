@@ -56,8 +56,8 @@ def item(prompt: Prompt) -> list[JsonValue]:
     """What stands in the queue."""
     written = marks.read(prompt.task.labels)
     extra: dict[str, JsonValue] = {} if written.client is None else {"client_id": written.client}
-    if not written.previews:
-        extra["preview_method"] = "none"
+    if written.previews:
+        extra["preview_method"] = written.previews
     if written.workflow_id:
         extra["extra_pnginfo"] = {"workflow": {"id": written.workflow_id}}
     extra["create_time"] = milliseconds(prompt.task.create_time)

@@ -23,21 +23,30 @@ class Marks:
     Attributes:
         client: Mark of the client that is told its events; None where nobody is.
         number: The prompt's sort key.
-        previews: Whether previews are sent.
+        previews: How previews are made, as ComfyUI calls it; empty for what is usual at the gateway.
         workflow_id: What the client's front-end calls the workflow, or empty.
     """
 
     client: str | None
     number: float
-    previews: bool = True
+    previews: str = ""
     workflow_id: str = ""
 
     def labels(self) -> dict[str, str]:
         """As labels."""
         client = {} if self.client is None else {_CLIENT: self.client}
         workflow = {_WORKFLOW: self.workflow_id} if self.workflow_id else {}
-        previews = {} if self.previews else {_PREVIEWS: "none"}
+        previews = {_PREVIEWS: self.previews} if self.previews else {}
         return {**GATEWAY, **client, _NUMBER: f"{self.number:.17g}", **workflow, **previews}
+
+
+METHODS = ("none", "auto", "latent2rgb", "taesd")
+"""How ComfyUI can make previews. Which of them makes no difference here: instances decide."""
+
+
+def wants_previews(marks: Marks, *, usual: bool) -> bool:
+    """Whether a prompt's client is sent previews."""
+    return marks.previews != "none" if marks.previews else usual
 
 
 def client_mark(client_id: str) -> str:
@@ -56,6 +65,6 @@ def read(labels: Mapping[str, str]) -> Marks:
     return Marks(
         labels.get(_CLIENT),
         int(number) if number.is_integer() else number,
-        labels.get(_PREVIEWS) != "none",
+        labels.get(_PREVIEWS, ""),
         labels.get(_WORKFLOW, ""),
     )

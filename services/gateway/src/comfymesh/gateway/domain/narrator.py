@@ -121,9 +121,14 @@ class Narrator:
         """What must have run before a graph node that runs."""
         yield from self._finish()
         for earlier in _order(self._graph, (node,)) if node in self._graph else ():
-            if earlier != node and self._state_of(earlier) is None:
-                yield from self._run(earlier)
-                yield from self._finish()
+            if earlier == node or self._state_of(earlier) is not None:
+                continue
+            if self._midway:
+                # The client was told of it before, or was not there.
+                self._states[earlier] = self._state(earlier, 1.0, 1.0, "finished")
+                continue
+            yield from self._run(earlier)
+            yield from self._finish()
 
     def _run(self, node: str) -> Iterator[Item]:
         self.current = node

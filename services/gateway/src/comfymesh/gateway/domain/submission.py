@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from comfymesh.comfyui.verdict import Verdict
 from comfymesh.gateway.domain import naming
-from comfymesh.gateway.domain.marks import Marks, client_mark
+from comfymesh.gateway.domain.marks import METHODS, Marks, client_mark
 from comfymesh.gateway.domain.refusals import Refusal, RefusedError, refused
 from comfymesh.graphs import Catalog, Graph, GraphNode, JsonValue
 
@@ -69,7 +69,7 @@ def read(body: JsonValue, now: float, new_id: Callable[[], str]) -> Submission:
         # A number never matches a socket; it is written down in a way that no id of a socket is.
         None if client is None else client_mark(client) if isinstance(client, str) else f"{client!r:.64} (no text)",
         number,
-        extra.get("preview_method") != "none",
+        next((method for method in METHODS if extra.get("preview_method") == method), ""),
         _workflow_id(extra),
     )
     targets = body.get("partial_execution_targets")

@@ -16,7 +16,7 @@ from comfymesh.gateway.domain import history, naming, submission
 from comfymesh.gateway.domain.history import PENDING, RUNNING
 from comfymesh.gateway.domain.refusals import refused
 from comfymesh.gateway.domain.submission import ShapelessError, Submission
-from comfymesh.gateway.mesh import Mesh, Offered
+from comfymesh.gateway.mesh import Mesh, Offered, current_caller
 from comfymesh.gateway.state import GATEWAY
 from comfymesh.graphs import JsonValue
 
@@ -36,9 +36,10 @@ async def _submit(request: web.Request) -> web.Response:
     uploads = submission.uploads(graph, offered.catalog)
     bound = {place: found for place, name in uploads.items() if (found := files.get(name)) is not None}
     try:
-        await gateway.mesh.submit(asked, graph, bound)
+        task = await gateway.mesh.submit(asked, graph, bound)
     except Conflict as error:
         raise refused("prompt_id_taken", "There is another prompt of this id", error.message, status=409) from error
+    gateway.audiences.note(current_caller(), task, asked.prompt_id)
     number = asked.marks.number
     return web.json_response({"prompt_id": asked.prompt_id, "number": number, "node_errors": verdict.node_errors})
 
