@@ -181,7 +181,7 @@ class WatchTaskResponse(_message.Message):
     def __init__(self, resume_token: _Optional[str] = ..., task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., progress: _Optional[_Union[_task_pb2.TaskProgress, _Mapping]] = ..., preview: _Optional[_Union[_task_pb2.Preview, _Mapping]] = ..., heartbeat: _Optional[_Union[_task_pb2.Heartbeat, _Mapping]] = ...) -> None: ...
 
 class WatchTasksRequest(_message.Message):
-    __slots__ = ("states", "labels", "group", "include_existing", "resume_token")
+    __slots__ = ("states", "labels", "group", "include_existing", "resume_token", "workflow")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -194,12 +194,14 @@ class WatchTasksRequest(_message.Message):
     GROUP_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EXISTING_FIELD_NUMBER: _ClassVar[int]
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     states: _containers.RepeatedScalarFieldContainer[_task_pb2.Task.State]
     labels: _containers.ScalarMap[str, str]
     group: str
     include_existing: bool
     resume_token: str
-    def __init__(self, states: _Optional[_Iterable[_Union[_task_pb2.Task.State, str]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., group: _Optional[str] = ..., include_existing: bool = ..., resume_token: _Optional[str] = ...) -> None: ...
+    workflow: str
+    def __init__(self, states: _Optional[_Iterable[_Union[_task_pb2.Task.State, str]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., group: _Optional[str] = ..., include_existing: bool = ..., resume_token: _Optional[str] = ..., workflow: _Optional[str] = ...) -> None: ...
 
 class WatchTasksResponse(_message.Message):
     __slots__ = ("resume_token", "task", "caught_up", "heartbeat")
