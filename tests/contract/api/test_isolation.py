@@ -144,6 +144,7 @@ MATRIX: dict[str, Foreign | Hidden | Apart | Shared | Denied] = {
     ),
     "WorkflowService/GetWorkflowVersion": Foreign(lambda owned: {"name": f"{owned.workflow}/versions/1"}),
     "WorkflowService/ListWorkflowVersions": Foreign(lambda owned: {"parent": owned.workflow}),
+    "WorkflowService/DeleteWorkflowVersion": Foreign(lambda owned: {"name": f"{owned.workflow}/versions/1"}),
     "WorkflowService/DeriveInputs": Apart({"graph_json": json.dumps(GRAPH)}),
     "WorkflowService/ValidateWorkflow": Foreign(lambda owned: {"name": owned.workflow}),
     "WorkflowService/DeleteWorkflow": Foreign(lambda owned: {"name": owned.workflow}),

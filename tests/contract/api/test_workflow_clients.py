@@ -181,7 +181,8 @@ async def test_what_is_derived_can_be_stored_from_its_file(api: LocalApi, key: s
         (("workflows", "update", "typed"), "Say what to change"),
         (("workflows", "delete", "typed", "other", "--etag", "1"), "name one"),
         (("workflows", "validate", "typed", "--inputs", "x.json"), "has its own"),
-        (("list", "--workflow", "typed", "--watch"), "can't choose by workflow"),
+        (("workflows", "delete", "typed@1", "--etag", "1"), "has no etag"),
+        (("workflows", "delete", "typed@1"), "WORKFLOW_VERSION_IN_USE"),
     ],
 )
 async def test_wrong_usage_is_told_and_ends_with_2(

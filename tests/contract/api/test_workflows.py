@@ -236,6 +236,11 @@ async def test_a_task_runs_the_version_that_is_the_default(call: Caller) -> None
     assert given.graph_digest == task.graph_digest
     listed = await call("ListTasks", workflow=made.name)
     assert {each.name for each in listed.tasks} == {task.name, newer.name, older.name, given.name}
+    chosen = [f"{made.name}/versions/1", f"{made.name}/versions/2", made.name, "workflows/no-such"]
+    watched = [await call("WatchTasks", workflow=name, include_existing=True) for name in chosen]
+    counts = [sum(message.HasField("task") for message in messages) for messages in watched]
+    assert counts == [len((await call("ListTasks", workflow=name)).tasks) for name in chosen]
+    assert (await call.refused("WatchTasks", workflow="nonsense")).reason == "INPUT_INVALID"
     listed = await call("ListTasks", workflow=f"{made.name}/versions/1")
     assert {each.name for each in listed.tasks} == {task.name, older.name}
 
@@ -315,6 +320,38 @@ async def test_a_deleted_workflow_without_tasks_is_gone_and_its_numbers_are_not(
     assert call.api.bus.stored(subjects.workflow_content("painters", "unused", "*")) == []
     assert (await call.create("unused")).default_version == 3
     assert (await call.refused("GetWorkflowVersion", name=f"{made.name}/versions/1")).reason == "WORKFLOW_NOT_FOUND"
+
+
+async def test_a_version_that_nothing_needs_can_be_deleted_and_no_other(call: Caller) -> None:
+    made = await call.create("thinned")
+    names = [f"{made.name}/versions/{number}" for number in range(1, 5)]
+    await call.run(names[0])
+    for file in ("b.safetensors", "a.safetensors", "b.safetensors"):
+        await call.update(made.name, graph_json=text(file))
+    for needed in (names[0], names[3]):  # used; the default
+        refused = await call.refused("DeleteWorkflowVersion", name=needed)
+        assert (refused.code, refused.reason) == ("FAILED_PRECONDITION", "WORKFLOW_VERSION_IN_USE")
+        assert refused.metadata == {"version": needed}
+    for _ in range(2):  # again is fine
+        await call("DeleteWorkflowVersion", name=names[1])
+    assert (await call.refused("GetWorkflowVersion", name=names[1])).reason == "WORKFLOW_NOT_FOUND"
+    # What it was is still there, since another version is the same.
+    assert (await call("GetWorkflowVersion", name=names[3])).version.graph_json == text("b.safetensors")
+    await call("DeleteWorkflowVersion", name=names[2])
+    left = (await call("ListWorkflowVersions", parent=made.name)).versions
+    assert [version.number for version in left] == [4, 1]
+    assert (await call.refused("DeleteWorkflowVersion", name=f"{made.name}/versions/5")).reason == "WORKFLOW_NOT_FOUND"
+    await call.update(made.name, graph_json=text())
+    assert (await call("GetWorkflow", name=made.name)).workflow.latest_version == 5
+
+
+async def test_what_a_deleted_version_was_goes_with_the_last_that_is_the_same(call: Caller) -> None:
+    made = await call.create("lone")
+    await call.update(made.name, graph_json=text("b.safetensors"))
+    stored = subjects.workflow_content("painters", "lone", "*")
+    assert len(call.api.bus.stored(stored)) == 2
+    await call("DeleteWorkflowVersion", name=f"{made.name}/versions/1")
+    assert len(call.api.bus.stored(stored)) == 1
 
 
 async def test_a_delete_that_broke_off_is_finished_by_the_next(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,16 @@ class ListWorkflowVersionsResponse(_message.Message):
     next_page_token: str
     def __init__(self, versions: _Optional[_Iterable[_Union[_workflow_pb2.WorkflowVersion, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class DeleteWorkflowVersionRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class DeleteWorkflowVersionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class DeriveInputsRequest(_message.Message):
     __slots__ = ("graph_json",)
     GRAPH_JSON_FIELD_NUMBER: _ClassVar[int]

@@ -70,6 +70,11 @@ class WorkflowServiceStub(object):
                 request_serializer=comfymesh_dot_v1_dot_workflow__service__pb2.ListWorkflowVersionsRequest.SerializeToString,
                 response_deserializer=comfymesh_dot_v1_dot_workflow__service__pb2.ListWorkflowVersionsResponse.FromString,
                 _registered_method=True)
+        self.DeleteWorkflowVersion = channel.unary_unary(
+                '/comfymesh.v1.WorkflowService/DeleteWorkflowVersion',
+                request_serializer=comfymesh_dot_v1_dot_workflow__service__pb2.DeleteWorkflowVersionRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_workflow__service__pb2.DeleteWorkflowVersionResponse.FromString,
+                _registered_method=True)
         self.DeriveInputs = channel.unary_unary(
                 '/comfymesh.v1.WorkflowService/DeriveInputs',
                 request_serializer=comfymesh_dot_v1_dot_workflow__service__pb2.DeriveInputsRequest.SerializeToString,
@@ -141,6 +146,14 @@ class WorkflowServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteWorkflowVersion(self, request, context):
+        """Deletes a version that no task that is kept was made of, and that is not the default one; another such is refused with
+        WORKFLOW_VERSION_IN_USE. Its number is not given again. Deleting again is fine.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeriveInputs(self, request, context):
         """Proposes inputs for a graph, by what its classes say of theirs: texts, seeds, sizes, steps, files, options. Stores
         nothing.
@@ -194,6 +207,11 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     servicer.ListWorkflowVersions,
                     request_deserializer=comfymesh_dot_v1_dot_workflow__service__pb2.ListWorkflowVersionsRequest.FromString,
                     response_serializer=comfymesh_dot_v1_dot_workflow__service__pb2.ListWorkflowVersionsResponse.SerializeToString,
+            ),
+            'DeleteWorkflowVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteWorkflowVersion,
+                    request_deserializer=comfymesh_dot_v1_dot_workflow__service__pb2.DeleteWorkflowVersionRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_workflow__service__pb2.DeleteWorkflowVersionResponse.SerializeToString,
             ),
             'DeriveInputs': grpc.unary_unary_rpc_method_handler(
                     servicer.DeriveInputs,
@@ -396,6 +414,33 @@ class WorkflowService(object):
             '/comfymesh.v1.WorkflowService/ListWorkflowVersions',
             comfymesh_dot_v1_dot_workflow__service__pb2.ListWorkflowVersionsRequest.SerializeToString,
             comfymesh_dot_v1_dot_workflow__service__pb2.ListWorkflowVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteWorkflowVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.WorkflowService/DeleteWorkflowVersion',
+            comfymesh_dot_v1_dot_workflow__service__pb2.DeleteWorkflowVersionRequest.SerializeToString,
+            comfymesh_dot_v1_dot_workflow__service__pb2.DeleteWorkflowVersionResponse.FromString,
             options,
             channel_credentials,
             insecure,

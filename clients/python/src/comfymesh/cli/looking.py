@@ -17,10 +17,10 @@ from comfymesh.cli.view import state_sentence, title
 from comfymesh.client import TaskChanged, TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from comfymesh.cli.session import Session
-    from comfymesh.client import AsyncClient, Node, Task
+    from comfymesh.client import AsyncClient, Node, Task, TasksEvent
 
 _STATES = [state.value.lower() for state in TaskState if state is not TaskState.UNKNOWN]
 
@@ -89,10 +89,13 @@ def list_tasks(  # noqa: D103
 ) -> None:
     wanted = [TaskState(state.upper()) for state in states]
     tagged = parse_labels(labels)
-    if follow and workflow:
-        raise click.UsageError("--watch can't choose by workflow; leave one of them out.")
     if follow:
-        session.call(lambda client: _print_changes(session, client, wanted, tagged, group))
+        session.call(
+            lambda client: _print_changes(
+                session,
+                client.watch_tasks(states=wanted, labels=tagged, group=group, workflow=workflow, include_existing=True),
+            )
+        )
         return
 
     async def fetch(client: AsyncClient) -> list[Task]:
@@ -153,10 +156,7 @@ def nodes(session: Session) -> None:  # noqa: D103
         click.echo("The fleet has no nodes: no agent has reported yet.", err=True)
 
 
-async def _print_changes(
-    session: Session, client: AsyncClient, states: Sequence[TaskState], labels: Mapping[str, str], group: str
-) -> None:
-    events = client.watch_tasks(states=states, labels=labels, group=group, include_existing=True)
+async def _print_changes(session: Session, events: AsyncGenerator[TasksEvent]) -> None:
     async with aclosing(events):
         async for event in events:
             if isinstance(event, TaskChanged):

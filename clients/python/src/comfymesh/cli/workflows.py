@@ -84,12 +84,13 @@ Examples:
   comfymesh workflows update portrait --name "Portrait, soft light" --etag 17
 """
 
-_DELETE_HELP = """Delete workflows. Tasks that were made of them go on.
+_DELETE_HELP = """Delete workflows, or single versions of them that no task was made of. Tasks that were made go on.
 
 \b
 Examples:
   comfymesh workflows delete portrait
   comfymesh workflows delete portrait --etag 17
+  comfymesh workflows delete portrait@2
 """
 
 _VERSIONS_HELP = """List the versions of a workflow, newest first.
@@ -245,10 +246,15 @@ def update(  # noqa: D103
 def delete(session: Session, names: Sequence[str], etag: str) -> None:  # noqa: D103
     if etag and len(names) > 1:
         raise click.UsageError("--etag is of one workflow; name one.")
+    if etag and "@" in names[0]:
+        raise click.UsageError("A version has no etag: it never changes. Leave --etag out.")
 
     async def drop(client: AsyncClient) -> None:
         for name in names:
-            await client.workflows.delete(name, etag=etag)
+            if "@" in name or "/versions/" in name:
+                await client.workflows.delete_version(name)
+            else:
+                await client.workflows.delete(name, etag=etag)
 
     session.call(drop)
 

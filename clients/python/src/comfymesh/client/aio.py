@@ -24,6 +24,7 @@ from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
 from comfymesh.client.scheduling import SchedulingCalls
 from comfymesh.client.scheduling_convert import waiting_from_proto
+from comfymesh.client.workflow_convert import workflow_name
 from comfymesh.client.workflows import AsyncWorkflows
 from comfymesh.v1 import task_service_pb2
 
@@ -289,6 +290,7 @@ class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, Aler
         states: Sequence[TaskState] = (),
         labels: Mapping[str, str] | None = None,
         group: str = "",
+        workflow: str = "",
         include_existing: bool = False,
     ) -> AsyncGenerator[TasksEvent]:
         """Every state change of every task that matches, without end.
@@ -298,6 +300,7 @@ class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, Aler
             states: Only changes into one of these states.
             labels: Only tasks that carry all these labels.
             group: Only tasks of this group.
+            workflow: Only tasks of this workflow, or of one version, ``{workflow}@{number}``.
             include_existing: Begin with the tasks that are there; then comes `CaughtUp`.
 
         Raises:
@@ -307,6 +310,7 @@ class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, Aler
             states=[convert.state_to_proto(state) for state in states],
             labels=labels,
             group=convert.group_name(group),
+            workflow=workflow_name(workflow) if workflow else "",
             include_existing=include_existing,
             resume_token=resume_token or "",
         )

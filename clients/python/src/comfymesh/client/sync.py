@@ -234,12 +234,18 @@ class Client(SyncAlertCalls, SyncAssetCalls):
         states: Sequence[TaskState] = (),
         labels: Mapping[str, str] | None = None,
         group: str = "",
+        workflow: str = "",
         include_existing: bool = False,
     ) -> Iterator[TasksEvent]:
         """Every state change of every task that matches, without end. See `AsyncClient.watch_tasks`."""
         return self._thread.iterate(
             self._client.watch_tasks(
-                resume_token, states=states, labels=labels, group=group, include_existing=include_existing
+                resume_token,
+                states=states,
+                labels=labels,
+                group=group,
+                workflow=workflow,
+                include_existing=include_existing,
             )
         )
 

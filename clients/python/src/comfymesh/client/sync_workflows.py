@@ -77,6 +77,10 @@ class Workflows:
         """Deletes a workflow. See `AsyncWorkflows.delete`."""
         self._thread.call(self._workflows.delete(workflow, etag=etag))
 
+    def delete_version(self, version: str) -> None:
+        """Deletes a version that nothing needs. See `AsyncWorkflows.delete_version`."""
+        self._thread.call(self._workflows.delete_version(version))
+
     def versions(self, workflow: str) -> Iterator[WorkflowVersion]:
         """The versions of a workflow, newest first. See `AsyncWorkflows.versions`."""
         return self._thread.iterate(self._workflows.versions(workflow))

@@ -61,6 +61,7 @@ _OPTIONS = (
     # A server that has vanished is known to be gone after half a minute.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
 )
 
 _OPTIONS_OF_SEVERAL = (

@@ -216,6 +216,20 @@ class AsyncWorkflows:
         request = pb.DeleteWorkflowRequest(name=workflow_name(workflow), etag=etag)
         await self._call(lambda stubs, seconds: stubs.workflows.DeleteWorkflow(request, timeout=seconds))
 
+    async def delete_version(self, version: str) -> None:
+        """Deletes a version that is not the default one and that no task was made of. Doing it again is fine.
+
+        Args:
+            version: Its name, ``workflows/{workflow}/versions/{number}`` or ``{workflow}@{number}``.
+
+        Raises:
+            NotFound: There never was one of that name.
+            Conflict: It is needed; the reason is WORKFLOW_VERSION_IN_USE.
+            ComfyMeshError: The call failed.
+        """
+        request = pb.DeleteWorkflowVersionRequest(name=workflow_name(version))
+        await self._call(lambda stubs, seconds: stubs.workflows.DeleteWorkflowVersion(request, timeout=seconds))
+
     async def versions(self, workflow: str) -> AsyncGenerator[WorkflowVersion]:
         """The versions of a workflow, newest first, without graphs and inputs.
 

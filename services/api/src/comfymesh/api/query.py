@@ -41,10 +41,12 @@ class Query:
     ended_before: float | None = None
 
     def matches(self, stored: Stored) -> bool:
-        """Whether a record is of such a task, by what a watch can choose by: tenant, states, labels, group."""
+        """Whether a record is of such a task: by tenant, states, labels, group and workflow, as a watch can choose."""
         if stored.key.tenant != self.tenant:
             return False
         task = stored.task
         if (self.states and task.state not in self.states) or (self.group and task.group != self.group):
+            return False
+        if self.workflow and self.workflow not in (task.workflow, task.workflow_version):
             return False
         return all(task.labels.get(key) == value for key, value in self.labels.items())

@@ -67,7 +67,8 @@ SELECT state, count(*), max(sequence), min(created), max(updated) FROM tasks
 WHERE tenant = ? AND task_group = ? AND task_group != '' GROUP BY state
 """
 
-_OF_WORKFLOW = "SELECT 1 FROM tasks WHERE tenant = ? AND workflow = ? AND workflow != '' LIMIT 1"
+_OF_WORKFLOW = """SELECT 1 FROM tasks WHERE tenant = ? AND workflow = ? AND workflow != ''
+    AND (workflow_version = ? OR ? = '') LIMIT 1"""
 
 _WAITING = "SELECT tenant, task_id, priority, created FROM tasks WHERE state = 1"
 
@@ -213,9 +214,11 @@ class ReadModel:
         return int(found)
 
     def has_tasks_of(self, tenant: str, workflow: str) -> bool:
-        """Whether any task of a tenant was made of a workflow, `workflows/{workflow}`."""
+        """Whether any task of a tenant was made of a workflow, or of one version where the name is a version's."""
         self._take_in()
-        return bool(self._database.rows(_OF_WORKFLOW, (tenant, workflow)))
+        name, _, number = workflow.partition("/versions/")
+        version = workflow if number else ""
+        return bool(self._database.rows(_OF_WORKFLOW, (tenant, name, version, version)))
 
     def gpu_seconds(self, tenant: str, since: float) -> float:
         """Seconds of instances that tasks of a tenant took which have ended since then."""

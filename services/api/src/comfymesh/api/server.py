@@ -40,6 +40,8 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 60_000),
     # A caller that has vanished is known to be gone after these two together.
     ("grpc.keepalive_timeout_ms", 20_000),
+    # The timeout of keepalive does nothing without that of pings, which is a minute by default (seen with grpcio 1.85).
+    ("grpc.http2.ping_timeout_ms", 20_000),
 )
 
 _ADD: Mapping[str, Callable[[Any, grpc.aio.Server], None]] = {

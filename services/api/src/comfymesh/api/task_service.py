@@ -152,13 +152,15 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.WatchTasksRequest, context: Context
     ) -> AsyncIterator[task_service_pb2.WatchTasksResponse]:
         """See the proto."""
+        chosen = request.states, request.labels, request.group
         wrong = [
-            *fields.filter_violations(request.states, request.labels, request.group),
+            *fields.filter_violations(*chosen, workflow=request.workflow),
             *fields.max_changes_violations(request.max_changes),
         ]
         if wrong:
             raise invalid(wrong)
-        query = Query(caller.tenant(), frozenset(request.states), dict(request.labels), request.group)
+        states, labels = frozenset(request.states), dict(request.labels)
+        query = Query(caller.tenant(), states, labels, request.group, workflow=request.workflow)
         at = bookmark.read_token(request.resume_token) if request.resume_token else None
         most = fields.most_changes(request.max_changes)
         changes = self._following.watch(query, at, include_existing=request.include_existing, most=most)

@@ -65,6 +65,13 @@ class WorkflowService(workflow_service_pb2_grpc.WorkflowServiceServicer):
         version, content = await self._stored.version(caller.tenant(), request.name)
         return pb.GetWorkflowVersionResponse(version=version_message(names.workflow(workflow_id), version, content))
 
+    async def DeleteWorkflowVersion(
+        self, request: pb.DeleteWorkflowVersionRequest, context: Context
+    ) -> pb.DeleteWorkflowVersionResponse:
+        """See the proto."""
+        await self._stored.delete_version(caller.tenant(), request.name)
+        return pb.DeleteWorkflowVersionResponse()
+
     async def ListWorkflowVersions(
         self, request: pb.ListWorkflowVersionsRequest, context: Context
     ) -> pb.ListWorkflowVersionsResponse:

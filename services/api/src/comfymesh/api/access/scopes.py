@@ -45,6 +45,7 @@ SCOPES = {
             "DeleteWorkflow": Scope.SUBMIT,
             "GetWorkflowVersion": Scope.READ,
             "ListWorkflowVersions": Scope.READ,
+            "DeleteWorkflowVersion": Scope.SUBMIT,
             "DeriveInputs": Scope.READ,
             "ValidateWorkflow": Scope.READ,
         },

@@ -103,6 +103,16 @@ def deleted(known: Head, now: float, *, used: bool) -> WorkflowRecord:
     return record
 
 
+def without_version(known: Head, number: int, now: float) -> WorkflowRecord:
+    """A workflow after one of its versions was deleted."""
+    record = WorkflowRecord()
+    record.CopyFrom(known.record)
+    del record.versions[:]
+    record.versions.extend(version for version in known.record.versions if version.number != number)
+    record.workflow.update_time.CopyFrom(timestamp(now))
+    return record
+
+
 def _describe(made: Workflow, workflow: Workflow, paths: Sequence[str] | frozenset[str]) -> None:
     if "display_name" in paths:
         made.display_name = workflow.display_name

@@ -201,6 +201,42 @@ class Workflows:
             return
         raise _stale(name)
 
+    async def delete_version(self, tenant: str, name: str) -> None:
+        """Delete a version that nothing needs; again is fine.
+
+        Raises:
+            RefusedError: there never was one, or it is needed.
+        """
+        workflow_id, number = names.parse_workflow_version(name)
+        async with self._turn(tenant, workflow_id):
+            for _ in range(_TRIES):
+                known = await self._store.head(tenant, workflow_id)
+                version = known.version(number)
+                if version is None:
+                    if known.is_there and number <= known.record.workflow.latest_version:
+                        return
+                    raise not_found("workflow", name)
+                self._check_unused(tenant, known, name, number)
+                record = changes.without_version(known, number, self._clock())
+                try:
+                    head = await self._store.write(tenant, workflow_id, record, known.sequence)
+                except SequenceConflictError:
+                    continue
+                if all(other.digest != version.digest for other in record.versions):
+                    await self._store.drop_version(tenant, workflow_id, version, head.sequence)
+                await self._shelf.until(head.sequence)
+                return
+        raise _stale(name)
+
+    def _check_unused(self, tenant: str, known: Head, name: str, number: int) -> None:
+        if number == known.record.workflow.default_version:
+            words = "it is the default version; make another the default one first"
+        elif self._model.has_tasks_of(tenant, name):
+            words = "tasks that are kept were made of it; it can go once they have left the log"
+        else:
+            return
+        raise RefusedError("WORKFLOW_VERSION_IN_USE", f"{name} can't be deleted: {words}", {"version": name})
+
     def _turn(self, tenant: str, workflow_id: str) -> asyncio.Lock:
         """Changes of one workflow take turns here, so that none stores a version in vain.
 

@@ -174,6 +174,14 @@ class WorkflowStore:
         """
         await self._bus.purge(WORKFLOWS, subjects.workflow_content(tenant, workflow_id, "*"), mark)
 
+    async def drop_version(self, tenant: str, workflow_id: str, version: WorkflowVersionRef, mark: int) -> None:
+        """Drop what a version is, as it was before sequence `mark`, which does not name it any more.
+
+        Raises:
+            BusUnavailableError: not confirmed. What stays is removed with the workflow.
+        """
+        await self._bus.purge(WORKFLOWS, subjects.workflow_content(tenant, workflow_id, version.digest), mark)
+
 
 def read_head(message: Message) -> Head:
     """The workflow in a message.
