@@ -1,4 +1,4 @@
-"""What every process runs on: the event loop, and how often garbage is looked for. The only module that knows uvloop."""
+"""What every process runs on: the event loop, and a patient garbage collector. The only module that knows uvloop."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import uvloop
 T = TypeVar("T")
 
 _GARBAGE = (10_000, 20, 50)
-"""What a task or message leaves behind goes with its last reference. Looking for cycles after each 700 objects, as is the
-default, was a twelfth of the agent's CPU and found next to nothing."""
+"""What a task or message leaves behind goes with its last reference. Looking for cycles after each 700 objects, as is
+the default, was a twelfth of the agent's CPU."""
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
