@@ -95,8 +95,8 @@ async def wreak(
 ) -> Chaos:
     """Run a mesh under load for so many seconds of mischief, then in peace until all is done.
 
-    Before the mischief, processes die at each of the `points` under a load of its own. `pythons` are the interpreters of
-    services of another version.
+    Before the mischief, processes die at each of the `points` under a load of its own. `pythons` are the interpreters
+    of services of another version.
     """
     async with chaos_mesh(directory, pythons) as mesh:
 
