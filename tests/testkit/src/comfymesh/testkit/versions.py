@@ -23,7 +23,7 @@ class Version:
     def __init__(self, files: Iterable[descriptor_pb2.FileDescriptorProto]) -> None:
         self._pool = descriptor_pool.DescriptorPool()
         for file in files:
-            self._pool.Add(file)  # type: ignore[no-untyped-call]
+            self._pool.Add(file)
 
     @classmethod
     def released(cls, path: Path, more: Mapping[str, tuple[str, int]] | None = None) -> Version:
