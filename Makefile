@@ -11,7 +11,7 @@ WORKERS ?= 3
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-ops dev test simulate chaos check format docs protos protos-check types bench images release constraints clean
+.PHONY: help setup demo demo-ops dev test simulate chaos check format docs protos protos-check contract skew types bench images release constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -71,8 +71,24 @@ protos-check: setup
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code
 	@$(BIN)/buf breaking --against '.git#branch=$(BASE)'
+	@for released in protos/released/*.binpb; do $(BIN)/buf breaking --against $$released || exit 1; done
 	@$(MAKE) --no-print-directory protos
 	@git diff --exit-code --stat -- protos/src docs/api.md docs/service-config.json || { echo 'the stubs or docs/api.md were stale: commit what `make protos` made'; exit 1; }
+
+skew: setup ## run chaos on a mesh of two versions: old agents, then old control plane (OTHER: a commit)
+	@test -n "$(OTHER)" || { echo 'name the other version: make skew OTHER=COMMIT'; exit 2; }
+	@git worktree prune && test -d .cache/versions/$(OTHER) || git worktree add --quiet --detach .cache/versions/$(OTHER) $(OTHER)
+	@$(MAKE) --no-print-directory -C .cache/versions/$(OTHER) setup
+	@for old in agent-0,agent-1 api-0,api-1,scheduler-0,scheduler-1 api-0,scheduler-0,agent-0; do \
+		echo "of $(OTHER): $$old"; \
+		$(BIN)/python -m comfymesh.testkit.chaos --seconds $(or $(DURATION),30) $(if $(SEED),--seed $(SEED)) \
+			--python $(CURDIR)/.cache/versions/$(OTHER)/$(BIN)/python --of $$old --save out/skew || exit 1; \
+	done
+
+contract: setup ## keep the contract of a version that is released (VERSION)
+	@test -n "$(VERSION)" || { echo 'name the version: make contract VERSION=1.2.3'; exit 2; }
+	@test ! -e protos/released/$(VERSION).binpb || { echo 'protos/released/$(VERSION).binpb is there: a released contract is never changed'; exit 1; }
+	@$(BIN)/buf build --exclude-source-info --as-file-descriptor-set -o protos/released/$(VERSION).binpb
 
 bench: setup ## measure: overhead, throughput, progress latency
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from comfymesh import names
 from comfymesh.tasks.failures import FailureClass
@@ -109,6 +111,8 @@ def to_message(record: TaskRecord) -> task_record_pb2.TaskRecord:
     )
     if record.not_before:
         message.not_before.CopyFrom(timestamp(record.not_before))
+    if definition.unknown:
+        message.MergeFromString(definition.unknown)
     return message
 
 
@@ -227,7 +231,30 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
         callback_states=tuple(_STATE_OF[state] for state in task.callback_states),
         workflow_version=task.workflow_version,
         work=Work(message.work.shape, message.work.units) if message.HasField("work") else Work(),
+        unknown=_unknown(message),
     )
+
+
+def _unknown(message: task_record_pb2.TaskRecord) -> bytes:
+    """Fields of a record, and of the task in it, that this version does not know: as a message that has only these.
+
+    They are written again with each change, so that a version in between takes nothing away (ADR 47).
+    """
+    if not len(UnknownFieldSet(message)) and not len(UnknownFieldSet(message.task)):
+        return b""
+    rest = task_record_pb2.TaskRecord()
+    rest.MergeFrom(message)
+    _forget(rest.task)
+    task = rest.task.SerializeToString()
+    _forget(rest)
+    if task:
+        rest.task.MergeFromString(task)
+    return rest.SerializeToString()
+
+
+def _forget(message: Message) -> None:
+    for field, _ in message.ListFields():
+        message.ClearField(field.name)
 
 
 def placement_of(message: task_pb2.Placement) -> Placement:

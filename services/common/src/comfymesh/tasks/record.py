@@ -190,6 +190,7 @@ class Definition:
     `start_timeout` says how long it may wait for its first attempt to begin, None for ever.
     `workflow_version` is the full name of the version of a workflow that it was made of, empty where it was of none.
     `trace_parent` is the W3C trace context of the call that created the task, empty where it was not traced.
+    `unknown` is what a later version has written of the task and this one does not know, as it is stored; see `codec`.
     """
 
     key: Key
@@ -211,6 +212,7 @@ class Definition:
     callback_url: str = ""
     callback_states: tuple[State, ...] = ()
     workflow_version: str = ""
+    unknown: bytes = b""
 
     @property
     def start_by(self) -> float | None:

@@ -34,7 +34,8 @@ def main() -> int:
             _say(f"calls while all was restarted: {sum(cluster.users.calls.values())}, failed: {len(failures)}")
         else:
             points = list(FaultPoint) * arguments.rounds
-            chaos = asyncio.run(wreak(seed, arguments.seconds, Path(directory), points))
+            pythons = dict.fromkeys(arguments.of.split(","), arguments.python)
+            chaos = asyncio.run(wreak(seed, arguments.seconds, Path(directory), points, pythons))
     verdict = check(chaos.history)
     path = arguments.save / f"{seed}.jsonl"
     save(chaos.history, path)
@@ -80,6 +81,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--cluster", action="store_true", help="lose machines of a cluster of three, and restart everything in turn"
     )
+    parser.add_argument("--python", default=sys.executable, help="the interpreter of another version's environment")
+    parser.add_argument("--of", default="", help="services that it runs, such as agent-0,api-1")
     parser.add_argument("--save", type=Path, default=Path("out/chaos"), help="where the history goes")
     return parser.parse_args()
 

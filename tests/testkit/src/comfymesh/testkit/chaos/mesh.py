@@ -6,8 +6,9 @@ import json
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from unittest.mock import patch
 
 from comfymesh.client import AsyncClient, ComfyMeshError, InstanceState
@@ -21,6 +22,7 @@ from comfymesh.testkit.waiting import until
 _SERVING = {InstanceState.READY, InstanceState.BUSY}
 _TTL_SECONDS = 3.0
 _START_SECONDS = 90.0
+_NONE: Mapping[str, str] = MappingProxyType({})
 _PACE = ("--step-seconds", "0.01", "--load-seconds", "0.01")
 
 
@@ -68,8 +70,8 @@ class ChaosMesh:
 
 
 @asynccontextmanager
-async def chaos_mesh(directory: Path) -> AsyncIterator[ChaosMesh]:
-    """Run one; entered once every instance serves."""
+async def chaos_mesh(directory: Path, pythons: Mapping[str, str] = _NONE) -> AsyncIterator[ChaosMesh]:
+    """Run one; entered once every instance serves. `pythons` are the interpreters of services of another version."""
     nats_port, comfyui_port = free_port(), free_port()
     names = [f"{service}-{number}" for service in ("scheduler", "agent", "api") for number in range(2)]
     async with AsyncExitStack() as stack:
@@ -79,13 +81,21 @@ async def chaos_mesh(directory: Path) -> AsyncIterator[ChaosMesh]:
         programs = [
             nats_program(directory, f"127.0.0.1:{nats_port}"),
             comfyui(directory, comfyui_port),
-            *(service(name, directory, lines[name].port, comfyui_port, listen) for name in names),
+            *(
+                _of(pythons.get(name, sys.executable), service(name, directory, lines[name].port, comfyui_port, listen))
+                for name in names
+            ),
         ]
         running = await stack.enter_async_context(Processes(programs, directory / "logs"))
         mesh = ChaosMesh(directory, f"nats://127.0.0.1:{nats_port}", [*listen.values()], running, lines)
         for target in mesh.targets:
             await until(lambda target=target: serves(target), f"two instances at {target}", _START_SECONDS)  # type: ignore[misc]  # mypy can't infer such a lambda
         yield mesh
+
+
+def _of(python: str, program: Program) -> Program:
+    """The program as another interpreter runs it, with what is installed there."""
+    return replace(program, command=(python, *program.command[1:]))
 
 
 def comfyui(directory: Path, port: int) -> Program:

@@ -6,10 +6,11 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from comfymesh.runtime.faultpoints import FaultPoint
@@ -85,12 +86,19 @@ Course = Callable[[Trial], Awaitable["asyncio.Future[Any]"]]
 """Puts the mesh under load and breaks it; answers the load, which need not be done when all is mended."""
 
 
-async def wreak(seed: int, seconds: float, directory: Path, points: Sequence[FaultPoint] = ()) -> Chaos:
+async def wreak(
+    seed: int,
+    seconds: float,
+    directory: Path,
+    points: Sequence[FaultPoint] = (),
+    pythons: Mapping[str, str] = MappingProxyType({}),
+) -> Chaos:
     """Run a mesh under load for so many seconds of mischief, then in peace until all is done.
 
-    Before the mischief, processes die at each of the `points` under a load of its own.
+    Before the mischief, processes die at each of the `points` under a load of its own. `pythons` are the interpreters
+    of services of another version.
     """
-    async with chaos_mesh(directory) as mesh:
+    async with chaos_mesh(directory, pythons) as mesh:
 
         async def course(trial: Trial) -> asyncio.Future[Any]:
             doer = Doer(mesh, trial.fault)

@@ -1,0 +1,1 @@
+"""Everything that the mesh keeps on NATS as one file, and back (docs/operations.md, docs/adr/0046)."""
