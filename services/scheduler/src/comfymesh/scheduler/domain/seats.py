@@ -13,8 +13,8 @@ from comfymesh.scheduler.domain.lanes import Family
 from comfymesh.tasks.placing import Site
 
 _SHORT_SECONDS = 0.2
-"""What an instance has in line is not enough if it is over sooner: the mesh needs some 20 ms to bring the next, and several
-times that on a busy machine."""
+"""What an instance has in line is not enough if it is over sooner: the mesh needs some 20 ms to bring the next, and
+several times that on a busy machine."""
 _MOST_SHORT = 8
 _UNKNOWN_SECONDS = 3600.0
 """An attempt that began under another scheduler may take any time."""
