@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
 
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.http import ComfyHttp
-from comfymesh.agent.comfyui.inventory import Inventory, take_inventory
+from comfymesh.agent.comfyui.inventory import Inventory
 from comfymesh.agent.comfyui.outcome import Lost
 from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.comfyui.session import ComfySession
-from comfymesh.agent.domain.folders import hide, without_ours
+from comfymesh.agent.domain.folders import hide
 from comfymesh.agent.domain.ladder import Limits
 from comfymesh.agent.domain.lives import Cause, Endurance, Lives
 from comfymesh.agent.keeper import InstanceDownError, Keeper, check_process
+from comfymesh.agent.offering import read_offer
 from comfymesh.agent.runtimes.contract import Exited, Running, Runtime, RuntimeFailed, RuntimeFailureReason
 from comfymesh.agent.workplace import Workplace
 from comfymesh.artifacts.catalogs import write_catalog
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
-from comfymesh.graphs.catalog import MODEL_SIZES
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.wire.v1 import spec_pb2
@@ -332,26 +330,22 @@ class Instance:
 
     async def _renew_catalog(self, http: ComfyHttp) -> None:
         try:
-            info = await http.object_info()
-            inventory = await take_inventory(http, len(info))
-            packed = _packed(info, inventory)
-            catalog = await write_catalog(self._store, packed)
+            offer = await read_offer(http)
+            catalog = await write_catalog(self._store, offer.packed)
         except (ComfyUnreachable, ComfyError, StoreUnavailableError) as error:
             logger.info("the catalog of %s can't be renewed now: %s", self.name, error)
             return
         if self.care.keep is not None and catalog != self.condition.catalog:
-            await self.care.keep(packed)
-        self._set(replace(self.condition, catalog=catalog, inventory=inventory))
+            await self.care.keep(offer.packed)
+        self._set(replace(self.condition, catalog=catalog, inventory=offer.inventory))
 
     async def _catalog(self, http: ComfyHttp) -> tuple[spec_pb2.BlobRef, Inventory]:
-        info = await http.object_info()
-        inventory = await take_inventory(http, len(info))
-        packed = _packed(info, inventory)
+        offer = await read_offer(http)
         if self.care.keep is not None:
-            await self.care.keep(packed)
-        return await patiently(
-            lambda: write_catalog(self._store, packed), StoreUnavailableError, what=f"store the catalog of {self.name}"
-        ), inventory
+            await self.care.keep(offer.packed)
+        what = f"store the catalog of {self.name}"
+        stored = await patiently(lambda: write_catalog(self._store, offer.packed), StoreUnavailableError, what=what)
+        return stored, offer.inventory
 
     def _set_down(self, error: Exception) -> None:
         # What it offered it will most likely offer again: tasks for it may be taken, and wait.
@@ -370,18 +364,6 @@ class Instance:
         if condition != self.condition:
             self.condition = condition
             self._changed()
-
-
-def _packed(info: dict[str, Any], inventory: Inventory) -> bytes:
-    told = {**info, MODEL_SIZES: inventory.sizes} if inventory.sizes else info
-    return json.dumps(without_ours(told), sort_keys=True, separators=(",", ":")).encode()
-
-
-def inventory_of(packed: bytes) -> Inventory:
-    """What was packed, counted."""
-    info = json.loads(packed)
-    sizes = info.pop(MODEL_SIZES, {})
-    return Inventory(len(info), len(sizes), sum(sizes.values()), sizes)
 
 
 def _is_gone(error: InstanceDownError) -> bool:

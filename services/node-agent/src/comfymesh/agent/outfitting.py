@@ -9,8 +9,9 @@ from comfymesh.agent.comfyui.pulse import Pace
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.host import Host
-from comfymesh.agent.instance import Care, Condition, Instance, InstanceState, inventory_of
+from comfymesh.agent.instance import Care, Condition, Instance, InstanceState
 from comfymesh.agent.leftovers import Leftovers
+from comfymesh.agent.offering import inventory_of
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.kept_catalogs import KeptCatalog
 from comfymesh.agent.runtimes.pool_specs import PoolSpec

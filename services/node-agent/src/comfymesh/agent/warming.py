@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -62,19 +63,12 @@ class Warming:
             await self._run(workplace, workflow, "the warm-up workflow")
 
     async def _workflow(self) -> dict[str, Any] | None:
+        assert self._spec.warm_up is not None
         try:
-            return await asyncio.to_thread(self._read)
+            return await asyncio.to_thread(read_workflow, self._spec.warm_up)
         except (OSError, ValueError) as error:
             self._warn(f"the warm-up workflow can't be read: {error}")
             return None
-
-    def _read(self) -> dict[str, Any]:
-        assert self._spec.warm_up is not None
-        match json.loads(self._spec.warm_up.read_text()):
-            case dict() as graph if graph and all(_is_node(node) for node in graph.values()):
-                return with_own_prefix(graph, WARM_UP)
-            case _:
-                raise ValueError(f"{self._spec.warm_up} is no workflow in ComfyUI's API format")
 
     async def _run(self, workplace: Workplace, graph: Mapping[str, Any], what: str) -> None:
         prompt_id, session = str(uuid4()), workplace.session
@@ -120,6 +114,20 @@ class Warming:
 
     def _warn(self, words: str) -> None:
         logger.warning("pool %s: %s", self._spec.name, words, extra={"action": "warm_up_failed"})
+
+
+def read_workflow(file: Path) -> dict[str, Any]:
+    """The workflow in a file, which writes into a folder of its own.
+
+    Raises:
+        OSError: It can't be read.
+        ValueError: It is none in ComfyUI's API format.
+    """
+    match json.loads(file.read_text()):
+        case dict() as graph if graph and all(_is_node(node) for node in graph.values()):
+            return with_own_prefix(graph, WARM_UP)
+        case _:
+            raise ValueError(f"{file} is no workflow in ComfyUI's API format")
 
 
 def _is_node(node: object) -> bool:

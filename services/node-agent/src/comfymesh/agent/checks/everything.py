@@ -8,6 +8,7 @@ from comfymesh.agent.checks.bus import check_bus
 from comfymesh.agent.checks.findings import Finding, failed, ok
 from comfymesh.agent.checks.host import check_disk, check_gpus
 from comfymesh.agent.checks.instances import check_instance
+from comfymesh.agent.checks.warm_up import check_warm_up
 from comfymesh.agent.settings import AgentSettings
 
 
@@ -20,6 +21,7 @@ async def check(settings: AgentSettings) -> list[Finding]:
         _judge_instances(settings),
         *await check_bus(settings),
         *await asyncio.gather(*instances),
+        *await asyncio.to_thread(lambda: list(check_warm_up(settings.agent_pools))),
         *check_gpus(settings.specs),
         check_disk(settings.agent_state_directory),
     ]

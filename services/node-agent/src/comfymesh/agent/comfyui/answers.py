@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MAX_TEXT = 2_000
+_MOST_BYTES = 1 << 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +207,21 @@ def _items(items: object) -> list[list[Any]]:
 
 def _is_item(item: object) -> bool:
     return isinstance(item, list) and len(item) >= 2 and isinstance(item[0], int | float) and isinstance(item[1], str)
+
+
+def read_names(answer: Answer) -> list[str]:
+    """The names in a list of objects that have one. Whatever else is in there is left out."""
+    return [entry["name"] for entry in _named(answer)]
+
+
+def read_sizes(answer: Answer) -> list[int]:
+    """The sizes of the same objects, in bytes; 0 for those that tell none, or nonsense."""
+    sizes = [entry.get("size") for entry in _named(answer)]
+    return [size if isinstance(size, int) and 0 <= size < _MOST_BYTES else 0 for size in sizes]
+
+
+def _named(answer: Answer) -> list[dict[str, Any]]:
+    answer.require_success()
+    entries = answer.json()
+    found = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [entry for entry in found if isinstance(entry.get("name"), str)]

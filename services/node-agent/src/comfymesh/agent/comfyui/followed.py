@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from comfymesh.agent.comfyui.errors import ComfyError
+from comfymesh.agent.comfyui.events import ExecutionStarted
 from comfymesh.agent.comfyui.outcome import Interrupted, Lost, Outcome
 from comfymesh.agent.comfyui.pulse import Sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
+    from comfymesh.agent.comfyui.errors import ComfyUnreachable
     from comfymesh.agent.comfyui.events import Event
     from comfymesh.agent.comfyui.pulse import Pulse
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -69,3 +74,27 @@ class Followed:
         stopping = None if self.stopping is None else now - self.stopping
         begun = self.began and not self.told_end
         return Sign(self.prompt_id, begun, now - self.pulse.heard, allowed, stopping)
+
+    def tell(self, event: Event) -> None:
+        """Something has happened to it."""
+        self.began = self.began or isinstance(event, ExecutionStarted)
+        try:
+            self.observer(event)
+        except Exception:
+            # The observer is someone else's code; its fault must not stop the events of all other prompts.
+            fields = {"action": "comfyui_observer_failed", "prompt_id": self.prompt_id}
+            _log.exception("The observer of a prompt failed.", extra=fields)
+
+    def vanished(self) -> Outcome:
+        """What it comes to that the server does not know it.
+
+        Raises:
+            ComfyError: The server had refused it.
+        """
+        if self.stopping is not None:
+            return Interrupted()
+        if isinstance(self.doubt, ComfyError):
+            raise self.doubt
+        if self.doubt is not None:
+            return Lost(f"{self.doubt} The prompt is not known there.")
+        return Lost("the prompt is neither in ComfyUI's queue nor in its history: restarted, cleared or deleted")

@@ -21,8 +21,10 @@ from comfymesh.agent.comfyui.answers import (
     QueueIds,
     read_accepted,
     read_job,
+    read_names,
     read_prompts,
     read_queue,
+    read_sizes,
     read_stored_name,
 )
 from comfymesh.agent.comfyui.errors import (
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
 
 _MAX_ANSWER = 256 << 20
 _LARGE = 1 << 20
-_MOST_BYTES = 1 << 50
 _NO_MODELS = frozenset({"configs", "custom_nodes"})
 _CHUNK = 256 << 10
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
@@ -144,12 +145,12 @@ class ComfyHttp:
     async def model_folders(self) -> tuple[str, ...]:
         """GET /experiment/models: the kinds of folders that hold model files."""
         answer = await self._call("GET", "/experiment/models", self._timeouts.quick)
-        return tuple(name for name in _fields(answer, "name") if name not in _NO_MODELS)
+        return tuple(name for name in read_names(answer) if name not in _NO_MODELS)
 
     async def model_files(self, folder: str) -> dict[str, int]:
         """GET /experiment/models/{folder}: file names, relative to the folder, and their sizes in bytes."""
         answer = await self._call("GET", f"/experiment/models/{quote(folder, safe='')}", self._timeouts.catalog)
-        return dict(zip(_fields(answer, "name"), _sizes(answer), strict=True))
+        return dict(zip(read_names(answer), read_sizes(answer), strict=True))
 
     async def submit(
         self, prompt_id: str, graph: Mapping[str, Any], *, client_id: str, extra_data: Mapping[str, Any] | None = None
@@ -329,23 +330,6 @@ class ComfyHttp:
             raise ComfyUnreachable(doing, REASON_TIMEOUT, str(error) or "no answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ComfyUnreachable(doing, REASON_BROKEN, f"{type(error).__name__} {error}") from error
-
-
-def _entries(answer: Answer) -> list[dict[str, Any]]:
-    """A list of objects that have a name. Whatever else is in there is left out."""
-    answer.require_success()
-    entries = answer.json()
-    found = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    return [entry for entry in found if isinstance(entry.get("name"), str)]
-
-
-def _fields(answer: Answer, field: str) -> list[str]:
-    return [entry[field] for entry in _entries(answer)]
-
-
-def _sizes(answer: Answer) -> list[int]:
-    sizes = [entry.get("size") for entry in _entries(answer)]
-    return [size if isinstance(size, int) and 0 <= size < _MOST_BYTES else 0 for size in sizes]
 
 
 def _payload(body: Mapping[str, Any]) -> bytes | BytesIO:

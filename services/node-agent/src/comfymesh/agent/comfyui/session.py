@@ -322,19 +322,10 @@ class ComfySession:
         if standing in (Standing.PENDING, Standing.RUNNING):
             prompt.misses = 0
             if standing is Standing.RUNNING and not prompt.began:
-                self._tell(prompt, ExecutionStarted(prompt.prompt_id))
+                prompt.tell(ExecutionStarted(prompt.prompt_id))
             return None
         prompt.misses += 1
-        return self._vanished(prompt) if prompt.misses > 1 else None
-
-    def _vanished(self, prompt: Followed) -> Outcome:
-        if prompt.stopping is not None:
-            return Interrupted()
-        if isinstance(prompt.doubt, ComfyError):
-            raise prompt.doubt
-        if prompt.doubt is not None:
-            return Lost(f"{prompt.doubt} The prompt is not known there.")
-        return Lost("the prompt is neither in ComfyUI's queue nor in its history: restarted, cleared or deleted")
+        return prompt.vanished() if prompt.misses > 1 else None
 
     def _in_trouble(self, prompt: Followed, error: ComfyUnreachable | ComfyError) -> Lost | None:
         now = self._now()
@@ -356,15 +347,7 @@ class ComfySession:
         if isinstance(event, PromptEnded):
             prompt.told_end = True
             prompt.wake.set()
-        self._tell(prompt, routed[1])
-
-    def _tell(self, prompt: Followed, event: Event) -> None:
-        prompt.began = prompt.began or isinstance(event, ExecutionStarted)
-        try:
-            prompt.observer(event)
-        except Exception:
-            # The observer is someone else's code; its fault must not stop the events of all other prompts.
-            _log.exception("The observer of a prompt failed.", extra=_context("comfyui_observer_failed", prompt))
+        prompt.tell(routed[1])
 
     def _on_state(self, client_id: str | None) -> None:
         if client_id is None:

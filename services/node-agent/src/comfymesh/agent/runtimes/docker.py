@@ -27,7 +27,7 @@ from comfymesh.agent.runtimes.sweeping import KINDS, plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from comfymesh.agent.runtimes.docker_client import ContainerState
+    from comfymesh.agent.runtimes.docker_state import ContainerState
     from comfymesh.agent.runtimes.specs import DockerSpec
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import requests.exceptions
 import urllib3.exceptions
@@ -24,43 +23,19 @@ from comfymesh.agent.runtimes.contract import RuntimeFailed, RuntimeFailureReaso
 from comfymesh.agent.runtimes.docker_plan import INSTANCE_LABEL, NODE_LABEL
 from comfymesh.agent.runtimes.docker_pull import PullProgress
 from comfymesh.agent.runtimes.docker_refusals import reason_of
+from comfymesh.agent.runtimes.docker_state import memory_of, state_of
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Sequence
 
     from comfymesh.agent.runtimes.docker_plan import ContainerPlan, Owner
+    from comfymesh.agent.runtimes.docker_state import ContainerState
 
 T = TypeVar("T")
 
 CALL_SECONDS = 30
 """How long the engine may take over one call. Pulling an image is not one: it may take this long between two chunks."""
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerState:
-    """What the engine says of a container.
-
-    Attributes:
-        status: The engine's word: created, running, paused, exited, dead ...
-        exit_code: Of its last run.
-        out_of_memory: Whether its last run was killed at its memory limit.
-        error: What the engine says went wrong when it started; empty when nothing did.
-        labels: As they were set when it was made.
-        ports: Ports on the host, by port in the container; known only while it runs.
-    """
-
-    status: str
-    exit_code: int
-    out_of_memory: bool
-    error: str
-    labels: dict[str, str]
-    ports: dict[int, int]
-
-    @property
-    def running(self) -> bool:
-        """Whether its processes execute."""
-        return self.status == "running"
 
 
 class DockerEngine:
@@ -77,7 +52,7 @@ class DockerEngine:
 
         def call(client: DockerClient) -> ContainerState | None:
             try:
-                return _state(client.containers.get(owner.name).attrs)
+                return state_of(client.containers.get(owner.name).attrs)
             except NotFound:
                 return None
 
@@ -215,7 +190,7 @@ class DockerEngine:
                 stats = client.api.stats(owner.name, stream=False, one_shot=True)
             except NotFound:
                 return None
-            return _memory(stats.get("memory_stats") or {})
+            return memory_of(stats.get("memory_stats") or {})
 
         return await self._call(f"measure container {owner.name}", call)
 
@@ -272,28 +247,6 @@ def _knock(url: str) -> None:
 
 def _filters(owner: Owner) -> list[str]:
     return [f"{label}={value}" for label, value in owner.labels.items()]
-
-
-def _state(attributes: dict[str, Any]) -> ContainerState:
-    state = attributes["State"]
-    published = attributes["NetworkSettings"]["Ports"] or {}
-    return ContainerState(
-        status=state["Status"],
-        exit_code=state["ExitCode"],
-        out_of_memory=state["OOMKilled"],
-        error=state["Error"],
-        labels=attributes["Config"]["Labels"] or {},
-        ports={int(port.partition("/")[0]): int(hosts[0]["HostPort"]) for port, hosts in published.items() if hosts},
-    )
-
-
-def _memory(memory: dict[str, Any]) -> int | None:
-    """What a container holds; the engine gives nothing for one that has ended. Names differ by version of cgroups."""
-    if "usage" not in memory:
-        return None
-    details = memory.get("stats") or {}
-    cache = details.get("inactive_file", details.get("total_inactive_file", 0))
-    return max(0, int(memory["usage"]) - int(cache))
 
 
 def _pull(client: DockerClient, image: str, tell: Callable[[str], None]) -> None:

@@ -12,6 +12,13 @@ from comfymesh.scheduler.domain.kinds import Kind, Kinds
 from comfymesh.scheduler.domain.lanes import Family
 from comfymesh.tasks.placing import Site
 
+_SHORT_SECONDS = 0.2
+"""What an instance has in line is not enough if it is over sooner: the mesh needs some 20 ms to bring the next, and
+several times that on a busy machine."""
+_MOST_SHORT = 8
+_UNKNOWN_SECONDS = 3600.0
+"""An attempt that began under another scheduler may take any time."""
+
 
 class Seat:
     """An instance with its slots.
@@ -21,6 +28,7 @@ class Seat:
         report: What its node reported last.
         instance: What that says of the instance.
         taken: Slots that are held or offered.
+        seconds: For how long it runs what it was given, one after the other, as far as we can tell.
         until: When it will have done all that it was given, as far as we can tell; seconds since the epoch.
         resident: Model files in its memory, the one unused for longest first.
         families: Known families whose models it holds.
@@ -43,6 +51,7 @@ class Seat:
         "place",
         "report",
         "resident",
+        "seconds",
         "serves",
         "taken",
         "until",
@@ -52,6 +61,7 @@ class Seat:
         self.place = place
         self.taken = 0
         self.until = 0.0
+        self.seconds = 0.0
         self.resident: tuple[str, ...] = ()
         self.families: dict[Family, None] = {}
         self.report: Report | None = None
@@ -71,7 +81,15 @@ class Seat:
     @property
     def has_room(self) -> bool:
         """Whether it can be given another attempt now."""
-        return self.serves and self.instance is not None and self.taken < min(self.instance.slots, self.allowed)
+        return self.serves and self.instance is not None and self.taken < min(self._slots(self.instance), self.allowed)
+
+    def _slots(self, instance: Instance) -> int:
+        """How many attempts it may have: more where it looks ahead and what it has is over in a moment.
+
+        One that waits would be over before the next could come. Whoever comes behind them waits no longer than that.
+        """
+        short = instance.slots > 1 and self.seconds < _SHORT_SECONDS
+        return max(instance.slots, _MOST_SHORT) if short else instance.slots
 
     @property
     def gpu_class(self) -> str:
@@ -240,12 +258,14 @@ class Seats:
     def take(self, seat: Seat, seconds: float, now: float) -> None:
         """One of its slots is taken, for so long."""
         seat.taken += 1
+        seat.seconds += seconds or _UNKNOWN_SECONDS
         self._busy_until(seat, max(seat.until, now) + seconds)
         self.place(seat)
 
     def free(self, seat: Seat, seconds: float) -> None:
         """One of its slots, taken for so long, is free again."""
         seat.taken -= 1
+        seat.seconds = seat.seconds - (seconds or _UNKNOWN_SECONDS) if seat.taken else 0.0
         self._busy_until(seat, seat.until - seconds if seat.taken else 0.0)
         self.place(seat)
         if seat.instance is None and not seat.taken:
