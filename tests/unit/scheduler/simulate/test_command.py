@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from comfymesh.scheduler.simulate.command import POLICIES, main
+from comfymesh.scheduler.simulate.trace import Request, part_of
 
 HEADER = "arrival_s,exec_s,tenant,model,num_lora,kind,images,steps"
 KEYS = {
@@ -127,3 +128,35 @@ def test_flags_that_make_no_sense_are_refused(files: Path, arguments: list[str])
     with pytest.raises(SystemExit) as ended:
         run(files, *arguments)
     assert ended.value.code == 2
+
+
+def test_the_table_has_a_row_for_each_world_that_is_asked_for(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(
+        [
+            *("--trace", str(files / "trace.csv"), "--load-times", str(files / "loads.csv"), "--gpus", "4"),
+            *(
+                "--lora-load-times",
+                str(files / "loras.csv"),
+                "--table",
+                "0.5",
+                "2 resident",
+                "mixed speeds",
+                "first half",
+            ),
+        ]
+    )
+    lines = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines] == ["what", "---", "0.5", "2 resident", "mixed speeds", "first half"]
+    assert {len(line) for line in lines} == {7}
+    alone = run(files, "--utilisation", "0.5")
+    assert lines[2][1] == f"{alone['fifo']['mean_s'] / alone['mesh']['mean_s']:.2f}"
+    assert lines[2][3] == f"{alone['least-loaded']['mean_s'] / alone['mesh']['mean_s']:.2f}"
+    assert len({tuple(line[1:]) for line in lines[2:]}) == 4
+
+
+def test_halves_are_the_halves() -> None:
+    requests = [Request(number, float(number), 1.0, "t", "m", (), "s", 1.0) for number in range(5)]
+    assert [r.arrival for r in part_of(requests, "first")] == [0.0, 1.0]
+    assert [(r.number, r.arrival) for r in part_of(requests, "second")] == [(0, 3.0), (1, 4.0)]
+    assert list(part_of(requests, None)) == requests
+    assert len(part_of(requests[:1], "second")) == 1

@@ -60,6 +60,7 @@ FLEET = Dashboard(
         _number(
             "instances down", _TASKS, 'sum(comfymesh_instance_state{comfymesh_instance_state=~"DOWN|QUARANTINED"})'
         ),
+        _lines("instances whose breaker is open", _TASKS, ("sum(comfymesh_breaker_open)", "open")),
         _lines("nodes", _TASKS, ("sum by (comfymesh_node_state) (comfymesh_node_count)", "{{comfymesh_node_state}}")),
         _lines(
             "slots",

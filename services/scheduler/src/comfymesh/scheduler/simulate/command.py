@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from comfymesh.scheduler.simulate import table
 from comfymesh.scheduler.simulate.baselines import Fifo, LeastLoaded, Limit, Sticky
 from comfymesh.scheduler.simulate.engine import Gpu, Policy, simulate
 from comfymesh.scheduler.simulate.figures import Figures, figures
@@ -19,6 +20,7 @@ from comfymesh.scheduler.simulate.trace import (
     LoadTimes,
     Request,
     TraceError,
+    part_of,
     read_quantiles,
     read_trace,
     scale,
@@ -52,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
+        if options.table is not None:
+            _tabulate(options)
+            return
         for path in filter(None, (options.json, options.plot)):
             path.touch()  # What can't be written is told before the work, not after it.
         found = _run(options)
@@ -66,10 +71,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.exit(2, f"{parser.prog}: {error}\n")
 
 
+def _tabulate(options: argparse.Namespace) -> None:
+    sys.stdout.write(f"{table.head()}\n")
+    for name in options.table or table.WORLDS:
+        world = argparse.Namespace(**{**vars(options), "policy": table.COMPARED, **table.WORLDS[name]})
+        sys.stdout.write(f"{table.row(name, _run(world))}\n")
+        sys.stdout.flush()  # A row takes a minute.
+
+
 def _run(options: argparse.Namespace) -> dict[str, Figures]:
     slowness = options.speeds or [1.0]
     gpus = [1.0 / slowness[number % len(slowness)] for number in range(options.gpus)]
-    requests = scale(read_trace(options.trace), sum(1 / each for each in gpus), options.utilisation)
+    requests = scale(
+        part_of(read_trace(options.trace), options.part), sum(1 / each for each in gpus), options.utilisation
+    )
     times = LoadTimes(read_quantiles(options.load_times), _lora_quantiles(options), options.seed)
     names = list(dict.fromkeys(options.policy or POLICIES))
     ends: dict[int, float] = {}
@@ -123,6 +138,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--speeds", type=_speeds, help="how fast GPUs are, in turn, such as 1,0.5 (default: all 1)")
     add("--seed", type=int, default=1, help="draws the load times (default: %(default)s)")
     add("--set", dest="settings", type=_settings, default=PolicySettings(), metavar="NAME=VALUE,...", help="settings")
+    add("--part", choices=["first", "second"], help="replay one half of the trace (default: all of it)")
+    add("--table", nargs="*", choices=list(table.WORLDS), metavar="ROW", help="make the table of docs/scheduling.md")
     add("--json", type=Path, help="write the figures here")
     add("--plot", type=Path, help="draw them here, as PNG")
     return parser

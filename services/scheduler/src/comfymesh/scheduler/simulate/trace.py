@@ -81,6 +81,13 @@ def _request(row: dict[str, str]) -> Request:
 _MOST_LORAS = 100
 
 
+def part_of(requests: Sequence[Request], part: str | None) -> Sequence[Request]:
+    """The `first` or `second` half of the requests; all of them for None."""
+    middle = max(len(requests) // 2, 1)
+    halves = {"first": requests[:middle], "second": requests[-middle:], None: requests}
+    return [replace(request, number=number) for number, request in enumerate(halves[part])]
+
+
 def scale(requests: Sequence[Request], gpus: float, utilisation: float) -> list[Request]:
     """The requests with arrivals so spread that running them uses this part of so many GPUs of speed 1."""
     first, last = requests[0].arrival, requests[-1].arrival
