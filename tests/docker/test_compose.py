@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 
 from comfymesh.testkit.compose import Project, blocks
@@ -25,6 +26,8 @@ GRAPHS = ROOT / "tests" / "data" / "comfyui" / "workflows"
 SERVICES = ("nats", "api", "scheduler", "notifier", "agent", "emulator")
 PNG = b"\x89PNG\r\n\x1a\n"
 UP, HOW_IT_IS, *_ = blocks()
+_START_SECONDS = 120
+"""Of the api, on a machine with much else to do: a call of the command line has no such patience."""
 
 
 def container(project: Project, engine: docker.DockerClient, service: str) -> Any:
@@ -41,7 +44,9 @@ def until_healthy(project: Project, engine: docker.DockerClient, service: str) -
 
 
 def until_ready(project: Project) -> None:
-    """Wait until an instance says that it can take work."""
+    """Wait until the api answers, and an instance says that it can take work."""
+    with grpc.insecure_channel(project.target) as channel:
+        grpc.channel_ready_future(channel).result(timeout=_START_SECONDS)
     while "READY" not in project.call("nodes", "--json").upper():
         time.sleep(0.2)
 

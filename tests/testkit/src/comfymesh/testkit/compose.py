@@ -59,7 +59,7 @@ class Project:
     def call(self, *arguments: str) -> str:
         """Run the command line; return what it prints."""
         command = [sys.executable, "-m", "comfymesh.cli", *arguments]
-        return self._ran([*command, "--target", self.target, "--connect-timeout", "60"], ROOT)
+        return self._ran([*command, "--target", self.target, "--connect-timeout", "120"], ROOT)
 
     def label(self, service: str) -> list[str]:
         """Labels of a service's container."""
@@ -76,7 +76,7 @@ class Project:
         return (
             f'docker() {{ shift; case "$*" in *" up -d"|"up -d") set -- "$@" {services};; esac;'
             f' command {compose} "$@"; }}\n'
-            f'comfymesh() {{ command {cli} "$@" --target {shlex.quote(self.target)} --connect-timeout 60; }}'
+            f'comfymesh() {{ command {cli} "$@" --target {shlex.quote(self.target)} --connect-timeout 120; }}'
         )
 
     def _ran(self, command: Sequence[str], folder: Path) -> str:
