@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[3]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "README.md"]
 ELSEWHERE = {
     *("COMFYMESH_TARGET", "COMFYMESH_CONTEXT", "COMFYMESH_API_KEY", "COMFYMESH_TLS", "COMFYMESH_TLS_CA"),
-    *("COMFYMESH_IMAGE", "COMFYMESH_PORT", "COMFYMESH_NODE", "COMFYMESH_ALERTS"),
     *("COMFYMESH_FAULT_POINTS", "COMFYMESH_TASK"),
+    *re.findall(r"\$\{(COMFYMESH_[A-Z_]+)", (ROOT / "compose.yaml").read_text()),
 }
 """Variables of the command line, of compose.yaml and of tests, and a field of the journal."""
 

@@ -38,7 +38,7 @@ class ApiSettings(LogReaderSettings, InputUrlSettings):
     api_bootstrap_key_file: str = Field(
         default="",
         description="File with a secret of at least 32 characters that is taken for a key with all scopes: for making"
-        " the first real one. Remove it then.",
+        " the first real one. Remove it then. An empty file is none.",
     )
     api_tls_certificate: str = Field(default="", description="PEM file of the server's certificate, with its chain.")
     api_tls_key: str = Field(default="", description="PEM file of its private key.")

@@ -2,8 +2,8 @@
 
     comfymesh-health [FILE]
 
-The file is that of COMFYMESH_HEALTH_FILE where none is named. Ends with 0 where the service works, with 1 and a line for
-each trouble where not, with 2 where no file is named. Imports little, for it is run every few seconds.
+The file is that of COMFYMESH_HEALTH_FILE where none is named. Ends with 0 where the service works, with 1 and a line
+for each trouble where not, with 2 where no file is named. Imports little, for it is run every few seconds.
 """
 
 from __future__ import annotations

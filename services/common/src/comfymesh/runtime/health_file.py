@@ -44,7 +44,7 @@ async def showing(path: str, parts: Mapping[str, float]) -> AsyncIterator[None]:
     finally:
         keeping.cancel()
         with contextlib.suppress(OSError):
-            Path(path).unlink(missing_ok=True)
+            Path(path).unlink()  # noqa: ASYNC240  # a moment, as it ends
 
 
 async def _keep(path: Path, parts: Mapping[str, float]) -> None:

@@ -18,6 +18,7 @@ from pydantic_settings import SettingsError
 from comfymesh.runtime import eventloop, logs, supervisor
 from comfymesh.runtime.errors import EXIT_CONFIGURATION, ServiceFailedError
 from comfymesh.runtime.health_file import showing
+from comfymesh.runtime.secret_files import SecretFileError
 from comfymesh.runtime.settings import ServiceSettings
 from comfymesh.telemetry import sampling, setup
 
@@ -163,6 +164,8 @@ async def _serve(name: str, settings: S, serve: Callable[[S, asyncio.Event], Awa
 
 def problems(error: ValidationError | SettingsError) -> list[str]:
     """What is wrong with settings, a line a setting. Values are left out: they may be secret."""
+    if isinstance(error, SecretFileError):
+        return [str(error)]
     if isinstance(error, SettingsError):
         return [f"{error}: is it JSON?"]
     return [f"{_setting(problem['loc'])}: {problem['msg']}" for problem in error.errors()]

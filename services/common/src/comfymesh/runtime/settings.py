@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic.config import JsonDict
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from comfymesh.runtime.secret_files import SecretFiles
 
 MAY_BE_SECRET: JsonDict = {"secret": "may be"}
 """Marks a setting whose value may hold a secret, such as a password in a URL, for docs/configuration.md."""
@@ -18,6 +20,23 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="COMFYMESH_", extra="ignore", frozen=True)
 
+    @classmethod
+    def settings_customise_sources(  # the name is the library's
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Files of secrets stand before the environment, which may have a default for them."""
+        return init_settings, SecretFiles(settings_cls), env_settings
+
+    secrets_dir: str = Field(
+        "",
+        description="Folder of files, each with the name of a variable of this page, such as COMFYMESH_NATS_URL, and"
+        " its value. Those stand before the environment; an empty one does not count.",
+    )
     nats_url: str = Field(
         "nats://127.0.0.1:4222",
         description="NATS servers, separated by commas.",

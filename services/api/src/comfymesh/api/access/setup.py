@@ -84,6 +84,8 @@ def _bootstrap(path: str) -> bytes | None:
         secret = Path(path).read_text().strip()
     except (OSError, ValueError) as error:
         raise UnsafeSettingsError(f"COMFYMESH_API_BOOTSTRAP_KEY_FILE can't be read: {error}") from error
+    if not secret:
+        return None  # as containers are handed a secret that nobody has set
     if len(secret) < _SHORTEST_BOOTSTRAP:
         raise UnsafeSettingsError(
             f"the key in COMFYMESH_API_BOOTSTRAP_KEY_FILE has fewer than {_SHORTEST_BOOTSTRAP} characters and could be"
