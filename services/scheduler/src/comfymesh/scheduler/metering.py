@@ -28,6 +28,8 @@ from comfymesh.wire.v1 import task_record_pb2
 
 _Shares = Mapping[Labels, Share]
 _NOTHING = frozenset[str]()
+_FORGOTTEN = 86_400.0
+"""A node that has been silent for so long, in seconds, has been taken away: it is not counted any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ class Metering:
             self._metrics.set(catalogue.NODES, {})
             self._metrics.set(catalogue.SLOTS, {})
             return
+        self._forget(now)
         states: dict[Labels, float] = {("open",): 0, ("closed",): 0, ("silent",): 0}
         held = slots = 0
         for seen in self._nodes.values():
@@ -201,6 +204,11 @@ class Metering:
                 held += len(seen.report.held)
         self._metrics.set(catalogue.NODES, states)
         self._metrics.set(catalogue.SLOTS, {("held",): held, ("free",): max(slots - held, 0)})
+
+    def _forget(self, now: float) -> None:
+        """Nodes that have gone, and what was claimed for instances of nodes that are not known."""
+        self._nodes = {node: seen for node, seen in self._nodes.items() if now - seen.time < _FORGOTTEN}
+        self._claimed = {place: models for place, models in self._claimed.items() if place[0] in self._nodes}
 
     async def _sample_streams(self) -> None:
         if not self.acting:
