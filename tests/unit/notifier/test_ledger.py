@@ -94,6 +94,7 @@ async def test_an_hour_that_cannot_be_read_holds_nothing_up() -> None:
     bench = Bench()
     await bench.run("one")
     await bench.bus.append([Entry(ledger.subject("default", FIRST), b"\xff")])
+    assert await bench.attempts() == 0
     await bench.keep()
     assert await bench.attempts() == 1
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from google.protobuf.message import DecodeError
 
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Message
@@ -12,6 +15,8 @@ from comfymesh.bus.streams import USAGE
 from comfymesh.tasks.codec import seconds, timestamp
 from comfymesh.tasks.ledger import Hour, Kind, Sum, days
 from comfymesh.wire.v1 import usage_pb2
+
+logger = logging.getLogger(__name__)
 
 _PAGE = 4096
 
@@ -119,4 +124,8 @@ def _read(messages: list[Message]) -> Iterator[Told]:
     for message in messages:
         tenant, digits = subjects.parse_usage(message.subject)
         hour = datetime.strptime(digits, "%Y%m%d%H").replace(tzinfo=UTC)
-        yield Told(tenant, int(hour.timestamp()), decode(message.data))
+        try:
+            yield Told(tenant, int(hour.timestamp()), decode(message.data))
+        except DecodeError as error:
+            told = {"action": "usage_unreadable", "subject": message.subject, "sequence": message.sequence}
+            logger.error("usage on %s can't be read and is left out: %s", message.subject, error, extra=told)  # noqa: TRY400
