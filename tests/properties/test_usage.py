@@ -75,8 +75,9 @@ class World:
             return
         if each.shown or not each.told:
             stored = await self.append(stored, events.Started(self.now))
-        self.now += each.load + each.run
         micros = round(each.load * 1e6) + round(each.run * 1e6)
+        # Whole microseconds, as records have them: else sums of times would be off by one.
+        self.now = (round(self.now * 1e6) + micros) / 1e6
         self.busy[SLOTS[each.slot]] += micros
         await self.end(stored, each, Timing(each.load, each.run) if each.told else None)
         if each.end not in usage.UNCHARGED:
