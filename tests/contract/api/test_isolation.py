@@ -172,6 +172,7 @@ MATRIX: dict[str, Foreign | Hidden | Apart | Shared | Denied] = {
     "TenantService/CreateTenant": Denied(lambda owned: {"tenant_id": owned.tenant.rpartition("/")[2]}),
     "TenantService/GetTenant": Foreign(lambda owned: {"name": owned.tenant}),
     "TenantService/ListTenants": Denied(lambda _: {}),
+    "UsageService/QueryUsage": Foreign(lambda owned: {"tenant": owned.tenant}),
     "TenantService/UpdateTenant": Denied(lambda owned: {"tenant": {"name": owned.tenant}}),
     "TenantService/ListAuditEvents": Denied(lambda _: {}),
     "KeyService/CreateKey": Denied(lambda owned: {"parent": owned.tenant, "key": {"scopes": [key_pb2.Key.SCOPE_READ]}}),

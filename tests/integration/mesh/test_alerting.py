@@ -14,7 +14,7 @@ import pytest_asyncio
 import yaml
 from standardwebhooks import Webhook
 
-from comfymesh.client import AlertState, DeliveryState, NotFound, NoticeKind, Severity
+from comfymesh.client import AlertState, DeliveryState, NotFound, NoticeKind, Severity, UsageDimension, UsageReport
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh, State, local_mesh
 from comfymesh.testkit.receivers import Receiver, receiver
@@ -172,3 +172,27 @@ async def test_a_scheduler_that_is_away_is_missed_and_its_return_is_told(mesh: L
     assert "role: scheduler" in ops.received[0].json["message"]
     await mesh.release("scheduler")
     await until(lambda: titles() == ["[CRITICAL] down", "[OK] over: down"], "its end")
+
+
+async def test_the_ledger_has_what_the_slots_were_busy(mesh: LocalMesh) -> None:
+    slow = await mesh.create(graphs.steps(200, 0.05))
+    await mesh.until_state(slow.name, State.STATE_RUNNING)
+    await mesh.client.cancel(slow.name)
+    await mesh.finished(slow.name)
+    tasks = [task async for task in mesh.client.list() if task.attempt]
+    took = sum((task.timing.load + task.timing.run).total_seconds() for task in tasks if task.timing)
+
+    async def complete() -> UsageReport | None:
+        report = await mesh.client.usage(group_by=[UsageDimension.OUTCOME])
+        return report if report.total.attempts == len(tasks) else None
+
+    report = await until(complete, "the ledger")
+    assert report.total.gpu_seconds == pytest.approx(took, abs=1e-6 * len(tasks))
+    assert {row.outcome for row in report.rows} >= {"SUCCEEDED", "CANCELLED", "NODE_EXCEPTION"}
+    wasted = sum(row.gpu_seconds for row in report.rows if row.outcome != "SUCCEEDED")
+    assert report.total.wasted_seconds == pytest.approx(wasted, abs=1e-6)
+    # The attempt that was thrown away is in it, with the time that it had its instance for.
+    (cancelled,) = [row for row in report.rows if row.outcome == "CANCELLED"]
+    assert cancelled.gpu_seconds > 0
+    code, out, _ = await comfymesh(mesh, "usage", "--by", "outcome", "--csv")
+    assert (code, len(out.splitlines())) == (0, 1 + len(report.rows))

@@ -28,6 +28,7 @@ OWN = [
     "group watch",
     "group cancel",
     "audit",
+    "usage",
     *(f"dead-letters {name}" for name in ("list", "show", "requeue", "drop")),
     *(f"keys {name}" for name in ("create", "list", "show", "rotate", "revoke")),
     *(f"quota {name}" for name in ("show", "set")),

@@ -147,3 +147,15 @@ async def test_an_empty_queue_has_a_depth_and_a_standby_has_no_queue(log: Log) -
     assert log.metrics.series(catalogue.QUEUE_DEPTH) == {("0",): 0}
     assert log.metrics.level(catalogue.LEADING) == 0
     assert log.metrics.series(catalogue.NODES) == log.metrics.series(catalogue.SLOTS) == {}
+
+
+async def test_a_node_that_has_gone_for_good_is_forgotten(log: Log) -> None:
+    for node in ("gone", "there"):
+        log.metering.reported(Report(node, "1", open=True, instances={}))
+    log.story(queued(requirements=WITH_MODEL), assigned("gone"))
+    log.now += 86_400.0
+    log.metering.reported(Report("there", "1", open=True, instances={}))
+    await log.metering.sample(QueueOverview())
+    assert log.metrics.level(catalogue.NODES, "silent") == 0
+    assert log.metrics.level(catalogue.NODES, "open") == 1
+    assert not log.metering._claimed

@@ -20,6 +20,7 @@ from comfymesh.cli import (
     running,
     scheduling,
     top,
+    usage,
     workflows,
 )
 from comfymesh.cli.credentials import credentials
@@ -78,6 +79,7 @@ for command in (
     administration.quota,
     administration.tenants,
     administration.audit,
+    usage.usage,
     doctor.doctor,
     context_commands.context,
     completion.completion,

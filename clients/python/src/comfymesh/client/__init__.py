@@ -106,6 +106,7 @@ from comfymesh.client.scheduling_models import (
 from comfymesh.client.sync import Client, GroupHandle
 from comfymesh.client.sync_workflows import Workflows
 from comfymesh.client.uploads import InputValue, OnBytes
+from comfymesh.client.usage_models import UsageDimension, UsageReport, UsageRow
 from comfymesh.client.workflow_models import (
     InputKind,
     ViolationSeverity,
@@ -216,6 +217,9 @@ __all__ = [
     "Unavailable",
     "Url",
     "Usage",
+    "UsageDimension",
+    "UsageReport",
+    "UsageRow",
     "Violation",
     "ViolationSeverity",
     "Waiting",

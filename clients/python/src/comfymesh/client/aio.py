@@ -24,6 +24,7 @@ from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
 from comfymesh.client.scheduling import SchedulingCalls
 from comfymesh.client.scheduling_convert import waiting_from_proto
+from comfymesh.client.usage import UsageCalls
 from comfymesh.client.workflow_convert import workflow_name
 from comfymesh.client.workflows import AsyncWorkflows
 from comfymesh.v1 import task_service_pb2
@@ -48,7 +49,9 @@ DEFAULT_TARGET = "127.0.0.1:7700"
 _ENDINGS = {TaskState.CANCELLED: TaskCancelled, TaskState.EXPIRED: TaskExpired}
 
 
-class AsyncClient(AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, AdministrationCalls):
+class AsyncClient(
+    AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, AdministrationCalls, UsageCalls
+):
     """A client of one ComfyMesh server, for asyncio.
 
     Opens its connection at the first call. Calls that were not answered because the server is UNAVAILABLE are made

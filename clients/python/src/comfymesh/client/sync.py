@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
 from comfymesh.client.sync_alerts import SyncAlertCalls
 from comfymesh.client.sync_assets import SyncAssetCalls
+from comfymesh.client.sync_usage import SyncUsageCalls
 from comfymesh.client.sync_workflows import Workflows
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class GroupHandle:
         return self._thread.iterate(self._group.watch(resume_token, task_count=task_count))
 
 
-class Client(SyncAlertCalls, SyncAssetCalls):
+class Client(SyncAlertCalls, SyncAssetCalls, SyncUsageCalls):
     """A client of one ComfyMesh server. Methods are those of `AsyncClient`, without ``await``.
 
     Callbacks are called on the client's own thread.

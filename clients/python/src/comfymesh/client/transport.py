@@ -28,6 +28,7 @@ from comfymesh.v1 import (
     scheduling_service_pb2_grpc,
     task_service_pb2_grpc,
     tenant_service_pb2_grpc,
+    usage_service_pb2_grpc,
     workflow_service_pb2_grpc,
 )
 
@@ -86,6 +87,7 @@ class Stubs:
     scheduling: scheduling_service_pb2_grpc.SchedulingServiceStub
     tenants: tenant_service_pb2_grpc.TenantServiceStub
     keys: key_service_pb2_grpc.KeyServiceStub
+    usage: usage_service_pb2_grpc.UsageServiceStub
     workflows: workflow_service_pb2_grpc.WorkflowServiceStub
 
 

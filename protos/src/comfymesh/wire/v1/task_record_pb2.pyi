@@ -86,15 +86,17 @@ class ModelFile(_message.Message):
     def __init__(self, node_class: _Optional[str] = ..., input: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("attempt", "node", "instance", "reason", "time")
+    __slots__ = ("attempt", "node", "instance", "reason", "time", "busy_seconds")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    BUSY_SECONDS_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     node: str
     instance: str
     reason: _error_reason_pb2.ErrorReason
     time: _timestamp_pb2.Timestamp
-    def __init__(self, attempt: _Optional[int] = ..., node: _Optional[str] = ..., instance: _Optional[str] = ..., reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    busy_seconds: float
+    def __init__(self, attempt: _Optional[int] = ..., node: _Optional[str] = ..., instance: _Optional[str] = ..., reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., busy_seconds: _Optional[float] = ...) -> None: ...

@@ -49,6 +49,7 @@ from comfymesh.api.task_service import TaskService
 from comfymesh.api.tenant_service import TenantService
 from comfymesh.api.turns import Turns
 from comfymesh.api.uploads import Uploads
+from comfymesh.api.usage_service import UsageService
 from comfymesh.api.watching import Watching
 from comfymesh.api.webhooks import Webhooks
 from comfymesh.api.workflow_service import WorkflowService
@@ -155,6 +156,7 @@ async def _serve(settings: ApiSettings, stop: asyncio.Event) -> None:
             TenantService(directory, quotas, audit),
             KeyService(directory, time.time),
             SchedulingService(Policies(PolicyStore(bus)), insight),
+            UsageService(bus, time.time),
         )
         place = Place(
             settings.api_listen,

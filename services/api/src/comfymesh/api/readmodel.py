@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from comfymesh.api.line import Line, Turn
 from comfymesh.api.query import Query
 from comfymesh.bus.checkpoints import Kept, temporary
+from comfymesh.bus.records import is_whole
 from comfymesh.bus.tasklog import Dropped, Stored, Unreadable
 from comfymesh.tasks.codec import seconds
 from comfymesh.tasks.record import Key
+from comfymesh.tasks.usage import charged_seconds
 from comfymesh.v1 import task_pb2
 
 _SCHEMA = """
@@ -182,7 +185,7 @@ class ReadModel:
     def _update(self, stored: Stored) -> bool:
         task, key, sequence = stored.task, stored.key, stored.sequence
         changing = (sequence, task.state, _updated(task), task.error.reason, _is_unresolved(task), stored.data)
-        values = (*changing, *_spent(task), key.tenant, key.task_id, sequence)
+        values = (*changing, *_spent(stored), key.tenant, key.task_id, sequence)
         return self._database.execute(_UPDATE, values).rowcount > 0
 
     def _insert(self, stored: Stored) -> None:
@@ -221,7 +224,7 @@ class ReadModel:
         return bool(self._database.rows(_OF_WORKFLOW, (tenant, name, version, version)))
 
     def gpu_seconds(self, tenant: str, since: float) -> float:
-        """Seconds of instances that tasks of a tenant took which have ended since then."""
+        """GPU-seconds that a tenant was charged with for tasks that have ended since then."""
         self._take_in()
         (total,) = self._database.execute(_GPU_SECONDS, (tenant, since)).fetchone()
         return float(total)
@@ -298,15 +301,15 @@ def _row(stored: Stored) -> tuple[object, ...]:
         *(seconds(task.create_time), _updated(task), task.group),
         *(task.workflow, task.workflow_version, task.graph_digest),
         *(task.error.reason, _is_unresolved(task), stored.data),
-        *_spent(task),
+        *_spent(stored),
     )
 
 
-def _spent(task: task_pb2.Task) -> tuple[float, int]:
-    """Seconds of an instance, once the task has ended, and bytes that are kept."""
-    ran = task.HasField("end_time") and task.HasField("start_time")
-    spent = max(0.0, seconds(task.end_time) - seconds(task.start_time)) if ran else 0.0
-    return spent, sum(artifact.size_bytes for artifact in task.artifacts)
+def _spent(stored: Stored) -> tuple[float, int]:
+    """GPU-seconds that the tenant is charged with, once the task has ended, and bytes that are kept."""
+    ended = stored.task.HasField("end_time") and is_whole(stored, logging.DEBUG)
+    spent = charged_seconds(stored.record) if ended else 0.0
+    return spent, sum(artifact.size_bytes for artifact in stored.task.artifacts)
 
 
 def _updated(task: task_pb2.Task) -> float:

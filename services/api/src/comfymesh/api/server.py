@@ -26,6 +26,7 @@ from comfymesh.v1 import (
     scheduling_service_pb2_grpc,
     task_service_pb2_grpc,
     tenant_service_pb2_grpc,
+    usage_service_pb2_grpc,
     workflow_service_pb2_grpc,
 )
 
@@ -54,6 +55,7 @@ _ADD: Mapping[str, Callable[[Any, grpc.aio.Server], None]] = {
     "TenantService": tenant_service_pb2_grpc.add_TenantServiceServicer_to_server,
     "KeyService": key_service_pb2_grpc.add_KeyServiceServicer_to_server,
     "WorkflowService": workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server,
+    "UsageService": usage_service_pb2_grpc.add_UsageServiceServicer_to_server,
     "SchedulingService": scheduling_service_pb2_grpc.add_SchedulingServiceServicer_to_server,
 }
 """How each service of the contract is put on a server. The class of its servicer has the service's name."""

@@ -68,10 +68,13 @@ ALERTS = Stream("ALERTS", ("notice.*", "delivered.*.*"), Storage.FILE, per_subje
 # The notifier's state and what people tell it.
 ALERTING = Stream("ALERTING", ("alerting.>",), Storage.FILE, per_subject=1)
 WEBHOOKS = Stream("WEBHOOKS", ("webhook.*.*",), Storage.FILE, per_subject=1, max_age=timedelta(days=30))
+# Sums of hours, each guarded by the message before it, and how far they have taken in the log.
+USAGE = Stream("USAGE", ("usage.*.*.*", "ledger.position"), Storage.FILE, per_subject=1, max_age=timedelta(days=800))
 
 ALL = (
     *(TASKS, BLOBS, WORK, REPORTS, PROGRESS, LEASES, SETTINGS, INTENTS, ACCOUNTS, AUDIT, ALERTS, ALERTING, WEBHOOKS),
     WORKFLOWS,
+    USAGE,
 )
 
 

@@ -24,6 +24,8 @@ alerting.acknowledged.<alert>       who sees to an alert                        
 webhook.<tenant>.<delivery>         calls to callback URLs                      stream WEBHOOKS
 workflow.head.<tenant>.<workflow>   a workflow                                  stream WORKFLOWS
 workflow.content.<tenant>.<workflow>.<digest>  its versions                    stream WORKFLOWS
+usage.<tenant>.<day>.<hour>         sums of what a tenant used                  stream USAGE
+ledger.position                     how far the log is in those sums            stream USAGE
 presence.<role>.<process>           a process is there, never stored
 settings.scheduling                 the policy of scheduling                    stream SETTINGS
 ask.scheduling                      questions to the scheduler that acts, never stored
@@ -177,6 +179,7 @@ ALL_PROGRESS = "progress.*.*"
 SILENCES = "alerting.silence.*"
 ACKNOWLEDGEMENTS = "alerting.acknowledged.*"
 NOTIFIER_STATE = "alerting.state"
+LEDGER_POSITION = "ledger.position"
 ACTIVE_ALERTS = "alerting.active"
 ALERTING_SETUP = "alerting.setup"
 
@@ -251,3 +254,14 @@ def parse_workflow(subject: str) -> tuple[str, str]:
     """Whose workflow, and which, a subject of a head names."""
     *_, tenant, workflow_id = subject.split(".")
     return tenant, workflow_id
+
+
+def usage(tenant: str, day: str, hour: str = "*") -> str:
+    """Where the sums of an hour of a day are (UTC, such as 20261128 and 07); `*` for all hours, or all tenants."""
+    return f"usage.{tenant}.{day}.{hour}"
+
+
+def parse_usage(subject: str) -> tuple[str, str]:
+    """The tenant, and day and hour as ten digits, in a subject of sums."""
+    _, tenant, day, hour = subject.split(".")
+    return tenant, day + hour

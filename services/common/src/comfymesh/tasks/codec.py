@@ -320,6 +320,7 @@ def _failure(failure: Failure) -> task_record_pb2.Failure:
         instance=failure.instance,
         reason=_REASONS[failure.failure],
         time=timestamp(failure.time),
+        busy_seconds=failure.seconds,
     )
 
 
@@ -337,7 +338,8 @@ def attempt_failure(failure: Failure) -> dead_letter_pb2.AttemptFailure:
 def failure_of(message: task_record_pb2.Failure) -> Failure:
     """A failed attempt, as its record has it."""
     failure = _FAILURE_OF[message.reason]
-    return Failure(message.attempt, message.node, message.instance, failure, seconds(message.time))
+    when, busy = seconds(message.time), message.busy_seconds
+    return Failure(message.attempt, message.node, message.instance, failure, when, busy)
 
 
 def to_artifact(task_id: str, artifact: Artifact) -> task_pb2.Artifact:

@@ -64,7 +64,9 @@ class CancelRequested:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The attempt of a task that is being cancelled has stopped."""
+    """The attempt of a task that is being cancelled has stopped. `timing` as in Succeeded."""
+
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True, slots=True)

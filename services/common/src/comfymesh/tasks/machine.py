@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from comfymesh.tasks import retry
+from comfymesh.tasks import retry, usage
 from comfymesh.tasks.events import (
     Assigned,
     AttemptFailed,
@@ -111,7 +111,7 @@ def _change(record: TaskRecord, event: Event, now: float) -> TaskRecord:
             state = State.CANCELLED if record.state is State.QUEUED else State.CANCELLING
             return replace(record, state=state, reason=event.reason or "cancelled by the caller")
         case Cancelled():
-            return replace(record, state=State.CANCELLED)
+            return replace(record, state=State.CANCELLED, timing=event.timing)
         case Expired():
             return _expired(record)
         case Resolved():
@@ -174,8 +174,9 @@ def _released(record: TaskRecord, event: Released, now: float) -> TaskRecord:
 
 def _failed(record: TaskRecord, event: AttemptFailed, now: float) -> TaskRecord:
     if record.state is State.CANCELLING:
-        return replace(record, state=State.CANCELLED)
-    failure = Failure(record.attempt, record.node, record.instance, event.error.failure, now)
+        return replace(record, state=State.CANCELLED, timing=event.timing)
+    seconds = sum(usage.executed(record.start_time, event.timing, now))
+    failure = Failure(record.attempt, record.node, record.instance, event.error.failure, now, seconds)
     record = replace(record, failures=(*record.failures, failure), error=event.error, timing=event.timing)
     what = f"attempt {record.attempt}: {event.error.failure}: {event.error.message}"
     match retry.decide(record.key, record.failures, record.definition.max_retries):

@@ -171,13 +171,14 @@ class TaskError:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failed attempt: which, where, how, when (seconds since the epoch)."""
+    """One failed attempt: which, where, how, when (seconds since the epoch), and how many seconds it executed."""
 
     attempt: int
     node: str
     instance: str
     failure: FailureClass
     time: float
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

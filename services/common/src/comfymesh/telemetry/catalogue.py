@@ -104,7 +104,7 @@ MODEL_LOADS = Instrument(
     "comfymesh.model.loads", "{load}", Kind.COUNTER, "Model files that were loaded.", _ACTS, (MODEL,)
 )
 GPU_TIME = Instrument(
-    "comfymesh.gpu.time", "s", Kind.COUNTER, "Time of instances that attempts took, loads included.", _ACTS, (TENANT,)
+    "comfymesh.gpu.time", "s", Kind.COUNTER, "GPU-seconds of attempts that have ended (usage.md).", _ACTS, (TENANT,)
 )
 ARTIFACT_BYTES = Instrument("comfymesh.artifact.size", "By", Kind.COUNTER, "Outputs that were stored.", _ACTS)
 WAITED = Instrument(

@@ -34,7 +34,7 @@ from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import events
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import Artifact, State, TaskRecord, prompt_id
+from comfymesh.tasks.record import Artifact, State, TaskRecord, Timing, prompt_id
 from comfymesh.telemetry import tracing
 
 logger = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class Attempt:
         end = self._timed(await self._workplace.with_evidence(await self._end(executing)))
         self._trace.ended(end)
         with tracing.part("commit"):
-            await (self._claim.concede() if self._unwanted else self._claim.end(end))
+            await (self._claim.concede(self._timing()) if self._unwanted else self._claim.end(end))
 
     async def _take_back(self, executing: asyncio.Task[Outcome]) -> None:
         """Stop whatever ComfyUI has of it; what has come of it meanwhile is nobody's."""
@@ -151,14 +151,20 @@ class Attempt:
 
     def _timed(self, end: events.Event) -> events.Event:
         """An end, with where the time went. What the instance holds in memory by now is noted as well."""
-        timing = self._stopwatch.timing()
+        timing = self._timing()
         if timing is None or not isinstance(end, events.Succeeded | events.AttemptFailed):
             return end
         self._workplace.residency.ran(self._stopwatch.used(), timing.loaded)
         if isinstance(end, events.AttemptFailed) and end.error.failure is FailureClass.OUT_OF_MEMORY:
             self._workplace.residency.clear()
-        gpu_class, peak = self._workplace.residency.gpu_class, self._peak.bytes
-        return replace(end, timing=replace(timing, gpu_class=gpu_class, peak_vram_bytes=peak))
+        return replace(end, timing=timing)
+
+    def _timing(self) -> Timing | None:
+        """Where the time went, once it has stopped; None where it did not execute or nobody saw."""
+        timing = self._stopwatch.timing()
+        if timing is None:
+            return None
+        return replace(timing, gpu_class=self._workplace.residency.gpu_class, peak_vram_bytes=self._peak.bytes)
 
     async def _end(self, executing: asyncio.Task[Outcome]) -> events.Event:
         """Wait for what ComfyUI makes of it; answers the event that ends it."""

@@ -14,7 +14,7 @@ from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import events, machine
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import HELD, Key, State, TaskRecord
+from comfymesh.tasks.record import HELD, Key, State, TaskRecord, Timing
 
 logger = logging.getLogger(__name__)
 
@@ -103,9 +103,9 @@ class Claim:
         while not await self._wrote(self._fitting(event)):
             pass
 
-    async def concede(self) -> None:
-        """It has stopped, since the log does not want it any more."""
-        await self.give_up(events.Cancelled())
+    async def concede(self, timing: Timing | None = None) -> None:
+        """It has stopped, since the log does not want it any more. `timing` as in events.Succeeded."""
+        await self.give_up(events.Cancelled(timing))
 
     async def give_up(self, event: events.Event) -> None:
         """Write an end whatever the log has of it by now, for when nothing more can be learned of the attempt."""
@@ -164,7 +164,9 @@ class Claim:
         """The event, or what it comes to as the task now stands."""
         if machine.allows(self.record, type(event)):
             return event
-        return events.Cancelled() if self.record.state is State.CANCELLING else _LOST
+        if self.record.state is not State.CANCELLING:
+            return _LOST
+        return events.Cancelled(_timing_of(event))
 
     async def _wrote(self, event: events.Event) -> bool:
         """Append an event. False if the record has changed, and the attempt is still ours to end."""
@@ -213,3 +215,8 @@ class Claim:
         except UnreadableRecordError as error:
             logger.warning("an attempt is let go: %s", error, extra=self.fields("attempt_unreadable"))
             return None
+
+
+def _timing_of(end: events.Event) -> Timing | None:
+    """Where the time of an attempt went, whatever its end is told as."""
+    return end.timing if isinstance(end, events.Succeeded | events.AttemptFailed | events.Cancelled) else None

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from typing import Self
 
 from google.protobuf.message import DecodeError
 
 from comfymesh import names
-from comfymesh.bus import records, streams, subjects
+from comfymesh.bus import records, replay, streams, subjects
 from comfymesh.bus.port import Bus, BusError, BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
 from comfymesh.bus.records import Stored
 from comfymesh.notifier import convert, memory, observing
@@ -35,7 +35,6 @@ from comfymesh.wire.v1 import alerting_pb2, node_report_pb2
 
 logger = logging.getLogger(__name__)
 
-_PAGE = 256
 _LONGEST_UNSTORED = 10.0
 
 Tell = Callable[[alert_pb2.AlertNotice], None]
@@ -131,7 +130,7 @@ class Notifier:
 
     async def _follow_log(self) -> None:
         """Every record since the last one that was taken in, in order, and each once."""
-        async for message in self._records():
+        async for message in replay.every(self._bus, self._core.state.position):
             item = records.try_to_read(message, logging.DEBUG)
             if isinstance(item, Stored) and records.is_whole(item, logging.DEBUG):
                 if item.message.task.callback_url:
@@ -139,28 +138,6 @@ class Notifier:
                 self._feed(observing.of_record(item))
             else:
                 self._feed(LogPassed(message.sequence))
-
-    async def _records(self) -> AsyncIterator[Message]:
-        position = self._core.state.position
-        if position == 0:
-            for message in await self._first():
-                yield message
-                position = message.sequence
-        async for item in self._bus.tail(streams.TASKS, subjects.ALL_TASKS, position):
-            if not isinstance(item, CaughtUp):
-                yield item
-
-    async def _first(self) -> Sequence[Message]:
-        """The first records of an empty log, once there are some. A tail passes over all but the last of each task."""
-        tail = self._bus.tail(streams.TASKS, subjects.ALL_TASKS)
-        async with aclosing(tail) as messages:  # type: ignore[type-var]  # all of them are generators
-            async for _ in messages:
-                found = await patiently(
-                    lambda: self._bus.after(streams.TASKS, subjects.ALL_TASKS, 0, _PAGE), BusError, what="read the log"
-                )
-                if found:
-                    return found
-        return []
 
     async def _follow_tasks(self) -> None:
         async for message in self._bus.tail(streams.TASKS, subjects.ALL_TASKS):

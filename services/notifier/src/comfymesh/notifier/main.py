@@ -19,6 +19,7 @@ from comfymesh.notifier.domain.core import Core
 from comfymesh.notifier.domain.rules import Rules
 from comfymesh.notifier.domain.state import State
 from comfymesh.notifier.history import History
+from comfymesh.notifier.ledger import LedgerKeeper
 from comfymesh.notifier.loop import Notifier
 from comfymesh.notifier.memory import Memory, SupersededError, encode
 from comfymesh.notifier.rulesfile import Problem, RulesError
@@ -56,6 +57,7 @@ async def serve(settings: NotifierSettings, stop: asyncio.Event) -> None:
             webhooks = WebhookQueue(bus, SignedCaller(http, settings.webhook_keys, time.time), time.time)
             background.spawn(webhooks.run(background), "webhook queue")
             background.spawn(_show(bus, rules, addresses), "setup")
+            background.spawn(LedgerKeeper(bus, time.time).keep(), "ledger")
 
             def tell_now(notice: alert_pb2.AlertNotice) -> None:
                 for delivery in deliveries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,22 +13,23 @@ from comfymesh.bus import streams
 from comfymesh.bus.checkpoints import LogEvent
 from comfymesh.bus.lag import Lag
 from comfymesh.bus.port import Bus, BusError
+from comfymesh.bus.records import is_whole
 from comfymesh.bus.tasklog import Stored
 from comfymesh.scheduler.domain.fleet import Report
-from comfymesh.scheduler.domain.queueing import is_patched_in
 from comfymesh.scheduler.domain.views import QueueOverview, Share
+from comfymesh.tasks import usage
 from comfymesh.tasks.codec import seconds, timing_of
 from comfymesh.tasks.record import ModelFile
+from comfymesh.tasks.usage import is_patched_in
 from comfymesh.telemetry import catalogue, tracing
 from comfymesh.telemetry.metrics import METRICS, Labels, Metrics
-from comfymesh.v1 import error_reason_pb2, task_pb2
+from comfymesh.v1 import task_pb2
 from comfymesh.wire.v1 import task_record_pb2
 
-_CANCELLED = task_pb2.Task.STATE_CANCELLED
 _Shares = Mapping[Labels, Share]
 _NOTHING = frozenset[str]()
-_ENDS = {"Succeeded": "SUCCEEDED", "AttemptFailed": "", "Released": "RELEASED", "Cancelled": "CANCELLED"}
-"""Events that end an attempt, and what that comes to."""
+_FORGOTTEN = 86_400.0
+"""A node that has been silent for so long, in seconds, has been taken away: it is not counted any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,8 @@ class Metering:
         context = tracing.parent(stored.message.trace_parent)
         if event == "Assigned":
             self._claim(stored.message, context)
-        elif event in _ENDS:
-            self._end_attempt(stored.message, context)
+        elif is_whole(stored, logging.DEBUG) and (used := usage.of_record(stored.record)) is not None:
+            self._end_attempt(stored.message, used, context)
         if stored.is_final and event != "Resolved":
             self._end_task(stored.task, tenant, context)
 
@@ -146,13 +148,15 @@ class Metering:
         instance = seen.report.instances.get(name) if seen else None
         return frozenset(instance.resident) if instance else _NOTHING
 
-    def _end_attempt(self, message: task_record_pb2.TaskRecord, context: Context | None) -> None:
+    def _end_attempt(
+        self, message: task_record_pb2.TaskRecord, used: usage.AttemptUsage, context: Context | None
+    ) -> None:
         task = message.task
-        outcome = "CANCELLED" if task.state == _CANCELLED else _ENDS[message.event] or _failure(message)
-        self._metrics.add(catalogue.ATTEMPTS, 1, outcome)
-        if outcome not in {"RELEASED", "CANCELLED"} and task.HasField("timing"):
+        self._metrics.add(catalogue.ATTEMPTS, 1, used.outcome)
+        self._metrics.add(catalogue.GPU_TIME, used.seconds, message.tenant)
+        if used.outcome not in {usage.RELEASED, usage.CANCELLED} and task.HasField("timing"):
             self._time(message, context)
-        if outcome == "SUCCEEDED":
+        if used.outcome == usage.SUCCEEDED:
             size = sum(artifact.size_bytes for artifact in task.artifacts)
             self._metrics.add(catalogue.ARTIFACT_BYTES, size)
 
@@ -160,7 +164,6 @@ class Metering:
         """Where the time of an attempt went."""
         task, timing = message.task, timing_of(message.task.timing)
         in_comfyui = timing.load_seconds + timing.run_seconds
-        self._metrics.add(catalogue.GPU_TIME, in_comfyui, message.tenant)
         self._metrics.record(catalogue.RAN, timing.run_seconds, context=context)
         if task.HasField("end_time") and task.HasField("start_time"):
             stored = seconds(task.end_time) - seconds(task.start_time) - in_comfyui
@@ -191,6 +194,7 @@ class Metering:
             self._metrics.set(catalogue.NODES, {})
             self._metrics.set(catalogue.SLOTS, {})
             return
+        self._forget(now)
         states: dict[Labels, float] = {("open",): 0, ("closed",): 0, ("silent",): 0}
         held = slots = 0
         for seen in self._nodes.values():
@@ -201,6 +205,11 @@ class Metering:
                 held += len(seen.report.held)
         self._metrics.set(catalogue.NODES, states)
         self._metrics.set(catalogue.SLOTS, {("held",): held, ("free",): max(slots - held, 0)})
+
+    def _forget(self, now: float) -> None:
+        """Nodes that have gone, and what was claimed for instances of nodes that are not known."""
+        self._nodes = {node: seen for node, seen in self._nodes.items() if now - seen.time < _FORGOTTEN}
+        self._claimed = {place: models for place, models in self._claimed.items() if place[0] in self._nodes}
 
     async def _sample_streams(self) -> None:
         if not self.acting:
@@ -214,11 +223,6 @@ class Metering:
 
 def _ages(shares: _Shares, now: float) -> dict[Labels, float]:
     return {which: max(now - share.oldest, 0.0) if share.oldest else 0.0 for which, share in shares.items()}
-
-
-def _failure(message: task_record_pb2.TaskRecord) -> str:
-    name = error_reason_pb2.ErrorReason.Name(message.failures[-1].reason)
-    return name.removeprefix("ERROR_REASON_")
 
 
 def _models(message: task_record_pb2.TaskRecord) -> frozenset[str]:

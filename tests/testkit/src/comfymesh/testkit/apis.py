@@ -39,6 +39,7 @@ from comfymesh.v1 import (
     scheduling_service_pb2,
     task_service_pb2,
     tenant_service_pb2,
+    usage_service_pb2,
     workflow_service_pb2,
 )
 from comfymesh.wire.v1 import node_report_pb2
@@ -67,6 +68,7 @@ SERVICES = {
         scheduling_service_pb2,
         task_service_pb2,
         tenant_service_pb2,
+        usage_service_pb2,
         workflow_service_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()

@@ -84,7 +84,13 @@ artifacts = st.builds(
 )
 errors = st.builds(TaskError, st.sampled_from(FailureClass), _texts, _labels, _texts, _texts)
 failures = st.builds(
-    Failure, st.integers(1, 1000), _names, _names, st.sampled_from(FailureClass), _moments.filter(lambda t: t > 0)
+    Failure,
+    st.integers(1, 1000),
+    _names,
+    _names,
+    st.sampled_from(FailureClass),
+    _moments.filter(lambda t: t > 0),
+    st.floats(0, 1e6),
 )
 _durations = st.integers(0, 10**11).map(lambda micros: micros / 1_000_000)
 timings = st.builds(
@@ -150,7 +156,7 @@ happenings: st.SearchStrategy[events.Event] = st.one_of(
     st.builds(events.AttemptFailed, errors, st.one_of(st.none(), timings)),
     st.builds(events.Released, _texts),
     st.builds(events.CancelRequested, _texts),
-    st.just(events.Cancelled()),
+    st.builds(events.Cancelled, st.one_of(st.none(), timings)),
     st.just(events.Expired()),
     st.just(events.Resolved(Resolution.DROPPED)),
     st.just(events.Resolved(Resolution.REQUEUED, "another")),

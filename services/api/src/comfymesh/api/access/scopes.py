@@ -90,6 +90,7 @@ SCOPES = {
             "UpdateTenant": Scope.ADMIN,
             "ListAuditEvents": Scope.ADMIN,
         },
+        "UsageService": {"QueryUsage": Scope.READ},
         "KeyService": {
             "CreateKey": Scope.ADMIN,
             "GetKey": Scope.ADMIN,
@@ -102,7 +103,7 @@ SCOPES = {
 }
 """The scope that each method takes."""
 
-_LOOKS = ("Get", "List", "Watch", "Derive", "Validate")
+_LOOKS = ("Get", "List", "Watch", "Query", "Derive", "Validate")
 _RELIED_ON = "comfymesh.v1.WorkflowService/"
 
 

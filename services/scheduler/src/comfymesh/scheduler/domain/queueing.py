@@ -18,7 +18,8 @@ from comfymesh.scheduler.domain.virtual_fifo import VirtualFifo
 from comfymesh.tasks import machine
 from comfymesh.tasks.failures import POLICIES
 from comfymesh.tasks.policy import PolicySettings
-from comfymesh.tasks.record import Key, ModelFile, Requirements, TaskRecord
+from comfymesh.tasks.record import Key, Requirements, TaskRecord
+from comfymesh.tasks.usage import is_patched_in
 
 _SLACK = 1024
 _IDLE_GROUPS = 64
@@ -221,11 +222,6 @@ class WaitingTasks:
             if not group.family.groups:
                 del self._families[group.family.models]
                 self._dispatcher.forget(group.family)
-
-
-def is_patched_in(model: ModelFile) -> bool:
-    """Whether a model file is patched into others for one task, such as a LoRA, and not kept for itself."""
-    return "lora" in model.node_class.lower()
 
 
 class StartDeadlines:

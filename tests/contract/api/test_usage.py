@@ -1,0 +1,141 @@
+"""What tenants have used, as they and administrators see it: by gRPC, SDK and command line."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from click.testing import CliRunner
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from comfymesh.bus import usage as ledger
+from comfymesh.bus.port import Entry
+from comfymesh.cli.main import cli
+from comfymesh.client import AsyncClient, UsageDimension, UsageRow
+from comfymesh.tasks.ledger import HOUR, Hour, Kind, Sum, begin
+from comfymesh.testkit.apis import BOOTSTRAP, LocalApi, Refused
+from comfymesh.v1 import usage_service_pb2
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Query = usage_service_pb2.QueryUsageRequest
+METHOD = "UsageService/QueryUsage"
+GOOD = Kind("workflows/portrait", ("a.safetensors", "vae.safetensors"), "rtx", "SUCCEEDED")
+LOST = Kind("workflows/portrait", ("a.safetensors",), "rtx", "NODE_LOST")
+BROKEN = Kind("", ("=cmd()",), "", "NODE_EXCEPTION")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def keys(api: LocalApi) -> dict[str, str]:
+    """Two tenants that have used something in this hour and the last."""
+    now = begin(time.time())
+    told = {
+        ("lab", now): {GOOD: Sum(2, 1_000_000, 9_000_000), LOST: Sum(1, 0, 4_000_000)},
+        ("lab", now - HOUR): {BROKEN: Sum(1, 0, 500_000)},
+        ("studio", now): {GOOD: Sum(1, 0, 7_000_000)},
+    }
+    for (tenant, hour), sums in told.items():
+        await api.bus.append([Entry(ledger.subject(tenant, hour), ledger.encode(Hour("log", 9, sums)))])
+    return {tenant: await api.tenant(tenant) for tenant in ("lab", "studio")}
+
+
+async def test_a_tenant_sees_its_own_sums(api: LocalApi, keys: dict[str, str]) -> None:
+    answer = await api.call(METHOD, Query(), keys["lab"])
+    (row,) = answer.rows
+    assert row == answer.total
+    assert (row.attempts, row.load_seconds, row.run_seconds) == (4, 1.0, 13.5)
+    # A node that was lost is not the tenant's fault; a graph that broke is.
+    assert (row.charged_seconds, row.wasted_seconds) == (10.5, 4.5)
+    assert not answer.HasField("through_time")
+
+
+async def test_no_tenant_sees_what_another_or_all_have_used(api: LocalApi, keys: dict[str, str]) -> None:
+    for name in ("tenants/studio", "tenants/-", "tenants/nobody"):
+        with pytest.raises(Refused) as told:
+            await api.call(METHOD, Query(tenant=name), keys["lab"])
+        assert (told.value.code, told.value.reason) == ("NOT_FOUND", "TENANT_NOT_FOUND")
+
+
+async def test_pages_are_as_one(api: LocalApi, keys: dict[str, str]) -> None:
+    request = Query(tenant="tenants/-", group_by=[2, 6, 3], page_size=1)
+    seen: list[Any] = []
+    while True:
+        answer = await api.call(METHOD, request)
+        seen += answer.rows
+        assert answer.total.attempts == 5
+        if not answer.next_page_token:
+            break
+        request.page_token = answer.next_page_token
+    assert [(row.tenant, row.workflow, row.outcome) for row in seen] == [
+        ("tenants/lab", "", "NODE_EXCEPTION"),
+        ("tenants/lab", "workflows/portrait", "NODE_LOST"),
+        ("tenants/lab", "workflows/portrait", "SUCCEEDED"),
+        ("tenants/studio", "workflows/portrait", "SUCCEEDED"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"start_time": Timestamp(seconds=10), "end_time": Timestamp(seconds=10)}, "start_time"),
+        ({"start_time": Timestamp(seconds=10)}, "start_time"),
+        ({"end_time": Timestamp(seconds=-1)}, "end_time"),
+        ({"end_time": Timestamp(seconds=1 << 50)}, "end_time"),
+        ({"group_by": [0]}, "group_by"),
+        ({"group_by": [99]}, "group_by"),
+        ({"page_size": -1}, "page_size"),
+    ],
+)
+async def test_what_is_wrong_is_named(api: LocalApi, keys: dict[str, str], wrong: dict[str, Any], field: str) -> None:
+    with pytest.raises(Refused) as told:
+        await api.call(METHOD, Query(**wrong), keys["lab"])
+    assert [violation.field for violation in told.value.details["BadRequest"].field_violations] == [field]
+
+
+async def test_the_sdk_reads_hours(api: LocalApi, keys: dict[str, str]) -> None:
+    now = datetime.fromtimestamp(begin(time.time()), UTC)
+    by = [UsageDimension.HOUR, UsageDimension.MODELS]
+    async with AsyncClient(api.target, api_key=keys["lab"]) as client:
+        report = await client.usage(start=now, group_by=by)
+        earlier = await client.usage(start=now - timedelta(hours=1), end=now, group_by=by)
+    assert report.rows[1] == UsageRow(
+        hour=now,
+        models=("a.safetensors", "vae.safetensors"),
+        attempts=2,
+        load_seconds=1.0,
+        run_seconds=9.0,
+        charged_seconds=10.0,
+    )
+    assert report.total.gpu_seconds == 14.0
+    assert [row.hour for row in earlier.rows] == [now - timedelta(hours=1)]
+
+
+async def shown(api: LocalApi, *arguments: str) -> str:
+    """What the command line prints for an administrator."""
+    environment = {"COMFYMESH_API_KEY": BOOTSTRAP}
+    line = ["--target", api.target, "usage", *arguments]
+    result = await asyncio.to_thread(CliRunner().invoke, cli, line, env=environment)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+async def test_the_command_line_prints_tables_csv_and_json(api: LocalApi, keys: dict[str, str]) -> None:
+    table = await shown(api, "-", "--by", "tenant", "--by", "workflow")
+    assert "portrait" in table
+    assert table.splitlines()[-1].split()[:2] == ["all", "5"]
+    rows = list(csv.DictReader(io.StringIO(await shown(api, "lab", "--by", "models", "--by", "outcome", "--csv"))))
+    assert sum(float(row["load_seconds"]) + float(row["run_seconds"]) for row in rows) == 14.5
+    assert rows[0]["models"] == "'=cmd()"  # No spreadsheet takes it for a formula.
+    lines = [json.loads(line) for line in (await shown(api, "lab", "--by", "outcome", "--json")).splitlines()]
+    assert {line["outcome"]: line["wasted_seconds"] for line in lines} == {
+        "NODE_EXCEPTION": 0.5,
+        "NODE_LOST": 4.0,
+        "SUCCEEDED": 0.0,
+    }
