@@ -75,10 +75,10 @@ class Audience:
                 if not self._ready.is_set():
                     self._refuse(error)
                     return
-                await asyncio.sleep(_RETRY_SECONDS)
             except ComfyMeshError as error:
                 self._refuse(error)
                 return
+            await asyncio.sleep(_RETRY_SECONDS)
 
     def close(self) -> None:
         """Follow nothing any more."""
@@ -286,7 +286,9 @@ class Audiences:
     def left(self, caller: str) -> None:
         """A socket has gone, or did not come to be."""
         audience = self._open.get(caller)
-        if audience is not None and not audience.sockets and caller not in self._closing:
+        if audience is not None and audience.refused is not None:
+            self._close(caller)  # Keys that are none are soon many.
+        elif audience is not None and not audience.sockets and caller not in self._closing:
             loop = asyncio.get_running_loop()
             self._closing[caller] = loop.call_later(self._linger, self._close, caller)
 
