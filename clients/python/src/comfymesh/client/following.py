@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     OpenGroup = Callable[[group_service_pb2.WatchGroupRequest], AsyncGenerator[group_service_pb2.WatchGroupResponse]]
 
 _MOST_CHANGES = 64
-"""How many changes a message may tell. Reading one costs as much as making events of a dozen."""
+"""How many changes a message may tell: as many as servers allow."""
 
 Q = TypeVar("Q", task_service_pb2.WatchTasksRequest, group_service_pb2.WatchGroupRequest)
 R = TypeVar("R", task_service_pb2.WatchTasksResponse, group_service_pb2.WatchGroupResponse)

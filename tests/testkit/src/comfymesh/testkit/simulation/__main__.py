@@ -60,7 +60,7 @@ class _Ran:
 def _begin(defect: str) -> None:
     """One of the processes: all that it runs has the defect."""
     quiet()
-    # A seed's objects go with it. Looking for garbage meanwhile was a fifth of its time.
+    # A seed's objects go with it. Looking for garbage meanwhile was a tenth to a quarter of its time.
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
     _defects.enter_context(planted(defect))
