@@ -119,6 +119,18 @@ class GetTaskResponse(_message.Message):
     waiting: _queue_pb2.Waiting
     def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., waiting: _Optional[_Union[_queue_pb2.Waiting, _Mapping]] = ...) -> None: ...
 
+class GetTaskGraphRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class GetTaskGraphResponse(_message.Message):
+    __slots__ = ("graph_json",)
+    GRAPH_JSON_FIELD_NUMBER: _ClassVar[int]
+    graph_json: str
+    def __init__(self, graph_json: _Optional[str] = ...) -> None: ...
+
 class ListTasksRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "states", "labels", "created_after", "created_before", "group", "graph_digest", "workflow")
     class LabelsEntry(_message.Message):
@@ -181,7 +193,7 @@ class WatchTaskResponse(_message.Message):
     def __init__(self, resume_token: _Optional[str] = ..., task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., progress: _Optional[_Union[_task_pb2.TaskProgress, _Mapping]] = ..., preview: _Optional[_Union[_task_pb2.Preview, _Mapping]] = ..., heartbeat: _Optional[_Union[_task_pb2.Heartbeat, _Mapping]] = ...) -> None: ...
 
 class WatchTasksRequest(_message.Message):
-    __slots__ = ("states", "labels", "group", "include_existing", "resume_token", "workflow")
+    __slots__ = ("states", "labels", "group", "include_existing", "resume_token", "max_changes", "workflow")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -194,26 +206,38 @@ class WatchTasksRequest(_message.Message):
     GROUP_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EXISTING_FIELD_NUMBER: _ClassVar[int]
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    MAX_CHANGES_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     states: _containers.RepeatedScalarFieldContainer[_task_pb2.Task.State]
     labels: _containers.ScalarMap[str, str]
     group: str
     include_existing: bool
     resume_token: str
+    max_changes: int
     workflow: str
-    def __init__(self, states: _Optional[_Iterable[_Union[_task_pb2.Task.State, str]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., group: _Optional[str] = ..., include_existing: bool = ..., resume_token: _Optional[str] = ..., workflow: _Optional[str] = ...) -> None: ...
+    def __init__(self, states: _Optional[_Iterable[_Union[_task_pb2.Task.State, str]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., group: _Optional[str] = ..., include_existing: bool = ..., resume_token: _Optional[str] = ..., max_changes: _Optional[int] = ..., workflow: _Optional[str] = ...) -> None: ...
 
 class WatchTasksResponse(_message.Message):
-    __slots__ = ("resume_token", "task", "caught_up", "heartbeat")
+    __slots__ = ("resume_token", "task", "caught_up", "heartbeat", "passed")
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     CAUGHT_UP_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    PASSED_FIELD_NUMBER: _ClassVar[int]
     resume_token: str
     task: _task_pb2.Task
     caught_up: CaughtUp
     heartbeat: _task_pb2.Heartbeat
-    def __init__(self, resume_token: _Optional[str] = ..., task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., caught_up: _Optional[_Union[CaughtUp, _Mapping]] = ..., heartbeat: _Optional[_Union[_task_pb2.Heartbeat, _Mapping]] = ...) -> None: ...
+    passed: _containers.RepeatedCompositeFieldContainer[PassedChange]
+    def __init__(self, resume_token: _Optional[str] = ..., task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., caught_up: _Optional[_Union[CaughtUp, _Mapping]] = ..., heartbeat: _Optional[_Union[_task_pb2.Heartbeat, _Mapping]] = ..., passed: _Optional[_Iterable[_Union[PassedChange, _Mapping]]] = ...) -> None: ...
+
+class PassedChange(_message.Message):
+    __slots__ = ("resume_token", "task")
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    resume_token: str
+    task: _task_pb2.Task
+    def __init__(self, resume_token: _Optional[str] = ..., task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ...) -> None: ...
 
 class CaughtUp(_message.Message):
     __slots__ = ()

@@ -16,7 +16,8 @@ from comfymesh.bus import streams
 KEPT = tuple(
     stream.name
     for stream in (
-        *(streams.AUDIT, streams.ALERTING, streams.ALERTS, streams.WEBHOOKS, streams.TASKS, streams.WORKFLOWS),
+        *(streams.AUDIT, streams.ALERTING, streams.ALERTS, streams.WEBHOOKS, streams.USAGE, streams.TASKS),
+        streams.WORKFLOWS,
         *(streams.SETTINGS, streams.INTENTS, streams.ACCOUNTS, streams.BLOBS),
     )
 )
