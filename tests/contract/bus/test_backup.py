@@ -33,7 +33,7 @@ SUBJECTS = {
     "ALERTING": "alerting.rules",
     "WEBHOOKS": "webhook.acme.one",
     "WORKFLOWS": "workflow.head.acme.one",
-    "USAGE": "usage.acme.2026-11-28.10.x",
+    "USAGE": "usage.acme.2026-11-28.10",
 }
 LARGE = 1_500_000
 BY_NAME = {stream.name: stream for stream in streams.ALL}
