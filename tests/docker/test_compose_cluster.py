@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -58,13 +59,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mesh(image: str, prometheus_image: str, compose_program: list[str], folder: Path) -> Iterator[Project]:
-    first, second, looking = free_port(), free_port(), free_port()
+    first, second, looking, gateway = free_port(), free_port(), free_port(), free_port()
     settings = {
         "COMFYMESH_IMAGE": image,
         "PROMETHEUS_IMAGE": prometheus_image,
         "COMFYMESH_PORT": str(first),
         "COMFYMESH_PORT_2": str(second),
         "PROMETHEUS_PORT": str(looking),
+        "COMFYMESH_GATEWAY_PORT": str(gateway),
     }
     name, both = f"comfymesh-test-{uuid.uuid4().hex[:8]}", f"ipv4:127.0.0.1:{first},127.0.0.1:{second}"
     project = Project(name, compose_program, settings, both, OPTIONS, SERVICES)
@@ -116,6 +118,25 @@ async def test_without_a_key_nobody_is_let_in(mesh: Project) -> None:
     async with AsyncClient(mesh.target) as stranger:
         with pytest.raises(Exception, match=r"(?i)key"):
             await stranger.nodes()
+
+
+async def test_a_client_of_comfyui_is_served_by_the_gateway(mesh: Project, key: str) -> None:
+    address = f"http://127.0.0.1:{mesh.settings['COMFYMESH_GATEWAY_PORT']}"
+    bearer = {"Authorization": f"Bearer {key}"}
+    async with aiohttp.ClientSession(address) as stranger, stranger.get("/queue") as refused:
+        assert refused.status == 401
+    async with aiohttp.ClientSession(address, headers=bearer) as session:
+        async with session.post("/prompt", json={"prompt": json.loads(GRAPH.read_text())}) as accepted:
+            prompt_id = (await accepted.json())["prompt_id"]
+        while not (entry := await history(session, prompt_id)):  # noqa: ASYNC110  # HTTP has no event to wait for
+            await asyncio.sleep(0.2)
+        assert entry["status"]["status_str"] == "success"
+
+
+async def history(session: aiohttp.ClientSession, prompt_id: str) -> Any:
+    """What the history says of a prompt; nothing before its end."""
+    async with session.get(f"/history/{prompt_id}") as response:
+        return (await response.json()).get(prompt_id)
 
 
 async def test_nothing_is_lost_with_one_of_each_service(
