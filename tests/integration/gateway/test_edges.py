@@ -35,7 +35,7 @@ class Breaking:
 
     async def read(self, _what: object, _offset: int, _length: int) -> AsyncIterator[bytes]:
         yield CONTENT[:10]
-        raise Unavailable("the api has gone")
+        raise Unavailable("the api has gone", reason="STREAM_BROKEN")
 
 
 @asynccontextmanager
