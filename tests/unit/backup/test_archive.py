@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,29 @@ def interrupt(path: Path, error: BaseException) -> None:
 def test_what_was_interrupted_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
     with pytest.raises(type(error)):
         interrupt(tmp_path / "x", error)
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file takes more than three parts of 100 kB, and not the next one's header."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3 * 100_864, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def write_much(path: Path) -> None:
+    with Writer(path) as writer:
+        for number in range(10):
+            writer.part("TASKS", number, b"a" * 100_000)
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_full_disk_is_told_and_left_as_it_was(tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="too large") as caught:
+        write_much(tmp_path / "x")
+    assert caught.value.reason == "FILE_UNWRITABLE"
     assert [*tmp_path.iterdir()] == []
 
 

@@ -258,13 +258,13 @@ class Transport(AlertMethods):
             requests: The messages.
             pause: Seconds to listen for an answer after each message.
         """
-        call = self._open.assets.UploadAsset()
+        asked, call = self._replicas.current, self._open.assets.UploadAsset()
         try:
             await self._send(call, requests, pause)
             async with asyncio.timeout(SILENCE_LIMIT):
-                return await self._unary(call)
+                return await self._unary(call, asked)
         except TimeoutError:
-            raise self._silent() from None
+            raise self._failed(asked, self._silent()) from None
         finally:
             call.cancel()
 
@@ -293,8 +293,8 @@ class Transport(AlertMethods):
         )
         return aio.secure_channel(name, grpc.ssl_channel_credentials(ca, key, certificate), options=options)
 
-    async def _unary(self, call: Awaitable[R]) -> R:
-        asked = self._replicas.current
+    async def _unary(self, call: Awaitable[R], asked: str = "") -> R:
+        asked = asked or self._replicas.current
         try:
             return await call
         except aio.AioRpcError as error:

@@ -55,7 +55,9 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        # Of a disk that is full, closing tells again what a write has told.
+        with contextlib.suppress(OSError):
+            self._file.close()
         if not self._whole:
             self._partial.unlink(missing_ok=True)
 

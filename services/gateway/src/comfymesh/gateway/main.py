@@ -10,7 +10,7 @@ from comfymesh.gateway.audience import Audience, Audiences
 from comfymesh.gateway.mesh import Mesh, current_key
 from comfymesh.gateway.server import serving
 from comfymesh.gateway.settings import GatewaySettings
-from comfymesh.gateway.state import Gateway, features
+from comfymesh.gateway.state import Gateway, Turns, features
 from comfymesh.runtime import service, supervisor
 from comfymesh.runtime.background import Background
 
@@ -27,7 +27,8 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
 
         audiences = Audiences(audience, background, settings.gateway_linger_seconds)
         large = asyncio.Semaphore(settings.gateway_max_uploads)
-        async with serving(Gateway(settings, mesh, audiences, large, features(settings))) as address:
+        arriving = Turns(settings.gateway_max_uploads)
+        async with serving(Gateway(settings, mesh, audiences, large, arriving, features(settings))) as address:
             logger.info("listening on %s", address, extra={"action": "listening", "address": address})
             supervisor.ready(f"listening on {address}")
             await service.until(stop, background.failed)

@@ -9,6 +9,8 @@ from PIL import Image
 
 MOST_BYTES = 64 * 1024 * 1024
 _MOST_PIXELS = 64_000_000
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+"""What graph nodes write and browsers show. For some others Pillow starts programs: Ghostscript for EPS."""
 
 
 class UnusableError(Exception):
@@ -59,7 +61,7 @@ def _open(data: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # looked at below, and more strictly
-            picture = Image.open(io.BytesIO(data))
+            picture = Image.open(io.BytesIO(data), formats=_FORMATS)
         if picture.width * picture.height > _MOST_PIXELS:
             raise UnusableError(f"the picture has more than {_MOST_PIXELS} pixels")
         picture.load()

@@ -39,7 +39,7 @@ async def serving(gateway: Gateway) -> AsyncIterator[str]:
 
 def application(gateway: Gateway) -> web.Application:
     """The web application of a gateway."""
-    app = web.Application(client_max_size=gateway.settings.gateway_max_upload_bytes, middlewares=[_word, _let_in])
+    app = web.Application(client_max_size=gateway.settings.gateway_max_upload_bytes, middlewares=[_cut, _word, _let_in])
     app[GATEWAY] = gateway
     app.add_routes(SINGLE_ROUTES)
     app.add_routes(CORE_ROUTES)
@@ -47,6 +47,15 @@ def application(gateway: Gateway) -> web.Application:
         web.RouteDef(route.method, "/api" + route.path, route.handler, route.kwargs) for route in CORE_ROUTES
     )
     return app
+
+
+@web.middleware
+async def _cut(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Ends the connection where an answer broke off: another answer would be taken for the rest of it."""
+    answer = await handler(request)
+    if not answer.prepared and request.writer.output_size:
+        raise ConnectionAbortedError("the answer broke off")
+    return answer
 
 
 @web.middleware

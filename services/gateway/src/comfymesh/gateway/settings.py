@@ -32,7 +32,10 @@ class GatewaySettings(ServiceSettings):
     )
     gateway_max_upload_bytes: int = Field(default=100 * 1024 * 1024, gt=0, description="Largest upload taken.")
     gateway_max_uploads: int = Field(
-        default=4, gt=0, description="Uploads, and pictures that are changed, that are in memory at once; others wait."
+        default=4,
+        gt=0,
+        description="Uploads, and pictures that are changed, that are in memory at once; others wait. A key may have as"
+        " many uploads under way.",
     )
     gateway_max_prompt_bytes: int = Field(default=16 * 1024 * 1024, gt=0, description="Largest other body taken.")
     gateway_max_sockets: int = Field(default=1_000, gt=0, description="Sockets that may be open at once.")

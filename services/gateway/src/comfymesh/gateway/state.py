@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 
 from comfymesh.gateway.audience import Audiences
 from comfymesh.gateway.mesh import Mesh
 from comfymesh.gateway.settings import GatewaySettings
+
+
+class Turns:
+    """Turns of each caller: whoever is slow keeps only itself waiting.
+
+    Args:
+        most: A caller has so many at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    def of(self, caller: str) -> asyncio.Semaphore:
+        """The turns of a caller. They are forgotten once nobody holds one."""
+        return self._of.setdefault(caller, asyncio.Semaphore(self._most))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +38,7 @@ class Gateway:
         mesh: The mesh.
         audiences: Sockets, and what they are told.
         large: Taken by who has a whole file in memory.
+        arriving: Taken by uploads until they are answered.
         features: What it can do, as ComfyUI tells it.
     """
 
@@ -28,6 +46,7 @@ class Gateway:
     mesh: Mesh
     audiences: Audiences
     large: asyncio.Semaphore
+    arriving: Turns
     features: dict[str, object]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from aiohttp import web
 
@@ -18,43 +18,54 @@ from comfymesh.gateway.domain.naming import UploadName
 from comfymesh.gateway.domain.refusals import refused
 from comfymesh.gateway.domain.serving import Part, disposition, part, shown_type
 from comfymesh.gateway.domain.submission import ShapelessError
-from comfymesh.gateway.mesh import Mesh
+from comfymesh.gateway.mesh import Mesh, current_caller
 from comfymesh.gateway.state import GATEWAY, Gateway
 
 _FOLDERS = {"output", "input", "temp"}
+_ARRIVAL_SECONDS = 600.0
 
 T = TypeVar("T")
 
 
 async def _upload_image(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
-    async with gateway.large:
-        form = await _form(request)
-        return await _keep(gateway, form, form.content)
+    async with _arrived(request) as form, gateway.large:
+        return await _keep(gateway, form, form.content.read())
 
 
 async def _upload_mask(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
-    async with gateway.large:
-        form = await _form(request)
+    async with _arrived(request) as form, gateway.large:
         original = await _original(gateway.mesh, form.original)
         if original is None:
             # ComfyUI answers as if all was well. A client would look for the picture in vain.
             raise refused("original_not_found", "The picture that original_ref names does not exist")
-        masked = await _changed(lambda: pictures.with_alpha_of(original, form.content))
+        masked = await _changed(lambda: pictures.with_alpha_of(original, form.content.read()))
         return await _keep(gateway, form, masked)
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
     name: UploadName
-    content: bytes
+    content: IO[bytes]
     original: str
+
+
+@asynccontextmanager
+async def _arrived(request: web.Request) -> AsyncIterator[_Form]:
+    """An upload that is on disk. While it arrives, however slowly, it takes nothing that others wait for."""
+    gateway = request.app[GATEWAY]
+    async with gateway.arriving.of(current_caller()):
+        await gateway.mesh.offered()  # Who has no key sends nothing.
+        yield await _form(request)
 
 
 async def _form(request: web.Request) -> _Form:
     try:
-        form = await request.post()
+        async with asyncio.timeout(_ARRIVAL_SECONDS):
+            form = await request.post()
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(text="") from error
     except ValueError as error:
         raise web.HTTPBadRequest(text="") from error
     file = form.get("image")
@@ -70,7 +81,7 @@ async def _form(request: web.Request) -> _Form:
     name = naming.upload_name(file.filename, str(form.get("subfolder") or ""))
     if name is None:
         raise web.HTTPBadRequest(text="")
-    return _Form(name, file.file.read(), str(form.get("original_ref") or ""))
+    return _Form(name, file.file, str(form.get("original_ref") or ""))
 
 
 async def _keep(gateway: Gateway, form: _Form, content: bytes) -> web.Response:
