@@ -16,6 +16,7 @@ import click
 from benchmarks import (
     affinity,
     bare,
+    calls,
     curves,
     faults,
     ground,
@@ -32,7 +33,7 @@ from benchmarks import (
     watchers,
 )
 
-SUITES = ("overhead", "bare", "burst", "relayed", "progress")
+SUITES = ("overhead", "bare", "burst", "relayed", "progress", "calls")
 ON_REQUEST = ("telemetry", "sustained", "watchers", "recovery", "takeover", "faults", "affinity", "queue", "idle-gap")
 """Suites that take minutes each; all but the last run on emulators only."""
 
@@ -57,6 +58,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--rounds", default=150, show_default=True, help="Single tasks each way.")
 @click.option("--burst", "tasks", default=300, show_default=True, help="Tasks of a burst.")
 @click.option("--bursts", default=3, show_default=True, help="Bursts each way.")
+@click.option("--call-rounds", default=5, show_default=True, help="Rounds of the suite calls.")
 @click.option("--waiting", default=40, show_default=True, help="Tasks that wait at once for the suite idle-gap.")
 @click.option("--look-ahead", default=1, show_default=True, help="Attempts that wait at the instance meanwhile.")
 @click.option("--cached", default=1000, show_default=True, help="Cached tasks.")
@@ -136,6 +138,8 @@ async def _run(suite: str, comfy: ground.ComfyUI, options: dict[str, Any]) -> Re
             return await throughput.relayed(options["cached"], instances=4, in_flight=64)
         case "progress":
             return await progress.measure(comfy, tasks=5, size=options["size"])
+        case "calls":
+            return await calls.measure(options["call_rounds"])
         case "idle-gap":
             return await idlegap.measure(comfy, options["waiting"], options["bursts"], options["look_ahead"])
         case _:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 
 from google.protobuf.message import DecodeError
 
@@ -41,16 +40,23 @@ class Stored:
         self.sequence = sequence
         self.data = data
         self.time = time
+        # Kept by hand: until Python 3.12 a cached property takes a lock, which a list of tasks feels.
+        self._message: task_record_pb2.TaskRecord | None = None
+        self._record: TaskRecord | None = None
 
-    @cached_property
+    @property
     def message(self) -> task_record_pb2.TaskRecord:
         """The record as a message."""
-        return task_record_pb2.TaskRecord.FromString(self.data)
+        if self._message is None:
+            self._message = task_record_pb2.TaskRecord.FromString(self.data)
+        return self._message
 
-    @cached_property
+    @property
     def record(self) -> TaskRecord:
         """The record as a value."""
-        return codec.from_message(self.message)
+        if self._record is None:
+            self._record = codec.from_message(self.message)
+        return self._record
 
     @property
     def is_final(self) -> bool:
