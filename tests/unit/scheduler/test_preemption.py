@@ -196,3 +196,13 @@ def test_nobody_gives_way_to_what_its_tenants_cap_forbids(cap: int) -> None:
         play.task(f"urgent-{number}", 1 + number, key=Key("t", f"urgent-{number}"))
     offered = [word for _ in range(3) for word in play.wait(31.0) if word.startswith("offer")]
     assert len(offered) == cap
+
+
+def test_many_of_the_lowest_priority_that_can_not_give_way_do_not_hide_one_that_can() -> None:
+    play = Play("a", "b", slots=2)
+    play.claimed("runs", "a", Started(), priority=1)
+    play.claimed("ahead", "a", priority=1)
+    for number in range(600):
+        play.claimed(f"other{number}", "b", Started())
+    play.task("urgent", 5)
+    assert "back ahead" in play.wait(31.0)

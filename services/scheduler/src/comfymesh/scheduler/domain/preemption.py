@@ -141,13 +141,12 @@ class Preemption:
     def _candidates(self, task: Waiting) -> Iterator[tuple[TaskRecord, Seat]]:
         """Attempts that may give way to a task, those of the lowest priority first.
 
-        Only so many are looked at, since a fleet may have thousands; all have their turn.
+        Only so many are looked at, since a fleet may have thousands, and as many of each priority; all have their turn.
         """
-        left = _ATTEMPTS_LOOKED_AT
-        for priority in sorted(held for held in self._held if held < task.priority):
+        lower = sorted(held for held in self._held if held < task.priority)
+        for priority in lower:
             attempts = self._held[priority]
-            for key in list(islice(attempts, left)):
-                left -= 1
+            for key in list(islice(attempts, max(_ATTEMPTS_LOOKED_AT // len(lower), 1))):
                 change = attempts[key] = attempts.pop(key)
                 record = change.record
                 seat = self._seats.known(Place(record.node, record.instance))
