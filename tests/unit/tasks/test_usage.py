@@ -36,6 +36,11 @@ def test_an_attempt_took(ends: list[events.Event], outcome: str, seconds: float,
     assert usage.charged_seconds(record) == (seconds if charged else 0.0)
 
 
+def test_an_agent_is_believed_within_bounds() -> None:
+    record = after(queued(), assigned(), events.Started(NOW), events.Succeeded((), timing=Timing(3e11, -1.0)))
+    assert usage.charged_seconds(record) == usage.MOST_SECONDS
+
+
 def test_what_was_handed_back_took_nothing() -> None:
     used = usage.of_record(after(queued(), assigned(), events.Released("back"), now=NOW + 9))
     assert used is not None

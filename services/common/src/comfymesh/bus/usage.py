@@ -92,11 +92,16 @@ def encode_position(position: Position) -> bytes:
 
 
 async def position_of(bus: Bus) -> tuple[Position | None, int]:
-    """How far the log is in the sums, None before the first time; and the sequence of the message that says it."""
+    """How far the log is in the sums, None where that is not known; and the sequence of the message that says it."""
     message = await bus.last(USAGE, subjects.LEDGER_POSITION)
     if message is None:
         return None, 0
-    told = usage_pb2.UsagePosition.FromString(message.data)
+    try:
+        told = usage_pb2.UsagePosition.FromString(message.data)
+    except DecodeError as error:
+        unread = {"action": "ledger_position_unreadable"}
+        logger.error("how far the ledger is can't be read (%s): it is made anew", error, extra=unread)  # noqa: TRY400
+        return None, message.sequence
     return Position(told.log, told.sequence, seconds(told.time)), message.sequence
 
 

@@ -39,6 +39,10 @@ UNCHARGED = frozenset(
 caller brought about, a cancelled task included, is charged to the tenant."""
 
 
+MOST_SECONDS = 31 * 24 * 3600.0
+"""What an agent may say that an attempt loaded, or ran."""
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptUsage:
     """What one attempt took of one instance.
@@ -88,13 +92,18 @@ def executed(
     """Seconds in which an attempt loaded and ran.
 
     Where its agent could not tell, it ran from `start` until the log says that it has ended, both seconds since the
-    epoch. One that was handed back has executed nothing.
+    epoch. One that was handed back has executed nothing. Agents are believed up to `MOST_SECONDS`, so that no sum can
+    overflow.
     """
     if handed_back:
         return 0.0, 0.0
     if timing is not None:
-        return max(timing.load_seconds, 0.0), max(timing.run_seconds, 0.0)
+        return _bounded(timing.load_seconds), _bounded(timing.run_seconds)
     return 0.0, max(end - start, 0.0) if start is not None else 0.0
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, 0.0), MOST_SECONDS)
 
 
 def charged_seconds(record: TaskRecord) -> float:
