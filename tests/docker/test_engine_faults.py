@@ -156,6 +156,7 @@ async def test_an_image_is_pulled_with_progress_and_only_by_its_digest(
             assert told
             assert all(words.startswith(f"pulling {pinned}") for words in told)
             assert any(" % of " in words for words in told), told
+            await runtime.stop(GRACE)  # else it would be adopted
             lying = await docker_world.runtime(image=other, pull=True, command=FOREVER)
             with pytest.raises(RuntimeFailed, match=other) as failure:
                 await lying.start()

@@ -42,9 +42,9 @@ def test_a_planted_defect_is_found(defect: str, tmp_path: Path) -> None:
 
 
 def test_a_seed_that_is_run_again_gives_the_same_history(tmp_path: Path) -> None:
-    found = simulate(tmp_path / "first", "--plant", "guard-ignored", "--first", "--seeds", f"0:{BOUND}")
+    found = simulate(tmp_path / "first", "--plant", "no-guard", "--first", "--seeds", f"0:{BOUND}")
     (seed,) = re.findall(r"^seed (\d+) broke a promise", found.stdout, re.MULTILINE)
-    simulate(tmp_path / "again", "--plant", "guard-ignored", "--seeds", seed)
+    simulate(tmp_path / "again", "--plant", "no-guard", "--seeds", seed)
     first, again = ((tmp_path / which / f"{seed}.jsonl").read_text() for which in ("first", "again"))
     assert first == again
     kinds = {type(event) for event in load(first)}

@@ -132,7 +132,7 @@ async def test_no_secret_is_shown_by_accident(api: LocalApi) -> None:
     assert isinstance(new, NewKey)
 
 
-@pytest.mark.parametrize("target", ["mesh.example:7700", "10.0.0.1:7700", "dns:///mesh.example:7700", "", ":7700"])
+@pytest.mark.parametrize("target", ["mesh.example:7700", "10.0.0.1:7700", "dns:///mesh.example:7700", ":7700"])
 async def test_a_key_does_not_go_to_another_machine_in_the_clear(target: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         AsyncClient(target, api_key="k")
@@ -140,6 +140,12 @@ async def test_a_key_does_not_go_to_another_machine_in_the_clear(target: str) ->
     for how in ({"tls": True}, {"allow_plaintext": True}):
         await AsyncClient(target, api_key="k", **how).close()  # type: ignore[arg-type]  # either
     await AsyncClient(target).close()
+
+
+async def test_without_an_address_there_is_no_client() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        AsyncClient("", api_key="k")
+    assert refused.value.reason == "TARGET_UNUSABLE"
 
 
 @pytest.mark.parametrize("target", ["127.0.0.1:1", "localhost:1", "[::1]:1", "ipv4:127.0.0.1:1", "unix:/run/x.sock"])

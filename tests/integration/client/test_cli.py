@@ -116,9 +116,10 @@ def test_run_tells_its_progress_in_lines_and_saves_the_files(comfymesh: Comfymes
         "t1: assigned",
         "t1: running on gpu-1/comfyui-0",
     ]
-    assert lines[5] == "t1: 10 %, KSampler [3], step 2/20, 18 s left"
+    assert lines[5:7] == ["t1: stored a.png (2.0 KiB)", "t1: 10 %, KSampler [3], step 2/20, 18 s left"]
     assert lines[-2:] == ["t1: succeeded", "saved out/ComfyUI_00001_.png (1.2 MiB)"]
-    assert len(lines) == 5 + 9 + 2
+    assert lines.count("t1: stored b.png (2.0 KiB)") == 1, lines
+    assert len(lines) == 5 + 2 + 9 + 2
     assert (tmp_path / "out" / "ComfyUI_00001_.png").stat().st_size > 1_000_000
 
 

@@ -71,7 +71,9 @@ def test_ctrl_c_interrupts_the_wait(client: Client) -> None:
 
 
 def test_close_ends_the_thread(server: str) -> None:
+    before = set(threading.enumerate())
     client = Client(server)
     client.nodes()
+    (thread,) = {thread for thread in threading.enumerate() if thread.name == "comfymesh-client"} - before
     client.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "comfymesh-client"]
+    assert not thread.is_alive()
