@@ -35,8 +35,9 @@ demo-ops: setup ## run a mesh under load and faults, leave dashboards, alerts an
 dev: setup ## run a mesh until Ctrl-C (COMFYUI_URL or COMFYUI_DIR: with a real ComfyUI)
 	@$(BIN)/comfymesh dev
 
+# In order of folders: those that take long come first, and the small ones fill up what is left.
 test: setup ## run the tests, WORKERS side by side (those that need Docker are skipped where there is none)
-	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadscope $(ARGS)
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 simulate: setup ## run the mesh on a virtual clock, with faults (SEED=17 runs one seed, SEED=0:5000 a range)
 	@$(BIN)/python -m comfymesh.testkit.simulation --seeds $(or $(SEED),0:1000)
