@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from uuid import UUID
 
@@ -50,8 +50,13 @@ def parent(trace_parent: str) -> Context | None:
     return _PROPAGATOR.extract({"traceparent": trace_parent}) if trace_parent else None
 
 
-def part(name: str) -> AbstractContextManager[trace.Span]:
-    """A span within the present one, for as long as it is entered. Of what is raised meanwhile it does not tell."""
+def part(name: str) -> AbstractContextManager[trace.Span | None]:
+    """A span within the present one, for as long as it is entered. Of what is raised meanwhile it does not tell.
+
+    Where the present one is not recorded, it would not be either, and is not made.
+    """
+    if not trace.get_current_span().is_recording():
+        return nullcontext()
     return tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False)
 
 

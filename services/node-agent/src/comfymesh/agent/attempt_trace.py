@@ -64,8 +64,10 @@ class AttemptTrace:
             span = tracing.tracer.start_span(
                 "attempt", context, attributes=self._attributes(), links=[known for known in tried if known]
             )
-        if span.is_recording():
-            self._span, self._within = span, set_span_in_context(span)
+        if not span.is_recording():
+            yield
+            return
+        self._span, self._within = span, set_span_in_context(span)
         try:
             with tracing.use(span):
                 yield
