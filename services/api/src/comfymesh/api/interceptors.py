@@ -161,6 +161,15 @@ def _reading(read: Callable[[bytes], object]) -> Callable[[bytes], object]:
     return reader
 
 
+def _writing(write: Callable[[Any], bytes]) -> Callable[[object], bytes]:
+    """Writes responses. Some servicers encode theirs by themselves."""
+
+    def writer(response: object) -> bytes:
+        return response if isinstance(response, bytes) else write(response)
+
+    return writer
+
+
 def _one(request: object) -> object:
     """A request that is not too large."""
     if isinstance(request, _TooLarge):
@@ -184,21 +193,22 @@ def _unary(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN401  #
         call = _Call(context, method)
         span = _span(call)
         try:
-            with tracing.use(span):
-                async with call:
-                    door.room.enter()
-                    try:
-                        call.enter(_admitted.get())
-                        if audited:
-                            return await _noted(inner, take(request), context, method, door.audit)
-                        return await inner(take(request), context)
-                    finally:
-                        door.room.leave()
+            # The call runs in a context of its own, which ends with it.
+            tracing.enter(span)
+            async with call:
+                door.room.enter()
+                try:
+                    call.enter(_admitted.get())
+                    if audited:
+                        return await _noted(inner, take(request), context, method, door.audit)
+                    return await inner(take(request), context)
+                finally:
+                    door.room.leave()
         finally:
             call.end(span)
 
     make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
-    return make(answer, _reading(handler.request_deserializer), handler.response_serializer)
+    return make(answer, _reading(handler.request_deserializer), _writing(handler.response_serializer))
 
 
 def _refusing(error: Exception, method: str) -> Handler:
@@ -208,9 +218,9 @@ def _refusing(error: Exception, method: str) -> Handler:
         call = _Call(context, method)
         span = _span(call)
         try:
-            with tracing.use(span):
-                async with call:
-                    raise error
+            tracing.enter(span)
+            async with call:
+                raise error
         finally:
             call.end(span)
 
@@ -264,7 +274,7 @@ def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN40
             call.end(span)
 
     make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
-    return make(answer, _reading(handler.request_deserializer), handler.response_serializer)
+    return make(answer, _reading(handler.request_deserializer), _writing(handler.response_serializer))
 
 
 def _span(call: _Call) -> tracing.Span:
