@@ -211,7 +211,8 @@ class Core:
         task = self._waiting.arrive(record, change.sequence, now)
         self._tasks[task.key] = task
         self._preemption.waits(task)
-        self._waiting.add(task, now, record.not_before)
+        # No longer than whoever wrote that meant: his clock may be ahead of ours.
+        self._waiting.add(task, now, min(record.not_before, now + record.not_before - record.update_time))
         self._deadlines.add(record)
 
     def _hold(self, change: TaskChanged, place: Place, known: Waiting | None, now: float) -> None:

@@ -7,7 +7,6 @@ instance that holds its models; where all of those are busy it waits for one, un
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 from itertools import chain, islice
 
@@ -199,6 +198,8 @@ class Dispatcher:
 
     def _at_one_of(self, lanes: list[Lane], seats: dict[Seat, None], now: float) -> Match | None:
         """The best task of these, at the instance where it is done first; of several such the least useful one."""
+        if not lanes:
+            return None
         reach = max(_FITS_ASKED // max(len(lanes), 1), _LOOKED_AT)
         looked_at = islice(seats, reach) if len(seats) <= reach else _turn(seats, reach)
         matches = (self._best_held(lanes, seat, now) for seat in looked_at)
@@ -239,8 +240,12 @@ class Dispatcher:
 
     def _unserved(self, lanes: list[Lane], holders: Holders) -> list[Lane]:
         """Those of these lanes whose tasks can run at none of the instances that hold their models."""
-        looked_at = list(islice((seat for seat in holders.all if seat.takes_work), _LOOKED_AT))
-        return [lane for lane in lanes if not any(self._fits(lane.group, seat) for seat in looked_at)]
+        served = {group: self._is_served(group, holders) for group in {lane.group: None for lane in lanes}}
+        return [lane for lane in lanes if not served[lane.group]]
+
+    def _is_served(self, group: Group, holders: Holders) -> bool:
+        looked_at = islice((seat for seat in holders.all if seat.takes_work), _LOOKED_AT)
+        return any(self._fits(group, seat) for seat in looked_at)
 
     def _best_held(self, lanes: list[Lane], seat: Seat, now: float) -> Match | None:
         """The task in these lanes that is worth most, were its family's models in place."""
@@ -293,7 +298,7 @@ class Dispatcher:
                 self._standing[family] = ranking[family] = None
                 family.worth = self._worth_anywhere(family, now)
         standing = (family for family in ranking if family.count)
-        self._ranking = heapq.nlargest(_RANKED, standing, key=lambda family: family.worth)
+        self._ranking = sorted(standing, key=lambda family: family.worth, reverse=True)[:_RANKED]
 
     def _worth_anywhere(self, family: Family, now: float) -> float:
         lanes = ((self._factor(lane), lane) for lane in self._lanes(family))

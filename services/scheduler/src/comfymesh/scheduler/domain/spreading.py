@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 
 from comfymesh.scheduler.domain.estimates import Estimates
@@ -46,8 +47,12 @@ class Spreading:
 
     def _soonest(self, holders: Holders, now: float) -> float:
         """Seconds until the first holder is free."""
-        looked_at = islice(holders.all, _LOOKED_AT)
-        return min(max(seat.until - now, 0.0) if seat.taken else 0.0 for seat in looked_at)
+        soonest = math.inf
+        for seat in islice(holders.all, _LOOKED_AT):
+            if not seat.taken or seat.until <= now:
+                return 0.0
+            soonest = min(soonest, seat.until - now)
+        return soonest
 
 
 def _too_long(task: Waiting, wait: float, now: float) -> bool:
