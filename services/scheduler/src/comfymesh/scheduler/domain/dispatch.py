@@ -17,7 +17,8 @@ from comfymesh.scheduler.domain.kinds import Kind
 from comfymesh.scheduler.domain.lanes import Family, Group, Lane, Waiting
 from comfymesh.scheduler.domain.patience import Patient
 from comfymesh.scheduler.domain.popularity import Popularity
-from comfymesh.scheduler.domain.seats import Holders, Seat, Seats
+from comfymesh.scheduler.domain.residents import Holders
+from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.scheduler.domain.spreading import Spreading
 from comfymesh.scheduler.domain.worth import best_batch, weight
 from comfymesh.tasks.policy import PolicySettings
@@ -257,7 +258,7 @@ class Dispatcher:
                 continue
             patch = self._estimates.loads(model for model in lane.group.extras if model not in seat.resident)
             worth = self._worth(lane, head, head.run * speed + _PATCH_AVERSION * patch, now)
-            if best is None or worth > best[0] or (worth == best[0] and head < best[1]):
+            if best is None or worth > best[0] or (worth == best[0] and head.age < best[1].age):
                 best = (worth, head, seat)
         return best
 

@@ -7,7 +7,8 @@ from itertools import islice
 
 from comfymesh.scheduler.domain.estimates import Estimates
 from comfymesh.scheduler.domain.lanes import Family, Lane, Waiting
-from comfymesh.scheduler.domain.seats import Holders, Seats
+from comfymesh.scheduler.domain.residents import Holders
+from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.tasks.policy import PolicySettings
 
 PATIENCE = 3.0
@@ -49,10 +50,12 @@ class Spreading:
         """Seconds until the first holder is free."""
         soonest = math.inf
         for seat in islice(holders.all, _LOOKED_AT):
-            if not seat.taken or seat.until <= now:
+            until = seat.until
+            if not seat.taken or until <= now:
                 return 0.0
-            soonest = min(soonest, seat.until - now)
-        return soonest
+            if until < soonest:  # noqa: PLR1730  # a call costs more: this is much of a decision while instances idle
+                soonest = until
+        return soonest - now
 
 
 def _too_long(task: Waiting, wait: float, now: float) -> bool:
