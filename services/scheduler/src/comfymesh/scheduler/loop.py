@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Self
 
 from google.protobuf.message import DecodeError
@@ -23,6 +22,7 @@ from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.health import HEALTH
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.answering import Answering
+from comfymesh.scheduler.clock import SteadyClock
 from comfymesh.scheduler.demand import tell_demand
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import (
@@ -72,7 +72,7 @@ class Scheduler:
         core: The core.
         bus: The bus.
         store: Where catalogs are.
-        clock: Answers seconds since the epoch.
+        clock: What time it is.
         tick: How often the core looks at the clock, in seconds.
         live: What the last life knew of the log.
         metering: Measures what happens.
@@ -83,7 +83,7 @@ class Scheduler:
         core: Core,
         bus: Bus,
         store: BlobStore,
-        clock: Callable[[], float],
+        clock: SteadyClock,
         tick: float,
         live: LiveTasks,
         metering: Metering | None = None,
@@ -193,7 +193,10 @@ class Scheduler:
             hears = await self._hears()
             if hears and self._log_read:
                 HEALTH.well("decisions")
-            self._feed(Tick() if hears else Deaf())
+            jumped = self._clock.follow()
+            if jumped:
+                logger.warning("the machine's clock was set ahead", extra={"action": "clock_followed"})
+            self._feed(Tick() if hears and not jumped else Deaf())
 
     async def _hears(self) -> bool:
         """Whether the bus answers. Silence of nodes means something only while we can hear."""

@@ -14,6 +14,7 @@ from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime import service
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import open_bus
+from comfymesh.scheduler.clock import SteadyClock
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.janitor import Janitor
 from comfymesh.scheduler.lease import Lease
@@ -38,9 +39,10 @@ async def serve(settings: SchedulerSettings, stop: asyncio.Event) -> None:
         janitor = Janitor(TaskLog(bus), retention, time.time)
         kept = await service.unless_stopped(stop, open_kept(bus, settings.checkpoint_dir, "scheduler", LAYOUT))
         live = LiveTasks(kept)
-        metering = Metering(bus, time.time, settings.scheduler_report_ttl, live.start.sequence if live.start else 0)
+        clock = SteadyClock(time.time, time.monotonic)
+        metering = Metering(bus, clock, settings.scheduler_report_ttl, live.start.sequence if live.start else 0)
         async with (
-            Scheduler(core, bus, store, time.time, _TICK, live, metering) as scheduler,
+            Scheduler(core, bus, store, clock, _TICK, live, metering) as scheduler,
             Lease(bus, _holder()) as lease,
         ):
             scheduler.lead(leading=False)

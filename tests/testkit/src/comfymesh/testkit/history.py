@@ -131,6 +131,7 @@ class Logged:
         content: Names the content that the task was created with, as in `Called`.
         group: The group that it belongs to, `groups/...`; empty for none.
         origin: The dead letter that it was made of; empty for none.
+        failure: How the attempt failed, where that is what it tells.
     """
 
     at: float
@@ -145,6 +146,7 @@ class Logged:
     content: str = ""
     group: str = ""
     origin: str = ""
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)

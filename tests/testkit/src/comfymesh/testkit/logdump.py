@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Message
+from comfymesh.tasks import codec
+from comfymesh.tasks.events import AttemptFailed
 from comfymesh.testkit.history import UNGUARDED, Logged, Made
 from comfymesh.testkit.meshapi import CONTENT_LABEL, seen
 from comfymesh.wire.v1 import task_record_pb2
@@ -35,6 +37,14 @@ def records(message: Message, expected: int | None, began: float) -> Iterator[Lo
         content=task.labels.get(CONTENT_LABEL, ""),
         group=task.group,
         origin=task.requeued_from.rpartition("/")[2],
+        failure=_failure(record),
     )
     for artifact in task.artifacts:
         yield Made(at, key.task_id, artifact.name, artifact.size_bytes, artifact.sha256)
+
+
+def _failure(record: task_record_pb2.TaskRecord) -> str:
+    """How the attempt failed whose failure a record tells; empty where it tells none."""
+    if record.event != AttemptFailed.__name__ or not record.failures:
+        return ""
+    return codec.failure_of(record.failures[-1]).failure.value

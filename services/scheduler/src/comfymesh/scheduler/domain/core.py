@@ -190,12 +190,13 @@ class Core:
 
     def _forget(self, key: Key, stays: Place | None = None) -> Waiting | None:
         """Let go of a task, but for its slot where it `stays`. Answers what was known of it while it waited."""
-        self._waiting.discard(key)
+        known = self._tasks.pop(key, None)
+        if isinstance(known, Waiting):
+            self._waiting.discard(known)
         self._deadlines.discard(key)
         self._offers.withdraw(key)
         self._slots.vacate(key, stays)
         self._records.pop(key, None)
-        known = self._tasks.pop(key, None)
         if isinstance(known, TaskChanged):
             self._holdings.let_go(known)
             self._preemption.left(known)
@@ -211,7 +212,8 @@ class Core:
         task = self._waiting.arrive(record, change.sequence, now)
         self._tasks[task.key] = task
         self._preemption.waits(task)
-        self._waiting.add(task, now, record.not_before)
+        # No longer than whoever wrote that meant: his clock may be ahead of ours.
+        self._waiting.add(task, now, min(record.not_before, now + record.not_before - record.update_time))
         self._deadlines.add(record)
 
     def _hold(self, change: TaskChanged, place: Place, known: Waiting | None, now: float) -> None:
@@ -237,11 +239,12 @@ class Core:
         if not self._deciding:
             return
         for key in list(self._deadlines.pop(now)):
-            self._waiting.discard(key)
+            task = self._tasks[key]
+            if isinstance(task, Waiting):
+                self._waiting.discard(task)
             self._withdraw(key)
             # Until the log tells how it ended: the append may fail for want of a connection.
             self._deadlines.set(key, now + self._resend_after)
-            task = self._tasks[key]
             record = self._records.get(key)
             if record is None:
                 yield ReadRecord(key, task.sequence)
@@ -330,7 +333,7 @@ class Core:
             yield TakeBack(record, PREEMPTED, interrupts)
         for yielding in self._preemption.review(now, self._waiting.may_begin):
             yield TakeBack(yielding.attempt, PREEMPTED, interrupts)
-            self._waiting.discard(yielding.task.key)
+            self._waiting.discard(yielding.task)
             yield self._give(yielding.task, yielding.seat, now)
 
     def _withdraw(self, key: Key) -> None:

@@ -7,7 +7,6 @@ instance that holds its models; where all of those are busy it waits for one, un
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 from itertools import chain, islice
 
@@ -18,7 +17,8 @@ from comfymesh.scheduler.domain.kinds import Kind
 from comfymesh.scheduler.domain.lanes import Family, Group, Lane, Waiting
 from comfymesh.scheduler.domain.patience import Patient
 from comfymesh.scheduler.domain.popularity import Popularity
-from comfymesh.scheduler.domain.seats import Holders, Seat, Seats
+from comfymesh.scheduler.domain.residents import Holders
+from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.scheduler.domain.spreading import Spreading
 from comfymesh.scheduler.domain.worth import best_batch, weight
 from comfymesh.tasks.policy import PolicySettings
@@ -199,6 +199,8 @@ class Dispatcher:
 
     def _at_one_of(self, lanes: list[Lane], seats: dict[Seat, None], now: float) -> Match | None:
         """The best task of these, at the instance where it is done first; of several such the least useful one."""
+        if not lanes:
+            return None
         reach = max(_FITS_ASKED // max(len(lanes), 1), _LOOKED_AT)
         looked_at = islice(seats, reach) if len(seats) <= reach else _turn(seats, reach)
         matches = (self._best_held(lanes, seat, now) for seat in looked_at)
@@ -239,8 +241,12 @@ class Dispatcher:
 
     def _unserved(self, lanes: list[Lane], holders: Holders) -> list[Lane]:
         """Those of these lanes whose tasks can run at none of the instances that hold their models."""
-        looked_at = list(islice((seat for seat in holders.all if seat.takes_work), _LOOKED_AT))
-        return [lane for lane in lanes if not any(self._fits(lane.group, seat) for seat in looked_at)]
+        served = {group: self._is_served(group, holders) for group in {lane.group: None for lane in lanes}}
+        return [lane for lane in lanes if not served[lane.group]]
+
+    def _is_served(self, group: Group, holders: Holders) -> bool:
+        looked_at = islice((seat for seat in holders.all if seat.takes_work), _LOOKED_AT)
+        return any(self._fits(group, seat) for seat in looked_at)
 
     def _best_held(self, lanes: list[Lane], seat: Seat, now: float) -> Match | None:
         """The task in these lanes that is worth most, were its family's models in place."""
@@ -252,7 +258,7 @@ class Dispatcher:
                 continue
             patch = self._estimates.loads(model for model in lane.group.extras if model not in seat.resident)
             worth = self._worth(lane, head, head.run * speed + _PATCH_AVERSION * patch, now)
-            if best is None or worth > best[0] or (worth == best[0] and head < best[1]):
+            if best is None or worth > best[0] or (worth == best[0] and head.age < best[1].age):
                 best = (worth, head, seat)
         return best
 
@@ -293,7 +299,7 @@ class Dispatcher:
                 self._standing[family] = ranking[family] = None
                 family.worth = self._worth_anywhere(family, now)
         standing = (family for family in ranking if family.count)
-        self._ranking = heapq.nlargest(_RANKED, standing, key=lambda family: family.worth)
+        self._ranking = sorted(standing, key=lambda family: family.worth, reverse=True)[:_RANKED]
 
     def _worth_anywhere(self, family: Family, now: float) -> float:
         lanes = ((self._factor(lane), lane) for lane in self._lanes(family))

@@ -35,11 +35,25 @@ class Waiting:
         start: When its clock started.
         run: How many seconds it is expected to run.
         fifo: When it would have been done had all come first, been first served.
+        queued: Whether it waits, and is not given to anybody.
         lane: Where it stands; None where it stands nowhere.
         shunned: Where it has failed in a way that might not happen elsewhere.
     """
 
-    __slots__ = ("clock", "created", "fifo", "group", "key", "lane", "priority", "run", "sequence", "shunned", "start")
+    __slots__ = (
+        "clock",
+        "created",
+        "fifo",
+        "group",
+        "key",
+        "lane",
+        "priority",
+        "queued",
+        "run",
+        "sequence",
+        "shunned",
+        "start",
+    )
 
     def __init__(self, key: Key, sequence: int, group: Group, priority: int, created: float) -> None:
         self.key = key
@@ -50,6 +64,7 @@ class Waiting:
         self.run = 1.0
         self.fifo = math.inf
         self.lane: Lane | None = None
+        self.queued = False
         self.shunned: frozenset[Place] = frozenset()
 
     @property
@@ -67,8 +82,16 @@ class Waiting:
         """Every model file that it needs."""
         return (*self.group.family.models, *self.group.extras)
 
+    @property
+    def age(self) -> tuple[float, Key]:
+        """Less of one that was created before."""
+        return (self.created, self.key)
+
     def __lt__(self, other: Waiting) -> bool:
-        return (self.created, self.key) < (other.created, other.key)
+        """Whether it comes first in their lane. A million entries of its heap are a million tuples saved."""
+        if self.clock != other.clock:
+            return self.clock < other.clock
+        return self.age < other.age
 
 
 class Lane:
@@ -81,28 +104,28 @@ class Lane:
         self.priority = priority
         self.count = 0
         self.clocks = self.created = self.fifos = self.runs = 0.0
-        self._heap: list[tuple[float, Waiting]] = []
+        self._heap: list[Waiting] = []
 
     def add(self, task: Waiting) -> None:
         """A task waits here."""
         task.lane = self
         self._sum(task, 1)
-        heapq.heappush(self._heap, (task.clock, task))
+        heapq.heappush(self._heap, task)
 
     def remove(self, task: Waiting) -> None:
         """A task waits here no more. Its entry is dropped when it comes up, or when such entries are the most."""
         task.lane = None
         self._sum(task, -1)
         if len(self._heap) > 2 * self.count + 64:
-            self._heap = [entry for entry in self._heap if entry[1].lane is self]
+            self._heap = [each for each in self._heap if each.lane is self]
             heapq.heapify(self._heap)
 
     def head(self) -> Waiting | None:
         """The first task."""
         heap = self._heap
-        while heap and heap[0][1].lane is not self:
+        while heap and heap[0].lane is not self:
             heapq.heappop(heap)
-        return heap[0][1] if heap else None
+        return heap[0] if heap else None
 
     def _sum(self, task: Waiting, sign: int) -> None:
         self.count += sign
@@ -176,15 +199,14 @@ class Family:
         self.runs = 0.0
         self.lanes: dict[Lane, None] = {}
         self.worth = 0.0
-        self._of_tenants: dict[str, dict[Lane, int]] = {}
+        self._of_tenants = _OfTenants()
 
     def add(self, task: Waiting, lane: Lane) -> None:
         """A task waits in one of its lanes."""
         self.count += 1
         self.runs += task.run
         self.lanes[lane] = None
-        lanes = self._of_tenants.setdefault(task.key.tenant, {})
-        lanes[lane] = lanes.get(lane, 0) + 1
+        self._of_tenants.add(task.key.tenant, lane)
 
     def remove(self, task: Waiting, lane: Lane) -> None:
         """A task waits no more in one of its lanes."""
@@ -192,22 +214,58 @@ class Family:
         self.runs = self.runs - task.run if self.count else 0.0
         if not lane.count:
             del self.lanes[lane]
-        lanes = self._of_tenants[task.key.tenant]
-        lanes[lane] -= 1
-        if not lanes[lane]:
-            del lanes[lane]
-        if not lanes:
-            del self._of_tenants[task.key.tenant]
+        self._of_tenants.remove(task.key.tenant, lane)
 
     def some_lanes(self) -> list[Lane]:
         """Its lanes. Of too many it is as many of each tenant as of another, all in turn: nobody crowds others out."""
         if len(self.lanes) <= _MOST_LANES:
             return list(self.lanes)
-        tenants = list(islice(self._of_tenants, _MOST_TENANTS))
+        return self._of_tenants.some(_MOST_TENANTS, _MOST_LANES)
+
+
+class _OfTenants:
+    """Lanes in which each tenant has tasks, and how many.
+
+    Most tenants have one task of a family, and there may be as many of both as there are tasks: for one task the lane
+    alone is kept.
+    """
+
+    __slots__ = ("_lanes",)
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, Lane | dict[Lane, int]] = {}
+
+    def add(self, tenant: str, lane: Lane) -> None:
+        """A tenant has one task more in a lane."""
+        lanes = self._lanes.get(tenant)
+        if lanes is None:
+            self._lanes[tenant] = lane
+            return
+        if isinstance(lanes, Lane):
+            lanes = self._lanes[tenant] = {lanes: 1}
+        lanes[lane] = lanes.get(lane, 0) + 1
+
+    def remove(self, tenant: str, lane: Lane) -> None:
+        """It has one less."""
+        lanes = self._lanes[tenant]
+        if isinstance(lanes, dict):
+            lanes[lane] -= 1
+            if not lanes[lane]:
+                del lanes[lane]
+            if lanes:
+                return
+        del self._lanes[tenant]
+
+    def some(self, most_tenants: int, most_lanes: int) -> list[Lane]:
+        """Lanes of so many tenants, of each as many as of another; those next that had no turn for longest."""
+        tenants = list(islice(self._lanes, most_tenants))
         chosen: dict[Lane, None] = {}
         for tenant in tenants:
-            lanes = self._of_tenants[tenant] = self._of_tenants.pop(tenant)
-            for lane in list(islice(lanes, _MOST_LANES // len(tenants))):
+            lanes = self._lanes[tenant] = self._lanes.pop(tenant)
+            if isinstance(lanes, Lane):
+                chosen[lanes] = None
+                continue
+            for lane in list(islice(lanes, most_lanes // len(tenants))):
                 lanes[lane] = lanes.pop(lane)
                 chosen[lane] = None
         return list(chosen)

@@ -173,4 +173,4 @@ def _free_at(seat: Seat) -> tuple[float, str, str]:
 
 def _oldest(group: Group) -> Waiting | None:
     heads = (lane.head() for lane in group.lanes.values())
-    return min((head for head in heads if head is not None), default=None)
+    return min((head for head in heads if head is not None), key=lambda head: head.age, default=None)

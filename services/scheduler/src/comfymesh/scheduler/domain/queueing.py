@@ -23,6 +23,7 @@ from comfymesh.tasks.usage import is_patched_in
 
 _SLACK = 1024
 _IDLE_GROUPS = 64
+_NOWHERE = frozenset[Place]()
 _PARKED_AT_ONCE = 64
 """Tasks that a decision parks: more are left when a cap is new, and then the next decision goes on."""
 
@@ -45,13 +46,10 @@ class WaitingTasks:
         self._holds = 1
         self._put_off: list[tuple[float, Waiting]] = []
         self._parked = Parked()
-        self._standing: dict[Key, Waiting] = {}
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._standing)
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._standing
+        return self._count
 
     def set(self, settings: PolicySettings) -> None:
         """Other settings hold."""
@@ -91,7 +89,8 @@ class WaitingTasks:
 
     def add(self, task: Waiting, now: float, not_before: float = 0.0) -> None:
         """Let a task wait, from `not_before` on."""
-        self._standing[task.key] = task
+        self._count += not task.queued
+        task.queued = True
         task.group = self._group(task.group.requirements)  # That it had may be forgotten while it was offered.
         task.group.known += 1
         self._idle_groups.pop(task.group, None)
@@ -109,14 +108,15 @@ class WaitingTasks:
         else:
             self._dispatcher.add(task)
 
-    def discard(self, key: Key) -> None:
-        """The task does not wait any more."""
-        task = self._standing.pop(key, None)
-        if task is None:
+    def discard(self, task: Waiting) -> None:
+        """The task does not wait any more, if it did."""
+        if not task.queued:
             return
+        task.queued = False
+        self._count -= 1
         self._parked.discard(task)
         self._dispatcher.remove(task)
-        tenant = self._tenants[key.tenant]
+        tenant = self._tenants[task.key.tenant]
         tenant.waits_no_more(task.start, task.run)
         self._tenants.count(tenant)
         task.group.known -= 1
@@ -128,7 +128,7 @@ class WaitingTasks:
         """Let tasks whose time has come take their place."""
         while self._put_off and self._put_off[0][0] <= now:
             _, task = heapq.heappop(self._put_off)
-            if self._standing.get(task.key) is task:
+            if task.queued and task.lane is None:
                 self._stand(task)
 
     def is_put_off(self, key: Key, now: float) -> bool:
@@ -142,7 +142,7 @@ class WaitingTasks:
         parked = 0
         for task, seat in chain(self._kept_for(), self._dispatcher.next(now)):
             if self.may_begin(task):
-                self.discard(task.key)
+                self.discard(task)
                 yield task, seat
                 continue
             self._parked.add(task)
@@ -262,4 +262,6 @@ class StartDeadlines:
 
 def _shunned(record: TaskRecord) -> frozenset[Place]:
     """Where a task has failed in a way that might not happen elsewhere."""
+    if not record.failures:
+        return _NOWHERE  # Python has many empty sets, each of 216 bytes.
     return frozenset(Place(f.node, f.instance) for f in record.failures if POLICIES[f.failure].elsewhere)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Rep
 from comfymesh.scheduler.domain.gpus import Gpu
 from comfymesh.scheduler.domain.kinds import Kind, Kinds
 from comfymesh.scheduler.domain.lanes import Family
+from comfymesh.scheduler.domain.residents import Holders, Residents
 from comfymesh.tasks.placing import Site
 
 _SHORT_SECONDS = 0.2
@@ -25,6 +27,7 @@ class Seat:
 
     Attributes:
         place: Where it is.
+        number: Counts instances in the order in which they became known.
         report: What its node reported last.
         instance: What that says of the instance.
         taken: Slots that are held or offered.
@@ -48,6 +51,7 @@ class Seat:
         "gpu",
         "instance",
         "kind",
+        "number",
         "place",
         "report",
         "resident",
@@ -57,8 +61,9 @@ class Seat:
         "until",
     )
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, number: int = 0) -> None:
         self.place = place
+        self.number = number
         self.taken = 0
         self.until = 0.0
         self.seconds = 0.0
@@ -137,17 +142,6 @@ class Pools:
             self.crowded.pop(pool, None)
 
 
-class Holders:
-    """Instances that hold a family's models."""
-
-    __slots__ = ("all", "free", "until")
-
-    def __init__(self) -> None:
-        self.all: dict[Seat, None] = {}
-        self.free: dict[Seat, None] = {}
-        self.until = 0.0
-
-
 class Seats:
     """Every instance, by what it holds and whether it has room.
 
@@ -162,6 +156,8 @@ class Seats:
 
     def __init__(self) -> None:
         self._seats: dict[Place, Seat] = {}
+        self._numbers = itertools.count(1)
+        self._residents = Residents()
         self._on_node: dict[str, dict[str, Seat]] = {}
         self._families: dict[str, dict[Family, None]] = {}
         self._holders: dict[Family, Holders] = {}
@@ -184,7 +180,7 @@ class Seats:
     def __getitem__(self, place: Place) -> Seat:
         seat = self._seats.get(place)
         if seat is None:
-            seat = self._seats[place] = Seat(place)
+            seat = self._seats[place] = Seat(place, next(self._numbers))
             self._on_node.setdefault(place.node, {})[place.instance] = seat
         return seat
 
@@ -327,10 +323,7 @@ class Seats:
         """Its memory holds these model files."""
         if resident == seat.resident:
             return
-        touched = set(resident) ^ set(seat.resident)
-        seat.resident = resident
-        if not touched:
-            return
+        touched = self._residents.change(seat, resident)
         held = set(resident)
         for family in [family for model in sorted(touched) for family in self._families.get(model, ())]:
             if held.issuperset(family.models):
@@ -346,9 +339,8 @@ class Seats:
         for model in family.models:
             self._families.setdefault(model, {})[family] = None
         if family.models:
-            for seat in self._seats.values():
-                if set(seat.resident).issuperset(family.models):
-                    self._add(family, seat)
+            for seat in self._residents.holding(family.models):
+                self._add(family, seat)
 
     def forget(self, family: Family) -> None:
         """No task of this family is known any more."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 
 from comfymesh.scheduler.domain.estimates import Estimates
 from comfymesh.scheduler.domain.lanes import Family, Lane, Waiting
-from comfymesh.scheduler.domain.seats import Holders, Seats
+from comfymesh.scheduler.domain.residents import Holders
+from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.tasks.policy import PolicySettings
 
 PATIENCE = 3.0
@@ -46,8 +48,14 @@ class Spreading:
 
     def _soonest(self, holders: Holders, now: float) -> float:
         """Seconds until the first holder is free."""
-        looked_at = islice(holders.all, _LOOKED_AT)
-        return min(max(seat.until - now, 0.0) if seat.taken else 0.0 for seat in looked_at)
+        soonest = math.inf
+        for seat in islice(holders.all, _LOOKED_AT):
+            until = seat.until
+            if not seat.taken or until <= now:
+                return 0.0
+            if until < soonest:  # noqa: PLR1730  # a call costs more: this is much of a decision while instances idle
+                soonest = until
+        return soonest - now
 
 
 def _too_long(task: Waiting, wait: float, now: float) -> bool:

@@ -42,13 +42,14 @@ class Verdict:
 
 
 def check(history: Sequence[Event]) -> Verdict:
-    """Judge a history by P1 to P5."""
+    """Judge a history by P1 to P6."""
     events = list(history)
     seen = view(events)
     found = [
         *records.lost(seen),
         *records.chains(seen),
         *records.executions(seen),
+        *records.taken_back(seen),
         *creations.repeated(seen),
         *sightings.watched(seen),
         *sightings.read(events, seen),

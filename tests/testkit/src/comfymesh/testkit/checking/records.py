@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
 from comfymesh.tasks import machine
 from comfymesh.tasks.events import AttemptFailed, Resolved, Started
+from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import FINAL, State
 from comfymesh.testkit import tasks
 from comfymesh.testkit.checking.views import View
@@ -16,6 +18,10 @@ from comfymesh.testkit.history import UNGUARDED, Logged, Prompted
 
 _MAKING = frozenset({"create", "requeue"})
 _BEGUN = frozenset({Started.__name__, AttemptFailed.__name__})
+_CLOCKS = ("clock ahead", "clock behind")
+_HARMLESS = (*_CLOCKS, "slow comfyui", "kill comfyui")
+_LEAVES_NODES = frozenset({*_HARMLESS, *(f"{what} is over" for what in _HARMLESS)})
+"""Faults that keep no node from being heard."""
 _FIRST = machine.create(tasks.definition())
 _LEGAL = {(state.value, event.__name__): targets for (state, event), targets in machine.TRANSITIONS.items()}
 
@@ -48,6 +54,18 @@ def chains(view: View) -> Iterator[Violation]:
         commits = sum(record.state == State.SUCCEEDED for record in records)
         if commits > 1:
             yield Violation(Promise.P2, task, f"it was committed {commits} times")
+
+
+def taken_back(view: View) -> Iterator[Violation]:
+    """P6: where clocks were set, no node is said to be lost before anything else has happened to one."""
+    if not any(fault.what in _CLOCKS for fault in view.faults):
+        return
+    since = min((fault.at for fault in view.faults if fault.what not in _LEAVES_NODES), default=math.inf)
+    for task, records in view.log.items():
+        for record in records:
+            if record.failure == FailureClass.NODE_LOST and record.at < since:
+                what = f"attempt {record.attempt} was lost with its node, and nothing had happened to any"
+                yield Violation(Promise.P6, task, what)
 
 
 def executions(view: View) -> Iterator[Violation]:

@@ -11,6 +11,7 @@ from comfymesh.testkit.history import (
     Closed,
     Defect,
     Event,
+    Fault,
     Heard,
     Joined,
     Left,
@@ -52,6 +53,7 @@ class View:
         read: What was read of that, by artifact.
         prompts: What ComfyUI executed.
         defects: What the mesh itself called a defect.
+        faults: What was broken on purpose, and mended.
     """
 
     log: dict[str, list[Logged]] = field(default_factory=lambda: defaultdict(list))
@@ -63,6 +65,7 @@ class View:
     read: dict[str, list[Read]] = field(default_factory=lambda: defaultdict(list))
     prompts: list[Prompted] = field(default_factory=list)
     defects: list[Defect] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
     def position(self, task: str, state: str, attempt: int, time: int) -> int | None:
         """Where in the task's log a state is that somebody saw; None where the log never had it."""
@@ -104,6 +107,8 @@ def _put_fact(found: View, event: Event) -> None:
             found.prompts.append(event)
         case Defect():
             found.defects.append(event)
+        case Fault():
+            found.faults.append(event)
         case _:
             return
 

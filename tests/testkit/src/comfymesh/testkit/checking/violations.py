@@ -14,6 +14,7 @@ class Promise(StrEnum):
     P3 = "P3 creating is idempotent"
     P4 = "P4 watchers and readers see every change once, in order"
     P5 = "P5 what a succeeded task made can be read"
+    P6 = "P6 failures are told as what they are"
     P9 = "P9 nothing is taken down by what it did not expect"
 
 

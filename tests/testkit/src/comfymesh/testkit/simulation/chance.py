@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
+from comfymesh.testkit.simulation import lives
 from comfymesh.testkit.simulation.loop import VirtualLoop
 
 EPOCH = 1_700_000_000.0
@@ -41,7 +42,7 @@ def virtual(loop: VirtualLoop, chance: Chance) -> Iterator[None]:
     random.seed(drawn.getrandbits(64))
     try:
         with (
-            patch.object(time, "time", lambda: EPOCH + loop.time()),
+            patch.object(time, "time", lambda: EPOCH + loop.time() + lives.ahead()),
             patch.object(time, "monotonic", loop.time),
             patch.object(time, "perf_counter", loop.time),
             patch.object(os, "urandom", drawn.randbytes),

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass
 from typing import Any
 
 from comfymesh.runtime.service import StoppedError
@@ -22,19 +23,28 @@ Serve = Callable[[asyncio.Event], Awaitable[None]]
 """What a process does until the event is set."""
 
 
+@dataclass(slots=True)
+class Machine:
+    """Where a process lives. Its clock is so many seconds `ahead` of the true time."""
+
+    ahead: float = 0.0
+
+
 class Life:
     """One life of a process.
 
     Attributes:
         name: The process's.
+        machine: Where it lives.
         alive: Whether it can still do anything.
         stop: Set when it is asked to end.
         ended: Set when nothing of it is left.
         context: What everything in it runs in.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, machine: Machine | None = None) -> None:
         self.name = name
+        self.machine = machine or Machine()
         self.alive = True
         self.stop = asyncio.Event()
         self.ended = asyncio.Event()
@@ -77,6 +87,12 @@ def current() -> Life:
     return _CURRENT.get()
 
 
+def ahead() -> float:
+    """How many seconds the clock of whoever is acting is ahead."""
+    life = _CURRENT.get(None)
+    return life.machine.ahead if life is not None else 0.0
+
+
 def adopt(task: asyncio.Task[Any], context: Context | None) -> None:
     """Note a new task with the life that it belongs to, if any."""
     life = context.get(_CURRENT) if context is not None else _CURRENT.get(None)
@@ -92,10 +108,14 @@ class Process:
         serve: What it does.
         wait: Seconds from an end to the next start.
         failed: Told of an end that nobody asked for, with its error.
+
+    Attributes:
+        machine: Where it lives.
     """
 
     def __init__(self, name: str, serve: Serve, wait: float, failed: Callable[[str, BaseException], None]) -> None:
         self.name = name
+        self.machine = Machine()
         self._serve = serve
         self._wait = wait
         self._failed = failed
@@ -108,7 +128,7 @@ class Process:
         """Live, again and again, for ever."""
         while True:
             await self._back.wait()
-            life = self.life = Life(self.name)
+            life = self.life = Life(self.name, self.machine)
             serving = life.spawn(_run(self._serve, life.stop))
             await asyncio.wait([serving])
             if not serving.cancelled() and (error := serving.exception()) is not None and life.alive:

@@ -23,6 +23,8 @@ from comfymesh.artifacts.content import Content
 from comfymesh.bus import tasklog
 from comfymesh.bus.port import Entry
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.scheduler import main as scheduler_main
+from comfymesh.scheduler.clock import SteadyClock
 from comfymesh.tasks import codec, dead_letters, machine
 from comfymesh.tasks.record import Key, State, TaskRecord
 from comfymesh.testkit.checking import Promise
@@ -169,6 +171,19 @@ def _late_though_begun() -> Patch:
     return machine, "can_expire", can_expire
 
 
+def _clock_believed() -> Patch:
+    """The scheduler goes by the machine's clock, whatever is done to that."""
+
+    class Believed(SteadyClock):
+        def __call__(self) -> float:
+            return self._wall()
+
+        def follow(self) -> bool:
+            return False
+
+    return scheduler_main, "SteadyClock", Believed
+
+
 PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
     "no-guard": (_no_guard, (Promise.P2,)),
     "guard-ignored": (_guard_ignored, (Promise.P2,)),
@@ -182,6 +197,7 @@ PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
     "group-miscounted": (_group_miscounted, (Promise.P4,)),
     "letter-requeued-anew": (_letter_requeued_anew, (Promise.P3,)),
     "late-though-begun": (_late_though_begun, (Promise.P2,)),
+    "clock-believed": (_clock_believed, (Promise.P6,)),
 }
 """Every defect by name: how to put it in, and the promises of which one at least is seen broken."""
 

@@ -91,7 +91,8 @@ def _targets(apis: int, schedulers: int, agents: int) -> dict[str, list[str]]:
     """Every kind of trouble with what it can happen to."""
     agent_names = [f"agent-{number}" for number in range(agents)]
     api_names = [f"api-{number}" for number in range(apis)]
-    everybody = [*agent_names, *api_names, *(f"scheduler-{number}" for number in range(schedulers))]
+    scheduler_names = [f"scheduler-{number}" for number in range(schedulers)]
+    everybody = [*agent_names, *api_names, *scheduler_names]
     comfyuis = [f"comfyui-{number}" for number in range(agents)]
     return {
         "kill": everybody,
@@ -101,6 +102,8 @@ def _targets(apis: int, schedulers: int, agents: int) -> dict[str, list[str]]:
         "empty memory of bus": [""],
         "kill comfyui": comfyuis,
         "slow comfyui": comfyuis,
+        "clock ahead": [*scheduler_names, *agent_names],
+        "clock behind": [*scheduler_names, *agent_names],
         "trap": [point.name for point in _POINTS],
     }
 

@@ -39,6 +39,8 @@ from comfymesh.v1 import task_pb2
 
 _SETTLE_SECONDS = 600.0
 _RESTART_SECONDS = 0.5
+_STEP = {"clock ahead": 20.0, "clock behind": -20.0}
+"""Seconds that a clock is wrong by for each that it is wrong."""
 _URL = "nats://simulated"
 
 
@@ -163,6 +165,8 @@ class World:
                 await asyncio.sleep(lasts)
             case "slow comfyui":
                 await self._slow(self._comfyuis[trouble.target], lasts)
+            case "clock ahead" | "clock behind" as which:
+                await self._set_clock(trouble.target, _STEP[which] * lasts, lasts)
             case "trap":
                 self._traps[FaultPoint[trouble.target]] = lasts
         self._note(f"{trouble.what} is over", trouble.target)
@@ -184,6 +188,12 @@ class World:
         server.pace = 20.0
         await asyncio.sleep(lasts)
         server.pace = 1.0
+
+    async def _set_clock(self, name: str, step: float, lasts: float) -> None:
+        machine = self._processes[name].machine
+        machine.ahead += step
+        await asyncio.sleep(lasts)
+        machine.ahead -= step
 
     def _mend(self) -> None:
         """From now on all goes well, as far as it depends on us."""
