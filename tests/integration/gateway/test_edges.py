@@ -136,3 +136,14 @@ async def test_a_request_that_can_not_be_read_is_not_logged_with_its_key(
         writer.close()
     assert "a request can't be read: " in caplog.text
     assert "SEC" not in caplog.text
+
+
+async def test_what_comfyuis_front_end_reads_at_its_start_is_answered_in_form() -> None:
+    """Version 1.58 starts, lists classes, runs a graph and shows its picture; without one of these it does not start."""
+    listing = "/userdata?dir=workflows&recurse=true&split=false&full_info=true"
+    there: dict[str, object] = {path: {} for path in ("/settings", "/i18n", "/global_subgraphs", "/workflow_templates")}
+    there |= {"/users": {"storage": "server", "migrated": True}, "/extensions": [], listing: []}
+    async with gateway() as address, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as http:
+        for path, body in there.items():
+            async with http.get(f"{address}/api{path}") as answer:
+                assert (answer.status, await answer.json()) == (200, body)
