@@ -13,7 +13,7 @@ from comfymesh.testkit.history import Answered, Fault, Logged, Prompted, Told, l
 from comfymesh.testkit.simulation.planted import PLANTED
 from comfymesh.testkit.simulation.scenario import scenario
 
-SEEDS = range(50)
+SEEDS = range(100)
 BOUND = 60
 """So many seeds at most until a planted defect is found."""
 

@@ -252,8 +252,7 @@ class MemoryBus:
         return message.sequence
 
     def _stream_of(self, subject: str) -> _Kept | None:
-        found = (k for k in self._kept.values() if any(matches(pattern, subject) for pattern in k.stream.subjects))
-        return next(found, None)
+        return self._kept.get(_stream_name(subject))
 
     def _current(self, stream: Stream) -> _Kept:
         kept = self._kept[stream.name]
@@ -268,6 +267,12 @@ class MemoryBus:
     def _check_reachable(self) -> None:
         if self.unreachable:
             raise BusUnavailableError("the bus is unreachable, as the test wants it")
+
+
+@lru_cache(maxsize=4096)
+def _stream_name(subject: str) -> str:
+    """The name of the stream that takes a subject; empty where none does."""
+    return next((s.name for s in streams.ALL if any(matches(pattern, subject) for pattern in s.subjects)), "")
 
 
 def _check_size(subject: str, data: bytes) -> None:

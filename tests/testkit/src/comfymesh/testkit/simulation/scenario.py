@@ -44,24 +44,42 @@ class Scenario:
     trouble_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """What a scenario is drawn from: numbers of agents, least and most jobs, most troubles, seconds of trouble."""
+
+    agents: tuple[int, ...]
+    jobs: tuple[int, int]
+    troubles: int
+    seconds: tuple[float, ...]
+
+
+_LARGE = _Size((1, 2, 3), (2, 8), 6, (5.0, 5.0, 10.0, TROUBLE_SECONDS))
+_SMALL = _Size((1, 1, 2), (1, 3), 3, (3.0, 3.0, 6.0, 12.0))
+"""Costs half as much. In the same CPU time it found eleven of twelve planted defects as often or more often, the
+twelfth (`letter-requeued-anew`) less often."""
+
+_SMALL_SHARE = 0.75
+
+
 def scenario(seed: int) -> Scenario:
     """The scenario of a seed.
 
     Each leaves most kinds of trouble out: together they would hide each other, and rare pairs would never come alone.
     """
     rng = random.Random(f"{seed}/scenario")
-    apis, schedulers, agents = rng.choice((1, 1, 2)), rng.choice((1, 1, 2)), rng.choice((1, 2, 3))
+    size = _SMALL if rng.random() < _SMALL_SHARE else _LARGE
+    apis, schedulers, agents = rng.choice((1, 1, 2)), rng.choice((1, 1, 2)), rng.choice(size.agents)
     targets = _targets(apis, schedulers, agents)
     kinds = [kind for kind in targets if rng.random() < 0.35]
-    count = rng.randint(1, 6) if kinds else 0
-    # Most of what a run costs is the time that passes in it.
-    seconds = rng.choice((5.0, 5.0, 10.0, TROUBLE_SECONDS))
+    count = rng.randint(1, size.troubles) if kinds else 0
+    seconds = rng.choice(size.seconds)
     return Scenario(
         seed,
         apis,
         schedulers,
         agents,
-        tuple(work(rng, rng.randint(2, 8), rng.choice((1.0, seconds / 2)))),
+        tuple(work(rng, rng.randint(*size.jobs), rng.choice((1.0, seconds / 2)))),
         _rough(rng),
         rng.choice((0.0, 0.0, 0.02, 0.2)),
         tuple(_trouble(rng, rng.choice(kinds), targets, seconds) for _ in range(count)),

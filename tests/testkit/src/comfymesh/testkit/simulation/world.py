@@ -8,7 +8,7 @@ import logging
 import random
 from collections.abc import Callable
 from contextvars import Context
-from functools import partial
+from functools import cache, partial
 from unittest.mock import patch
 
 from comfymesh.agent import main as agent_main
@@ -70,11 +70,11 @@ class World:
     def _plan(self) -> dict[str, Process]:
         planned: dict[str, Serve] = {}
         for number in range(self._scenario.schedulers):
-            planned[f"scheduler-{number}"] = partial(scheduler_main.serve, SchedulerSettings(nats_url=_URL))
+            planned[f"scheduler-{number}"] = partial(scheduler_main.serve, _scheduler_settings())
         for number in range(self._scenario.agents):
             planned[f"agent-{number}"] = partial(agent_main.serve, _agent_settings(number))
         for number in range(self._scenario.apis):
-            planned[f"api-{number}"] = partial(api_main.serve, ApiSettings(nats_url=_URL, api_auth="open"))
+            planned[f"api-{number}"] = partial(api_main.serve, _api_settings())
         return {name: Process(name, serve, _RESTART_SECONDS, self._failed) for name, serve in planned.items()}
 
     async def run(self) -> list[Event]:
@@ -233,6 +233,18 @@ class _Noise(logging.Handler):
         self._defect(record.name, f"{record.getMessage()} {error!r}" if error else record.getMessage())
 
 
+# Reading settings was a tenth of what a seed cost.
+@cache
+def _scheduler_settings() -> SchedulerSettings:
+    return SchedulerSettings(nats_url=_URL)
+
+
+@cache
+def _api_settings() -> ApiSettings:
+    return ApiSettings(nats_url=_URL, api_auth="open")
+
+
+@cache
 def _agent_settings(number: int) -> AgentSettings:
     instance = {"name": f"comfyui-{number}", "runtime": "attach", "url": f"http://comfyui-{number}:8188"}
     return AgentSettings.model_validate(
