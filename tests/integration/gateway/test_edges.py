@@ -139,7 +139,7 @@ async def test_a_request_that_can_not_be_read_is_not_logged_with_its_key(
 
 
 async def test_what_comfyuis_front_end_reads_at_its_start_is_answered_in_form() -> None:
-    """Version 1.58 starts, lists classes, runs a graph and shows its picture; without one of these it does not start."""
+    """With these version 1.58 starts, lists classes, runs a graph and shows its picture."""
     listing = "/userdata?dir=workflows&recurse=true&split=false&full_info=true"
     there: dict[str, object] = {path: {} for path in ("/settings", "/i18n", "/global_subgraphs", "/workflow_templates")}
     there |= {"/users": {"storage": "server", "migrated": True}, "/extensions": [], listing: []}

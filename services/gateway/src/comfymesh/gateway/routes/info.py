@@ -92,7 +92,7 @@ _NO_GPU = {
 
 
 async def _users(_: web.Request) -> web.Response:
-    """As a ComfyUI for one user does, which has moved its settings to the server. The front end does not start without."""
+    """As a ComfyUI for one user, which keeps its settings. The front end does not start without."""
     return web.json_response({"storage": "server", "migrated": True})
 
 
