@@ -127,9 +127,17 @@ async def test_the_queue_shows_what_waits_and_runs(mesh: LocalMesh, waiting: str
     assert queue.total.oldest_create_time == (await mesh.client.get(waiting)).create_time
     assert queue.priorities[-7].waiting_count == 1
     assert sum(share.waiting_count for _, share in queue.model_sets) == 1
-    shown = await run(mesh, "queue")
-    assert shown.exit_code == 0
-    assert "priority -7" in shown.output
+    (share,) = [share for share in queue.tenants.values() if share.waiting_count]
+    assert share.oldest_create_time == queue.priorities[-7].oldest_create_time == queue.total.oldest_create_time
+    for command in ("queue",), ("top", "--once"):
+        shown = await run(mesh, *command)
+        assert shown.exit_code == 0
+        lines = [line.split() for line in shown.output.splitlines()]
+        for part in ("all",), ("tenant", "default"), ("priority", "-7"), ("no", "models"):
+            (told,) = [line for line in lines if tuple(line[: len(part)]) == part]
+            assert told[len(part)] == "1"
+            assert told[len(part) + 2] != "-"
+            assert "+-" in told, "when the next is expected to begin"
     assert json.loads((await run(mesh, "queue", "--json")).output)["priorities"]["-7"]["waiting_count"] == 1
 
 
