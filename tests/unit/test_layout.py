@@ -148,7 +148,7 @@ def test_one_file_knows_each_library(library: str) -> None:
 
 
 def test_one_package_knows_opentelemetry() -> None:
-    knowing = {path for path, module in modules(*SERVICES) if "opentelemetry" in libraries(module)}
+    knowing = {path for path, module in modules(*SERVICES) if "opentelemetry" in module.libraries}
     assert {path.partition("/")[0] for path in knowing} == {"telemetry"}
 
 
