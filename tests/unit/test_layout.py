@@ -132,6 +132,11 @@ def test_one_file_knows_each_library(library: str) -> None:
     assert {path for path, module in modules(*SERVICES) if library in libraries(module)} == KNOWN_BY[library]
 
 
+def test_one_package_knows_opentelemetry() -> None:
+    knowing = {path for path, module in modules(*SERVICES) if "opentelemetry" in libraries(module)}
+    assert {path.partition("/")[0] for path in knowing} == {"telemetry"}
+
+
 def test_one_file_speaks_http_to_comfyui_and_one_to_others() -> None:
     speakers = {path for path, module in modules(*SERVICES) if "aiohttp" in libraries(module)}
     assert speakers == {"agent/comfyui/http.py", "egress/http.py"}

@@ -65,12 +65,9 @@ _OPTIONS = (
     ("grpc.http2.ping_timeout_ms", 10_000),
 )
 
-_OPTIONS_OF_SEVERAL = (
-    *(option for option in _OPTIONS if not option[0].startswith("grpc.keepalive")),
-    # Where another one can be asked, so soon that it can answer before the call's time is over.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 4_000),
-)
+_SOONER = {"grpc.keepalive_time_ms": 10_000, "grpc.keepalive_timeout_ms": 4_000, "grpc.http2.ping_timeout_ms": 4_000}
+_OPTIONS_OF_SEVERAL = tuple({**dict(_OPTIONS), **_SOONER}.items())
+"""Where another one can be asked, so soon that it can answer before the call's time is over."""
 
 
 @dataclass(frozen=True, slots=True)

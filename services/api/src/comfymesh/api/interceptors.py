@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
-from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
 from comfymesh.api import metering
 from comfymesh.api.access import caller
@@ -138,11 +137,11 @@ class _Call:
         named = {"request_id": self.request_id} if self.request_id else {}
         logcontext.bind(method=self.method, tenant=admission.caller.tenant, **named)
 
-    def end(self, span: Span) -> None:
+    def end(self, span: tracing.Span) -> None:
         """It is over: measure it, with its span as an example."""
-        metering.called(self.method, self._status, time.perf_counter() - self._began, set_span_in_context(span))
+        metering.called(self.method, self._status, time.perf_counter() - self._began, span.within)
         if self._reason:
-            tracing.failed(span, self._reason)
+            span.fail(self._reason)
         span.end()
 
 
@@ -268,9 +267,9 @@ def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN40
     return make(answer, _reading(handler.request_deserializer), handler.response_serializer)
 
 
-def _span(call: _Call) -> Span:
+def _span(call: _Call) -> tracing.Span:
     parent = tracing.parent(str(call.metadata.get(_TRACE_PARENT, "")))
-    span = tracing.tracer.start_span(call.method, context=parent, kind=SpanKind.SERVER)
+    span = tracing.begin(call.method, parent, kind=tracing.Kind.SERVER)
     if request_id := call.request_id:
-        span.set_attribute("rpc.request_id", request_id)
+        span.tell("rpc.request_id", request_id)
     return span
