@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from comfymesh.cli.main import cli
 from comfymesh.client import Availability, CaughtUp, NodeChanged
 from comfymesh.testkit import graphs
-from comfymesh.testkit.meshes import LocalMesh, State
+from comfymesh.testkit.meshes import FINAL, LocalMesh, State
 from comfymesh.testkit.refusals import refused
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import fleet_service_pb2
@@ -84,6 +84,14 @@ async def test_what_is_wanted_outlives_agent_api_scheduler_and_nats(mesh: LocalM
     await until(look, "a node that is cordoned as before", deadline=40)
     await mesh.client.uncordon_node(NODE)
     await mesh.until_serving()
+
+
+async def test_a_test_that_fails_leaves_no_node_closed_to_the_next(mesh: LocalMesh) -> None:
+    await mesh.client.cordon_node(NODE)
+    task = await mesh.create(graphs.picture())
+    await mesh.clear()
+    assert [node.wanted_availability for node in await mesh.client.nodes()] == [Availability.OPEN]
+    assert (await mesh.get(task.name)).state in FINAL
 
 
 async def test_a_node_that_is_not_there_can_not_be_cordoned(mesh: LocalMesh) -> None:

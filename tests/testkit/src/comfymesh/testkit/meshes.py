@@ -14,7 +14,7 @@ from unittest.mock import patch
 import aiohttp
 import grpc
 
-from comfymesh.client import AsyncClient, Conflict, Instance, InstanceState, TaskState
+from comfymesh.client import AsyncClient, Availability, Conflict, Instance, InstanceState, TaskState
 from comfymesh.stack import mesh, processes
 from comfymesh.stack.processes import Processes, Program
 from comfymesh.testkit import graphs, holding
@@ -154,7 +154,10 @@ class LocalMesh:
             await self.release(name)
 
     async def clear(self) -> None:
-        """Cancel what a test has left behind, so that the next one finds every slot free."""
+        """Open nodes and cancel tasks that a test has left behind, so that the next one finds every slot free."""
+        for node in await self.client.nodes():
+            if node.wanted_availability is not Availability.OPEN:
+                await self.client.uncordon_node(node)
         left = [task async for task in self.client.list(states=_UNENDED)]
         for task in left:
             with suppress(Conflict):  # It has ended meanwhile.
