@@ -11,7 +11,7 @@ WORKERS ?= 3
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-ops dev test test-long simulate chaos check format docs protos protos-check contract skew types bench images release constraints clean
+.PHONY: help setup demo demo-ops dev test simulate chaos check format docs protos protos-check contract skew types bench images release constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -37,10 +37,7 @@ dev: setup ## run a mesh until Ctrl-C (COMFYUI_URL or COMFYUI_DIR: with a real C
 
 # In order of folders: those that take long come first, and the small ones fill up what is left.
 test: setup ## run the tests, WORKERS side by side (those that need Docker are skipped where there is none)
-	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not long" $(ARGS)
-
-test-long: setup ## run the tests that take a minute each, and that `make test` leaves out
-	@$(BIN)/pytest -m long $(ARGS)
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 simulate: setup ## run the mesh on a virtual clock, with faults (SEED=17 runs one seed, SEED=0:5000 a range)
 	@$(BIN)/python -m comfymesh.testkit.simulation --seeds $(or $(SEED),0:1000)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from typing import Any
 from uuid import uuid4
 
-Graph = dict[str, Any]
+from comfymesh.stack.graphs import Graph, graph_node, text_to_image
 
 # Begins elsewhere in each run, so that a server which outlives a run has nothing of the next one in its cache.
 _numbers = itertools.count(time.time_ns() // 1000)
@@ -25,39 +24,19 @@ def picture() -> Graph:
     """
     color = next(_numbers) * 7919 % _COLORS
     return {
-        "1": _graph_node("EmptyImage", width=64, height=64, batch_size=1, color=color),
-        "2": _graph_node("SaveImage", images=["1", 0], filename_prefix=f"benchmark/{uuid4().hex}/picture"),
+        "1": graph_node("EmptyImage", width=64, height=64, batch_size=1, color=color),
+        "2": graph_node("SaveImage", images=["1", 0], filename_prefix=f"benchmark/{uuid4().hex}/picture"),
     }
 
 
 def nothing() -> Graph:
     """The same text each time: cached, so that ComfyUI has nothing to do."""
-    return {"1": _graph_node("PreviewAny", source="benchmark")}
+    return {"1": graph_node("PreviewAny", source="benchmark")}
 
 
 def steps(checkpoint: str, count: int, size: int) -> Graph:
     """A picture sampled in `count` steps."""
-    seed = next(_numbers)
-    return {
-        "1": _graph_node("CheckpointLoaderSimple", ckpt_name=checkpoint),
-        "2": _graph_node("CLIPTextEncode", text="a lighthouse", clip=["1", 1]),
-        "3": _graph_node("EmptyLatentImage", width=size, height=size, batch_size=1),
-        "4": _graph_node(
-            "KSampler",
-            seed=seed,
-            steps=count,
-            cfg=4.0,
-            sampler_name="euler",
-            scheduler="normal",
-            denoise=1.0,
-            model=["1", 0],
-            positive=["2", 0],
-            negative=["2", 0],
-            latent_image=["3", 0],
-        ),
-        "5": _graph_node("VAEDecode", samples=["4", 0], vae=["1", 2]),
-        "6": _graph_node("SaveImage", images=["5", 0], filename_prefix="benchmark"),
-    }
+    return text_to_image("a lighthouse", next(_numbers), count, prefix="benchmark", checkpoint=checkpoint, size=size)
 
 
 def lasting(seconds: float, name: str) -> Graph:
@@ -65,9 +44,9 @@ def lasting(seconds: float, name: str) -> Graph:
     steps = max(1, round(seconds / _LASTING_STEP))
     probe = {"steps": steps, "seconds_per_step": seconds / steps, "preview": False, "nonce": uuid4().hex}
     return {
-        "1": _graph_node("EmptyImage", width=64, height=64, batch_size=1, color=next(_numbers) % _COLORS),
-        "2": _graph_node("ProbeSleepSteps", image=["1", 0], **probe),
-        "3": _graph_node("SaveImage", images=["2", 0], filename_prefix=name),
+        "1": graph_node("EmptyImage", width=64, height=64, batch_size=1, color=next(_numbers) % _COLORS),
+        "2": graph_node("ProbeSleepSteps", image=["1", 0], **probe),
+        "3": graph_node("SaveImage", images=["2", 0], filename_prefix=name),
     }
 
 
@@ -77,11 +56,7 @@ def working(seconds: float) -> Graph:
     graph["1"]["inputs"] |= {"width": _BLURRED, "height": _BLURRED}
     last = "1"
     for number in range(max(1, round(seconds / _BLUR_SECONDS))):
-        graph[f"b{number}"] = _graph_node("ImageBlur", image=[last, 0], blur_radius=10, sigma=4.0)
+        graph[f"b{number}"] = graph_node("ImageBlur", image=[last, 0], blur_radius=10, sigma=4.0)
         last = f"b{number}"
     graph["2"]["inputs"]["images"] = [last, 0]
     return graph
-
-
-def _graph_node(class_type: str, **inputs: Any) -> dict[str, Any]:  # noqa: ANN401  # inputs are JSON
-    return {"class_type": class_type, "inputs": inputs}

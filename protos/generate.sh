@@ -11,10 +11,18 @@ if ! cmp -s gen-requirements.txt "$venv/installed"; then
   "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --no-deps -r gen-requirements.txt
   cp gen-requirements.txt "$venv/installed"
 fi
-find src -name '*_pb2*' -delete
+made=$(mktemp -d)
+trap 'rm -rf "$made"' EXIT
 protoc() { "$venv/bin/python" -m grpc_tools.protoc -I . "$@"; }
-protoc --python_out=src --pyi_out=src $(find comfymesh -name '*.proto' | sort)
-protoc --grpc_python_out=src $(find comfymesh -name '*_service.proto' | sort)
+protoc --python_out="$made" --pyi_out="$made" $(find comfymesh -name '*.proto' | sort)
+protoc --grpc_python_out="$made" $(find comfymesh -name '*_service.proto' | sort)
 for package in comfymesh/v1 comfymesh/wire comfymesh/wire/v1; do
-  touch "src/$package/__init__.py" "src/$package/py.typed"
+  touch "$made/$package/__init__.py" "$made/$package/py.typed"
+done
+# Only what changes is touched: whoever runs or packs the stubs meanwhile finds them whole.
+(cd src && find . -name '*_pb2*.py*' ! -name '*.pyc') | while read -r stub; do
+  test -e "$made/$stub" || rm "src/$stub"
+done
+(cd "$made" && find . -type f) | while read -r stub; do
+  cmp -s "$made/$stub" "src/$stub" || { mkdir -p "src/$(dirname "$stub")" && cp "$made/$stub" "src/$stub"; }
 done

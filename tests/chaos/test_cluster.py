@@ -19,7 +19,6 @@ LOST = [Loss("m0", "power", 1.0), Loss("m1", "cut", 1.0), Loss("m2", "dead", 1.0
 SEED = 3
 
 
-@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_any_machine_may_be_lost_and_all_be_restarted_under_load(tmp_path: Path) -> None:
     """Users of the SDK meet no error while each process is restarted; nothing is lost at any time."""

@@ -84,7 +84,6 @@ def test_every_service_becomes_healthy(project: Project, engine: docker.DockerCl
     assert project.follow(HOW_IT_IS, tmp_path) == "well\n"
 
 
-@pytest.mark.long
 def test_the_mesh_goes_on_after_its_log_was_away(project: Project, engine: docker.DockerClient, tmp_path: Path) -> None:
     until_ready(project)
     project.compose("stop", "nats")

@@ -7,19 +7,8 @@ from dataclasses import dataclass, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comfymesh.agent.domain.pools import (
-    PRESSED_IDLE_SECONDS,
-    REST_SECONDS,
-    Demand,
-    Member,
-    Memory,
-    Phase,
-    Pool,
-    Start,
-    Stop,
-    decide,
-    lacking,
-)
+from comfymesh.agent.domain.pool_values import Demand, Member, Memory, Phase, Pool
+from comfymesh.agent.domain.pools import PRESSED_IDLE_SECONDS, REST_SECONDS, Start, Stop, decide, lacking
 
 GIB = 2**30
 RUNNING = frozenset(Phase) - {Phase.STOPPED}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comfymesh.agent.domain.pools import Phase
+from comfymesh.agent.domain.pool_values import Phase
 from comfymesh.agent.domain.rollout import Add, Present, Remove, Renew, held_up, steps
 
 NAMES = "abcd"

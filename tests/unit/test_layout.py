@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,28 +53,41 @@ SERVICES = ("services/common", "services/api", "services/scheduler", "services/n
 GATEWAY = "services/gateway"
 
 
-def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
+@dataclass(frozen=True)
+class Module:
+    """What a module imports, as full names, and all names that it uses."""
+
+    imported: frozenset[str]
+    names: frozenset[str]
+
+    @property
+    def libraries(self) -> set[str]:
+        return {name.partition(".")[0] for name in self.imported}
+
+
+def modules(*folders: str) -> Iterator[tuple[str, Module]]:
     """Every module of our own below the folders, by its path below `comfymesh`. Generated ones are not ours."""
     for source in SOURCES:
         if not folders or source.relative_to(ROOT).as_posix().startswith(folders):
             for path in sorted(source.rglob("*.py")):
                 if not path.stem.endswith(("_pb2", "_pb2_grpc")):
-                    yield path.relative_to(source).as_posix(), ast.parse(path.read_text())
+                    yield path.relative_to(source).as_posix(), read(path)
 
 
-def imported(module: ast.Module) -> set[str]:
-    """What a module imports, as full names."""
-    found = set()
-    for node in ast.walk(module):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-    return found
-
-
-def libraries(module: ast.Module) -> set[str]:
-    return {name.partition(".")[0] for name in imported(module)}
+@cache
+def read(path: Path) -> Module:
+    """Each module is read once for all tests."""
+    imported, names = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import():
+                imported |= {alias.name for alias in node.names}
+            case ast.ImportFrom(module=str(module)):
+                imported.add(module)
+                names |= {alias.name for alias in node.names}
+            case ast.Name(id=name) | ast.Attribute(attr=name):
+                names.add(name)
+    return Module(frozenset(imported), frozenset(names))
 
 
 def is_pure(path: str) -> bool:
@@ -112,14 +127,14 @@ def test_every_package_is_type_checked() -> None:
 def test_the_pure_parts_know_neither_io_nor_time() -> None:
     pure = [(path, module) for path, module in modules() if is_pure(path)]
     assert len(pure) > 20
-    assert {path: known for path, module in pure if (known := libraries(module) & IMPURE)} == {}
+    assert {path: known for path, module in pure if (known := module.libraries & IMPURE)} == {}
 
 
 def test_the_pure_parts_know_no_impure_part_of_ours() -> None:
     allowed = tuple(f"comfymesh.{part}" for part in ("comfyui", "graphs", "tasks", "workflows", "names", "v1", "wire"))
     for path, module in modules():
         if is_pure(path):
-            ours = {name for name in imported(module) if name.startswith("comfymesh.")}
+            ours = {name for name in module.imported if name.startswith("comfymesh.")}
             foreign = {name for name in ours if not name.startswith(allowed) and ".domain" not in name}
             # What the agent's verdicts judge are values of its ComfyUI client, and what the gateway translates are
             # those of the SDK, which are pure as well.
@@ -129,30 +144,35 @@ def test_the_pure_parts_know_no_impure_part_of_ours() -> None:
 
 @pytest.mark.parametrize("library", KNOWN_BY)
 def test_one_file_knows_each_library(library: str) -> None:
-    assert {path for path, module in modules(*SERVICES) if library in libraries(module)} == KNOWN_BY[library]
+    assert {path for path, module in modules(*SERVICES) if library in module.libraries} == KNOWN_BY[library]
+
+
+def test_one_package_knows_opentelemetry() -> None:
+    knowing = {path for path, module in modules(*SERVICES) if "opentelemetry" in module.libraries}
+    assert {path.partition("/")[0] for path in knowing} == {"telemetry"}
 
 
 def test_one_file_speaks_http_to_comfyui_and_one_to_others() -> None:
-    speakers = {path for path, module in modules(*SERVICES) if "aiohttp" in libraries(module)}
+    speakers = {path for path, module in modules(*SERVICES) if "aiohttp" in module.libraries}
     assert speakers == {"agent/comfyui/http.py", "egress/http.py"}
 
 
 def test_one_file_of_the_gateway_knows_each_library() -> None:
     knowing: dict[str, set[str]] = {library: set() for library in ("PIL", "grpc")}
     for path, module in modules(GATEWAY):
-        for library in knowing.keys() & libraries(module):
+        for library in knowing.keys() & module.libraries:
             knowing[library].add(path)
     assert knowing == {"PIL": {"gateway/pictures.py"}, "grpc": set()}
 
 
 def test_the_gateway_calls_the_mesh_in_one_file_as_its_callers_do() -> None:
-    callers = {path for path, module in modules(GATEWAY) if "AsyncClient" in ast.dump(module)}
+    callers = {path for path, module in modules(GATEWAY) if "AsyncClient" in module.names}
     assert callers == {"gateway/mesh.py", "gateway/main.py"}
 
 
 @pytest.mark.parametrize("folder", ["services/scheduler", "services/notifier", "services/node-agent"])
 def test_only_the_api_speaks_grpc(folder: str) -> None:
-    assert {path for path, module in modules(folder) if libraries(module) & {"grpc", "grpc_health"}} == set()
+    assert {path for path, module in modules(folder) if module.libraries & {"grpc", "grpc_health"}} == set()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +192,7 @@ def test_only_the_api_speaks_grpc(folder: str) -> None:
 )
 def test_members_do_not_reach_into_each_other(folder: str, foreign: set[str]) -> None:
     for path, module in modules(folder):
-        parts = {name.split(".")[1] for name in imported(module) if name.startswith("comfymesh.")}
+        parts = {name.split(".")[1] for name in module.imported if name.startswith("comfymesh.")}
         assert parts & foreign == set(), path
 
 

@@ -307,6 +307,28 @@ async def test_a_removed_asset_is_gone_for_new_tasks_only(api: LocalApi) -> None
     assert len(api.bus.stored(subjects.blob("default", asset.sha256, 0))) == 1
 
 
+async def test_what_uploads_announce_is_kept_for_them(tmp_path: Path) -> None:
+    """Otherwise each of many at once would find room, and all but one would fail when most of it was sent."""
+    async with local_api(tmp_path) as api:
+        secret = await api.tenant("many", limits=tenant_pb2.Limits(max_stored_bytes=1000))
+        contents = [bytes([number]) * 400 for number in range(6)]
+        asked = [request("BeginUpload", sha256=digest(data), size_bytes=400) for data in contents]
+        begun = await asyncio.gather(
+            *(api.call("AssetService/BeginUpload", each, secret) for each in asked), return_exceptions=True
+        )
+        assert sorted(isinstance(each, Refused) for each in begun) == [False] * 2 + [True] * 4
+        sent = await asyncio.gather(
+            *(send(api, data, secret) for data in (b"x" * 150, b"y" * 150)), return_exceptions=True
+        )
+        assert sorted(isinstance(each, Refused) for each in sent) == [False, True]
+        (first, *_) = [
+            (each.upload.name, data)
+            for each, data in zip(begun, contents, strict=True)
+            if not isinstance(each, BaseException)
+        ]
+        await api.call("AssetService/UploadAsset", messages(first[1], upload=first[0]), secret)
+
+
 async def test_a_removed_asset_frees_its_share_of_the_quota(tmp_path: Path) -> None:
     async with local_api(tmp_path) as api:
         secret = await api.tenant("tight", limits=tenant_pb2.Limits(max_stored_bytes=100))

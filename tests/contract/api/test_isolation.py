@@ -150,6 +150,8 @@ MATRIX: dict[str, Foreign | Hidden | Apart | Shared | Denied] = {
     "WorkflowService/DeleteWorkflow": Foreign(lambda owned: {"name": owned.workflow}),
     "FleetService/GetNode": Shared("all tenants share the fleet"),
     "FleetService/ListNodes": Shared("all tenants share the fleet"),
+    "FleetService/ListPools": Shared("all tenants share the fleet"),
+    "FleetService/PreloadModels": Shared("all tenants share the fleet; for operators"),
     "FleetService/WatchFleet": Shared("all tenants share the fleet"),
     "FleetService/ListModels": Shared("all tenants share the fleet; what a tenant may not use is left out"),
     "FleetService/ReadCatalog": Shared("all tenants share the fleet; what a tenant may not use is left out"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -13,6 +12,7 @@ import pytest
 
 from comfymesh.api import server
 from comfymesh.testkit.apis import BOOTSTRAP, LocalApi, Refused, local_api
+from comfymesh.testkit.swallowing import swallowing
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import task_service_pb2, task_service_pb2_grpc
 
@@ -42,35 +42,6 @@ async def test_who_pings_too_often_is_sent_away(tmp_path: Path) -> None:
         payload = await asyncio.wait_for(anext(data async for kind, data in frames(reader) if kind == GOAWAY), 10)
         writer.close()
     assert (int.from_bytes(payload[4:8]), payload[8:]) == (ENHANCE_YOUR_CALM, b"too_many_pings")
-
-
-@asynccontextmanager
-async def swallowing(target: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """A way to a server that, once the event is cleared, passes nothing on and closes nothing."""
-    host, _, port = target.partition(":")
-    passing = asyncio.Event()
-    passing.set()
-    writers: list[asyncio.StreamWriter] = []
-    pumps: list[asyncio.Task[None]] = []
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            if passing.is_set():
-                writer.write(data)
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(host, int(port))
-        writers.extend((writer, far_writer))
-        pumps.extend(asyncio.create_task(pump(*ends)) for ends in ((reader, far_writer), (far_reader, writer)))
-
-    way = await asyncio.start_server(connected, "127.0.0.1", 0)
-    try:
-        yield f"127.0.0.1:{way.sockets[0].getsockname()[1]}", passing
-    finally:
-        way.close()
-        for writer in writers:
-            writer.close()
-        await asyncio.gather(*pumps, *(writer.wait_closed() for writer in writers), return_exceptions=True)
 
 
 async def test_a_connection_that_is_dead_and_open_gives_its_place_back(

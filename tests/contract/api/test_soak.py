@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from comfymesh.testkit.soak import Sample, grows, soak
 
 
-@pytest.mark.long
 async def test_nothing_is_left_of_watches_that_were_cancelled(tmp_path: Path) -> None:
     samples = await soak(tmp_path, 2000, 2)
     assert not grows(*samples), samples

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from comfymesh.tasks.record import Key
-from comfymesh.testkit.apis import LocalApi, Refused, local_api
+from comfymesh.testkit.apis import BOOTSTRAP, LocalApi, Refused, local_api
 from comfymesh.v1 import task_pb2, task_service_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -80,6 +80,21 @@ async def test_an_operator_may_take_none_or_few(tmp_path: Path, hosts: str, told
         ["task.inputs[1.image]"],
     )
     assert told in refusal.message
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "2130706433", "0x7f.1", "017700000001", "10.1"],
+)
+async def test_an_address_inside_is_refused_at_once(api: LocalApi, host: str) -> None:
+    told = await refused(api, BOOTSTRAP, create(image=f"http://{host}/x.png"))
+    assert (told.code, told.reason, fields(told)) == ("INVALID_ARGUMENT", "INPUT_INVALID", ["task.inputs[1.image]"])
+    assert "is not a public address" in told.message
+
+
+async def test_unless_the_operator_allows_it(tmp_path: Path) -> None:
+    async with local_api(tmp_path, egress_allow=("10.0.0.0/8",)) as api:
+        await api.call("TaskService/CreateTask", create(image="http://10.1.2.3/x.png"), await api.tenant("any"))
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../secret.png", "/etc/passwd [input]"])

@@ -17,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from comfymesh.bus import usage as ledger
 from comfymesh.bus.port import Entry
+from comfymesh.bus.streams import USAGE
 from comfymesh.cli.main import cli
 from comfymesh.client import AsyncClient, UsageDimension, UsageRow
 from comfymesh.tasks.ledger import HOUR, Hour, Kind, Sum, begin
@@ -79,6 +80,24 @@ async def test_pages_are_as_one(api: LocalApi, keys: dict[str, str]) -> None:
         ("tenants/lab", "workflows/portrait", "SUCCEEDED"),
         ("tenants/studio", "workflows/portrait", "SUCCEEDED"),
     ]
+
+
+async def test_pages_are_of_what_was_known_at_the_first_and_added_up_once(
+    api: LocalApi, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = Query(tenant="tenants/-", group_by=[2, 6, 3], page_size=2)
+    first = await api.call(METHOD, request)
+    added = {Kind("workflows/a-late-one", (), "", "SUCCEEDED"): Sum(1, 0, 1_000_000)}
+    await api.bus.append([Entry(ledger.subject("late", begin(time.time())), ledger.encode(Hour("log", 10, added)))])
+    request.page_token = first.next_page_token
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "by_day", None)
+        second = await api.call(METHOD, request)
+    assert (second.total, second.next_page_token) == (first.total, "")
+    # Of what is not kept any more, as by another api, the page is made anew.
+    again = await api.call(METHOD, request)
+    assert again.total.attempts == first.total.attempts + 1
+    await api.bus.purge(USAGE, ledger.subject("late", begin(time.time())), 1 << 62)
 
 
 @pytest.mark.parametrize(

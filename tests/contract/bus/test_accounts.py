@@ -374,7 +374,7 @@ def test_passwords_are_for_their_owner_alone(tmp_path: Path) -> None:
 
 async def test_a_node_may_read_what_is_wanted_of_it_and_of_no_other(world: World) -> None:
     cordoned = Intent("a", node_pb2.Node.AVAILABILITY_CORDONED, "the fan is loud")
-    await IntentStore(world.mesh).write(cordoned)
+    await IntentStore(world.mesh).change("a", lambda _: cordoned)
     assert await IntentStore(world.a).read("a") == cordoned
     with pytest.raises(BusError):
         await IntentStore(world.b).read("a")

@@ -1,8 +1,8 @@
 """The servers that the conformance suite runs on, and a plain client to drive them.
 
-Always the emulator, and the gateway before a mesh of one emulator but for what is `alike.DIFFERENT`; a real ComfyUI as
-well where COMFYUI_URL names one. What a server lacks (test nodes, tiny
-models) is read from its own catalog.
+Always the emulator, and the gateway before a mesh of one emulator but for what is `alike.DIFFERENT`. Where COMFYUI_URL
+names a real ComfyUI, that as well, and the gateway before a mesh of it. What a server lacks (test nodes, tiny models)
+is read from its own catalog.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from comfymesh.client.sync import LoopThread
 from comfymesh.stack import mesh
 
 DATA = Path(__file__).parents[2] / "data" / "comfyui"
-SERVERS = ("emulator", "gateway", "real") if os.environ.get("COMFYUI_URL") else ("emulator", "gateway")
+REAL = os.environ.get("COMFYUI_URL", "").rstrip("/")
+SERVERS = ("emulator", "gateway", "real") if REAL else ("emulator", "gateway")
 PATIENCE = 30.0
 Graph = dict[str, Any]
 MakeGraph = Callable[..., Graph]
@@ -216,7 +217,8 @@ def emulator_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def gateway_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A gateway and the mesh behind it, on a thread of their own: tests have an event loop each."""
-    instance = mesh.emulated("--step-seconds", "0.01", "--load-seconds", "0.01", "--preview-method", "latent2rgb")
+    emulator = mesh.emulated("--step-seconds", "0.01", "--load-seconds", "0.01", "--preview-method", "latent2rgb")
+    instance = {"name": "comfyui-0", "runtime": "attach", "url": REAL} if REAL else emulator
     plan = mesh.MeshPlan(tmp_path_factory.mktemp("mesh"), [instance], "127.0.0.1:0", gateway="127.0.0.1:0")
     thread, running = LoopThread(), mesh.running(plan)
     try:
@@ -253,8 +255,7 @@ async def catalog_of(url: str, http: aiohttp.ClientSession) -> dict[str, Any]:
 
 @pytest.fixture(params=SERVERS)
 async def comfyui(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
-    real = request.param == "real"
-    url = os.environ["COMFYUI_URL"].rstrip("/") if real else request.getfixturevalue(f"{request.param}_url")
+    url = REAL if request.param == "real" else request.getfixturevalue(f"{request.param}_url")
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE)) as http:
         client = Client(url, http, await catalog_of(url, http))
         yield client

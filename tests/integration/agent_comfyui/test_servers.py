@@ -23,6 +23,7 @@ from comfymesh.agent.comfyui.progress import PromptProgress
 from comfymesh.agent.comfyui.session import ComfySession
 from comfymesh.agent.comfyui.timings import SessionTimings
 from comfymesh.emulator import Fault, Settings, serving
+from comfymesh.testkit.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -272,6 +273,22 @@ async def test_a_server_whose_sockets_fall_silent_still_brings_the_end(tmp_path:
         await run.started.wait()
         await set_faults(url, {Fault.SILENT_SOCKET: 1})
         assert isinstance(await run.task, Succeeded)
+
+
+@pytest.mark.parametrize("routes", ["jobs", "queue"])
+async def test_an_interrupt_that_is_lost_is_sent_again(tmp_path: Path, routes: str) -> None:
+    """It comes when ComfyUI has taken the prompt out of its queue, and has not yet begun."""
+    settings = Settings(base_directory=tmp_path, port=0, faults={Fault.LOST_INTERRUPT: 0.5})
+    async with serving(settings) as url, ComfySession(url, timings=TIMINGS) as session:
+        run = Run(session, sampling(2000))
+        await until(lambda: is_running(session, run.prompt_id), "a prompt that is out of the queue")
+        session._control._has_jobs = session._control._has_job_cancel = routes == "jobs"
+        await session.cancel(run.prompt_id)
+        assert await run.task == Interrupted()
+
+
+async def is_running(session: ComfySession, prompt_id: str) -> bool:
+    return await session.look(prompt_id) is Standing.RUNNING
 
 
 async def set_faults(url: str, faults: dict[Fault, float]) -> None:

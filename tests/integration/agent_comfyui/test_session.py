@@ -362,7 +362,7 @@ async def test_cancel_during_the_submission_stops_what_was_submitted(fake: FakeC
 
 async def test_cancel_before_the_submission_submits_nothing(fake: FakeComfy) -> None:
     await fake.die()
-    async with ComfySession(fake.url, timings=replace(SLOW, connect=10), socket_timings=SOCKET) as session:
+    async with ComfySession(fake.url, timings=replace(SLOW, connect=10, recheck=10), socket_timings=SOCKET) as session:
         task = begin(session)
         await asyncio.sleep(0)
         with pytest.raises(ComfyUnreachable):

@@ -24,7 +24,7 @@ from comfymesh.stack.mesh import free_port
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.testkit.waiting import until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.comfyui]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.comfyui, pytest.mark.timeout(240)]
 
 COMFYUI = os.environ.get("COMFYUI_DIR")
 FOLDER = Path(__file__).parents[3] / "clients" / "comfyui-nodes" / "comfymesh_nodes"
@@ -52,7 +52,7 @@ async def session(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Com
                     assert server.returncode is None, (base / "log").read_text()[-2000:]
                     return False
 
-            await until(answers, "a ComfyUI that answers", deadline=55)
+            await until(answers, "a ComfyUI that answers", deadline=180)
             yield session
     finally:
         server.kill()

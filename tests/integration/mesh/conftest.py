@@ -1,4 +1,4 @@
-"""One mesh of real processes for each module of tests."""
+"""One mesh of real processes for the tests of all modules that do without one of their own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ import pytest_asyncio
 from comfymesh.testkit.meshes import LocalMesh, local_mesh
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalMesh]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalMesh]:
     # Servers that inputs by URL are fetched from are on loopback here.
     environment = {"COMFYMESH_EGRESS_ALLOW": "127.0.0.1"}
     async with local_mesh(tmp_path_factory.mktemp("mesh"), environment=environment) as up:
         yield up
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def mesh(shared_mesh: LocalMesh) -> AsyncIterator[LocalMesh]:
+    """The mesh, whole and idle again after each test."""
+    yield shared_mesh
+    await shared_mesh.restore()
+    await shared_mesh.clear()

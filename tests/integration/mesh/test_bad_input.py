@@ -15,7 +15,7 @@ from comfymesh.testkit.meshes import LocalMesh, State, task_of
 from comfymesh.testkit.refusals import Refusal, refused
 from comfymesh.v1 import asset_service_pb2, fleet_service_pb2, task_pb2, task_service_pb2
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CreateRequest = task_service_pb2.CreateTaskRequest
 NOBODY = "0" * 64

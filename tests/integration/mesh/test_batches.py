@@ -13,7 +13,7 @@ from comfymesh.testkit.meshes import LocalMesh, State, task_of
 from comfymesh.testkit.refusals import Refusal, of_status, refused
 from comfymesh.v1 import task_pb2, task_service_pb2
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Item = task_service_pb2.CreateTaskRequest
 Results = list[task_service_pb2.BatchCreateTasksResult]

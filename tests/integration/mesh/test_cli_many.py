@@ -16,7 +16,7 @@ import pytest
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @dataclass

@@ -21,7 +21,7 @@ from comfymesh.testkit.meshes import LocalMesh, State
 from comfymesh.testkit.refusals import refused
 from comfymesh.v1 import dead_letter_pb2, dead_letter_service_pb2, dead_letter_service_pb2_grpc, task_service_pb2
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Filter = dead_letter_pb2.DeadLetterFilter
 List = dead_letter_service_pb2.ListDeadLettersRequest

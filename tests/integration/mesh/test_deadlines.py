@@ -16,7 +16,7 @@ from comfymesh.testkit.refusals import refused
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import error_reason_pb2
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def seconds(count: float) -> Duration:
@@ -25,7 +25,7 @@ def seconds(count: float) -> Duration:
     return duration
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def busy(mesh: LocalMesh) -> AsyncIterator[None]:
     """Every slot is taken for as long as the test runs: one executes, the others look ahead."""
     nodes = await mesh.client.nodes()

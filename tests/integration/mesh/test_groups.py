@@ -13,7 +13,7 @@ from comfymesh.testkit.meshes import LocalMesh, State, is_course, states_of, tas
 from comfymesh.testkit.refusals import refused
 from comfymesh.v1 import group_pb2, group_service_pb2, task_pb2, task_service_pb2
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WatchRequest = group_service_pb2.WatchGroupRequest
 Messages = list[group_service_pb2.WatchGroupResponse]

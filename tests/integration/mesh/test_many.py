@@ -14,7 +14,7 @@ from comfymesh.testkit.meshes import LocalMesh, State, is_course, states_of
 from comfymesh.testkit.refusals import refused
 from comfymesh.v1 import task_service_pb2
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Request = task_service_pb2.WatchTasksRequest
 Messages = list[task_service_pb2.WatchTasksResponse]

@@ -17,7 +17,7 @@ from comfymesh.testkit.refusals import refused
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import fleet_service_pb2
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NODE = "local-0"
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from comfymesh.stack import sources
 from comfymesh.stack.ownership import MeshNotReadyError, require_free, sole_user
+from comfymesh.testkit.waiting import until
 
 
 def test_a_folder_is_used_by_one_mesh_at_a_time(tmp_path: Path) -> None:
@@ -48,6 +50,46 @@ def test_what_has_inherited_the_lock_holds_it(tmp_path: Path) -> None:
         heir.wait()
     with sole_user(tmp_path):
         pass
+
+
+_STACK = """
+import asyncio, pathlib, sys
+from comfymesh.stack.processes import Processes, Program
+
+async def main():
+    program = Program("one", ("sh", "-c", "echo; exec sleep 600"))
+    async with Processes([program], pathlib.Path(sys.argv[1])) as processes:
+        while not processes.log("one").read_text():  # before that, the system does not know what belongs together
+            await asyncio.sleep(0.01)
+        print(processes.pid("one"), flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.asyncio
+async def test_what_runs_a_mesh_takes_it_along_when_it_is_killed(tmp_path: Path) -> None:
+    pid = of_a_killed_stack(tmp_path)
+    await until(lambda: is_gone(pid), f"the end of process {pid}")
+
+
+def of_a_killed_stack(logs: Path) -> int:
+    """The process that a stack has started before it was killed."""
+    command = [sys.executable, "-c", _STACK, str(logs)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as stack:
+        assert stack.stdout is not None
+        pid = int(stack.stdout.readline())
+        stack.kill()
+    return pid
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process runs no more, though nobody may have asked yet how it ended."""
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from comfymesh.testkit.meshes import LocalMesh, State, is_course, states_of, tas
 from comfymesh.testkit.refusals import refused
 from comfymesh.v1 import asset_service_pb2, error_reason_pb2, task_pb2, task_service_pb2
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HIGHEST_SEED = 2**64 - 1
 ABOVE_DOUBLES = 2**53 + 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from click.testing import CliRunner
 from comfymesh.agent.reload_command import reload
 from comfymesh.agent.settings import AgentSettings
 from comfymesh.cli.main import cli
-from comfymesh.client import Instance, InstanceState, Node, Placement
+from comfymesh.client import Instance, InstanceState, Node, Placement, Pool
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh, State, local_mesh
 from comfymesh.testkit.waiting import until
@@ -24,12 +26,14 @@ from comfymesh.testkit.waiting import until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BIG = Placement(labels={"tier": "big"}, pool="big")
+AHEAD = "ahead.safetensors"
+"""A checkpoint that no pool loads by its settings."""
 STOPPED, READY = InstanceState.STOPPED, InstanceState.READY
 
 
 def pool(*arguments: str, **changes: Any) -> dict[str, Any]:
     emulator = {"runtime": "process", "command": [sys.executable, "-m", "comfymesh.emulator"]}
-    arguments = ("--step-seconds", "0.01", "--load-seconds", "0.01", *arguments)
+    arguments = ("--step-seconds", "0.01", "--load-seconds", "0.01", "--model", f"checkpoints/{AHEAD}=0.3", *arguments)
     return {
         "name": "big",
         "instance": {**emulator, "arguments": arguments},
@@ -174,6 +178,68 @@ async def test_settings_that_are_wrong_are_refused_and_the_old_ones_kept(mesh: L
     assert answer[0][1].startswith("refused: COMFYMESH_AGENT_LOOK_AHEAD: ")
     assert len((await node(mesh)).instances) == 2
     assert (await settings.reload(mesh)) == [("OK", "these hold now: nothing differs")]
+
+
+def checkpoint(name: str) -> graphs.Graph:
+    graph = graphs.text_to_image()
+    graph["1"]["inputs"]["ckpt_name"] = name
+    return graph
+
+
+async def the_one_that_serves(mesh: LocalMesh) -> str | None:
+    """Its name, once the other is stopped."""
+    states = {instance.name: instance.state for instance in (await node(mesh)).instances}
+    one = sorted(states.values()) == [READY, STOPPED]
+    return next(name for name, state in states.items() if state is READY) if one else None
+
+
+async def test_what_a_pool_has_preloaded_its_next_task_need_not_load(mesh: LocalMesh, settings: Settings) -> None:
+    settings.pool |= {"min": 1}
+    await settings.reload(mesh)
+    serves = await until(lambda: the_one_that_serves(mesh), "one that serves", deadline=30)
+    asked = ["--target", mesh.target, "preload", "--pool", "big"]
+    wrong = await asyncio.to_thread(CliRunner().invoke, cli, [*asked, "ahead.safetensor"])
+    assert wrong.exit_code != 0
+    assert f"did you mean {AHEAD}" in wrong.output
+    assert (await node(mesh)).preloads == ()
+    said = await asyncio.to_thread(CliRunner().invoke, cli, [*asked, AHEAD])
+    assert (said.exit_code, said.output) == (0, f"local-0: loads {AHEAD} ahead of work\n")
+
+    async def resident() -> bool:
+        return any(AHEAD in instance.resident_models for instance in (await node(mesh)).instances)
+
+    await until(resident, "a model in memory")
+    task = await mesh.create(checkpoint(AHEAD), placement={"pool": "big"})
+    final = await mesh.finished(task.name)
+    assert (final.state, list(final.timing.loaded_models)) == (State.STATE_SUCCEEDED, [])
+    # A drain and its end leave it as it is, and so does another life of the instance: it loads before it is offered.
+    await mesh.client.cordon_node("local-0", "a look")
+    (preload,) = (await mesh.client.uncordon_node("local-0")).preloads
+    assert (preload.pool, [file.name for file in preload.files]) == ("big", [AHEAD])
+    lives = mesh.log("agent").count(" serves (ComfyUI ")
+    os.kill(mesh.comfyui(name=serves)[0], signal.SIGKILL)
+    # Of the same instance, or of the other in its place.
+    await until(lambda: mesh.log("agent").count(" serves (ComfyUI ") > lives, "another life", deadline=30)
+    await until(resident, "a model in memory again")
+    final = await mesh.finished((await mesh.create(checkpoint(AHEAD), placement={"pool": "big"})).name)
+    assert (final.state, list(final.timing.loaded_models)) == (State.STATE_SUCCEEDED, [])
+    (ended,) = await mesh.client.preload_models([], pool="big")
+    assert ended.preloads == ()
+
+
+async def test_pools_are_told_with_why_they_are_not_larger(mesh: LocalMesh) -> None:
+    async def one_serves() -> Pool | None:
+        (pool,) = await mesh.client.pools("big", node="local-0")
+        return pool if pool.serving_count == 1 else None
+
+    pool = await until(one_serves, "one that serves, and one that is stopped", deadline=30)
+    assert (pool.name, pool.runtime, pool.min, pool.max) == ("nodes/local-0/pools/big", "process", 1, 2)
+    assert (pool.instances, pool.labels) == (("big-0", "big-1"), {"tier": "huge"})
+    assert pool.startup_models == (graphs.CHECKPOINT,)
+    assert pool.limit_reason == "nothing waits that takes more of them"
+    shown = await asyncio.to_thread(CliRunner().invoke, cli, ["--target", mesh.target, "pools"])
+    assert "1 to 2" in shown.output
+    assert "1 of 2" in shown.output
 
 
 async def test_other_arguments_are_rolled_out_one_by_one_and_cost_no_task(mesh: LocalMesh, settings: Settings) -> None:

@@ -11,18 +11,27 @@ import pytest_asyncio
 from click.testing import CliRunner, Result
 
 from comfymesh.cli.main import cli
-from comfymesh.client import Conflict, InvalidRequest, NoFeasibleNode, Placement, TaskState, Unavailable
+from comfymesh.client import (
+    AsyncClient,
+    Conflict,
+    InvalidRequest,
+    NoFeasibleNode,
+    Placement,
+    RetryPolicy,
+    TaskState,
+    Unavailable,
+)
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh, State
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import task_pb2
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NOWHERE = Placement({"zone": "moon"}, min_vram_bytes=2**40, pool="video")
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def waiting(mesh: LocalMesh) -> AsyncIterator[str]:
     """A task that waits, since every slot is taken for as long as the test runs."""
     nodes = await mesh.client.nodes()
@@ -38,7 +47,7 @@ async def waiting(mesh: LocalMesh) -> AsyncIterator[str]:
         await mesh.finished(name)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def policy(mesh: LocalMesh) -> AsyncIterator[None]:
     """The policy goes back to its defaults after the test."""
     yield
@@ -77,6 +86,7 @@ async def test_a_wish_that_can_not_be_one_is_refused_with_all_violations(mesh: L
 
 
 async def test_a_task_tells_where_its_time_went_and_its_instance_what_it_holds(mesh: LocalMesh) -> None:
+    await mesh.kill_comfyui()
     result = await mesh.client.run(graphs.text_to_image(count=4))
     timing = result.task.timing
     assert timing is not None
@@ -117,9 +127,17 @@ async def test_the_queue_shows_what_waits_and_runs(mesh: LocalMesh, waiting: str
     assert queue.total.oldest_create_time == (await mesh.client.get(waiting)).create_time
     assert queue.priorities[-7].waiting_count == 1
     assert sum(share.waiting_count for _, share in queue.model_sets) == 1
-    shown = await run(mesh, "queue")
-    assert shown.exit_code == 0
-    assert "priority -7" in shown.output
+    (share,) = [share for share in queue.tenants.values() if share.waiting_count]
+    assert share.oldest_create_time == queue.priorities[-7].oldest_create_time == queue.total.oldest_create_time
+    for command in ("queue",), ("top", "--once"):
+        shown = await run(mesh, *command)
+        assert shown.exit_code == 0
+        lines = [line.split() for line in shown.output.splitlines()]
+        for part in ("all",), ("tenant", "default"), ("priority", "-7"), ("no", "models"):
+            (told,) = [line for line in lines if tuple(line[: len(part)]) == part]
+            assert told[len(part)] == "1"
+            assert told[len(part) + 2] != "-"
+            assert "+-" in told, "when the next is expected to begin"
     assert json.loads((await run(mesh, "queue", "--json")).output)["priorities"]["-7"]["waiting_count"] == 1
 
 
@@ -128,8 +146,9 @@ async def test_without_a_scheduler_tasks_are_accepted_and_the_queue_is_not_shown
     try:
         task = await mesh.client.create(graphs.picture())
         assert (await mesh.client.get(task)).waiting is None
-        with pytest.raises(Unavailable) as refused:
-            await mesh.client.queue()
+        async with AsyncClient(mesh.target, retries=RetryPolicy(patience=1)) as client:
+            with pytest.raises(Unavailable) as refused:
+                await client.queue()
         assert refused.value.reason == "SCHEDULER_UNAVAILABLE"
     finally:
         await mesh.release("scheduler")

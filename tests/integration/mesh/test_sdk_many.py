@@ -23,7 +23,7 @@ from comfymesh.client import (
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from comfymesh.testkit.refusals import refused
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import task_pb2, task_service_pb2
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LONG = (2000, 0.05)
 WatchRequest = task_service_pb2.WatchTaskRequest
@@ -39,7 +39,7 @@ async def finish(mesh: LocalMesh, *names: str) -> None:
         await mesh.finished(name)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def busy(mesh: LocalMesh) -> AsyncIterator[list[str]]:
     """Two tasks that fill the instance: the first runs, the second waits there."""
     names = [(await mesh.create(graphs.steps(*LONG))).name for _ in range(2)]

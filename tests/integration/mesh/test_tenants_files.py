@@ -22,10 +22,10 @@ from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh
 from comfymesh.testkit.waiting import until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def guarded(mesh: LocalMesh) -> AsyncIterator[str]:
     """An api of the mesh that asks for keys."""
     target = f"127.0.0.1:{free_port()}"
@@ -86,7 +86,7 @@ PROBE = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def files() -> AsyncIterator[str]:
     """A server of pictures: one that is there, one that comes at the second try, and a page that is none."""
     content = io.BytesIO()

@@ -18,7 +18,7 @@ from comfymesh.testkit.meshes import LocalMesh
 from comfymesh.v1 import workflow_service_pb2 as pb
 from comfymesh.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HIGHEST_SEED = 2**64 - 1
 

@@ -149,6 +149,30 @@ async def test_a_short_attempt_is_not_told_as_running_and_keeps_its_start(bench:
     assert bench.last().end_time == pytest.approx(began + SHORT)
 
 
+@pytest.mark.parametrize(
+    ("stored", "states"),
+    [(0.2, [QUEUED, ASSIGNED, SUCCEEDED]), (0.3, [QUEUED, ASSIGNED, RUNNING, SUCCEEDED])],
+)
+@pytest.mark.parametrize("early", [True, False])
+async def test_what_is_executed_at_once_is_told_as_running_only_where_storing_it_takes_long(
+    bench: Bench,
+    stored: float,
+    states: list[State],
+    early: bool,  # noqa: FBT001  # a parameter of the test
+) -> None:
+    claim = bench.offered(await bench.task())
+    if early:  # before the claim is in the log
+        claim.begin()
+        claim.executed()
+    assert await claim.take()
+    if not early:
+        claim.begin()
+        claim.executed()
+    await asyncio.sleep(stored)
+    await claim.end(DONE)
+    assert bench.states() == states
+
+
 async def test_a_longer_attempt_is_told_as_running_since_it_began(bench: Bench) -> None:
     claim = await taken(bench)
     claim.begin()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from comfymesh.agent.obedience import obey
+from comfymesh.agent.preloading import Preloads
 from comfymesh.agent.reporting import Reporting
 from comfymesh.bus import subjects
 from comfymesh.bus.intents import Intent, IntentStore
@@ -28,7 +29,7 @@ async def reporting(node: Node) -> AsyncIterator[Reporting]:
     reporting = Reporting(node.bench.bus, "a", Site(), node.instances, 2, 2.0)
     told = asyncio.Event()
     hearing = await node.bench.bus.subscribe(subjects.wanted("a"), lambda _: told.set())
-    obeying = asyncio.create_task(obey(IntentStore(node.bench.bus), "a", reporting, node.attempts, told))
+    obeying = asyncio.create_task(obey(IntentStore(node.bench.bus), "a", reporting, node.attempts, Preloads(), told))
     await settle()
     yield reporting
     obeying.cancel()
@@ -37,7 +38,7 @@ async def reporting(node: Node) -> AsyncIterator[Reporting]:
 
 
 async def want(node: Node, availability: node_pb2.Node.Availability, name: str = "a") -> None:
-    await IntentStore(node.bench.bus).write(Intent(name, availability, "why"))
+    await IntentStore(node.bench.bus).change(name, lambda _: Intent(name, availability, "why"))
     await asyncio.sleep(0.1)
 
 

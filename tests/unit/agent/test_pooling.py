@@ -12,20 +12,24 @@ import pytest
 
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.comfyui.errors import ComfyError
-from comfymesh.agent.comfyui.outcome import Interrupted, Lost, Succeeded
+from comfymesh.agent.comfyui.events import ExecutionError
+from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Succeeded
 from comfymesh.agent.crew import Crew
 from comfymesh.agent.domain.folders import WARM_UP
-from comfymesh.agent.domain.pools import Memory, Phase
+from comfymesh.agent.domain.pool_values import Memory, Phase
 from comfymesh.agent.instance import Care, Condition, Instance, InstanceState, WarmUp
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.pooling import Pooling
+from comfymesh.agent.preloading import Preloading, Preloads
 from comfymesh.agent.runtimes.contract import Absent, Exited, Running, RuntimeFailed, RuntimeFailureReason, Status
 from comfymesh.agent.runtimes.pool_specs import PoolSpec
 from comfymesh.agent.warming import Warming
 from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.bus import subjects
+from comfymesh.bus.intents import Preload
 from comfymesh.bus.port import Message
 from comfymesh.runtime.background import Background
+from comfymesh.tasks.record import ModelFile
 from comfymesh.testkit.benches import FOLDERS, MAX_BYTES, NODE, Bench
 from comfymesh.testkit.graphs import node
 from comfymesh.testkit.scripted import ScriptedRuntime, ScriptedSession
@@ -344,7 +348,7 @@ def warming(tmp_path: Path, workflow: object, seconds: float = 60.0) -> Warming:
     file.write_text(json.dumps(workflow))
     instance = {"runtime": "process", "command": ["comfyui"]}
     spec = PoolSpec.model_validate({"name": "p", "instance": instance, "warm_up": file})
-    return Warming(spec, seconds)
+    return Warming(spec, tuple, seconds)
 
 
 WORKFLOW = {"1": node("SaveImage", filename_prefix="x")}
@@ -449,3 +453,121 @@ async def test_an_instance_may_be_removed_while_it_is_asked_what_was_left(
     await asyncio.sleep(5)
     assert not team.crew.instances
     assert not team.background.failed.is_set()
+
+
+# Loading ahead of work.
+
+ONE, TWO = ModelFile("Load", "file", "one.sft"), ModelFile("Load", "file", "two.sft")
+INFO = {
+    "PreviewAny": {"input": {"required": {"source": ["*", {}]}}},
+    "Load": {"input": {"required": {"file": [["one.sft"], {}]}}},
+}
+
+
+class Ahead:
+    """What operators want the pool to load."""
+
+    def __init__(self, team: Team) -> None:
+        self.team = team
+        self.preloads = Preloads()
+        preloading = Preloading(self.preloads, team.crew.instances, lambda _: "p", lambda: 60.0)
+        team.background.spawn(preloading.run(team.background), "preloading")
+
+    @property
+    def session(self) -> ScriptedSession:
+        return self.team.sessions["p-0"]
+
+    async def want(self, *files: ModelFile) -> None:
+        self.session.http.info = INFO
+        self.preloads.want([Preload(files, "p")])
+        await asyncio.sleep(2)
+
+
+@pytest.fixture
+async def ahead(team: Team) -> Ahead:
+    ahead = Ahead(team)
+    await team.pool()
+    return ahead
+
+
+async def test_one_that_serves_loads_what_is_wanted_once_and_is_kept_meanwhile(team: Team, ahead: Ahead) -> None:
+    await ahead.want(ONE)
+    prompt = await ahead.session.prompt()
+    assert prompt.graph["0"] == node("Load", file="one.sft")
+    team.crew.stop("p-0", "because")
+    await team.after(5)
+    assert team.crew.phase("p-0") is Phase.STOPPING
+    prompt.end(Succeeded({}))
+    await asyncio.sleep(1)
+    assert team.crew.phase("p-0") is Phase.STOPPED
+    assert ahead.session.submitted == [prompt.prompt_id]
+
+
+async def test_it_waits_until_the_instance_holds_nothing(team: Team, ahead: Ahead) -> None:
+    team.workplace("p-0").enter()
+    await ahead.want(ONE)
+    assert ahead.session.submitted == []
+    team.workplace("p-0").leave()
+    (await ahead.session.prompt()).end(Succeeded({}))
+    await team.after(5)
+    assert len(ahead.session.submitted) == 1
+    assert team.workplace("p-0").residency.resident() == ("one.sft",)
+
+
+async def test_what_can_not_be_loaded_is_said_and_tried_again_when_something_else_is_wanted(
+    team: Team, ahead: Ahead
+) -> None:
+    await ahead.want(ONE, TWO)
+    (await ahead.session.prompt()).end(Succeeded({}))
+    await team.after(10)
+    said = "two.sft: Load does not offer it; the file is not there"
+    assert team.workplace("p-0").preloaded == {ONE: "", TWO: said}
+    assert len(ahead.session.submitted) == 1
+    await ahead.want(TWO)
+    assert team.workplace("p-0").preloaded[TWO] == said
+    await ahead.want()
+    assert team.workplace("p-0").preloaded == {ONE: ""}
+
+
+@pytest.mark.parametrize("info", [7, {"PreviewAny": {}, "Load": {"input": {"required": {"file": 7}}}}])
+async def test_nonsense_of_a_server_costs_its_preloading_and_nothing_else(team: Team, ahead: Ahead, info: Any) -> None:
+    ahead.session.http.info = info
+    ahead.preloads.want([Preload((ONE,))])
+    await asyncio.sleep(2)
+    prompts = len(ahead.session.submitted)
+    if prompts:
+        (await ahead.session.prompt()).end(Failed(ExecutionError("0", "Load", "OSError", "no")))
+    await team.after(5)
+    assert team.workplace("p-0").preloaded[ONE].startswith("one.sft: ")
+    assert team.states[0] is READY
+
+
+async def test_one_that_is_lost_meanwhile_is_its_keepers_business(team: Team, ahead: Ahead) -> None:
+    await ahead.want(ONE)
+    (await ahead.session.prompt()).end(Lost("it is gone"))
+    await team.after(3)
+    assert "it is gone" in team.workplace("p-0").preloaded[ONE]
+    assert not team.background.failed.is_set()
+
+
+async def test_the_next_life_loads_it_before_it_is_offered(team: Team, ahead: Ahead) -> None:
+    def asked() -> tuple[ModelFile, ...]:
+        return ahead.preloads.of("p", "p-1")
+
+    ahead.preloads.want([Preload((TWO,), "other"), Preload((ONE,), "p"), Preload((ONE, TWO), instance="p-1")])
+    assert asked() == (ONE, TWO)
+    warming = Warming(None, asked, 60.0)
+
+    async def warm_up(workplace: Workplace) -> None:
+        cast("ScriptedSession", workplace.session).http.info = INFO
+        await warming(workplace)
+
+    team.crew.instances["p-1"].look_after(Care(warm_up=warm_up))
+    team.crew.start("p-1")
+    await asyncio.sleep(1)
+    assert team.states[1] is STARTING
+    (await team.sessions["p-1"].prompt()).end(Succeeded({}))
+    await asyncio.sleep(1)
+    assert team.states[1] is READY
+    assert team.workplace("p-1").preloaded[ONE] == ""
+    assert team.sessions["p-1"].submitted[1:] == []

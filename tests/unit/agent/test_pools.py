@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from comfymesh.agent.domain.pools import Demand, Member, Memory, Phase, Pool, Start, Stop, decide, lacking
+from comfymesh.agent.domain.pool_values import Demand, Member, Memory, Phase, Pool
+from comfymesh.agent.domain.pools import Start, Stop, decide, lacking, limits
 
 GIB = 2**30
 POOL = Pool("p", min=0, max=3, idle=600, queue=60)
@@ -52,6 +53,39 @@ def changes(
 )
 def test_what_waits_starts_what_it_needs(present: list[Phase], demand: Demand, expected: list[str]) -> None:
     assert changes(members(*present), {"p": demand}) == expected
+
+
+@pytest.mark.parametrize(
+    ("present", "demand", "memory", "said"),
+    [
+        ([SERVING] * 3, {"p": Demand(9, 900, 0, served=False)}, Memory(), "as many run as may: 3"),
+        ([SERVING, STOPPED], {}, Memory(0), "nothing waits that takes more of them"),
+        ([SERVING, STOPPED], None, Memory(), "what waits for it is not known now"),
+        (
+            [STOPPED],
+            {"p": Demand(1, 5, 0, served=False)},
+            Memory(GIB),
+            "the host lacks 1.0 GiB of memory to start one more",
+        ),
+        ([STOPPED], {"p": Demand(1, 5, 0, served=False)}, Memory(), "one more is about to start"),
+    ],
+)
+def test_why_no_more_of_a_pool_run(
+    present: list[Phase], demand: dict[str, Demand] | None, memory: Memory, said: str
+) -> None:
+    pool = replace(POOL, memory_bytes=2 * GIB)
+    assert limits([pool], members(*present), demand, memory, NOW) == {"p": said}
+
+
+def test_and_that_its_instances_rest_or_its_gpu_is_in_use() -> None:
+    wanted = {"p": Demand(1, 5, 0, served=False)}
+    (one,) = members(STOPPED)
+    rests = replace(one, rests_until=NOW + 1)
+    said = "its instances rest, since they were stopped for want of memory"
+    assert limits([POOL], [rests], wanted, Memory(), NOW)["p"] == said
+    bound, other = replace(one, gpu="g"), Member("q-0", "q", SERVING, gpu="g")
+    both = [POOL, replace(POOL, name="q")]
+    assert limits(both, [bound, other], wanted, Memory(), NOW)["p"] == "its GPUs are in use by q"
 
 
 def test_what_waits_behind_a_long_task_starts_another_after_a_while() -> None:

@@ -28,7 +28,7 @@ INFO = {
 
 def test_each_file_is_loaded_by_its_node_and_shown() -> None:
     graph, wrong = preload_graph([ModelFile("Checkpoint", "name", "b"), ModelFile("Unet", "name", "a")], INFO)
-    assert wrong == []
+    assert wrong == {}
     assert graph == {
         "0": {"class_type": "Checkpoint", "inputs": {"name": "b"}},
         "1": {"class_type": "PreviewAny", "inputs": {"source": ["0", 0]}},
@@ -46,16 +46,18 @@ def test_each_file_is_loaded_by_its_node_and_shown() -> None:
         (ModelFile("Lora", "name", "a"), "a: Lora needs model as well; use a warm-up workflow"),
         (ModelFile("Nothing", "name", "a"), "a: there is no node class Nothing"),
         (ModelFile("Checkpoint", "file", "a"), "a: Checkpoint has no input file"),
+        (ModelFile("Checkpoint", "name", "c"), "c: Checkpoint does not offer it; the file is not there"),
         (ModelFile("Strange", "name", "a"), "a: Strange has no input name"),
     ],
 )
 def test_what_can_not_be_loaded_so_is_said_and_the_rest_is_loaded(file: ModelFile, said: str) -> None:
     graph, wrong = preload_graph([file, ModelFile("Checkpoint", "name", "a")], INFO)
-    assert wrong == [said]
+    assert wrong == {file: said}
     assert [node["class_type"] for node in graph.values()] == ["Checkpoint", "PreviewAny"]
 
 
 def test_a_comfyui_without_the_class_that_shows_loads_nothing() -> None:
-    graph, wrong = preload_graph([ModelFile("Checkpoint", "name", "a")], {"Checkpoint": INFO["Checkpoint"]})
+    file = ModelFile("Checkpoint", "name", "a")
+    graph, wrong = preload_graph([file], {"Checkpoint": INFO["Checkpoint"]})
     assert graph == {}
-    assert wrong == ["a: this ComfyUI has no node class PreviewAny; use a warm-up workflow"]
+    assert wrong == {file: "a: this ComfyUI has no node class PreviewAny; use a warm-up workflow"}

@@ -56,10 +56,9 @@ async def watcher(clock: SimpleNamespace) -> AsyncIterator[Watcher]:
     watcher = Watcher()
     await watcher.bus.subscribe(subjects.progress(KEY), watcher.hear_progress)
     await watcher.bus.subscribe(subjects.preview(KEY), watcher.hear_preview)
-    running = asyncio.create_task(watcher.relay.run())
+    watcher.relay.open()
     yield watcher
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await watcher.relay.close()
 
 
 async def test_progress_tells_where_the_attempt_is(watcher: Watcher) -> None:
@@ -80,6 +79,31 @@ async def test_nothing_is_told_of_the_first_moments(watcher: Watcher) -> None:
     watcher.step(2)
     await asyncio.sleep(PACE)
     assert [told.step for told in watcher.told] == [2]
+
+
+async def test_what_comes_before_it_is_opened_is_told_then(clock: SimpleNamespace) -> None:
+    watcher = Watcher()
+    await watcher.bus.subscribe(subjects.progress(KEY), watcher.hear_progress)
+    watcher.begin()
+    watcher.step(1)
+    await asyncio.sleep(1)
+    assert watcher.told == []
+    watcher.relay.open()
+    await asyncio.sleep(1)
+    assert [told.step for told in watcher.told] == [1]
+    await watcher.relay.close()
+
+
+@pytest.mark.parametrize("after", [0.5 * PACE, 1.5 * PACE])
+async def test_nothing_is_told_once_it_is_closed(watcher: Watcher, after: float) -> None:
+    watcher.begin()
+    watcher.step(1)
+    await asyncio.sleep(after)
+    told = len(watcher.told)
+    await watcher.relay.close()
+    watcher.step(2)
+    await asyncio.sleep(1)
+    assert len(watcher.told) == told
 
 
 async def test_of_a_burst_the_first_and_the_latest_are_told(watcher: Watcher) -> None:

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from comfymesh.agent.care import gpu_of
-from comfymesh.agent.domain.pools import Decision, Demand, Member, Memory, Phase, Pool, Start, Stop, decide
+from comfymesh.agent.domain.pool_values import Demand, Member, Memory, Phase, Pool
+from comfymesh.agent.domain.pools import Decision, Start, Stop, decide
 from comfymesh.agent.runtimes.specs import ProcessSpec
 from comfymesh.agent.settings import AgentSettings
 

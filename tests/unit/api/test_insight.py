@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 
@@ -15,7 +16,7 @@ from comfymesh.bus.port import Message
 from comfymesh.scheduler.answering import Answering
 from comfymesh.scheduler.domain.events import TaskChanged
 from comfymesh.scheduler.domain.fleet import Place
-from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
+from comfymesh.scheduler.domain.lanes import Family, Group, Lane, Waiting
 from comfymesh.scheduler.domain.views import Estimate, Explanation
 from comfymesh.tasks.record import Key, ModelFile, Requirements
 from comfymesh.testkit import tasks
@@ -39,11 +40,16 @@ class Core:
     def explain(self, key: Key, now: float) -> Explanation | None:  # noqa: ARG002  # the contract's
         return self.waiting.get(key)
 
+    def start(self, task: Waiting, now: float) -> Estimate | None:
+        return Estimate(task.fifo - task.run - now, 5)
+
     def tasks(self) -> list[TaskChanged | Waiting]:
         held = tasks.after(tasks.queued("held", key=Key("b", "held"), priority=3, requirements=MODEL), tasks.assigned())
         few = Waiting(Key("a", "w"), 1, Group(Requirements(), Family(()), ()), -1, 10.0)
         family = Group(MODEL, Family(("m",)), ())
         many = [Waiting(Key("b", f"w{number}"), 1, family, 3, 5.0 + number) for number in range(5)]
+        for number, task in enumerate(many[1:]):  # the first of them stands nowhere: nothing is known of when it begins
+            task.lane, task.fifo, task.run = cast("Lane", object()), 100.0 - number, 2.0
         return [few, *many, TaskChanged(held, 1), TaskChanged(held, 2)]
 
     def hear(self, message: Message) -> None:
@@ -148,6 +154,9 @@ async def test_the_queue_longest_first(core: Core, insight: Insight) -> None:
     assert [share.priority for share in queue.priorities] == [3, -1]
     assert [list(share.models) for share in queue.model_sets] == [["m"], []]
     assert (queue.total.waiting_count, queue.total.running_count) == (6, 2)
+    parts = [queue.total, *queue.tenants, *queue.priorities, *queue.model_sets]
+    begins = [share.start.remaining.seconds if share.HasField("start") else None for share in parts]
+    assert begins == [95, 95, None, 95, None, 95, None], "of the next in each part"
     assert queue.tenants[0].oldest_create_time.ToSeconds() == 5
 
 

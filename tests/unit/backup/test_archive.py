@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import resource
 import stat
 from collections.abc import Iterator
@@ -76,6 +77,35 @@ def test_what_a_killed_one_has_left_is_in_nobodys_way(tmp_path: Path) -> None:
     (tmp_path / "x.partial").write_bytes(b"left")
     write(tmp_path / "x")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_two_backups_to_one_file_do_not_share_it(tmp_path: Path) -> None:
+    with Writer(tmp_path / "x") as first:
+        first.part("TASKS", 0, b"data")
+        with pytest.raises(BackupError) as caught:
+            write(tmp_path / "x")
+        assert caught.value.reason == "BACKUP_RUNS"
+        write(tmp_path / "y")
+        first.finish(Manifest(id="one", began="then", ended="now", server="2.15.1", artifacts="nats", streams=()))
+    with Reader(tmp_path / "x") as reader:
+        assert reader.manifest.id == "one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x", "y"]
+
+
+def test_what_was_put_in_its_place_meanwhile_is_not_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = fcntl.flock
+
+    def late(number: int, how: int) -> None:
+        """The other one ends between our open and our lock."""
+        (tmp_path / "x.partial").rename(tmp_path / "x")
+        lock(number, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    (tmp_path / "x.partial").write_bytes(b"a whole backup")
+    with pytest.raises(BackupError) as caught:
+        Writer(tmp_path / "x")
+    assert caught.value.reason == "BACKUP_RUNS"
+    assert (tmp_path / "x").read_bytes() == b"a whole backup"
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 
 import click
@@ -11,29 +12,17 @@ from comfymesh.cli.main import cli
 from comfymesh.cli.session import Session
 from comfymesh.client import NoFeasibleNode
 
-OWN = [
-    "run",
-    "submit",
-    "watch",
-    "list",
-    "get",
-    "cancel",
-    "nodes",
-    "models",
-    "top",
-    "doctor",
-    *(f"context {name}" for name in ("set", "use", "list", "delete")),
-    "batch",
-    "group show",
-    "group watch",
-    "group cancel",
-    "audit",
-    "usage",
-    *(f"dead-letters {name}" for name in ("list", "show", "requeue", "drop")),
-    *(f"keys {name}" for name in ("create", "list", "show", "rotate", "revoke")),
-    *(f"quota {name}" for name in ("show", "set")),
-    *(f"tenants {name}" for name in ("create", "list", "enable", "disable")),
-]
+
+def _own(group: click.Group, *path: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _own(command, *path, name)
+        else:
+            yield " ".join((*path, name))
+
+
+# A script for the shell is all that `completion` prints.
+OWN = sorted(set(_own(cli)) - {"completion"})
 
 
 @click.command()

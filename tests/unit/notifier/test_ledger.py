@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from comfymesh.bus import subjects
+import pytest
+
+from comfymesh.bus import records, subjects
 from comfymesh.bus import usage as ledger
 from comfymesh.bus.port import Entry
 from comfymesh.bus.tasklog import TaskLog
@@ -97,6 +100,26 @@ async def test_an_hour_that_cannot_be_read_holds_nothing_up() -> None:
     assert await bench.attempts() == 0
     await bench.keep()
     assert await bench.attempts() == 1
+
+
+async def test_a_defect_while_it_keeps_is_told_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench()
+    await bench.run("one")
+    whole = records.is_whole
+
+    def broken_once(*arguments: Any) -> bool:
+        monkeypatch.setattr(records, "is_whole", whole)
+        raise KeyError("a record that nobody thought of")
+
+    monkeypatch.setattr(records, "is_whole", broken_once)
+    keeper = asyncio.ensure_future(LedgerKeeper(bench.bus, lambda: bench.now, interval=0.0).keep())
+    await until(lambda: bench.bus.stored("usage.>"))
+    keeper.cancel()
+    await asyncio.gather(keeper, return_exceptions=True)
+    assert await bench.attempts() == 1
+    assert [vars(told)["action"] for told in caplog.records if told.levelname == "ERROR"] == ["ledger_defect"]
 
 
 async def test_hours_follow_the_clock_of_the_server() -> None:

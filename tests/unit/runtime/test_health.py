@@ -69,7 +69,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["health"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "1", '{"written": null, "troubles": []}', '{"written": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "1", "[" * 100_000, '{"written": null, "troubles": []}', '{"written": 1}']
+)
 def test_another_file_is_a_trouble_and_no_crash(tmp_path: Path, text: str) -> None:
     path = tmp_path / "health"
     path.write_text(text)
@@ -97,6 +99,17 @@ async def test_the_file_is_kept_up_to_date(tmp_path: Path, monkeypatch: pytest.M
         how.well("lease")
         while troubles(path):  # noqa: ASYNC110  # a file has no event to wait for
             await asyncio.sleep(0.001)
+
+
+async def test_a_service_does_not_write_over_what_another_says_of_itself(tmp_path: Path) -> None:
+    path = tmp_path / "health"
+    async with health_file.showing(str(path), PARTS):
+        with pytest.raises(health_file.HealthFileError, match="another service writes"):
+            async with health_file.showing(str(path), PARTS):
+                pytest.fail("it began")
+        assert len(troubles(path)) == len(PARTS), "what the first says is still there"
+    async with health_file.showing(str(path), PARTS):
+        assert path.exists()
 
 
 async def test_without_a_path_nothing_is_written() -> None:

@@ -23,6 +23,8 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLW9mLWFsaWNl"
 SECRETS = {
     "a password in a URL": ("can't reach nats://mesh:hunter2hunter2@nats-1:4222", "hunter2hunter2"),
     "a token in a URL": ("can't reach nats://s3cr3tt0k3n@nats-1:4222", "s3cr3tt0k3n"),
+    "a password that is not escaped": ("can't reach nats://mesh:p@ss/hunter2@nats-1:4222", "hunter2"),
+    "one of two passwords in URLs": ("at nats://a:b@h1:4222,nats://c:d/hunter2@h2:4222", "hunter2"),
     "a bearer": (f"authorization: Bearer {KEY}", KEY),
     "a bearer in a tuple": (f"(('authorization', 'Bearer {KEY}'),)", KEY),
     "an API key": (f"the key {KEY} is not known", KEY),
@@ -30,6 +32,11 @@ SECRETS = {
     "basic credentials": ("Proxy-Authorization: Basic YWxpY2U6aHVudGVyMg==", "YWxpY2U6aHVudGVyMg=="),
     "a password by name": ("password=hunter2hunter2 user=alice", "hunter2hunter2"),
     "a password in JSON": ('{"password": "hunter2hunter2"}', "hunter2hunter2"),
+    "a password of several words": ("password: correct horse battery user=alice", "battery"),
+    "a quoted password of several words": ("as alice, password='correct horse, battery'", "battery"),
+    "a password of several words in JSON": ('{"password": "correct horse battery"}', "battery"),
+    "a password of several words in JSON in JSON": (r"{\"password\": \"correct horse battery\"}", "battery"),
+    "a token with a name of its own": ("mytoken=hunter2hunter2", "hunter2hunter2"),
     "a secret of the environment": ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG", "wJalrXUtnFEMI/K7MDENG"),
     "an access key": ("as AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
     "a signed URL": ("GET /a?X-Amz-Signature=0f9e8d7c6b5a&x=1", "0f9e8d7c6b5a"),
@@ -45,6 +52,8 @@ HARMLESS = (
     "the resume token names position 5 of the log, which ends at 3",
     "can't fetch https://example.org/a/b.png: 404",
     "3 tokens: 17, tokenizer loaded",
+    "compass: north, config: none, bypass=yes",
+    "can't fetch https://example.org:8443/@alice/a.png: 404",
 )
 
 

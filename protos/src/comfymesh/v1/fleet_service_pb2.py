@@ -27,7 +27,7 @@ from comfymesh.v1 import node_pb2 as comfymesh_dot_v1_dot_node__pb2
 from comfymesh.v1 import task_pb2 as comfymesh_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n comfymesh/v1/fleet_service.proto\x12\x0c\x63omfymesh.v1\x1a\x18\x63omfymesh/v1/model.proto\x1a\x17\x63omfymesh/v1/node.proto\x1a\x17\x63omfymesh/v1/task.proto\"\x1e\n\x0eGetNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x0fGetNodeResponse\x12 \n\x04node\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Node\"9\n\x10ListNodesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x11ListNodesResponse\x12!\n\x05nodes\x18\x01 \x03(\x0b\x32\x12.comfymesh.v1.Node\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x11\x43ordonNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x12\x43ordonNodeResponse\x12 \n\x04node\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Node\"#\n\x13UncordonNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x14UncordonNodeResponse\x12 \n\x04node\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Node\"0\n\x10\x44rainNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"5\n\x11\x44rainNodeResponse\x12 \n\x04node\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Node\"\x13\n\x11WatchFleetRequest\"\xcc\x01\n\x12WatchFleetResponse\x12\"\n\x04node\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.NodeH\x00\x12\x16\n\x0cremoved_node\x18\x02 \x01(\tH\x00\x12\x39\n\x06synced\x18\x03 \x01(\x0b\x32\'.comfymesh.v1.WatchFleetResponse.SyncedH\x00\x12,\n\theartbeat\x18\x04 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x1a\x08\n\x06SyncedB\x07\n\x05\x65vent\"v\n\x11ListModelsRequest\x12\x15\n\rname_contains\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x15\n\rresident_only\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.comfymesh.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x12ReadCatalogRequest\x12\x14\n\x0cknown_digest\x18\x01 \x01(\t\"T\n\x13ReadCatalogResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12-\n\x0cnode_classes\x18\x02 \x03(\x0b\x32\x17.comfymesh.v1.NodeClass\",\n\tNodeClass\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tinfo_json\x18\x02 \x01(\t2\xbc\x05\n\x0c\x46leetService\x12K\n\x07GetNode\x12\x1c.comfymesh.v1.GetNodeRequest\x1a\x1d.comfymesh.v1.GetNodeResponse\"\x03\x90\x02\x01\x12T\n\nCordonNode\x12\x1f.comfymesh.v1.CordonNodeRequest\x1a .comfymesh.v1.CordonNodeResponse\"\x03\x90\x02\x02\x12Z\n\x0cUncordonNode\x12!.comfymesh.v1.UncordonNodeRequest\x1a\".comfymesh.v1.UncordonNodeResponse\"\x03\x90\x02\x02\x12Q\n\tDrainNode\x12\x1e.comfymesh.v1.DrainNodeRequest\x1a\x1f.comfymesh.v1.DrainNodeResponse\"\x03\x90\x02\x02\x12Q\n\tListNodes\x12\x1e.comfymesh.v1.ListNodesRequest\x1a\x1f.comfymesh.v1.ListNodesResponse\"\x03\x90\x02\x01\x12V\n\nWatchFleet\x12\x1f.comfymesh.v1.WatchFleetRequest\x1a .comfymesh.v1.WatchFleetResponse\"\x03\x90\x02\x01\x30\x01\x12T\n\nListModels\x12\x1f.comfymesh.v1.ListModelsRequest\x1a .comfymesh.v1.ListModelsResponse\"\x03\x90\x02\x01\x12Y\n\x0bReadCatalog\x12 .comfymesh.v1.ReadCatalogRequest\x1a!.comfymesh.v1.ReadCatalogResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n comfymesh/v1/fleet_service.proto\x12\x0c\x63omfymesh.v1\x1a\x18\x63omfymesh/v1/model.proto\x1a\x17\x63omfymesh/v1/node.proto\x1a\x17\x63omfymesh/v1/task.proto\"\x1e\n\x0eGetNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x0fGetNodeResponse\x12 \n\x04node\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Node\"9\n\x10ListNodesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x11ListNodesResponse\x12!\n\x05nodes\x18\x01 \x03(\x0b\x32\x12.comfymesh.v1.Node\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x10ListPoolsRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"O\n\x11ListPoolsResponse\x12!\n\x05pools\x18\x01 \x03(\x0b\x32\x12.comfymesh.v1.Pool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x14PreloadModelsRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12(\n\x05\x66iles\x18\x04 \x03(\x0b\x32\x19.comfymesh.v1.PreloadFile\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\":\n\x15PreloadModelsResponse\x12!\n\x05nodes\x18\x01 \x03(\x0b\x32\x12.comfymesh.v1.Node\"1\n\x11\x43ordonNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x12\x43ordonNodeResponse\x12 \n\x04node\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Node\"#\n\x13UncordonNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x14UncordonNodeResponse\x12 \n\x04node\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Node\"0\n\x10\x44rainNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"5\n\x11\x44rainNodeResponse\x12 \n\x04node\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.Node\"\x13\n\x11WatchFleetRequest\"\xcc\x01\n\x12WatchFleetResponse\x12\"\n\x04node\x18\x01 \x01(\x0b\x32\x12.comfymesh.v1.NodeH\x00\x12\x16\n\x0cremoved_node\x18\x02 \x01(\tH\x00\x12\x39\n\x06synced\x18\x03 \x01(\x0b\x32\'.comfymesh.v1.WatchFleetResponse.SyncedH\x00\x12,\n\theartbeat\x18\x04 \x01(\x0b\x32\x17.comfymesh.v1.HeartbeatH\x00\x1a\x08\n\x06SyncedB\x07\n\x05\x65vent\"v\n\x11ListModelsRequest\x12\x15\n\rname_contains\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x15\n\rresident_only\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.comfymesh.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x12ReadCatalogRequest\x12\x14\n\x0cknown_digest\x18\x01 \x01(\t\"T\n\x13ReadCatalogResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12-\n\x0cnode_classes\x18\x02 \x03(\x0b\x32\x17.comfymesh.v1.NodeClass\",\n\tNodeClass\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tinfo_json\x18\x02 \x01(\t2\xee\x06\n\x0c\x46leetService\x12K\n\x07GetNode\x12\x1c.comfymesh.v1.GetNodeRequest\x1a\x1d.comfymesh.v1.GetNodeResponse\"\x03\x90\x02\x01\x12T\n\nCordonNode\x12\x1f.comfymesh.v1.CordonNodeRequest\x1a .comfymesh.v1.CordonNodeResponse\"\x03\x90\x02\x02\x12Z\n\x0cUncordonNode\x12!.comfymesh.v1.UncordonNodeRequest\x1a\".comfymesh.v1.UncordonNodeResponse\"\x03\x90\x02\x02\x12Q\n\tDrainNode\x12\x1e.comfymesh.v1.DrainNodeRequest\x1a\x1f.comfymesh.v1.DrainNodeResponse\"\x03\x90\x02\x02\x12Q\n\tListNodes\x12\x1e.comfymesh.v1.ListNodesRequest\x1a\x1f.comfymesh.v1.ListNodesResponse\"\x03\x90\x02\x01\x12Q\n\tListPools\x12\x1e.comfymesh.v1.ListPoolsRequest\x1a\x1f.comfymesh.v1.ListPoolsResponse\"\x03\x90\x02\x01\x12]\n\rPreloadModels\x12\".comfymesh.v1.PreloadModelsRequest\x1a#.comfymesh.v1.PreloadModelsResponse\"\x03\x90\x02\x02\x12V\n\nWatchFleet\x12\x1f.comfymesh.v1.WatchFleetRequest\x1a .comfymesh.v1.WatchFleetResponse\"\x03\x90\x02\x01\x30\x01\x12T\n\nListModels\x12\x1f.comfymesh.v1.ListModelsRequest\x1a .comfymesh.v1.ListModelsResponse\"\x03\x90\x02\x01\x12Y\n\x0bReadCatalog\x12 .comfymesh.v1.ReadCatalogRequest\x1a!.comfymesh.v1.ReadCatalogResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FLEETSERVICE'].methods_by_name['DrainNode']._serialized_options = b'\220\002\002'
   _globals['_FLEETSERVICE'].methods_by_name['ListNodes']._loaded_options = None
   _globals['_FLEETSERVICE'].methods_by_name['ListNodes']._serialized_options = b'\220\002\001'
+  _globals['_FLEETSERVICE'].methods_by_name['ListPools']._loaded_options = None
+  _globals['_FLEETSERVICE'].methods_by_name['ListPools']._serialized_options = b'\220\002\001'
+  _globals['_FLEETSERVICE'].methods_by_name['PreloadModels']._loaded_options = None
+  _globals['_FLEETSERVICE'].methods_by_name['PreloadModels']._serialized_options = b'\220\002\002'
   _globals['_FLEETSERVICE'].methods_by_name['WatchFleet']._loaded_options = None
   _globals['_FLEETSERVICE'].methods_by_name['WatchFleet']._serialized_options = b'\220\002\001'
   _globals['_FLEETSERVICE'].methods_by_name['ListModels']._loaded_options = None
@@ -58,34 +62,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTNODESREQUEST']._serialized_end=268
   _globals['_LISTNODESRESPONSE']._serialized_start=270
   _globals['_LISTNODESRESPONSE']._serialized_end=349
-  _globals['_CORDONNODEREQUEST']._serialized_start=351
-  _globals['_CORDONNODEREQUEST']._serialized_end=400
-  _globals['_CORDONNODERESPONSE']._serialized_start=402
-  _globals['_CORDONNODERESPONSE']._serialized_end=456
-  _globals['_UNCORDONNODEREQUEST']._serialized_start=458
-  _globals['_UNCORDONNODEREQUEST']._serialized_end=493
-  _globals['_UNCORDONNODERESPONSE']._serialized_start=495
-  _globals['_UNCORDONNODERESPONSE']._serialized_end=551
-  _globals['_DRAINNODEREQUEST']._serialized_start=553
-  _globals['_DRAINNODEREQUEST']._serialized_end=601
-  _globals['_DRAINNODERESPONSE']._serialized_start=603
-  _globals['_DRAINNODERESPONSE']._serialized_end=656
-  _globals['_WATCHFLEETREQUEST']._serialized_start=658
-  _globals['_WATCHFLEETREQUEST']._serialized_end=677
-  _globals['_WATCHFLEETRESPONSE']._serialized_start=680
-  _globals['_WATCHFLEETRESPONSE']._serialized_end=884
-  _globals['_WATCHFLEETRESPONSE_SYNCED']._serialized_start=867
-  _globals['_WATCHFLEETRESPONSE_SYNCED']._serialized_end=875
-  _globals['_LISTMODELSREQUEST']._serialized_start=886
-  _globals['_LISTMODELSREQUEST']._serialized_end=1004
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1006
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1088
-  _globals['_READCATALOGREQUEST']._serialized_start=1090
-  _globals['_READCATALOGREQUEST']._serialized_end=1132
-  _globals['_READCATALOGRESPONSE']._serialized_start=1134
-  _globals['_READCATALOGRESPONSE']._serialized_end=1218
-  _globals['_NODECLASS']._serialized_start=1220
-  _globals['_NODECLASS']._serialized_end=1264
-  _globals['_FLEETSERVICE']._serialized_start=1267
-  _globals['_FLEETSERVICE']._serialized_end=1967
+  _globals['_LISTPOOLSREQUEST']._serialized_start=351
+  _globals['_LISTPOOLSREQUEST']._serialized_end=436
+  _globals['_LISTPOOLSRESPONSE']._serialized_start=438
+  _globals['_LISTPOOLSRESPONSE']._serialized_end=517
+  _globals['_PRELOADMODELSREQUEST']._serialized_start=520
+  _globals['_PRELOADMODELSREQUEST']._serialized_end=653
+  _globals['_PRELOADMODELSRESPONSE']._serialized_start=655
+  _globals['_PRELOADMODELSRESPONSE']._serialized_end=713
+  _globals['_CORDONNODEREQUEST']._serialized_start=715
+  _globals['_CORDONNODEREQUEST']._serialized_end=764
+  _globals['_CORDONNODERESPONSE']._serialized_start=766
+  _globals['_CORDONNODERESPONSE']._serialized_end=820
+  _globals['_UNCORDONNODEREQUEST']._serialized_start=822
+  _globals['_UNCORDONNODEREQUEST']._serialized_end=857
+  _globals['_UNCORDONNODERESPONSE']._serialized_start=859
+  _globals['_UNCORDONNODERESPONSE']._serialized_end=915
+  _globals['_DRAINNODEREQUEST']._serialized_start=917
+  _globals['_DRAINNODEREQUEST']._serialized_end=965
+  _globals['_DRAINNODERESPONSE']._serialized_start=967
+  _globals['_DRAINNODERESPONSE']._serialized_end=1020
+  _globals['_WATCHFLEETREQUEST']._serialized_start=1022
+  _globals['_WATCHFLEETREQUEST']._serialized_end=1041
+  _globals['_WATCHFLEETRESPONSE']._serialized_start=1044
+  _globals['_WATCHFLEETRESPONSE']._serialized_end=1248
+  _globals['_WATCHFLEETRESPONSE_SYNCED']._serialized_start=1231
+  _globals['_WATCHFLEETRESPONSE_SYNCED']._serialized_end=1239
+  _globals['_LISTMODELSREQUEST']._serialized_start=1250
+  _globals['_LISTMODELSREQUEST']._serialized_end=1368
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1370
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1452
+  _globals['_READCATALOGREQUEST']._serialized_start=1454
+  _globals['_READCATALOGREQUEST']._serialized_end=1496
+  _globals['_READCATALOGRESPONSE']._serialized_start=1498
+  _globals['_READCATALOGRESPONSE']._serialized_end=1582
+  _globals['_NODECLASS']._serialized_start=1584
+  _globals['_NODECLASS']._serialized_end=1628
+  _globals['_FLEETSERVICE']._serialized_start=1631
+  _globals['_FLEETSERVICE']._serialized_end=2509
 # @@protoc_insertion_point(module_scope)

@@ -36,6 +36,46 @@ class ListNodesResponse(_message.Message):
     next_page_token: str
     def __init__(self, nodes: _Optional[_Iterable[_Union[_node_pb2.Node, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class ListPoolsRequest(_message.Message):
+    __slots__ = ("node", "pool", "page_size", "page_token")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    pool: str
+    page_size: int
+    page_token: str
+    def __init__(self, node: _Optional[str] = ..., pool: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListPoolsResponse(_message.Message):
+    __slots__ = ("pools", "next_page_token")
+    POOLS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    pools: _containers.RepeatedCompositeFieldContainer[_node_pb2.Pool]
+    next_page_token: str
+    def __init__(self, pools: _Optional[_Iterable[_Union[_node_pb2.Pool, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class PreloadModelsRequest(_message.Message):
+    __slots__ = ("node", "pool", "instance", "files", "validate_only")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    pool: str
+    instance: str
+    files: _containers.RepeatedCompositeFieldContainer[_node_pb2.PreloadFile]
+    validate_only: bool
+    def __init__(self, node: _Optional[str] = ..., pool: _Optional[str] = ..., instance: _Optional[str] = ..., files: _Optional[_Iterable[_Union[_node_pb2.PreloadFile, _Mapping]]] = ..., validate_only: bool = ...) -> None: ...
+
+class PreloadModelsResponse(_message.Message):
+    __slots__ = ("nodes",)
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    nodes: _containers.RepeatedCompositeFieldContainer[_node_pb2.Node]
+    def __init__(self, nodes: _Optional[_Iterable[_Union[_node_pb2.Node, _Mapping]]] = ...) -> None: ...
+
 class CordonNodeRequest(_message.Message):
     __slots__ = ("name", "reason")
     NAME_FIELD_NUMBER: _ClassVar[int]

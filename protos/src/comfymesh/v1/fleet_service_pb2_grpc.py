@@ -60,6 +60,16 @@ class FleetServiceStub(object):
                 request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesRequest.SerializeToString,
                 response_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesResponse.FromString,
                 _registered_method=True)
+        self.ListPools = channel.unary_unary(
+                '/comfymesh.v1.FleetService/ListPools',
+                request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListPoolsRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListPoolsResponse.FromString,
+                _registered_method=True)
+        self.PreloadModels = channel.unary_unary(
+                '/comfymesh.v1.FleetService/PreloadModels',
+                request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.PreloadModelsRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.PreloadModelsResponse.FromString,
+                _registered_method=True)
         self.WatchFleet = channel.unary_stream(
                 '/comfymesh.v1.FleetService/WatchFleet',
                 request_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.WatchFleetRequest.SerializeToString,
@@ -117,6 +127,23 @@ class FleetServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPools(self, request, context):
+        """The pools of all nodes, by name: what each is, and why it is not larger.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreloadModels(self, request, context):
+        """From now on the chosen instances load these files ahead of work: those that run once they hold no attempt, all others
+        when they start, and again with each start. Tasks that come meanwhile wait for it. `resident_models` of an instance
+        shows what is there, `preload_problems` what could not be loaded. What tasks load later may take the place of it.
+        A file that none of the instances has: INPUT_INVALID, with the nearest names. No instance is chosen: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchFleet(self, request, context):
         """Every node as it is, then `synced`, then each node that has changed, at most once a second. Ends with the deadline.
         There is nothing to resume: whoever comes back is told all nodes again, and those that are not among them are gone.
@@ -168,6 +195,16 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.ListNodes,
                     request_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesRequest.FromString,
                     response_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesResponse.SerializeToString,
+            ),
+            'ListPools': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPools,
+                    request_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListPoolsRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.ListPoolsResponse.SerializeToString,
+            ),
+            'PreloadModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreloadModels,
+                    request_deserializer=comfymesh_dot_v1_dot_fleet__service__pb2.PreloadModelsRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_fleet__service__pb2.PreloadModelsResponse.SerializeToString,
             ),
             'WatchFleet': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchFleet,
@@ -321,6 +358,60 @@ class FleetService(object):
             '/comfymesh.v1.FleetService/ListNodes',
             comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesRequest.SerializeToString,
             comfymesh_dot_v1_dot_fleet__service__pb2.ListNodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPools(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.FleetService/ListPools',
+            comfymesh_dot_v1_dot_fleet__service__pb2.ListPoolsRequest.SerializeToString,
+            comfymesh_dot_v1_dot_fleet__service__pb2.ListPoolsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreloadModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.FleetService/PreloadModels',
+            comfymesh_dot_v1_dot_fleet__service__pb2.PreloadModelsRequest.SerializeToString,
+            comfymesh_dot_v1_dot_fleet__service__pb2.PreloadModelsResponse.FromString,
             options,
             channel_credentials,
             insecure,

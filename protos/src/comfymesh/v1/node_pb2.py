@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63omfymesh/v1/node.proto\x12\x0c\x63omfymesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x05\n\x04Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.comfymesh.v1.Node.State\x12\x35\n\x0c\x61vailability\x18\x03 \x01(\x0e\x32\x1f.comfymesh.v1.Node.Availability\x12.\n\x06labels\x18\x04 \x03(\x0b\x32\x1e.comfymesh.v1.Node.LabelsEntry\x12\x1f\n\x04gpus\x18\x05 \x03(\x0b\x32\x11.comfymesh.v1.Gpu\x12)\n\tinstances\x18\x06 \x03(\x0b\x32\x16.comfymesh.v1.Instance\x12\x15\n\ragent_version\x18\x07 \x01(\t\x12\x34\n\x10last_report_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x04host\x18\t \x01(\x0b\x32\x12.comfymesh.v1.Host\x12<\n\x13wanted_availability\x18\n \x01(\x0e\x32\x1f.comfymesh.v1.Node.Availability\x12\x15\n\rwanted_reason\x18\x0b \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"G\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x15\n\x11STATE_UNREACHABLE\x10\x02\"y\n\x0c\x41vailability\x12\x1c\n\x18\x41VAILABILITY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41VAILABILITY_OPEN\x10\x01\x12\x19\n\x15\x41VAILABILITY_CORDONED\x10\x02\x12\x19\n\x15\x41VAILABILITY_DRAINING\x10\x03\"i\n\x04Host\x12\x14\n\x0cmemory_bytes\x18\x01 \x01(\x03\x12\x1e\n\x16memory_available_bytes\x18\x02 \x01(\x03\x12\x12\n\ndisk_bytes\x18\x03 \x01(\x03\x12\x17\n\x0f\x64isk_free_bytes\x18\x04 \x01(\x03\"\xff\x01\n\x03Gpu\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x03\x12\x19\n\x11memory_used_bytes\x18\x04 \x01(\x03\x12 \n\x13utilization_percent\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12 \n\x13temperature_celsius\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x1f\n\x12uncorrected_errors\x18\x07 \x01(\x03H\x02\x88\x01\x01\x42\x16\n\x14_utilization_percentB\x16\n\x14_temperature_celsiusB\x15\n\x13_uncorrected_errors\"\xf6\x04\n\x08Instance\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.comfymesh.v1.Instance.State\x12\x14\n\x0cstate_reason\x18\x03 \x01(\t\x12\x17\n\x0f\x63omfyui_version\x18\x04 \x01(\t\x12\x0f\n\x07runtime\x18\x05 \x01(\t\x12\r\n\x05slots\x18\x06 \x01(\x05\x12\x15\n\rheld_attempts\x18\x07 \x01(\x05\x12\x17\n\x0fresident_models\x18\x08 \x03(\t\x12\x11\n\tgpu_class\x18\t \x01(\t\x12\x12\n\nvram_bytes\x18\n \x01(\x03\x12\x0c\n\x04pool\x18\x0b \x01(\t\x12\x18\n\x10node_class_count\x18\x0c \x01(\x05\x12\x18\n\x10model_file_count\x18\r \x01(\x05\x12\x18\n\x10model_file_bytes\x18\x0e \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x0f \x01(\x03\x12\x32\n\x06labels\x18\x10 \x03(\x0b\x32\".comfymesh.v1.Instance.LabelsEntry\x12\x10\n\x08gpu_uuid\x18\x11 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa1\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_STARTING\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x0e\n\nSTATE_BUSY\x10\x03\x12\x0e\n\nSTATE_DOWN\x10\x04\x12\x12\n\x0eSTATE_RETIRING\x10\x05\x12\x15\n\x11STATE_QUARANTINED\x10\x06\x12\x11\n\rSTATE_STOPPED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63omfymesh/v1/node.proto\x12\x0c\x63omfymesh.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\x05\n\x04Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.comfymesh.v1.Node.State\x12\x35\n\x0c\x61vailability\x18\x03 \x01(\x0e\x32\x1f.comfymesh.v1.Node.Availability\x12.\n\x06labels\x18\x04 \x03(\x0b\x32\x1e.comfymesh.v1.Node.LabelsEntry\x12\x1f\n\x04gpus\x18\x05 \x03(\x0b\x32\x11.comfymesh.v1.Gpu\x12)\n\tinstances\x18\x06 \x03(\x0b\x32\x16.comfymesh.v1.Instance\x12\x15\n\ragent_version\x18\x07 \x01(\t\x12\x34\n\x10last_report_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x04host\x18\t \x01(\x0b\x32\x12.comfymesh.v1.Host\x12<\n\x13wanted_availability\x18\n \x01(\x0e\x32\x1f.comfymesh.v1.Node.Availability\x12\x15\n\rwanted_reason\x18\x0b \x01(\t\x12!\n\x05pools\x18\x0c \x03(\x0b\x32\x12.comfymesh.v1.Pool\x12\'\n\x08preloads\x18\r \x03(\x0b\x32\x15.comfymesh.v1.Preload\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"G\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x15\n\x11STATE_UNREACHABLE\x10\x02\"y\n\x0c\x41vailability\x12\x1c\n\x18\x41VAILABILITY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41VAILABILITY_OPEN\x10\x01\x12\x19\n\x15\x41VAILABILITY_CORDONED\x10\x02\x12\x19\n\x15\x41VAILABILITY_DRAINING\x10\x03\"\xd0\x03\n\x04Pool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07runtime\x18\x02 \x01(\t\x12\r\n\x05image\x18\x03 \x01(\t\x12\x11\n\tgpu_uuids\x18\x04 \x03(\t\x12\x19\n\x11instances_per_gpu\x18\x05 \x01(\x05\x12\x0e\n\x06shared\x18\x06 \x01(\x08\x12\x10\n\x03min\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x08 \x01(\x05H\x01\x88\x01\x01\x12,\n\tidle_time\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nqueue_time\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmemory_bytes\x18\x0b \x01(\x03\x12.\n\x06labels\x18\x0c \x03(\x0b\x32\x1e.comfymesh.v1.Pool.LabelsEntry\x12\x16\n\x0estartup_models\x18\r \x03(\t\x12\x11\n\tinstances\x18\x0e \x03(\t\x12\x15\n\rserving_count\x18\x0f \x01(\x05\x12\x14\n\x0climit_reason\x18\x10 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04_minB\x06\n\x04_max\"S\n\x07Preload\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12(\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x19.comfymesh.v1.PreloadFile\"*\n\x0bPreloadFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\"i\n\x04Host\x12\x14\n\x0cmemory_bytes\x18\x01 \x01(\x03\x12\x1e\n\x16memory_available_bytes\x18\x02 \x01(\x03\x12\x12\n\ndisk_bytes\x18\x03 \x01(\x03\x12\x17\n\x0f\x64isk_free_bytes\x18\x04 \x01(\x03\"\xff\x01\n\x03Gpu\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x03\x12\x19\n\x11memory_used_bytes\x18\x04 \x01(\x03\x12 \n\x13utilization_percent\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12 \n\x13temperature_celsius\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x1f\n\x12uncorrected_errors\x18\x07 \x01(\x03H\x02\x88\x01\x01\x42\x16\n\x14_utilization_percentB\x16\n\x14_temperature_celsiusB\x15\n\x13_uncorrected_errors\"\x90\x05\n\x08Instance\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.comfymesh.v1.Instance.State\x12\x14\n\x0cstate_reason\x18\x03 \x01(\t\x12\x17\n\x0f\x63omfyui_version\x18\x04 \x01(\t\x12\x0f\n\x07runtime\x18\x05 \x01(\t\x12\r\n\x05slots\x18\x06 \x01(\x05\x12\x15\n\rheld_attempts\x18\x07 \x01(\x05\x12\x17\n\x0fresident_models\x18\x08 \x03(\t\x12\x11\n\tgpu_class\x18\t \x01(\t\x12\x12\n\nvram_bytes\x18\n \x01(\x03\x12\x0c\n\x04pool\x18\x0b \x01(\t\x12\x18\n\x10node_class_count\x18\x0c \x01(\x05\x12\x18\n\x10model_file_count\x18\r \x01(\x05\x12\x18\n\x10model_file_bytes\x18\x0e \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x0f \x01(\x03\x12\x32\n\x06labels\x18\x10 \x03(\x0b\x32\".comfymesh.v1.Instance.LabelsEntry\x12\x10\n\x08gpu_uuid\x18\x11 \x01(\t\x12\x18\n\x10preload_problems\x18\x12 \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa1\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_STARTING\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x0e\n\nSTATE_BUSY\x10\x03\x12\x0e\n\nSTATE_DOWN\x10\x04\x12\x12\n\x0eSTATE_RETIRING\x10\x05\x12\x15\n\x11STATE_QUARANTINED\x10\x06\x12\x11\n\rSTATE_STOPPED\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,24 +35,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_NODE_LABELSENTRY']._loaded_options = None
   _globals['_NODE_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_POOL_LABELSENTRY']._loaded_options = None
+  _globals['_POOL_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_INSTANCE_LABELSENTRY']._loaded_options = None
   _globals['_INSTANCE_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_NODE']._serialized_start=75
-  _globals['_NODE']._serialized_end=754
-  _globals['_NODE_LABELSENTRY']._serialized_start=513
-  _globals['_NODE_LABELSENTRY']._serialized_end=558
-  _globals['_NODE_STATE']._serialized_start=560
-  _globals['_NODE_STATE']._serialized_end=631
-  _globals['_NODE_AVAILABILITY']._serialized_start=633
-  _globals['_NODE_AVAILABILITY']._serialized_end=754
-  _globals['_HOST']._serialized_start=756
-  _globals['_HOST']._serialized_end=861
-  _globals['_GPU']._serialized_start=864
-  _globals['_GPU']._serialized_end=1119
-  _globals['_INSTANCE']._serialized_start=1122
-  _globals['_INSTANCE']._serialized_end=1752
-  _globals['_INSTANCE_LABELSENTRY']._serialized_start=513
-  _globals['_INSTANCE_LABELSENTRY']._serialized_end=558
-  _globals['_INSTANCE_STATE']._serialized_start=1591
-  _globals['_INSTANCE_STATE']._serialized_end=1752
+  _globals['_NODE']._serialized_start=107
+  _globals['_NODE']._serialized_end=862
+  _globals['_NODE_LABELSENTRY']._serialized_start=621
+  _globals['_NODE_LABELSENTRY']._serialized_end=666
+  _globals['_NODE_STATE']._serialized_start=668
+  _globals['_NODE_STATE']._serialized_end=739
+  _globals['_NODE_AVAILABILITY']._serialized_start=741
+  _globals['_NODE_AVAILABILITY']._serialized_end=862
+  _globals['_POOL']._serialized_start=865
+  _globals['_POOL']._serialized_end=1329
+  _globals['_POOL_LABELSENTRY']._serialized_start=621
+  _globals['_POOL_LABELSENTRY']._serialized_end=666
+  _globals['_PRELOAD']._serialized_start=1331
+  _globals['_PRELOAD']._serialized_end=1414
+  _globals['_PRELOADFILE']._serialized_start=1416
+  _globals['_PRELOADFILE']._serialized_end=1458
+  _globals['_HOST']._serialized_start=1460
+  _globals['_HOST']._serialized_end=1565
+  _globals['_GPU']._serialized_start=1568
+  _globals['_GPU']._serialized_end=1823
+  _globals['_INSTANCE']._serialized_start=1826
+  _globals['_INSTANCE']._serialized_end=2482
+  _globals['_INSTANCE_LABELSENTRY']._serialized_start=621
+  _globals['_INSTANCE_LABELSENTRY']._serialized_end=666
+  _globals['_INSTANCE_STATE']._serialized_start=2321
+  _globals['_INSTANCE_STATE']._serialized_end=2482
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -8,7 +9,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Node(_message.Message):
-    __slots__ = ("name", "state", "availability", "labels", "gpus", "instances", "agent_version", "last_report_time", "host", "wanted_availability", "wanted_reason")
+    __slots__ = ("name", "state", "availability", "labels", "gpus", "instances", "agent_version", "last_report_time", "host", "wanted_availability", "wanted_reason", "pools", "preloads")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Node.State]
@@ -45,6 +46,8 @@ class Node(_message.Message):
     HOST_FIELD_NUMBER: _ClassVar[int]
     WANTED_AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
     WANTED_REASON_FIELD_NUMBER: _ClassVar[int]
+    POOLS_FIELD_NUMBER: _ClassVar[int]
+    PRELOADS_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Node.State
     availability: Node.Availability
@@ -56,7 +59,70 @@ class Node(_message.Message):
     host: Host
     wanted_availability: Node.Availability
     wanted_reason: str
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Node.State, str]] = ..., availability: _Optional[_Union[Node.Availability, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., agent_version: _Optional[str] = ..., last_report_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[_Union[Host, _Mapping]] = ..., wanted_availability: _Optional[_Union[Node.Availability, str]] = ..., wanted_reason: _Optional[str] = ...) -> None: ...
+    pools: _containers.RepeatedCompositeFieldContainer[Pool]
+    preloads: _containers.RepeatedCompositeFieldContainer[Preload]
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Node.State, str]] = ..., availability: _Optional[_Union[Node.Availability, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., agent_version: _Optional[str] = ..., last_report_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[_Union[Host, _Mapping]] = ..., wanted_availability: _Optional[_Union[Node.Availability, str]] = ..., wanted_reason: _Optional[str] = ..., pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., preloads: _Optional[_Iterable[_Union[Preload, _Mapping]]] = ...) -> None: ...
+
+class Pool(_message.Message):
+    __slots__ = ("name", "runtime", "image", "gpu_uuids", "instances_per_gpu", "shared", "min", "max", "idle_time", "queue_time", "memory_bytes", "labels", "startup_models", "instances", "serving_count", "limit_reason")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    GPU_UUIDS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_PER_GPU_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    IDLE_TIME_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_TIME_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    STARTUP_MODELS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    SERVING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_REASON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    runtime: str
+    image: str
+    gpu_uuids: _containers.RepeatedScalarFieldContainer[str]
+    instances_per_gpu: int
+    shared: bool
+    min: int
+    max: int
+    idle_time: _duration_pb2.Duration
+    queue_time: _duration_pb2.Duration
+    memory_bytes: int
+    labels: _containers.ScalarMap[str, str]
+    startup_models: _containers.RepeatedScalarFieldContainer[str]
+    instances: _containers.RepeatedScalarFieldContainer[str]
+    serving_count: int
+    limit_reason: str
+    def __init__(self, name: _Optional[str] = ..., runtime: _Optional[str] = ..., image: _Optional[str] = ..., gpu_uuids: _Optional[_Iterable[str]] = ..., instances_per_gpu: _Optional[int] = ..., shared: bool = ..., min: _Optional[int] = ..., max: _Optional[int] = ..., idle_time: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_time: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., startup_models: _Optional[_Iterable[str]] = ..., instances: _Optional[_Iterable[str]] = ..., serving_count: _Optional[int] = ..., limit_reason: _Optional[str] = ...) -> None: ...
+
+class Preload(_message.Message):
+    __slots__ = ("pool", "instance", "files")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    instance: str
+    files: _containers.RepeatedCompositeFieldContainer[PreloadFile]
+    def __init__(self, pool: _Optional[str] = ..., instance: _Optional[str] = ..., files: _Optional[_Iterable[_Union[PreloadFile, _Mapping]]] = ...) -> None: ...
+
+class PreloadFile(_message.Message):
+    __slots__ = ("name", "input")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    input: str
+    def __init__(self, name: _Optional[str] = ..., input: _Optional[str] = ...) -> None: ...
 
 class Host(_message.Message):
     __slots__ = ("memory_bytes", "memory_available_bytes", "disk_bytes", "disk_free_bytes")
@@ -89,7 +155,7 @@ class Gpu(_message.Message):
     def __init__(self, uuid: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., memory_used_bytes: _Optional[int] = ..., utilization_percent: _Optional[int] = ..., temperature_celsius: _Optional[int] = ..., uncorrected_errors: _Optional[int] = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("name", "state", "state_reason", "comfyui_version", "runtime", "slots", "held_attempts", "resident_models", "gpu_class", "vram_bytes", "pool", "node_class_count", "model_file_count", "model_file_bytes", "memory_bytes", "labels", "gpu_uuid")
+    __slots__ = ("name", "state", "state_reason", "comfyui_version", "runtime", "slots", "held_attempts", "resident_models", "gpu_class", "vram_bytes", "pool", "node_class_count", "model_file_count", "model_file_bytes", "memory_bytes", "labels", "gpu_uuid", "preload_problems")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Instance.State]
@@ -132,6 +198,7 @@ class Instance(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     GPU_UUID_FIELD_NUMBER: _ClassVar[int]
+    PRELOAD_PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Instance.State
     state_reason: str
@@ -149,4 +216,5 @@ class Instance(_message.Message):
     memory_bytes: int
     labels: _containers.ScalarMap[str, str]
     gpu_uuid: str
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Instance.State, str]] = ..., state_reason: _Optional[str] = ..., comfyui_version: _Optional[str] = ..., runtime: _Optional[str] = ..., slots: _Optional[int] = ..., held_attempts: _Optional[int] = ..., resident_models: _Optional[_Iterable[str]] = ..., gpu_class: _Optional[str] = ..., vram_bytes: _Optional[int] = ..., pool: _Optional[str] = ..., node_class_count: _Optional[int] = ..., model_file_count: _Optional[int] = ..., model_file_bytes: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., gpu_uuid: _Optional[str] = ...) -> None: ...
+    preload_problems: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Instance.State, str]] = ..., state_reason: _Optional[str] = ..., comfyui_version: _Optional[str] = ..., runtime: _Optional[str] = ..., slots: _Optional[int] = ..., held_attempts: _Optional[int] = ..., resident_models: _Optional[_Iterable[str]] = ..., gpu_class: _Optional[str] = ..., vram_bytes: _Optional[int] = ..., pool: _Optional[str] = ..., node_class_count: _Optional[int] = ..., model_file_count: _Optional[int] = ..., model_file_bytes: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., gpu_uuid: _Optional[str] = ..., preload_problems: _Optional[_Iterable[str]] = ...) -> None: ...

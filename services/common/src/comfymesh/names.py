@@ -44,6 +44,11 @@ def node(node_id: str) -> str:
     return f"nodes/{node_id}"
 
 
+def pool(node_name: str, pool_id: str) -> str:
+    """The name of a pool of a node that has this name."""
+    return f"{node_name}/pools/{pool_id}"
+
+
 def group(group_id: str) -> str:
     """The name of a group of tasks."""
     return f"groups/{group_id}"

@@ -8,8 +8,9 @@ from pathlib import Path
 from PIL import Image
 
 from comfymesh.scheduler.simulate import cells_plot
-from comfymesh.scheduler.simulate.cells import Plan, simulate
+from comfymesh.scheduler.simulate.cells import simulate
 from comfymesh.scheduler.simulate.cells_command import Meter, figures
+from comfymesh.scheduler.simulate.cells_plan import Plan
 
 SMALL = Plan(nodes=12, models=8, seconds=240.0, report_every=10.0, lost_at=60.0, lost_for=90.0)
 

@@ -42,6 +42,13 @@ Examples:
   comfymesh alerts silence 2h --rule 'node-*' --label node=gpu-7 --comment "new disk"
 """
 
+
+def _told(text: str, *examples: str) -> dict[str, str]:
+    """What is said of a command: in a line, and with examples, which are without `comfymesh alerts`."""
+    shown = "\n".join(f"  comfymesh alerts {example}" for example in examples)
+    return {"help": f"{text}\n\n\b\nExamples:\n{shown}\n", "short_help": text}
+
+
 _SEVERITIES = click.Choice([each.lower() for each in Severity if each is not Severity.UNKNOWN], case_sensitive=False)
 _DELIVERY_STATES = click.Choice(["pending", "delivered", "failed"], case_sensitive=False)
 
@@ -51,7 +58,7 @@ def alerts() -> None:  # noqa: D103 - the help text is above
     pass
 
 
-@alerts.command("list", help="List the alerts under way, the worst first.")
+@alerts.command("list", **_told("List the alerts under way, the worst first.", "list", "list --all --json"))
 @click.option("--all", "everything", is_flag=True, help="Also those that have not lasted long enough to be told.")
 @with_session
 def list_alerts(session: Session, everything: bool) -> None:  # noqa: D103, FBT001
@@ -59,7 +66,11 @@ def list_alerts(session: Session, everything: bool) -> None:  # noqa: D103, FBT0
     _print(session, found, alert_table, "No alerts.")
 
 
-@alerts.command(help="List what was told, oldest first.")
+@alerts.command(
+    **_told(
+        "List what was told, oldest first.", "history --last 7d", 'history --rule "node-*" --severity critical --json'
+    )
+)
 @click.option("--rule", default="", metavar="NAME", help="Only of this rule.")
 @click.option("--alert", default="", metavar="ALERT", help="Only of this alert.")
 @click.option("--severity", type=_SEVERITIES, help="Only what is at least so bad.")
@@ -77,19 +88,19 @@ def history(session: Session, rule: str, alert: str, severity: str | None, last:
     _print(session, session.call(read), notice_table, "Nothing was told.")
 
 
-@alerts.command(help="List the rules that the notifier follows.")
+@alerts.command(**_told("List the rules that the notifier follows.", "rules"))
 @with_session
 def rules(session: Session) -> None:  # noqa: D103
     _print(session, session.call(lambda client: client.alert_setup()).rules, rule_table, "No rules.")
 
 
-@alerts.command(help="List the channels that the notifier tells.")
+@alerts.command(**_told("List the channels that the notifier tells.", "channels"))
 @with_session
 def channels(session: Session) -> None:  # noqa: D103
     _print(session, session.call(lambda client: client.alert_setup()).channels, channel_table, "No channels.")
 
 
-@alerts.command(help="Send a message on a channel, and say what became of it.")
+@alerts.command(**_told("Send a message on a channel, and say what became of it.", "test ops"))
 @click.argument("channel")
 @with_session
 def test(session: Session, channel: str) -> None:  # noqa: D103
@@ -104,7 +115,11 @@ def test(session: Session, channel: str) -> None:  # noqa: D103
         raise click.exceptions.Exit(1)
 
 
-@alerts.command(help="Say that you see to an alert: it is not told again until it has ended.")
+@alerts.command(
+    **_told(
+        "Say that you see to an alert: it is not told again until it has ended.", "acknowledge node-lost-4f1c --by ann"
+    )
+)
 @click.argument("alert")
 @click.option("--by", default=None, metavar="NAME", help="Who sees to it; default: the user's name.")
 @with_session
@@ -114,7 +129,12 @@ def acknowledge(session: Session, alert: str, by: str | None) -> None:  # noqa: 
         click.echo(f"{short_name(alert)}: acknowledged")
 
 
-@alerts.command(help="Let nobody be told of some alerts for DURATION, such as 30m or 2h.")
+@alerts.command(
+    **_told(
+        "Let nobody be told of some alerts for DURATION, such as 30m or 2h.",
+        'silence 2h --rule "node-*" --label node=gpu-7 --comment "new disk"',
+    )
+)
 @click.argument("duration")
 @click.option("--rule", "globs", multiple=True, metavar="GLOB", help="For rules of this name; * stands for anything.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=GLOB", help="For alerts that are about this.")
@@ -131,13 +151,13 @@ def silence(  # noqa: D103
     click.echo(line(plain(made)) if session.as_json else short_name(made.name))
 
 
-@alerts.command(help="List the silences that have not ended.")
+@alerts.command(**_told("List the silences that have not ended.", "silences --json"))
 @with_session
 def silences(session: Session) -> None:  # noqa: D103
     _print(session, session.call(lambda client: client.silences()), silence_table, "No silences.")
 
 
-@alerts.command(help="End a silence.")
+@alerts.command(**_told("End a silence.", "unsilence 4f1c"))
 @click.argument("silence")
 @with_session
 def unsilence(session: Session, silence: str) -> None:  # noqa: D103
@@ -146,7 +166,13 @@ def unsilence(session: Session, silence: str) -> None:  # noqa: D103
         click.echo(f"{short_name(silence)}: ended")
 
 
-@alerts.command(help="List calls to callback URLs, those that changed longest ago first.")
+@alerts.command(
+    **_told(
+        "List calls to callback URLs, those that changed longest ago first.",
+        "webhooks --state failed",
+        "webhooks --task t-4f1c --json",
+    )
+)
 @click.option("--task", default="", metavar="TASK", help="Only of this task.")
 @click.option("--state", type=_DELIVERY_STATES, help="Only those that are so far.")
 @with_session
@@ -160,7 +186,7 @@ def webhooks(session: Session, task: str, state: str | None) -> None:  # noqa: D
     _print(session, session.call(read), webhook_table, "No webhooks.")
 
 
-@alerts.command(help="Let a call to a callback URL be tried again from the beginning.")
+@alerts.command(**_told("Let a call to a callback URL be tried again from the beginning.", "redeliver 4f1c"))
 @click.argument("delivery")
 @with_session
 def redeliver(session: Session, delivery: str) -> None:  # noqa: D103

@@ -65,7 +65,7 @@ def usage(  # noqa: D103
     if as_csv and session.as_json:
         raise click.UsageError("--csv and --json exclude each other.")
     end = end.replace(tzinfo=UTC) if end else datetime.now(UTC)
-    begin = start.replace(tzinfo=UTC) if start else end - parse_duration(since or "24h")
+    begin = start.replace(tzinfo=UTC) if start else _before(end, since or "24h")
     by = [UsageDimension(each.upper().replace("-", "_")) for each in dict.fromkeys(dimensions)]
     report = session.call(lambda client: client.usage(tenant, start=begin, end=end, group_by=by))
     if session.as_json:
@@ -75,6 +75,13 @@ def usage(  # noqa: D103
         click.echo(usage_csv(report, by), nl=False)
     else:
         session.console.print(usage_table(report, by))
+
+
+def _before(end: datetime, since: str) -> datetime:
+    try:
+        return end - parse_duration(since)
+    except OverflowError:
+        raise click.UsageError(f"{since} before {end:%Y-%m-%d} is before the year 1.") from None
 
 
 def usage_csv(report: UsageReport, by: Sequence[UsageDimension]) -> str:
@@ -92,7 +99,7 @@ def usage_table(report: UsageReport, by: Sequence[UsageDimension]) -> Table:
     headings = (each.replace("_", " ") for each in by)
     table = plain_table(*headings, "ATTEMPTS", "GPU TIME", "LOADING", "CHARGED", "WASTED")
     for row in report.rows:
-        table.add_row(*(one_line(short_name(_value(row, each))) or "-" for each in by), *_numbers(row))
+        table.add_row(*(_shown(row, each) or "-" for each in by), *_numbers(row))
     if by:
         table.add_section()
         table.add_row(*("all" if not index else "" for index in range(len(by))), *_numbers(report.total))
@@ -102,6 +109,12 @@ def usage_table(report: UsageReport, by: Sequence[UsageDimension]) -> Table:
 def _numbers(row: UsageRow) -> tuple[str, ...]:
     times = (row.gpu_seconds, row.load_seconds, row.charged_seconds, row.wasted_seconds)
     return (str(row.attempts), *map(duration, times))
+
+
+def _shown(row: UsageRow, dimension: UsageDimension) -> str:
+    """Names without what all of them begin with. Model files lie in folders, which tell them apart."""
+    value = _value(row, dimension)
+    return one_line(value) if dimension is UsageDimension.MODELS else short_name(value)
 
 
 def _value(row: UsageRow, dimension: UsageDimension) -> str:

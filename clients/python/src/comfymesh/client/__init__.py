@@ -69,6 +69,9 @@ from comfymesh.client.fleet_models import (
     ModelPlace,
     Node,
     NodeState,
+    Pool,
+    Preload,
+    PreloadFile,
 )
 from comfymesh.client.graphs import Graph
 from comfymesh.client.groups import AsyncGroupHandle
@@ -187,6 +190,9 @@ __all__ = [
     "Phase",
     "Placement",
     "Policy",
+    "Pool",
+    "Preload",
+    "PreloadFile",
     "Preview",
     "PreviewArrived",
     "Progress",

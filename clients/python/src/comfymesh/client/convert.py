@@ -286,6 +286,14 @@ def time_from_proto(message: Message, field: str) -> datetime | None:
     return stamp.ToDatetime(tzinfo=UTC)
 
 
+def duration_from_proto(message: Message, field: str) -> timedelta | None:
+    """A field that may be absent."""
+    if not message.HasField(field):
+        return None
+    value: duration_pb2.Duration = getattr(message, field)
+    return value.ToTimedelta()
+
+
 def _duration(value: timedelta) -> duration_pb2.Duration:
     message = duration_pb2.Duration()
     message.FromTimedelta(value)

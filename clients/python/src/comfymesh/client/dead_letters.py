@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from contextlib import aclosing
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -66,7 +65,10 @@ class DeadLetterCalls(Calls):
         request = pb.ListDeadLettersRequest(
             filter=filter_to_proto(which), include_resolved=include_resolved, page_size=page_size
         )
-        fetch = functools.partial(self._call, self._transport.list_dead_letters)
+
+        async def fetch(asked: pb.ListDeadLettersRequest) -> pb.ListDeadLettersResponse:
+            return await self._ask(lambda stubs, seconds: stubs.letters.ListDeadLetters(asked, timeout=seconds))
+
         async with aclosing(_every(fetch, request)) as found:
             async for letter in found:
                 yield letter
@@ -80,7 +82,7 @@ class DeadLetterCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = pb.GetDeadLetterRequest(name=task_name(task))
-        answer = await self._call(self._transport.get_dead_letter, request)
+        answer = await self._ask(lambda stubs, seconds: stubs.letters.GetDeadLetter(request, timeout=seconds))
         return dead_letter_from_proto(answer.dead_letter)
 
     async def requeue(
@@ -104,7 +106,7 @@ class DeadLetterCalls(Calls):
             names: Sequence[str], chosen: dead_letter_pb2.DeadLetterFilter | None
         ) -> pb.RequeueDeadLettersResponse:
             request = pb.RequeueDeadLettersRequest(names=names, filter=chosen)
-            return await self._call(self._transport.requeue_dead_letters, request)
+            return await self._ask(lambda stubs, seconds: stubs.letters.RequeueDeadLetters(request, timeout=seconds))
 
         return await _resolve(ask, [task_name(task) for task in tasks], which)
 
@@ -119,7 +121,7 @@ class DeadLetterCalls(Calls):
             names: Sequence[str], chosen: dead_letter_pb2.DeadLetterFilter | None
         ) -> pb.DropDeadLettersResponse:
             request = pb.DropDeadLettersRequest(names=names, filter=chosen)
-            return await self._call(self._transport.drop_dead_letters, request)
+            return await self._ask(lambda stubs, seconds: stubs.letters.DropDeadLetters(request, timeout=seconds))
 
         return await _resolve(ask, [task_name(task) for task in tasks], which)
 

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from comfymesh.client import fleet_watching
 from comfymesh.client.calls import Calls
-from comfymesh.client.fleet_convert import node_from_proto
-from comfymesh.client.fleet_models import FleetCatalog, Model, ModelPlace, Node
-from comfymesh.v1 import fleet_service_pb2, model_pb2
+from comfymesh.client.fleet_convert import node_from_proto, pool_from_proto
+from comfymesh.client.fleet_models import FleetCatalog, Model, ModelPlace, Node, PreloadFile
+from comfymesh.v1 import fleet_service_pb2, model_pb2, node_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from comfymesh.client.events import FleetEvent
+    from comfymesh.client.fleet_models import Pool
 
 
 class FleetCalls(Calls):
@@ -30,11 +31,70 @@ class FleetCalls(Calls):
         request = fleet_service_pb2.ListNodesRequest()
         found: list[Node] = []
         while True:
-            answer = await self._call(self._transport.list_nodes, request)
+            answer = await self._ask(lambda stubs, seconds: stubs.fleet.ListNodes(request, timeout=seconds))
             found += [node_from_proto(message) for message in answer.nodes]
             if not answer.next_page_token:
                 return found
             request.page_token = answer.next_page_token
+
+    async def pools(self, pool: str = "", *, node: str | Node = "") -> Sequence[Pool]:
+        """Pools of the fleet, by name: what each is, and why it is not larger.
+
+        Args:
+            pool: Only pools that tasks ask for by this name.
+            node: Only pools of this node, or of the node of this name.
+
+        Raises:
+            ComfyMeshError: The call failed.
+        """
+        request = fleet_service_pb2.ListPoolsRequest(pool=pool, node=node_name(node) if node else "", page_size=1000)
+        found: list[Pool] = []
+        while True:
+            answer = await self._ask(lambda stubs, seconds: stubs.fleet.ListPools(request, timeout=seconds))
+            found += [pool_from_proto(message) for message in answer.pools]
+            if not answer.next_page_token:
+                return found
+            request.page_token = answer.next_page_token
+
+    async def preload_models(
+        self,
+        files: Sequence[str | PreloadFile],
+        *,
+        node: str | Node = "",
+        pool: str = "",
+        instance: str = "",
+        validate_only: bool = False,
+    ) -> Sequence[Node]:
+        """Have instances load model files ahead of work, in place of what was asked of the same ones before.
+
+        Those that run load them once they hold no attempt, all others when they start. `resident_models` of an instance
+        shows what is there, `preload_problems` what could not be loaded.
+
+        Args:
+            files: The files, by name, or with what is to load them. None: nothing is to be loaded ahead any more.
+            node: Only instances of this node; without it, of each node that has some of the pool now.
+            pool: Only instances of this pool. It or the node must be given.
+            instance: Only this instance of the node.
+            validate_only: Check everything, change nothing.
+
+        Returns:
+            The nodes that are asked.
+
+        Raises:
+            InvalidRequest: No instance has such a file, or nothing could load it; with the nearest names.
+            NotFound: There is no such node, pool or instance.
+            ComfyMeshError: The call failed.
+        """
+        asked = [file if isinstance(file, PreloadFile) else PreloadFile(file) for file in files]
+        request = fleet_service_pb2.PreloadModelsRequest(
+            node=node_name(node) if node else "",
+            pool=pool,
+            instance=instance,
+            files=[node_pb2.PreloadFile(name=file.name, input=file.input) for file in asked],
+            validate_only=validate_only,
+        )
+        answer = await self._ask(lambda stubs, seconds: stubs.fleet.PreloadModels(request, timeout=seconds))
+        return [node_from_proto(message) for message in answer.nodes]
 
     async def watch_fleet(self) -> AsyncGenerator[FleetEvent]:
         """Every node as it is, then `CaughtUp`, then each that changes, at most once a second. Has no end.
@@ -71,16 +131,11 @@ class FleetCalls(Calls):
         )
         found: list[Model] = []
         while True:
-            answer = await self._call(self._list_models, request)
+            answer = await self._ask(lambda stubs, seconds: stubs.fleet.ListModels(request, timeout=seconds))
             found += [_model(message) for message in answer.models]
             if not answer.next_page_token:
                 return found
             request.page_token = answer.next_page_token
-
-    async def _list_models(
-        self, request: fleet_service_pb2.ListModelsRequest, timeout: float
-    ) -> fleet_service_pb2.ListModelsResponse:
-        return await self._transport.call(lambda stubs: stubs.fleet.ListModels(request, timeout=timeout))
 
     async def catalog(self, known_digest: str = "") -> FleetCatalog | None:
         """The node classes of the fleet that the caller may use, as ComfyUI describes them.
@@ -119,7 +174,8 @@ class FleetCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = fleet_service_pb2.CordonNodeRequest(name=node_name(node), reason=reason)
-        return node_from_proto((await self._call(self._transport.cordon_node, request)).node)
+        answer = await self._ask(lambda stubs, seconds: stubs.fleet.CordonNode(request, timeout=seconds))
+        return node_from_proto(answer.node)
 
     async def uncordon_node(self, node: str | Node) -> Node:
         """Have a node take work again.
@@ -129,7 +185,8 @@ class FleetCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = fleet_service_pb2.UncordonNodeRequest(name=node_name(node))
-        return node_from_proto((await self._call(self._transport.uncordon_node, request)).node)
+        answer = await self._ask(lambda stubs, seconds: stubs.fleet.UncordonNode(request, timeout=seconds))
+        return node_from_proto(answer.node)
 
     async def drain_node(self, node: str | Node, reason: str = "") -> Node:
         """As `cordon_node`, and what has not begun there goes elsewhere. It is empty once `held_attempts` is 0.
@@ -143,7 +200,8 @@ class FleetCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = fleet_service_pb2.DrainNodeRequest(name=node_name(node), reason=reason)
-        return node_from_proto((await self._call(self._transport.drain_node, request)).node)
+        answer = await self._ask(lambda stubs, seconds: stubs.fleet.DrainNode(request, timeout=seconds))
+        return node_from_proto(answer.node)
 
 
 def node_name(node: str | Node) -> str:

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from comfymesh.client.convert import enum_from_proto, time_from_proto
-from comfymesh.client.fleet_models import Availability, Gpu, Host, Instance, InstanceState, Node, NodeState
+from comfymesh.client.convert import duration_from_proto, enum_from_proto, time_from_proto
+from comfymesh.client.fleet_models import (
+    Availability,
+    Gpu,
+    Host,
+    Instance,
+    InstanceState,
+    Node,
+    NodeState,
+    Pool,
+    Preload,
+    PreloadFile,
+)
 from comfymesh.v1 import node_pb2
 
 
@@ -30,7 +41,36 @@ def node_from_proto(message: node_pb2.Node) -> Node:
             Availability, node_pb2.Node.Availability.Name, message.wanted_availability, "AVAILABILITY_"
         ),
         wanted_reason=message.wanted_reason,
+        pools=tuple(pool_from_proto(pool) for pool in message.pools),
+        preloads=tuple(_preload(preload) for preload in message.preloads),
     )
+
+
+def pool_from_proto(message: node_pb2.Pool) -> Pool:
+    """A pool."""
+    return Pool(
+        name=message.name,
+        runtime=message.runtime,
+        image=message.image,
+        gpu_uuids=tuple(message.gpu_uuids),
+        instances_per_gpu=message.instances_per_gpu,
+        shared=message.shared,
+        min=message.min if message.HasField("min") else None,
+        max=message.max if message.HasField("max") else None,
+        idle_time=duration_from_proto(message, "idle_time"),
+        queue_time=duration_from_proto(message, "queue_time"),
+        memory_bytes=message.memory_bytes,
+        labels=dict(message.labels),
+        startup_models=tuple(message.startup_models),
+        instances=tuple(message.instances),
+        serving_count=message.serving_count,
+        limit_reason=message.limit_reason,
+    )
+
+
+def _preload(message: node_pb2.Preload) -> Preload:
+    files = tuple(PreloadFile(file.name, file.input) for file in message.files)
+    return Preload(files, message.pool, message.instance)
 
 
 def _instance(message: node_pb2.Instance) -> Instance:
@@ -51,6 +91,7 @@ def _instance(message: node_pb2.Instance) -> Instance:
         vram_bytes=message.vram_bytes,
         pool=message.pool,
         labels=dict(message.labels),
+        preload_problems=tuple(message.preload_problems),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -100,6 +100,7 @@ class Instance:
         vram_bytes: Memory of its GPU, 0 where not known.
         pool: The pool that it belongs to, or empty.
         labels: What its operator wrote on its pool, over what is written on its node.
+        preload_problems: Why files that it was asked to load ahead of work are not loaded, a sentence each.
     """
 
     name: str
@@ -118,6 +119,76 @@ class Instance:
     vram_bytes: int = 0
     pool: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    preload_problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Instances of one node that are alike. One without `max` is a name only, of instances that run by themselves.
+
+    Attributes:
+        name: Resource name, ``nodes/{node}/pools/{pool}``. Tasks ask for the last part.
+        runtime: What owns its instances: docker, process or attach.
+        image: Image of its containers, or empty.
+        gpu_uuids: GPUs that its instances are bound to in turn.
+        instances_per_gpu: How many of them may share a GPU; 0 where they are bound to none.
+        shared: Whether its instances may run on a GPU beside those of other pools that are shared as well.
+        min: So many run, whatever waits; None where its agent does not start and stop them.
+        max: No more run; None likewise.
+        idle_time: One beyond `min` is stopped once it has been idle for so long; None likewise.
+        queue_time: So long may tasks wait for instances that run before one more is started; None likewise.
+        memory_bytes: What an instance takes of the host's memory; 0 where nobody says.
+        labels: What its operator wrote on it.
+        startup_models: Model files that its instances load before they take tasks, by its settings.
+        instances: Its instances, by name.
+        serving_count: How many of them take tasks.
+        limit_reason: Why no more of them run.
+    """
+
+    name: str
+    runtime: str = ""
+    image: str = ""
+    gpu_uuids: tuple[str, ...] = ()
+    instances_per_gpu: int = 0
+    shared: bool = False
+    min: int | None = None
+    max: int | None = None
+    idle_time: timedelta | None = None
+    queue_time: timedelta | None = None
+    memory_bytes: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    startup_models: tuple[str, ...] = ()
+    instances: tuple[str, ...] = ()
+    serving_count: int = 0
+    limit_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PreloadFile:
+    """A model file, and what loads it.
+
+    Attributes:
+        name: The file, as `Model` has its name.
+        input: Where graphs name it, ``{node class}.{input}``; without it, a class that needs nothing else.
+    """
+
+    name: str
+    input: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preload:
+    """Model files that instances of a node are asked to load ahead of work.
+
+    Attributes:
+        files: The files.
+        pool: Only instances of this pool; empty for any.
+        instance: Only this instance; empty for any.
+    """
+
+    files: tuple[PreloadFile, ...] = ()
+    pool: str = ""
+    instance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +207,8 @@ class Node:
         host: What the host itself has left.
         wanted_availability: What an operator wants it to be.
         wanted_reason: Why, in the operator's words.
+        pools: Its pools.
+        preloads: What its instances are asked to load ahead of work.
     """
 
     name: str
@@ -149,6 +222,8 @@ class Node:
     host: Host = field(default_factory=Host)
     wanted_availability: Availability = Availability.OPEN
     wanted_reason: str = ""
+    pools: tuple[Pool, ...] = ()
+    preloads: tuple[Preload, ...] = ()
 
     @property
     def held_attempts(self) -> int:

@@ -43,7 +43,8 @@ class AsyncGroupHandle:
         """
         request = pb.GetGroupRequest(name=self.name)
         answer = await self._server.retry(
-            lambda seconds: self._transport.get_group(request, seconds), timeout=self._timeout
+            lambda seconds: self._transport.call(lambda stubs: stubs.groups.GetGroup(request, timeout=seconds)),
+            timeout=self._timeout,
         )
         return group_from_proto(answer.group)
 
@@ -62,9 +63,10 @@ class AsyncGroupHandle:
         """
         request = pb.CancelGroupRequest(name=self.name, reason=reason)
         answer = await self._server.retry(
-            lambda seconds: self._transport.cancel_group(request, seconds), timeout=self._timeout
+            lambda seconds: self._transport.call(lambda stubs: stubs.groups.CancelGroup(request, timeout=seconds)),
+            timeout=self._timeout,
         )
-        return answer.cancelled_count
+        return int(answer.cancelled_count)
 
     async def watch(self, resume_token: str | None = None, *, task_count: int = 0) -> AsyncGenerator[GroupEvent]:
         """The events of the group and of its tasks, until it has `task_count` tasks and all have ended.

@@ -7,28 +7,26 @@ import threading
 from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
+from comfymesh.client.sync_administration import SyncAdministrationCalls
 from comfymesh.client.sync_alerts import SyncAlertCalls
 from comfymesh.client.sync_assets import SyncAssetCalls
+from comfymesh.client.sync_fleet import SyncFleetCalls
 from comfymesh.client.sync_usage import SyncUsageCalls
 from comfymesh.client.sync_workflows import Workflows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
-    from datetime import timedelta
     from pathlib import Path
     from types import TracebackType
     from typing import Any, Self
 
     from comfymesh.client.access import ApiKey, Tls
-    from comfymesh.client.administration import KeyOptions, TenantOptions
-    from comfymesh.client.administration_models import AuditEvent, Key, NewKey, Tenant
     from comfymesh.client.batches import NewTask
     from comfymesh.client.callbacks import OnEvent, OnProgress
     from comfymesh.client.convert import TaskOptions
     from comfymesh.client.dead_letters import DeadLetterOptions
     from comfymesh.client.errors import ComfyMeshError
-    from comfymesh.client.events import Event, FleetEvent, GroupEvent, TasksEvent
-    from comfymesh.client.fleet_models import FleetCatalog, Model, Node
+    from comfymesh.client.events import Event, GroupEvent, TasksEvent
     from comfymesh.client.graphs import Runnable
     from comfymesh.client.groups import AsyncGroupHandle
     from comfymesh.client.models import Artifact, DeadLetter, Group, LoadedArtifact, Task, TaskState
@@ -114,7 +112,7 @@ class GroupHandle:
         return self._thread.iterate(self._group.watch(resume_token, task_count=task_count))
 
 
-class Client(SyncAlertCalls, SyncAssetCalls, SyncUsageCalls):
+class Client(SyncAdministrationCalls, SyncAlertCalls, SyncAssetCalls, SyncFleetCalls, SyncUsageCalls):
     """A client of one ComfyMesh server. Methods are those of `AsyncClient`, without ``await``.
 
     Callbacks are called on the client's own thread.
@@ -298,71 +296,3 @@ class Client(SyncAlertCalls, SyncAssetCalls, SyncUsageCalls):
     def queue(self) -> Queue:
         """What waits and runs. See `AsyncClient.queue`."""
         return self._thread.call(self._client.queue())
-
-    def nodes(self) -> Sequence[Node]:
-        """All nodes of the fleet, by name. See `AsyncClient.nodes`."""
-        return self._thread.call(self._client.nodes())
-
-    def watch_fleet(self) -> Iterator[FleetEvent]:
-        """Every node as it is, then each that changes, without end. See `AsyncClient.watch_fleet`."""
-        return self._thread.iterate(self._client.watch_fleet())
-
-    def models(self, name_contains: str = "", *, node: str | Node = "", resident_only: bool = False) -> Sequence[Model]:
-        """Model files of the fleet, by name. See `AsyncClient.models`."""
-        return self._thread.call(self._client.models(name_contains, node=node, resident_only=resident_only))
-
-    def catalog(self, known_digest: str = "") -> FleetCatalog | None:
-        """The node classes of the fleet, as ComfyUI describes them. See `AsyncClient.catalog`."""
-        return self._thread.call(self._client.catalog(known_digest))
-
-    def cordon_node(self, node: str | Node, reason: str = "") -> Node:
-        """Have a node take no new work. See `AsyncClient.cordon_node`."""
-        return self._thread.call(self._client.cordon_node(node, reason))
-
-    def uncordon_node(self, node: str | Node) -> Node:
-        """Have a node take work again. See `AsyncClient.uncordon_node`."""
-        return self._thread.call(self._client.uncordon_node(node))
-
-    def drain_node(self, node: str | Node, reason: str = "") -> Node:
-        """Have a node take no new work and hand back what has not begun. See `AsyncClient.drain_node`."""
-        return self._thread.call(self._client.drain_node(node, reason))
-
-    def tenant(self, tenant: str = "") -> Tenant:
-        """A tenant, and what it uses. See `AsyncClient.tenant`."""
-        return self._thread.call(self._client.tenant(tenant))
-
-    def tenants(self) -> Iterator[Tenant]:
-        """All tenants, by name. See `AsyncClient.tenants`."""
-        return self._thread.iterate(self._client.tenants())
-
-    def create_tenant(self, tenant: str, **options: Unpack[TenantOptions]) -> Tenant:
-        """Makes a tenant. See `AsyncClient.create_tenant`."""
-        return self._thread.call(self._client.create_tenant(tenant, **options))
-
-    def update_tenant(self, tenant: str, *, etag: str = "", **options: Unpack[TenantOptions]) -> Tenant:
-        """Changes a tenant. See `AsyncClient.update_tenant`."""
-        return self._thread.call(self._client.update_tenant(tenant, etag=etag, **options))
-
-    def keys(self, tenant: str) -> Iterator[Key]:
-        """The keys of a tenant. See `AsyncClient.keys`."""
-        return self._thread.iterate(self._client.keys(tenant))
-
-    def key(self, name: str) -> Key:
-        """A key, without its secret. See `AsyncClient.key`."""
-        return self._thread.call(self._client.key(name))
-
-    def create_key(self, tenant: str, **options: Unpack[KeyOptions]) -> NewKey:
-        """Makes a key. See `AsyncClient.create_key`."""
-        return self._thread.call(self._client.create_key(tenant, **options))
-
-    def rotate_key(self, name: str, overlap: timedelta | None = None) -> NewKey:
-        """Makes a key in the place of another. See `AsyncClient.rotate_key`."""
-        return self._thread.call(self._client.rotate_key(name, overlap))
-
-    def revoke_key(self, name: str) -> Key:
-        """Ends a key at once. See `AsyncClient.revoke_key`."""
-        return self._thread.call(self._client.revoke_key(name))
-
-    def audit_events(self) -> Iterator[AuditEvent]:
-        """What operators and administrators did, oldest first. See `AsyncClient.audit_events`."""
-        return self._thread.iterate(self._client.audit_events())

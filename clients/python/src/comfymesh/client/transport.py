@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.v1 import asset_service_pb2 as assets_pb
-    from comfymesh.v1 import dead_letter_service_pb2 as letters_pb
-    from comfymesh.v1 import fleet_service_pb2 as fleet_pb
     from comfymesh.v1 import group_service_pb2 as groups_pb
     from comfymesh.v1 import task_service_pb2 as tasks_pb
 
@@ -65,12 +63,9 @@ _OPTIONS = (
     ("grpc.http2.ping_timeout_ms", 10_000),
 )
 
-_OPTIONS_OF_SEVERAL = (
-    *(option for option in _OPTIONS if not option[0].startswith("grpc.keepalive")),
-    # Where another one can be asked, so soon that it can answer before the call's time is over.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 4_000),
-)
+_SOONER = {"grpc.keepalive_time_ms": 10_000, "grpc.keepalive_timeout_ms": 4_000, "grpc.http2.ping_timeout_ms": 4_000}
+_OPTIONS_OF_SEVERAL = tuple({**dict(_OPTIONS), **_SOONER}.items())
+"""Where another one can be asked, so soon that it can answer before the call's time is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,58 +162,6 @@ class Transport(AlertMethods):
     async def cancel_task(self, request: tasks_pb.CancelTaskRequest, timeout: float) -> tasks_pb.CancelTaskResponse:
         """TaskService.CancelTask."""
         return await self._unary(self._open.tasks.CancelTask(request, timeout=timeout))
-
-    async def get_group(self, request: groups_pb.GetGroupRequest, timeout: float) -> groups_pb.GetGroupResponse:
-        """GroupService.GetGroup."""
-        return await self._unary(self._open.groups.GetGroup(request, timeout=timeout))
-
-    async def cancel_group(
-        self, request: groups_pb.CancelGroupRequest, timeout: float
-    ) -> groups_pb.CancelGroupResponse:
-        """GroupService.CancelGroup."""
-        return await self._unary(self._open.groups.CancelGroup(request, timeout=timeout))
-
-    async def list_dead_letters(
-        self, request: letters_pb.ListDeadLettersRequest, timeout: float
-    ) -> letters_pb.ListDeadLettersResponse:
-        """DeadLetterService.ListDeadLetters."""
-        return await self._unary(self._open.letters.ListDeadLetters(request, timeout=timeout))
-
-    async def get_dead_letter(
-        self, request: letters_pb.GetDeadLetterRequest, timeout: float
-    ) -> letters_pb.GetDeadLetterResponse:
-        """DeadLetterService.GetDeadLetter."""
-        return await self._unary(self._open.letters.GetDeadLetter(request, timeout=timeout))
-
-    async def requeue_dead_letters(
-        self, request: letters_pb.RequeueDeadLettersRequest, timeout: float
-    ) -> letters_pb.RequeueDeadLettersResponse:
-        """DeadLetterService.RequeueDeadLetters."""
-        return await self._unary(self._open.letters.RequeueDeadLetters(request, timeout=timeout))
-
-    async def drop_dead_letters(
-        self, request: letters_pb.DropDeadLettersRequest, timeout: float
-    ) -> letters_pb.DropDeadLettersResponse:
-        """DeadLetterService.DropDeadLetters."""
-        return await self._unary(self._open.letters.DropDeadLetters(request, timeout=timeout))
-
-    async def list_nodes(self, request: fleet_pb.ListNodesRequest, timeout: float) -> fleet_pb.ListNodesResponse:
-        """FleetService.ListNodes."""
-        return await self._unary(self._open.fleet.ListNodes(request, timeout=timeout))
-
-    async def cordon_node(self, request: fleet_pb.CordonNodeRequest, timeout: float) -> fleet_pb.CordonNodeResponse:
-        """FleetService.CordonNode."""
-        return await self._unary(self._open.fleet.CordonNode(request, timeout=timeout))
-
-    async def uncordon_node(
-        self, request: fleet_pb.UncordonNodeRequest, timeout: float
-    ) -> fleet_pb.UncordonNodeResponse:
-        """FleetService.UncordonNode."""
-        return await self._unary(self._open.fleet.UncordonNode(request, timeout=timeout))
-
-    async def drain_node(self, request: fleet_pb.DrainNodeRequest, timeout: float) -> fleet_pb.DrainNodeResponse:
-        """FleetService.DrainNode."""
-        return await self._unary(self._open.fleet.DrainNode(request, timeout=timeout))
 
     def run_task(self, request: tasks_pb.RunTaskRequest) -> AsyncGenerator[tasks_pb.RunTaskResponse]:
         """TaskService.RunTask."""

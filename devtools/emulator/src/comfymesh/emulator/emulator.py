@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
 from collections import deque
@@ -47,7 +46,7 @@ class Emulator:
         self.worker = Worker(self.queue, self.hub, self.instance, ResultCache(settings.cache_entries), self.log_line)
         self.next_number = 0
         self.log: deque[dict[str, JsonValue]] = deque(maxlen=_LOG_LINES)
-        self._catalog: tuple[str, Catalog] = ("", Catalog({}))
+        self._catalog: tuple[dict[str, list[str]], Catalog] = ({}, Catalog({}))
         self._thread: threading.Thread | None = None
         self._sender: asyncio.Task[None] | None = None
 
@@ -99,9 +98,9 @@ class Emulator:
 
     def catalog(self) -> Catalog:
         """Returns the catalog of this moment; made anew only when model files came or went."""
-        names = remember(lambda kind: [] if kind == "input" else self.instance.files.names(kind))
-        present = json.dumps([names(kind) for kind in _LISTED_KINDS])
+        present = {kind: self.instance.files.names(kind) for kind in _LISTED_KINDS}
         if self._catalog[0] != present:
+            names = remember(lambda kind: [] if kind == "input" else self.instance.files.names(kind))
             written = {name: definition.as_json(names) for name, definition in NODES.items()}
             self._catalog = (present, Catalog.from_object_info(written))
         return self._catalog[1]

@@ -87,7 +87,8 @@ class Hub:
         """Sends what is on the list, for ever."""
         while True:
             payload, client_id = await self._waiting.get()
-            await asyncio.sleep(self._faults.take(Fault.STUCK_READER) or 0)
+            if stuck := self._faults.take(Fault.STUCK_READER):
+                await asyncio.sleep(stuck)
             try:
                 message = payload if isinstance(payload, bytes) else dump_event(*payload)
             except (TypeError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -44,11 +45,11 @@ class ModelFiles:
 
     def __init__(self, base_directory: Path, virtual: tuple[str, ...]) -> None:
         self._root = base_directory / "models"
-        self._virtual = tuple(entry.partition("/") for entry in virtual)
+        self._virtual = {kind: sorted(_names_of(kind, virtual)) for kind in KINDS}
 
     def files(self, kind: str) -> list[ModelFile]:
         """Returns the files of one kind by name; files that come or go are seen at once."""
-        found = {name: ModelFile(name, _VIRTUAL_SIZE, 0.0) for of, _, name in self._virtual if of == kind}
+        found = {name: ModelFile(name, _VIRTUAL_SIZE, 0.0) for name in self._virtual[kind]}
         folder = self._root / kind
         for path in folder.rglob("*") if folder.is_dir() else ():
             if path.suffix.lower() in MODEL_SUFFIXES and path.is_file():
@@ -58,7 +59,15 @@ class ModelFiles:
 
     def names(self, kind: str) -> list[str]:
         """Returns the names of one kind, sorted."""
+        # Each prompt that is submitted asks for several kinds, most of which have no folder.
+        if not os.path.isdir(f"{self._root}/{kind}"):  # noqa: PTH112  # half of the time that a Path takes
+            return self._virtual[kind]
         return [file.name for file in self.files(kind)]
+
+
+def _names_of(kind: str, entries: tuple[str, ...]) -> set[str]:
+    """Names of one kind among entries of the form ``kind/name``."""
+    return {entry.removeprefix(f"{kind}/") for entry in entries if entry.startswith(f"{kind}/")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 5.0
 _STABLE_SECONDS = 10.0
+_TIE = ("setpriv", "--pdeathsig", "TERM", "--")
+"""Has the system end a program when whoever started it is gone, however that came about (PR_SET_PDEATHSIG)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Program:
 
 
 class Processes:
-    """Runs programs until it is left.
+    """Runs programs until it is left. On Linux they end too when this process is killed.
 
     Args:
         programs: What to run. Later ones may need earlier ones.
@@ -51,6 +54,7 @@ class Processes:
         self._keep_open = keep_open
         self._programs = programs
         self._logs = logs
+        self._tie = _TIE if shutil.which(_TIE[0]) else ()
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._keepers: list[asyncio.Task[None]] = []
 
@@ -89,6 +93,7 @@ class Processes:
     async def _start(self, program: Program) -> None:
         with self.log(program.name).open("ab") as output:
             self._running[program.name] = await asyncio.create_subprocess_exec(
+                *self._tie,
                 *program.command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from comfymesh.v1 import node_pb2 as comfymesh_dot_v1_dot_node__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#comfymesh/wire/v1/node_intent.proto\x12\x11\x63omfymesh.wire.v1\x1a\x17\x63omfymesh/v1/node.proto\"S\n\nNodeIntent\x12\x35\n\x0c\x61vailability\x18\x01 \x01(\x0e\x32\x1f.comfymesh.v1.Node.Availability\x12\x0e\n\x06reason\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#comfymesh/wire/v1/node_intent.proto\x12\x11\x63omfymesh.wire.v1\x1a\x17\x63omfymesh/v1/node.proto\"|\n\nNodeIntent\x12\x35\n\x0c\x61vailability\x18\x01 \x01(\x0e\x32\x1f.comfymesh.v1.Node.Availability\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\'\n\x08preloads\x18\x03 \x03(\x0b\x32\x15.comfymesh.v1.Preloadb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'comfymesh.wire.v1.node_inte
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_NODEINTENT']._serialized_start=83
-  _globals['_NODEINTENT']._serialized_end=166
+  _globals['_NODEINTENT']._serialized_end=207
 # @@protoc_insertion_point(module_scope)

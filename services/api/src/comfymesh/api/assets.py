@@ -81,9 +81,10 @@ class Assets:
         with content:
             if sha256 and sha256 != content.sha256:
                 raise mismatch(sha256, content.sha256)
-            if await self.find(tenant, content.sha256) is None:
-                self._quotas.check_bytes(tenant, content.size_bytes)
-            return await self.keep(tenant, filename, content)
+            if await self.find(tenant, content.sha256) is not None:
+                return await self.keep(tenant, filename, content)
+            with self._quotas.bringing(tenant, content.sha256, content.size_bytes):
+                return await self.keep(tenant, filename, content)
 
     async def keep(self, tenant: str, filename: str, content: Content) -> asset_pb2.Asset:
         """Store a file that was checked. First its bytes: a description is never there without them."""

@@ -12,12 +12,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
-from opentelemetry.trace import format_trace_id, get_current_span
 
 from comfymesh.artifacts.errors import BlobMissingError, StoreFullError, StoreUnavailableError
 from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
 from comfymesh.bus.tasklog import UnreadableRecordError
 from comfymesh.names import MalformedNameError
+from comfymesh.telemetry import tracing
 from comfymesh.v1.error_reason_pb2 import ErrorReason
 from comfymesh.v1.task_service_pb2 import Refusal
 
@@ -44,6 +44,8 @@ _CODES = {
     "ASSET_NOT_FOUND": StatusCode.NOT_FOUND,
     "ARTIFACT_NOT_FOUND": StatusCode.NOT_FOUND,
     "NODE_NOT_FOUND": StatusCode.NOT_FOUND,
+    "POOL_NOT_FOUND": StatusCode.NOT_FOUND,
+    "INSTANCE_NOT_FOUND": StatusCode.NOT_FOUND,
     "GROUP_NOT_FOUND": StatusCode.NOT_FOUND,
     "RESUME_TOKEN_UNKNOWN": StatusCode.OUT_OF_RANGE,
     "TASK_ALREADY_EXISTS": StatusCode.ALREADY_EXISTS,
@@ -209,9 +211,8 @@ def refusal(error: Exception) -> RefusedError | None:
 
 def defect(method: str, error: Exception, request_id: str = "") -> RefusedError:
     """A defect of ours: the log has it all, the caller is told where to find it there."""
-    span = get_current_span().get_span_context()
     # Where nothing is traced, the report still needs a name of its own.
-    trace_id = format_trace_id(span.trace_id) if span.is_valid else uuid4().hex
+    trace_id = tracing.ids().get("trace_id") or uuid4().hex
     fields = {"action": "call_defect", "trace_id": trace_id, "request_id": request_id}
     logger.error("%s ended by a defect", method, exc_info=error, extra=fields)
     return RefusedError("INTERNAL", f"a defect of the server, reported as {trace_id}", {"trace_id": trace_id})

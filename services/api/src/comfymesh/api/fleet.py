@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from comfymesh import names
+from comfymesh.api import pools
 from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus import streams, subjects
-from comfymesh.bus.intents import OPEN, Intent, IntentStore
+from comfymesh.bus.intents import Intent, IntentStore, preload_to_proto
 from comfymesh.bus.port import Bus, CaughtUp, Message
 from comfymesh.graphs import Catalog
 from comfymesh.runtime.background import Background
@@ -93,6 +94,10 @@ class FleetView:
         """From now on this is wanted of a node."""
         self._intents[names.node(intent.node)] = intent
 
+    def intent(self, node: str) -> Intent:
+        """What is wanted of a node, by its id."""
+        return self._intents.get(names.node(node)) or Intent(node)
+
     def nodes(self) -> list[node_pb2.Node]:
         """Every node seen within the last hour, by name."""
         now = self._clock()
@@ -106,9 +111,10 @@ class FleetView:
 
     def _shown(self, seen: _Seen, now: float) -> node_pb2.Node:
         node = _node(seen, now)
-        intent = self._intents.get(node.name)
-        node.wanted_availability = intent.availability if intent else OPEN
-        node.wanted_reason = intent.reason if intent else ""
+        intent = self.intent(names.parse_node(node.name))
+        node.wanted_availability, node.wanted_reason = intent.availability, intent.reason
+        node.preloads.extend(preload_to_proto(each) for each in intent.preloads)
+        pools.fill(node)
         return node
 
     def offers(self) -> list[Offer]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import grpc
 
 from comfymesh import names
-from comfymesh.api import fields, models, paging
+from comfymesh.api import fields, models, paging, pools, preloading
 from comfymesh.api.access import caller
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.catalogs import FleetCatalogs
@@ -84,6 +85,35 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         token = paging.make_token(request, [nodes[size - 1].name]) if len(nodes) > size else ""
         return fleet_service_pb2.ListNodesResponse(nodes=nodes[:size], next_page_token=token)
 
+    async def ListPools(
+        self, request: fleet_service_pb2.ListPoolsRequest, context: Context
+    ) -> fleet_service_pb2.ListPoolsResponse:
+        """See the proto."""
+        if request.node and (wrong := list(fields.name_violations(request.node, names.parse_node, "node"))):
+            raise invalid(wrong)
+        size = paging.size(request.page_size)
+        after = str(paging.read_token(request, request.page_token, str)[0]) if request.page_token else ""
+        known = pools.matching(self._fleet.nodes(), node=request.node, pool=request.pool)
+        page = list(islice((pool for pool in known if pool.name > after), size + 1))
+        token = paging.make_token(request, [page[size - 1].name]) if len(page) > size else ""
+        return fleet_service_pb2.ListPoolsResponse(pools=page[:size], next_page_token=token)
+
+    async def PreloadModels(
+        self, request: fleet_service_pb2.PreloadModelsRequest, context: Context
+    ) -> fleet_service_pb2.PreloadModelsResponse:
+        """See the proto."""
+        if wrong := list(preloading.violations(request)):
+            raise invalid(wrong)
+        if request.node:
+            self._node(request.node)
+        wish = preloading.wish(request, self._fleet.offers())
+        for node in wish.nodes:
+            preloading.added(self._fleet.intent(node), wish.preload)
+        for node in wish.nodes if not request.validate_only else ():
+            await self._change(node, lambda intent: preloading.added(intent, wish.preload))
+        nodes = [self._node(names.node(node)) for node in wish.nodes]
+        return fleet_service_pb2.PreloadModelsResponse(nodes=nodes)
+
     async def WatchFleet(
         self, request: fleet_service_pb2.WatchFleetRequest, context: Context
     ) -> AsyncIterator[fleet_service_pb2.WatchFleetResponse]:
@@ -131,11 +161,13 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         if len(reason) > _MAX_REASON:
             raise invalid([Violation("reason", f"has {len(reason)} characters; at most {_MAX_REASON} are allowed")])
         self._node(name)
-        intent = Intent(node, availability, reason)
-        await self._intents.write(intent)
-        # The stream tells it to every process of the API, to this one too, but not before this answer.
-        self._fleet.intend(intent)
+        await self._change(node, lambda intent: replace(intent, availability=availability, reason=reason))
         return self._node(name)
+
+    async def _change(self, node: str, to: Callable[[Intent], Intent]) -> None:
+        wanted = await self._intents.change(node, to)
+        # The stream tells it to every process of the API, to this one too, but not before this answer.
+        self._fleet.intend(wanted)
 
     def _node(self, name: str) -> node_pb2.Node:
         names.parse_node(name)

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from comfymesh.api import bookmark
 from comfymesh.api.backlog import Backlog
 from comfymesh.api.bookmark import BEGINNING, Bookmark
 from comfymesh.api.errors import RefusedError, draining
@@ -19,7 +18,6 @@ from comfymesh.api.watching import Heartbeat
 from comfymesh.bus.port import BusUnavailableError, CaughtUp
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks.codec import seconds
-from comfymesh.v1 import task_service_pb2
 
 _PAGE = 256
 _CURRENT_SECONDS = 5.0
@@ -156,15 +154,6 @@ class Following:
                 if time.monotonic() - told >= heartbeat:
                     yield [(Bookmark(backlog.position), Heartbeat())]
                     told = time.monotonic()
-
-
-def passed(before: Message) -> list[task_service_pb2.PassedChange]:
-    """Changes that are told with a later one."""
-    return [
-        task_service_pb2.PassedChange(resume_token=bookmark.make_token(place), task=stored.task)
-        for place, stored in before
-        if isinstance(stored, Stored)
-    ]
 
 
 def _place(stored: Stored) -> Place:

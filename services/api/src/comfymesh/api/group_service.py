@@ -12,20 +12,26 @@ import grpc
 from comfymesh import names
 from comfymesh.api import bookmark, fields, groups
 from comfymesh.api.access import caller
+from comfymesh.api.encoded import TellingMany
 from comfymesh.api.errors import Violation, invalid
-from comfymesh.api.following import Following, passed
+from comfymesh.api.following import Following
 from comfymesh.api.groups import Groups
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import GroupSummary
 from comfymesh.api.watching import Heartbeat
 from comfymesh.bus.port import CaughtUp
 from comfymesh.bus.tasklog import Stored
-from comfymesh.v1 import group_pb2, group_service_pb2, group_service_pb2_grpc, task_pb2, task_service_pb2
+from comfymesh.v1 import group_pb2, group_service_pb2, group_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _LOOK_SECONDS = 0.25
 _PROGRESS_SECONDS = 1.0
+
+_TOLD = TellingMany(
+    group_service_pb2.WatchGroupResponse,
+    {Stored: "task", group_pb2.Group: "group", CaughtUp: "caught_up", Heartbeat: "heartbeat"},
+)
 
 
 class GroupService(group_service_pb2_grpc.GroupServiceServicer):
@@ -56,9 +62,7 @@ class GroupService(group_service_pb2_grpc.GroupServiceServicer):
         group = await self._groups.get(caller.tenant(), request.name)
         return group_service_pb2.CancelGroupResponse(group=group, cancelled_count=count)
 
-    async def WatchGroup(
-        self, request: group_service_pb2.WatchGroupRequest, context: Context
-    ) -> AsyncIterator[group_service_pb2.WatchGroupResponse]:
+    async def WatchGroup(self, request: group_service_pb2.WatchGroupRequest, context: Context) -> AsyncIterator[bytes]:
         """See the proto."""
         at = _read(request)
         if not request.task_count and self._groups.summary(caller.tenant(), request.name) is None:
@@ -74,19 +78,18 @@ class GroupService(group_service_pb2_grpc.GroupServiceServicer):
         told = time.monotonic()
         async with aclosing(changes) as messages:
             async for *before, (place, item) in messages:
-                token = bookmark.make_token(place)
-                if (event := _event(item)) is not None:
+                if not isinstance(item, Heartbeat):
                     look.changed = True
                     told = time.monotonic()
-                    yield group_service_pb2.WatchGroupResponse(resume_token=token, passed=passed(before), **event)
+                    yield _TOLD.tell_together(place, item, before)
                 # The group is told after the tasks that were there.
                 group = await look.after(place.position) if place.place is None else None
                 if group is None and time.monotonic() - told >= self._following.heartbeat:
                     told = time.monotonic()
-                    yield group_service_pb2.WatchGroupResponse(resume_token=token, heartbeat=task_pb2.Heartbeat())
+                    yield _TOLD.tell(bookmark.make_token(place), Heartbeat())
                 elif group is not None:
                     told = time.monotonic()
-                    yield group_service_pb2.WatchGroupResponse(resume_token=token, group=group)
+                    yield _TOLD.tell(bookmark.make_token(place), group)
                     if look.ended:
                         return
 
@@ -145,13 +148,3 @@ def _read(request: group_service_pb2.WatchGroupRequest) -> bookmark.Bookmark | N
     if wrong:
         raise invalid(wrong)
     return bookmark.read_token(request.resume_token) if request.resume_token else None
-
-
-def _event(item: Stored | CaughtUp | Heartbeat) -> dict[str, Any] | None:
-    match item:
-        case Stored():
-            return {"task": item.task}
-        case CaughtUp():
-            return {"caught_up": task_service_pb2.CaughtUp()}
-        case Heartbeat():
-            return None

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from comfymesh import names
 from comfymesh.api.assets import Assets
 from comfymesh.api.errors import RefusedError, Violation, invalid
+from comfymesh.egress.guard import Egress, EgressRefusedError
 from comfymesh.egress.guard import parse as parse_url
 from comfymesh.graphs import Catalog, Graph, JsonValue
 from comfymesh.patterns import fits
@@ -49,9 +50,11 @@ class Inputs:
     Args:
         assets: What was uploaded.
         url_hosts: Patterns of the hosts that URLs may name; empty: no URLs are taken.
+        egress: Which addresses they may name. Names are judged by the node, which looks them up.
     """
 
-    def __init__(self, assets: Assets, url_hosts: Sequence[str]) -> None:
+    def __init__(self, assets: Assets, url_hosts: Sequence[str], egress: Egress) -> None:
+        self._egress = egress
         self._assets = assets
         self._url_hosts = url_hosts
 
@@ -97,6 +100,10 @@ class Inputs:
         elif not fits(self._url_hosts, host):
             why = f"the operator does not let inputs be fetched from {host}; upload the file as an asset"
             yield Violation(field_of(place), why)
+        try:
+            self._egress.check_literal(host)
+        except EgressRefusedError as error:
+            yield Violation(field_of(place), str(error))
 
 
 def field_of(place: Place) -> str:

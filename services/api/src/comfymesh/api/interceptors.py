@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
-from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
 from comfymesh.api import metering
 from comfymesh.api.access import caller
@@ -138,11 +137,11 @@ class _Call:
         named = {"request_id": self.request_id} if self.request_id else {}
         logcontext.bind(method=self.method, tenant=admission.caller.tenant, **named)
 
-    def end(self, span: Span) -> None:
+    def end(self, span: tracing.Span) -> None:
         """It is over: measure it, with its span as an example."""
-        metering.called(self.method, self._status, time.perf_counter() - self._began, set_span_in_context(span))
+        metering.called(self.method, self._status, time.perf_counter() - self._began, span.within)
         if self._reason:
-            tracing.failed(span, self._reason)
+            span.fail(self._reason)
         span.end()
 
 
@@ -160,6 +159,15 @@ def _reading(read: Callable[[bytes], object]) -> Callable[[bytes], object]:
         return read(data) if len(data) <= MAX_REQUEST_BYTES else _TooLarge(len(data))
 
     return reader
+
+
+def _writing(write: Callable[[Any], bytes]) -> Callable[[object], bytes]:
+    """Writes responses. Some servicers encode theirs by themselves."""
+
+    def writer(response: object) -> bytes:
+        return response if isinstance(response, bytes) else write(response)
+
+    return writer
 
 
 def _one(request: object) -> object:
@@ -185,21 +193,22 @@ def _unary(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN401  #
         call = _Call(context, method)
         span = _span(call)
         try:
-            with tracing.use(span):
-                async with call:
-                    door.room.enter()
-                    try:
-                        call.enter(_admitted.get())
-                        if audited:
-                            return await _noted(inner, take(request), context, method, door.audit)
-                        return await inner(take(request), context)
-                    finally:
-                        door.room.leave()
+            # The call runs in a context of its own, which ends with it.
+            tracing.enter(span)
+            async with call:
+                door.room.enter()
+                try:
+                    call.enter(_admitted.get())
+                    if audited:
+                        return await _noted(inner, take(request), context, method, door.audit)
+                    return await inner(take(request), context)
+                finally:
+                    door.room.leave()
         finally:
             call.end(span)
 
     make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
-    return make(answer, _reading(handler.request_deserializer), handler.response_serializer)
+    return make(answer, _reading(handler.request_deserializer), _writing(handler.response_serializer))
 
 
 def _refusing(error: Exception, method: str) -> Handler:
@@ -209,9 +218,9 @@ def _refusing(error: Exception, method: str) -> Handler:
         call = _Call(context, method)
         span = _span(call)
         try:
-            with tracing.use(span):
-                async with call:
-                    raise error
+            tracing.enter(span)
+            async with call:
+                raise error
         finally:
             call.end(span)
 
@@ -265,12 +274,12 @@ def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN40
             call.end(span)
 
     make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
-    return make(answer, _reading(handler.request_deserializer), handler.response_serializer)
+    return make(answer, _reading(handler.request_deserializer), _writing(handler.response_serializer))
 
 
-def _span(call: _Call) -> Span:
+def _span(call: _Call) -> tracing.Span:
     parent = tracing.parent(str(call.metadata.get(_TRACE_PARENT, "")))
-    span = tracing.tracer.start_span(call.method, context=parent, kind=SpanKind.SERVER)
+    span = tracing.begin(call.method, parent, kind=tracing.Kind.SERVER)
     if request_id := call.request_id:
-        span.set_attribute("rpc.request_id", request_id)
+        span.tell("rpc.request_id", request_id)
     return span

@@ -64,6 +64,7 @@ from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.lag import Lag
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.tasklog import TaskLog
+from comfymesh.egress.guard import Egress
 from comfymesh.graphs import DEFAULT_LIMITS
 from comfymesh.runtime import presence, service, workers
 from comfymesh.runtime.background import Background
@@ -131,7 +132,7 @@ async def _serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         sweeper = sweeping.Sweeper(bus, store, (model, hub), directory, assets, terms, time.time)
         background.spawn(sweeping.run(sweeper, Turns(bus, "sweeper"), terms.grace), "sweeper")
         limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
-        inputs = Inputs(assets, settings.input_url_hosts)
+        inputs = Inputs(assets, settings.input_url_hosts, Egress(settings.egress_allow))
         workflows = Workflows(WorkflowStore(bus), shelf, model, quotas, time.time, limits)
         creation = Creation(directory, fleet, inputs, workflows, store, time.time, settings.api_settle_seconds)
         insight = Insight(bus, time.monotonic)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from opentelemetry.context import Context
-
 from comfymesh.api.hub import Hub
 from comfymesh.api.room import Room
 from comfymesh.bus.lag import Lag
 from comfymesh.bus.port import BusError
 from comfymesh.telemetry import catalogue
 from comfymesh.telemetry.metrics import METRICS, Metrics
+from comfymesh.telemetry.tracing import Context
 
 
-def called(method: str, status: str, seconds: float, context: Context, metrics: Metrics = METRICS) -> None:
+def called(method: str, status: str, seconds: float, context: Context | None, metrics: Metrics = METRICS) -> None:
     """A call has ended, with the name of a status code. The span in `context` may become an example of it."""
     metrics.record(catalogue.RPC_DURATION, seconds, "grpc", method, status, context=context)
 

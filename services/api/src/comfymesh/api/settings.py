@@ -7,11 +7,11 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from comfymesh.api.access.posture import is_safe_source
-from comfymesh.egress.settings import InputUrlSettings
+from comfymesh.egress.settings import EgressSettings, InputUrlSettings
 from comfymesh.runtime.settings import LogReaderSettings
 
 
-class ApiSettings(LogReaderSettings, InputUrlSettings):
+class ApiSettings(LogReaderSettings, InputUrlSettings, EgressSettings):
     """Read from environment variables with the prefix COMFYMESH_."""
 
     api_listen: str = Field(default="127.0.0.1:7700", description="Host and port to listen on.")

@@ -13,9 +13,10 @@ from comfymesh.api import batches, bookmark, fields, paging, waiting
 from comfymesh.api.access import caller
 from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.cancelling import cancel
+from comfymesh.api.encoded import Telling, TellingMany, part
 from comfymesh.api.errors import RefusedError, invalid, not_found
 from comfymesh.api.fleet import FleetView
-from comfymesh.api.following import Following, passed
+from comfymesh.api.following import Following
 from comfymesh.api.insight import Insight
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import Place
@@ -29,6 +30,16 @@ from comfymesh.tasks.record import Key, State
 from comfymesh.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+_LISTED = part(task_service_pb2.ListTasksResponse, "tasks")
+_NEXT_PAGE = part(task_service_pb2.ListTasksResponse, "next_page_token")
+_WATCHED = Telling(
+    task_service_pb2.WatchTaskResponse,
+    {Stored: "task", task_pb2.TaskProgress: "progress", task_pb2.Preview: "preview", Heartbeat: "heartbeat"},
+)
+_CHANGED = TellingMany(
+    task_service_pb2.WatchTasksResponse, {Stored: "task", CaughtUp: "caught_up", Heartbeat: "heartbeat"}
+)
 
 
 class TaskService(task_service_pb2_grpc.TaskServiceServicer):
@@ -110,9 +121,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         graph = await self._artifacts.graph(await self._get(request.name))
         return task_service_pb2.GetTaskGraphResponse(graph_json=graph)
 
-    async def ListTasks(
-        self, request: task_service_pb2.ListTasksRequest, context: Context
-    ) -> task_service_pb2.ListTasksResponse:
+    async def ListTasks(self, request: task_service_pb2.ListTasksRequest, context: Context) -> bytes:
         """See the proto."""
         wrong = [
             *paging.violations(request.page_size),
@@ -129,11 +138,9 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             place = Place(float(created), str(task_id))
         found, end = self._following.model.page(_query(request), size, place)
         token = paging.make_token(request, [end.created, end.task_id]) if end else ""
-        return task_service_pb2.ListTasksResponse(tasks=[stored.task for stored in found], next_page_token=token)
+        return b"".join(_LISTED(stored.task_data) for stored in found) + _NEXT_PAGE(token.encode())
 
-    async def WatchTask(
-        self, request: task_service_pb2.WatchTaskRequest, context: Context
-    ) -> AsyncIterator[task_service_pb2.WatchTaskResponse]:
+    async def WatchTask(self, request: task_service_pb2.WatchTaskRequest, context: Context) -> AsyncIterator[bytes]:
         """See the proto."""
         key = Key(caller.tenant(), names.parse_task(request.name))
         after = read_token(request.resume_token)
@@ -143,14 +150,12 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             async with aclosing(told) as items:
                 async for position, item in items:
                     if isinstance(item, Changes):
-                        for change in item.before:
-                            token = make_token(change.sequence)
-                            yield task_service_pb2.WatchTaskResponse(resume_token=token, task=change.task)
-                    yield task_service_pb2.WatchTaskResponse(resume_token=make_token(position), **_event(item))
+                        for change in (*item.before, item.last):
+                            yield _WATCHED.tell(make_token(change.sequence), change)
+                    else:
+                        yield _WATCHED.tell(make_token(position), item)
 
-    async def WatchTasks(
-        self, request: task_service_pb2.WatchTasksRequest, context: Context
-    ) -> AsyncIterator[task_service_pb2.WatchTasksResponse]:
+    async def WatchTasks(self, request: task_service_pb2.WatchTasksRequest, context: Context) -> AsyncIterator[bytes]:
         """See the proto."""
         chosen = request.states, request.labels, request.group
         wrong = [
@@ -166,9 +171,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         changes = self._following.watch(query, at, include_existing=request.include_existing, most=most)
         async with aclosing(changes) as messages:
             async for *before, (place, item) in messages:
-                yield task_service_pb2.WatchTasksResponse(
-                    resume_token=bookmark.make_token(place), passed=passed(before), **_change(item)
-                )
+                yield _CHANGED.tell_together(place, item, before)
 
     async def CancelTask(
         self, request: task_service_pb2.CancelTaskRequest, context: Context
@@ -198,16 +201,6 @@ def _event(item: Told) -> dict[str, Any]:
             return {"progress": item}
         case task_pb2.Preview():
             return {"preview": item}
-        case Heartbeat():
-            return {"heartbeat": task_pb2.Heartbeat()}
-
-
-def _change(item: Stored | CaughtUp | Heartbeat) -> dict[str, Any]:
-    match item:
-        case Stored():
-            return {"task": item.task}
-        case CaughtUp():
-            return {"caught_up": task_service_pb2.CaughtUp()}
         case Heartbeat():
             return {"heartbeat": task_pb2.Heartbeat()}
 

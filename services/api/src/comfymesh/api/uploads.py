@@ -104,10 +104,10 @@ class Uploads:
             raise too_large(self._assets.max_bytes)
         standing, sequence = await self._last(tenant, sha256)
         if standing is None or standing.size != size_bytes:
-            self._quotas.check_bytes(tenant, size_bytes)
             blob = spec_pb2.BlobRef(sha256=sha256, size_bytes=size_bytes)
             record = spec_pb2.UploadRecord(blob=blob, filename=filename)
-            standing = await self._move(tenant, _Standing(record, sequence))
+            with self._quotas.bringing(tenant, sha256, size_bytes):
+                standing = await self._move(tenant, _Standing(record, sequence))
         return _to_upload(standing)
 
     async def receive(self, tenant: str, name: str, offset_bytes: int, data: AsyncIterable[bytes]) -> asset_pb2.Asset:
@@ -143,7 +143,7 @@ class Uploads:
             return await self._commit(tenant, standing, content)
 
     async def _commit(self, tenant: str, standing: _Standing, content: Content) -> _Standing:
-        self._quotas.check_bytes(tenant, content.size_bytes)
+        # What was announced is counted since then.
         await self._store.put(tenant, content)
         part = spec_pb2.BlobRef(sha256=content.sha256, size_bytes=content.size_bytes)
         record = spec_pb2.UploadRecord()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -72,24 +73,64 @@ class Usage:
 
 
 async def query(bus: Bus, asked: Query) -> Usage:
-    """What was used.
+    """What was used. It is read and added up by the day: nothing else waits for a year.
 
     Raises:
         BusUnavailableError: no answer.
     """
     position, _ = await ledger.position_of(bus)
-    rows, total = add_up(await ledger.hours(bus, asked.tenant, asked.start, asked.end), asked.group_by)
-    return Usage(rows, total, position.time if position else 0.0)
+    adding = _Adding(asked.group_by)
+    async for day in ledger.by_day(bus, asked.tenant, asked.start, asked.end):
+        adding.add(day)
+    return Usage(*adding.rows(), position.time if position else 0.0)
 
 
-def add_up(told: Iterable[Told], group_by: Sequence[int]) -> tuple[list[usage_pb2.UsageRow], usage_pb2.UsageRow]:
-    """Rows, and their sum."""
-    rows, total = dict[_Key, _Total](), _Total(Sum())
-    for hour in told:
-        for kind, each in hour.sums.sums.items():
-            rows.setdefault(_key(hour, kind, group_by), _Total(Sum())).add(kind, each)
-            total.add(kind, each)
-    return [_row(key, row) for key, row in sorted(rows.items(), key=lambda pair: pair[0])], _row(_Key(), total)
+class _Adding:
+    """Adds hours up."""
+
+    def __init__(self, group_by: Sequence[int]) -> None:
+        self._group_by = group_by
+        self._rows = dict[_Key, _Total]()
+        self._total = _Total(Sum())
+
+    def add(self, told: Iterable[Told]) -> None:
+        """Add hours."""
+        for hour in told:
+            for kind, each in hour.sums.sums.items():
+                self._rows.setdefault(_key(hour, kind, self._group_by), _Total(Sum())).add(kind, each)
+                self._total.add(kind, each)
+
+    def rows(self) -> tuple[list[usage_pb2.UsageRow], usage_pb2.UsageRow]:
+        """Rows, and their sum."""
+        rows = sorted(self._rows.items(), key=lambda pair: pair[0])
+        return [_row(key, row) for key, row in rows], _row(_Key(), self._total)
+
+
+class Answers:
+    """What was added up for a first page, kept for those that follow. What is not kept any more is added up anew.
+
+    Args:
+        rows: How many are kept at most, of all answers.
+    """
+
+    def __init__(self, rows: int = 50_000) -> None:
+        self._most = rows
+        self._kept = OrderedDict[tuple[Query, float], Usage]()
+
+    def keep(self, asked: Query, found: Usage) -> None:
+        """Keep it; those that were kept longest go."""
+        self._kept[asked, found.through] = found
+        self._kept.move_to_end((asked, found.through))
+        while self._kept and sum(len(each.rows) for each in self._kept.values()) > self._most:
+            self._kept.popitem(last=False)
+
+    def get(self, asked: Query, through: float) -> Usage | None:
+        """What was answered before, with all that was known up to then; None where that is not kept."""
+        return self._kept.get((asked, through))
+
+    def drop(self, asked: Query, through: float) -> None:
+        """Its last page was asked for."""
+        self._kept.pop((asked, through), None)
 
 
 def _key(hour: Told, kind: Kind, group_by: Sequence[int]) -> _Key:

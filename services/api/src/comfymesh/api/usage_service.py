@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -26,6 +27,15 @@ _LATEST = 253402300800
 """The year 10000, seconds since the epoch: what comes later has no name in the ledger."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a page begins: after so many rows of what was asked for first at `asked`, and was known up to `through`."""
+
+    after: int
+    asked: float
+    through: float = 0.0
+
+
 class UsageService(usage_service_pb2_grpc.UsageServiceServicer):
     """Tells what tenants have used.
 
@@ -37,28 +47,41 @@ class UsageService(usage_service_pb2_grpc.UsageServiceServicer):
     def __init__(self, bus: Bus, clock: Callable[[], float]) -> None:
         self._bus = bus
         self._clock = clock
+        self._answers = usage.Answers()
 
     async def QueryUsage(
         self, request: usage_service_pb2.QueryUsageRequest, context: Context
     ) -> usage_service_pb2.QueryUsageResponse:
         """See the proto."""
-        end = seconds(request.end_time) if request.HasField("end_time") else self._clock()
+        place = _place(request) if request.page_token else _Place(0, self._clock())
+        end = seconds(request.end_time) if request.HasField("end_time") else place.asked
         start = seconds(request.start_time) if request.HasField("start_time") else end - _DAY
         if wrong := [*paging.violations(request.page_size), *_violations(request, start, end)]:
             raise invalid(wrong)
-        after = int(paging.read_token(request, request.page_token, int)[0]) if request.page_token else 0
         group_by = tuple(sorted(set(request.group_by)))
         asked = usage.Query(_tenant(request.tenant), begin(start), begin(end + HOUR - 1e-6), group_by)
-        found, size = await usage.query(self._bus, asked), paging.size(request.page_size)
-        more = len(found.rows) > after + size
-        answer = usage_service_pb2.QueryUsageResponse(
-            rows=found.rows[after : after + size],
-            next_page_token=paging.make_token(request, [after + size]) if more else "",
-            total=found.total,
-        )
+        kept = self._answers.get(asked, place.through) if request.page_token else None
+        found = kept or await usage.query(self._bus, asked)
+        return self._page(request, asked, found, place)
+
+    def _page(
+        self, request: usage_service_pb2.QueryUsageRequest, asked: usage.Query, found: usage.Usage, place: _Place
+    ) -> usage_service_pb2.QueryUsageResponse:
+        until = place.after + paging.size(request.page_size)
+        answer = usage_service_pb2.QueryUsageResponse(rows=found.rows[place.after : until], total=found.total)
+        if until < len(found.rows):
+            self._answers.keep(asked, found)
+            answer.next_page_token = paging.make_token(request, [until, place.asked, found.through])
+        else:
+            self._answers.drop(asked, found.through)
         if found.through:
             answer.through_time.FromMicroseconds(round(found.through * 1e6))
         return answer
+
+
+def _place(request: usage_service_pb2.QueryUsageRequest) -> _Place:
+    after, asked, through = paging.read_token(request, request.page_token, int, float, float)
+    return _Place(max(int(after), 0), float(asked), float(through))
 
 
 def _violations(request: usage_service_pb2.QueryUsageRequest, start: float, end: float) -> Iterator[Violation]:

@@ -35,10 +35,15 @@ class Mailbox:
     Attributes:
         position: Sequence of the last state that the watcher was told.
         task: The task as the watcher was told last.
+        waiting: Whether it waits for a slot then.
+        ended: Whether it has ended then.
     """
 
     position: int = 0
     task: task_pb2.Task = field(default_factory=task_pb2.Task)
+    waiting: bool = False
+    ended: bool = False
+    _attempt: int = 0
     _states: deque[Stored] = field(default_factory=deque)
     _place: task_pb2.TaskProgress | None = None
     _progress: task_pb2.TaskProgress | None = None
@@ -50,8 +55,7 @@ class Mailbox:
 
     def begin(self, position: int, task: task_pb2.Task | None = None) -> None:
         """The watcher knows, or need not know, what was up to `position`; the task was `task` then."""
-        self.position = position
-        self.task = task or self.task
+        self._tell(position, task or self.task)
         self._states = deque(stored for stored in self._states if stored.sequence > position)
 
     def offer(self, stored: Stored) -> None:
@@ -93,18 +97,21 @@ class Mailbox:
     def take(self, *, states_only: bool = False) -> list[Item]:
         """Everything that the watcher should be told now, states first; with `states_only` the rest stays for later."""
         self._wake.clear()
-        items: list[Item] = list(self._up_to_the_end())
+        items: list[Item] = list(self._up_to_the_end()) if self._states else []
         if states_only:
             return items
-        if self._place is not None and self.waiting:
-            items.append(self._place)
-        self._place = None
-        if (progress := self._due(self._progress)) is not None:
-            items.append(self._news(progress))
-        if (preview := self._due(self._preview)) is not None:
-            items.append(preview)
-        self._progress = self._early(self._progress)
-        self._preview = self._early(self._preview)
+        if self._place is not None:
+            if self.waiting:
+                items.append(self._place)
+            self._place = None
+        if self._progress is not None:
+            if self._is_due(self._progress):
+                items.append(self._news(self._progress))
+            self._progress = self._early(self._progress)
+        if self._preview is not None:
+            if self._is_due(self._preview):
+                items.append(self._preview)
+            self._preview = self._early(self._preview)
         return items
 
     def _news(self, progress: task_pb2.TaskProgress) -> task_pb2.TaskProgress:
@@ -122,32 +129,32 @@ class Mailbox:
 
     def _up_to_the_end(self) -> Iterator[Stored]:
         """The states that are to be told. What comes behind the final one is none, but a note on a dead letter."""
-        while self._states and self.task.state not in FINAL_STATES:
+        while self._states and not self.ended:
             stored = self._states.popleft()
-            self.position = stored.sequence
-            self.task = stored.task
+            self._tell(stored.sequence, stored.task)
             yield stored
         self._states.clear()
+
+    def _tell(self, position: int, task: task_pb2.Task) -> None:
+        # What is asked of the task for each progress is looked up once for each change.
+        self.position, self.task, self._attempt = position, task, task.attempt
+        self.waiting, self.ended = task.state == task_pb2.Task.STATE_QUEUED, task.state in FINAL_STATES
 
     @property
     def keeps(self) -> bool:
         """Whether there is something beside states that the watcher should be told."""
-        due = self._due(self._progress) or self._due(self._preview)
-        return due is not None or (self._place is not None and self.waiting)
+        progress, preview = self._progress, self._preview
+        if (progress is not None and self._is_due(progress)) or (preview is not None and self._is_due(preview)):
+            return True
+        return self._place is not None and self.waiting
 
-    @property
-    def waiting(self) -> bool:
-        """Whether the task, as far as the watcher was told, waits for a slot."""
-        return self.task.state == task_pb2.Task.STATE_QUEUED
+    def _is_due(self, item: task_pb2.TaskProgress | task_pb2.Preview) -> bool:
+        """Whether it belongs to the attempt that the watcher knows to be under way; what is older is dropped."""
+        return not self.waiting and not self.ended and item.attempt == self._attempt
 
-    def _due(self, item: T | None) -> T | None:
-        """What belongs to the attempt that the watcher knows to be under way; what is older is dropped."""
-        under_way = not self.waiting and self.task.state not in FINAL_STATES
-        return item if item is not None and item.attempt == self.task.attempt and under_way else None
-
-    def _early(self, item: T | None) -> T | None:
+    def _early(self, item: T) -> T | None:
         """What belongs to an attempt that the watcher will hear of in a moment waits for that."""
-        return item if item is not None and item.attempt > self.task.attempt else None
+        return item if item.attempt > self._attempt else None
 
     @property
     def pending(self) -> int:

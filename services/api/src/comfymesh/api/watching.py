@@ -87,7 +87,7 @@ class Watching:
         told = asked = time.monotonic()
         places = Places(self._model, self._insight, key)
         async with AsyncExitStack() as hearing:
-            while mailbox.task.state not in FINAL_STATES:
+            while not mailbox.ended:
                 await mailbox.wait(self._patience(mailbox, told, previews=previews))
                 if together and mailbox.passing:
                     await _let_pass(mailbox)

@@ -6,6 +6,7 @@ What was cut off has no manifest, and so is no backup.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import os
@@ -26,13 +27,13 @@ _MODE = 0o600
 
 
 class Writer:
-    """Writes an archive beside its place, and puts it there once it is whole.
+    """Writes an archive beside its place, and puts it there once it is whole. It is locked as long as it is written.
 
     Args:
         path: Where to. Nothing may be there.
 
     Raises:
-        BackupError: there is something, or it can't be written.
+        BackupError: there is something, somebody else is writing it, or it can't be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,9 +42,9 @@ class Writer:
         self._path = path
         self._partial = path.with_name(path.name + _PARTIAL)
         try:
-            self._partial.unlink(missing_ok=True)
-            # Prompts and hashes of keys are for nobody else.
-            self._file = os.fdopen(os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE), "wb")
+            self._file = os.fdopen(_locked(self._partial), "wb")
+        except BlockingIOError as error:
+            raise BackupError("BACKUP_RUNS", f"another backup to {path} runs: wait for it, or name another") from error
         except OSError as error:
             raise _unwritable(path, error) from error
         self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115  # closed by us
@@ -95,6 +96,31 @@ class Writer:
             self._tar.addfile(entry, io.BytesIO(data))
         except OSError as error:
             raise _unwritable(self._path, error) from error
+
+
+def _locked(path: Path) -> int:
+    """The file as a descriptor, empty and ours; what another left there who was killed is dropped.
+
+    Raises:
+        BlockingIOError: somebody writes it, or has just put it in its place.
+    """
+    # Prompts and hashes of keys are for nobody else.
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, _MODE)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _check_still(number, path)
+        os.fchmod(number, _MODE)
+        os.ftruncate(number, 0)
+    except BaseException:
+        os.close(number)
+        raise
+    return number
+
+
+def _check_still(number: int, path: Path) -> None:
+    """That this file is still here: whoever had it locked may have put it in its place since it was opened."""
+    if not path.exists() or not os.path.samestat(os.fstat(number), path.stat()):
+        raise BlockingIOError(f"{path} has gone")
 
 
 class Reader:

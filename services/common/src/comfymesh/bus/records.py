@@ -43,6 +43,7 @@ class Stored:
         # Kept by hand: until Python 3.12 a cached property takes a lock, which a list of tasks feels.
         self._message: task_record_pb2.TaskRecord | None = None
         self._record: TaskRecord | None = None
+        self._task_data: bytes | None = None
 
     @property
     def message(self) -> task_record_pb2.TaskRecord:
@@ -67,6 +68,13 @@ class Stored:
     def task(self) -> task_pb2.Task:
         """The task as callers see it."""
         return self.message.task
+
+    @property
+    def task_data(self) -> bytes:
+        """The same, encoded: once for all who are told of it."""
+        if self._task_data is None:
+            self._task_data = self.message.task.SerializeToString()
+        return self._task_data
 
 
 class UnreadableRecordError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -105,12 +105,10 @@ async def position_of(bus: Bus) -> tuple[Position | None, int]:
     return Position(told.log, told.sequence, seconds(told.time)), message.sequence
 
 
-async def hours(bus: Bus, tenant: str, start: int, end: int) -> list[Told]:
+async def by_day(bus: Bus, tenant: str, start: int, end: int) -> AsyncIterator[list[Told]]:
     """The sums of a tenant, `*` for all, of hours that begin from `start` up to `end`, seconds since the epoch."""
-    found = list[Told]()
     for day in days(start, end):
-        found += [told for told in _read(await _all(bus, subjects.usage(tenant, day))) if start <= told.hour < end]
-    return found
+        yield [told for told in _read(await _all(bus, subjects.usage(tenant, day))) if start <= told.hour < end]
 
 
 async def _all(bus: Bus, pattern: str) -> list[Message]:

@@ -7,12 +7,15 @@ to carry an IPv4 address in an IPv6 one: RFC 4291 (mapped, compatible), 3056 (6t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from socket import inet_aton
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+_NUMBERS = re.compile(r"(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+)){0,3}")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
 _LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
@@ -37,11 +40,22 @@ def is_outside(address: Address, allowed: Iterable[Network] = ()) -> bool:
 
 
 def literal(host: str) -> Address | None:
-    """The address that a URL's host is, if it is none that has to be looked up. A zone makes it none of ours."""
+    """The address that a URL's host is, if it is none that has to be looked up. A zone makes it none of ours.
+
+    Systems also take numbers for addresses, such as 2130706433, 0x7f.1 and 017700000001 (inet_aton).
+    """
     try:
         return ip_address(host)
     except ValueError:
-        return None
+        return IPv4Address(inet_aton(host)) if _NUMBERS.fullmatch(host) and _is_taken(host) else None
+
+
+def _is_taken(host: str) -> bool:
+    try:
+        inet_aton(host)
+    except OSError:
+        return False
+    return True
 
 
 def _is_public(address: Address) -> bool:

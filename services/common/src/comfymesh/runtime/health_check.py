@@ -33,7 +33,7 @@ def troubles(path: Path) -> tuple[str, ...]:
         return health.read(path).verdict(time.monotonic())
     except FileNotFoundError:
         return (f"{path} is missing: the service does not run, or has another COMFYMESH_HEALTH_FILE",)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return (f"{path} can't be read: {error}",)
 
 

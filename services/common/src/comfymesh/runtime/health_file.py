@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -29,22 +31,46 @@ async def showing(path: str, parts: Mapping[str, float]) -> AsyncIterator[None]:
     Without a path or parts, nothing is shown.
 
     Raises:
-        HealthFileError: the file can't be written.
+        HealthFileError: the file can't be written, or another service writes it.
     """
     if not path or not parts:
         yield
         return
-    try:
-        _show(Path(path), parts)
-    except OSError as error:
-        raise HealthFileError(f"can't write {path}: {error.strerror}; see COMFYMESH_HEALTH_FILE") from error
+    lock = _lock(Path(path))
     keeping = asyncio.ensure_future(_keep(Path(path), parts))
     try:
+        _begin(Path(path), parts)
         yield
     finally:
         keeping.cancel()
         with contextlib.suppress(OSError):
             Path(path).unlink()  # noqa: ASYNC240  # a moment, as it ends
+        os.close(lock)
+
+
+def _lock(path: Path) -> int:
+    """Nobody else writes this file: one that works would hide that another does not. Who is killed leaves no lock."""
+    try:
+        lock = os.open(path.with_name(f".{path.name}.lock"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise HealthFileError(f"another service writes {path}: give each a COMFYMESH_HEALTH_FILE of its own") from error
+    return lock
+
+
+def _begin(path: Path, parts: Mapping[str, float]) -> None:
+    try:
+        _show(path, parts)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> HealthFileError:
+    return HealthFileError(f"can't write {path}: {error.strerror}; see COMFYMESH_HEALTH_FILE")
 
 
 async def _keep(path: Path, parts: Mapping[str, float]) -> None:

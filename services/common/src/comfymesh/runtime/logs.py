@@ -10,12 +10,11 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
-
 from comfymesh.runtime import journal, logcontext, redaction
+from comfymesh.telemetry import tracing
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _AS_IT_IS = (int, float, bool, type(None))
@@ -42,7 +41,7 @@ class Completing(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See logging.Filter. Every record passes, once completed."""
-        for name, value in {**_trace(), **logcontext.current().fields}.items():
+        for name, value in {**tracing.ids(), **logcontext.current().fields}.items():
             vars(record).setdefault(name, value)
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
@@ -69,13 +68,6 @@ def _cleaned(text: str, private: Iterable[redaction.Private]) -> str:
     for known in private:
         text = redaction.without(text, known)
     return redaction.without_secrets(text)
-
-
-def _trace() -> Mapping[str, object]:
-    span = get_current_span().get_span_context()
-    if not span.is_valid:
-        return {}
-    return {"trace_id": format_trace_id(span.trace_id), "span_id": format_span_id(span.span_id)}
 
 
 class JsonFormatter(logging.Formatter):

@@ -17,23 +17,40 @@ HIDDEN = "[redacted]"
 _MOST_CHARACTERS = 64 * 1024
 _MOST_FORMS = 1000
 _SHORTEST = 4
+_PHRASE = r"pass(?:word|wd|phrase)"
+# The short ones end other words too: compass, config.
 _NAMED = (
-    r"(?:pass(?:word|wd|phrase)?|secret|token|credentials?|api[_-]?key|access[_-]?key|auth(?:orization)?|signature|sig)"
+    rf"(?:{_PHRASE}|secret|token|credentials?|api[_-]?key|access[_-]?key|authorization|signature"
+    r"|(?<![a-z])(?:pass|auth|sig))"
 )
-_IS = r"[\"']?\s{0,3}[=:]\s{0,3}[\"']?"
+_IS = r"\\{0,3}[\"']?\s{0,3}[=:]\s{0,3}"
 _NOT_YET = r"(?!\[redacted\]|(?:Bearer|Basic) )"
+_BARE = rf"{_NOT_YET}(?!\\{{0,3}}[\"'])[^\s\"'&,;}}]{{1,2000}}"
+_SCHEME = r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://"
 
 _SECRETS = (
     (re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{0,20000}(?:-----END [A-Z ]{0,30}-----)?"), HIDDEN),
-    # Name and password in front of a host, or, as NATS has it, a token alone.
-    (re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://)[^\s/@'\"]{1,1000}@"), rf"\1{HIDDEN}@"),
+    # Name and password in front of a host; the password may hold what should be escaped. After a port comes a path.
+    (
+        re.compile(rf"({_SCHEME})[^\s/:@'\"]{{0,200}}:(?!\d{{1,5}}/)(?:(?!,{_SCHEME})[^\s'\"]){{1,1000}}@"),
+        rf"\1{HIDDEN}@",
+    ),
+    # Or, as NATS has it, a token alone.
+    (re.compile(rf"({_SCHEME})[^\s/@'\"]{{1,1000}}@"), rf"\1{HIDDEN}@"),
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,4000}", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{5,4000}\.[A-Za-z0-9_-]{5,8000}\.[A-Za-z0-9_-]{0,4000}"), HIDDEN),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), HIDDEN),
     (re.compile(r"\b(?:whsec_|sk-|ghp_|xox[abprs]-|cmk_)[A-Za-z0-9_/+=-]{8,500}"), HIDDEN),
     (re.compile(r"(hooks\.slack\.com/services/|discord(?:app)?\.com/api/webhooks/)[^\s'\"]{4,500}"), rf"\1{HIDDEN}"),
-    # password=..., "api_key": "...", X-Amz-Signature=...
-    (re.compile(rf"((?<![a-z]){_NAMED}{_IS}){_NOT_YET}[^\s\"'&,;}}]{{1,2000}}", re.IGNORECASE), rf"\1{HIDDEN}"),
+    # "api_key": "...", password='two words'; the quotes may be escaped, as JSON within JSON is.
+    (re.compile(rf"({_NAMED}{_IS}(\\{{0,3}}[\"'])){_NOT_YET}(?:(?!\2).){{1,2000}}", re.IGNORECASE), rf"\1{HIDDEN}"),
+    # password: two words, up to what looks like the next field
+    (
+        re.compile(rf"({_PHRASE}{_IS}){_BARE}(?: [^\s\"'&,;}}=:]{{1,200}}(?!\S{{0,200}}[=:])){{0,20}}", re.IGNORECASE),
+        rf"\1{HIDDEN}",
+    ),
+    # token=..., X-Amz-Signature=...
+    (re.compile(rf"({_NAMED}{_IS}){_BARE}", re.IGNORECASE), rf"\1{HIDDEN}"),
 )
 
 _QUOTE = re.compile(r'(?<!\\)"')

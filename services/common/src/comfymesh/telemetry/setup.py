@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from uuid import uuid4
 
-from opentelemetry import metrics, trace
+from opentelemetry import metrics
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-from comfymesh.telemetry import catalogue
+from comfymesh.telemetry import catalogue, tracing
 from comfymesh.telemetry.exposition import Exposition
 from comfymesh.telemetry.metrics import METRICS
-from comfymesh.telemetry.tracing import Ids
+from comfymesh.telemetry.otlp import Sender
+from comfymesh.telemetry.spans import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +46,7 @@ class Plan:
 class Telemetry:
     """The running SDK; nothing in it where telemetry is off."""
 
-    tracers: TracerProvider | None = None
+    spans: Sender | None = None
     meters: MeterProvider | None = None
     exposition: Exposition | None = None
 
@@ -57,8 +54,9 @@ class Telemetry:
         """Send what was recorded, and end."""
         if self.exposition is not None:
             self.exposition.close()
-        if self.tracers is not None:
-            self.tracers.shutdown()
+        if self.spans is not None:
+            tracing.record(None)
+            self.spans.stop()
         if self.meters is not None:
             self.meters.shutdown()
 
@@ -77,8 +75,8 @@ def start(plan: Plan) -> Telemetry:
         }
     )
     exposition = _show(plan.listen) if plan.listen else None
-    tracers = _trace(plan, resource) if plan.endpoint else None
-    return Telemetry(tracers, _measure(plan, resource, exposition), exposition)
+    spans = _trace(plan, resource) if plan.endpoint else None
+    return Telemetry(spans, _measure(plan, resource, exposition), exposition)
 
 
 def _show(listen: str) -> Exposition:
@@ -89,13 +87,10 @@ def _show(listen: str) -> Exposition:
     return exposition
 
 
-def _trace(plan: Plan, resource: Resource) -> TracerProvider:
-    sampler = ParentBased(TraceIdRatioBased(plan.ratio))
-    tracers = TracerProvider(sampler=sampler, resource=resource, id_generator=Ids())
-    exporter = OTLPSpanExporter(endpoint=plan.endpoint, insecure=_is_plain(plan.endpoint), timeout=_TIMEOUT)
-    tracers.add_span_processor(BatchSpanProcessor(exporter))
-    trace.set_tracer_provider(tracers)
-    return tracers
+def _trace(plan: Plan, resource: Resource) -> Sender:
+    sender = Sender(plan.endpoint, insecure=_is_plain(plan.endpoint), timeout=_TIMEOUT, resource=resource)
+    tracing.record(Recorder(plan.ratio, sender.send))
+    return sender
 
 
 def _measure(plan: Plan, resource: Resource, exposition: Exposition | None) -> MeterProvider | None:

@@ -78,6 +78,10 @@ class Audience:
             except ComfyMeshError as error:
                 self._refuse(error)
                 return
+            except Exception as error:  # a defect of ours ends what this key is told, and not what others are
+                logger.exception("prompts can't be followed by a defect", extra={"action": "watch_defect"})
+                self._refuse(ComfyMeshError(f"a defect of the gateway: {type(error).__name__}", reason="INTERNAL"))
+                return
             await asyncio.sleep(_RETRY_SECONDS)
 
     def close(self) -> None:
@@ -185,6 +189,10 @@ class Audience:
                 await self._narrate(task, midway=midway)
         except ComfyMeshError as error:
             logger.info("a prompt can't be followed: %s", error, extra={"action": "follow_failed", "task": task.name})
+        except Exception:  # whatever is told of one prompt, others are followed
+            logger.exception(
+                "a prompt can't be followed by a defect", extra={"action": "follow_defect", "task": task.name}
+            )
         finally:
             self._narrators.pop(task.name, None)
             latest = self._unfinished.get(task.name)

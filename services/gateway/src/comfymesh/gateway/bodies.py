@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from aiohttp import web
 
 from comfymesh.gateway.domain.submission import ShapelessError
+from comfymesh.gateway.mesh import current_caller
+from comfymesh.gateway.state import GATEWAY
 from comfymesh.graphs import JsonValue
 
+_SMALL_BYTES = 64 * 1024
+"""What says that it has no more is read at once; of larger bodies a caller has only so many under way."""
+_ARRIVAL_SECONDS = 60.0
 
-async def read_json(request: web.Request, most_bytes: int) -> JsonValue:
-    """Reads a body as JSON, whatever its content type says.
+
+async def read_json(request: web.Request) -> JsonValue:
+    """Reads a body as JSON, whatever its content type says. Nothing is read of a caller without a key that is good.
 
     Raises:
+        ComfyMeshError: the mesh does not know the caller.
         ShapelessError: it is none; ComfyUI answers 500.
         HTTPRequestEntityTooLarge: it is too large.
+        HTTPRequestTimeout: it takes too long to arrive.
     """
+    gateway = request.app[GATEWAY]
+    await gateway.mesh.offered()
+    announced = request.content_length
+    small = announced is not None and announced <= _SMALL_BYTES
+    turn: AbstractAsyncContextManager[object] = nullcontext() if small else gateway.reading.of(current_caller())
+    try:
+        async with asyncio.timeout(_ARRIVAL_SECONDS), turn:
+            text = await _arrived(request, gateway.settings.gateway_max_prompt_bytes)
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(text="") from error
+    try:
+        body: JsonValue = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ShapelessError from None
+    return body
+
+
+async def _arrived(request: web.Request, most_bytes: int) -> bytes:
     if (request.content_length or 0) > most_bytes:
         raise web.HTTPRequestEntityTooLarge(most_bytes, request.content_length or 0)
     text = bytearray()
@@ -24,20 +52,16 @@ async def read_json(request: web.Request, most_bytes: int) -> JsonValue:
         text += piece
         if len(text) > most_bytes:
             raise web.HTTPRequestEntityTooLarge(most_bytes, len(text))
-    try:
-        body: JsonValue = json.loads(bytes(text))
-    except (ValueError, RecursionError):
-        raise ShapelessError from None
-    return body
+    return bytes(text)
 
 
-async def read_object(request: web.Request, most_bytes: int) -> dict[str, JsonValue]:
+async def read_object(request: web.Request) -> dict[str, JsonValue]:
     """Reads a body that must be a JSON object.
 
     Raises:
         ShapelessError: it is none; ComfyUI answers 500.
     """
-    body = await read_json(request, most_bytes)
+    body = await read_json(request)
     if not isinstance(body, dict):
         raise ShapelessError
     return body

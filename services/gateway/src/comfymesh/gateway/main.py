@@ -28,7 +28,9 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         audiences = Audiences(audience, background, settings.gateway_linger_seconds)
         large = asyncio.Semaphore(settings.gateway_max_uploads)
         arriving = Turns(settings.gateway_max_uploads)
-        async with serving(Gateway(settings, mesh, audiences, large, arriving, features(settings))) as address:
+        reading = Turns(settings.gateway_max_bodies)
+        parts = Gateway(settings, mesh, audiences, large, arriving, reading, features(settings))
+        async with serving(parts) as address:
             logger.info("listening on %s", address, extra={"action": "listening", "address": address})
             supervisor.ready(f"listening on {address}")
             await service.until(stop, background.failed)

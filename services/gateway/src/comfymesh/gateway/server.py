@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from comfymesh.client import ComfyMeshError
@@ -23,10 +24,25 @@ _STUMBLED = "500 Internal Server Error\n\nServer got itself in trouble"
 """What ComfyUI says of a body that it can't make sense of."""
 
 
+def _hide_request(record: logging.LogRecord) -> bool:
+    """Aiohttp shows the line of a request that it can't read, and keys may stand there."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args = "a request can't be read: %s", (type(error).__name__,)
+        record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
+    return True
+
+
+_http_logger = logging.getLogger(f"{__name__}.http")
+_http_logger.addFilter(_hide_request)
+
+
 @asynccontextmanager
 async def serving(gateway: Gateway) -> AsyncIterator[str]:
     """Listen; answers the address."""
-    runner = web.AppRunner(application(gateway), access_log=None, shutdown_timeout=2.0, handle_signals=False)
+    runner = web.AppRunner(
+        application(gateway), logger=_http_logger, access_log=None, shutdown_timeout=2.0, handle_signals=False
+    )
     await runner.setup()
     try:
         host, _, port = gateway.settings.gateway_listen.rpartition(":")

@@ -38,6 +38,9 @@ class GatewaySettings(ServiceSettings):
         " many uploads under way.",
     )
     gateway_max_prompt_bytes: int = Field(default=16 * 1024 * 1024, gt=0, description="Largest other body taken.")
+    gateway_max_bodies: int = Field(
+        default=8, gt=0, description="Bodies of more than 64 KiB, uploads apart, that a key may have under way."
+    )
     gateway_max_sockets: int = Field(default=1_000, gt=0, description="Sockets that may be open at once.")
     gateway_max_key_sockets: int = Field(default=100, gt=0, description="Of these, sockets of one key.")
     gateway_max_followed: int = Field(

@@ -39,6 +39,7 @@ class Gateway:
         audiences: Sockets, and what they are told.
         large: Taken by who has a whole file in memory.
         arriving: Taken by uploads until they are answered.
+        reading: Taken by other large bodies while they arrive.
         features: What it can do, as ComfyUI tells it.
     """
 
@@ -47,6 +48,7 @@ class Gateway:
     audiences: Audiences
     large: asyncio.Semaphore
     arriving: Turns
+    reading: Turns
     features: dict[str, object]
 
 

@@ -17,7 +17,7 @@ from comfymesh.agent.collecting import OutputsLostError
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable, GraphRefused
 from comfymesh.agent.comfyui.events import Event as ComfyEvent
-from comfymesh.agent.comfyui.events import ExecutionStarted, NodeOutput
+from comfymesh.agent.comfyui.events import ExecutionStarted, ExecutionSucceeded, NodeOutput
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, Succeeded
 from comfymesh.agent.comfyui.stopwatch import Stopwatch
 from comfymesh.agent.domain import verdict
@@ -69,12 +69,11 @@ class Attempt:
         self._trace = AttemptTrace(claim, self._prompt_id)
         self._collecting = workplace.collecting(claim.key.tenant, self._relay.stored)
         self._peak = Peak()
-        self._begun = asyncio.Event()
         self._stop: Stop | None = None
         self._unwanted = False
         self._interrupting: asyncio.Task[None] | None = None
         self._running = False
-        self._relaying: asyncio.Task[None] | None = None
+        self._limit: asyncio.TimerHandle | None = None
         self._staging: asyncio.Timeout | None = None
 
     @property
@@ -103,7 +102,8 @@ class Attempt:
                 self._workplace.forget(self._prompt_id, self._claim.key, self._claim.number)
             finally:
                 self._running = False
-                await _cancel(self._relaying, executing, self._interrupting)
+                await _cancel(executing, self._interrupting)
+                await self._relay.close()
                 self._workplace.staging.release(self._claim.key, self._claim.number)
                 await self._collecting.close()
 
@@ -133,7 +133,7 @@ class Attempt:
             await self._take_back(executing)
             await self._claim.concede()
             return
-        self._relaying = asyncio.create_task(self._relay.run())
+        self._relay.open()
         end = self._timed(await self._workplace.with_evidence(await self._end(executing)))
         self._trace.ended(end)
         with tracing.part("commit"):
@@ -212,8 +212,10 @@ class Attempt:
         outcome: Outcome | None = None
         self._workplace.line.enter(self._prompt_id)
         try:
-            outcome = await self._within_time(execution)
+            outcome = await execution
         finally:
+            if self._limit is not None:
+                self._limit.cancel()
             if not isinstance(outcome, Lost):
                 self._workplace.line.leave(self._prompt_id)
         return outcome
@@ -242,18 +244,14 @@ class Attempt:
         if self._unwanted or self._stop:
             raise _StoppedError
 
-    async def _within_time(self, execution: Coroutine[Any, Any, Outcome]) -> Outcome:
-        """Follow the prompt; once the execution timeout has passed it is interrupted, and still followed to its end."""
-        limit = asyncio.create_task(self._limit_time())
-        try:
-            return await execution
-        finally:
-            await _cancel(limit)
+    def _limit_time(self) -> None:
+        """Once the execution timeout has passed the prompt is interrupted, and still followed to its end."""
+        if self._limit is None:
+            limit, now = self._record.definition.execution_timeout, time.time()
+            left = max(0.0, (self._claim.began or now) + limit - now)
+            self._limit = asyncio.get_running_loop().call_later(left, self._time_out, limit)
 
-    async def _limit_time(self) -> None:
-        await self._begun.wait()
-        limit = self._record.definition.execution_timeout
-        await asyncio.sleep(max(0.0, (self._claim.began or time.time()) + limit - time.time()))
+    def _time_out(self, limit: float) -> None:
         self._stop = self._stop or TimedOut(limit)
         self._begin_to_interrupt()
 
@@ -283,7 +281,10 @@ class Attempt:
                 self._workplace.residency.begin(self._stopwatch.used())
                 self._peak = self._workplace.peaks.begin()
                 self._claim.begin()
-                self._begun.set()
+                self._limit_time()
+            case ExecutionSucceeded():
+                self._claim.executed()
+                self._relay.feed(event)
             case NodeOutput(graph_node=graph_node, output=output):
                 self._collecting.hint(graph_node, output)
             case _:

@@ -11,9 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
-
 from comfymesh.agent.claim import Claim
 from comfymesh.agent.comfyui.events import (
     Event,
@@ -46,32 +43,27 @@ class AttemptTrace:
         self._claim = claim
         self._prompt_id = prompt_id
         self._graph: Mapping[str, Any] = {}
-        self._span: Span | None = None
-        self._within: Context | None = None
-        self._node: Span | None = None
+        self._span = tracing.Span()
+        self._node: tracing.Span | None = None
         self._nodes = 0
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """The attempt, from its beginning to its end."""
         record = self._claim.record
-        context = tracing.parent(record.definition.trace_parent)
-        tried = (
-            tracing.link(context, tracing.id_of(prompt_id(record.key, f.attempt, f.node, f.instance)))
-            for f in record.failures
+        self._span = tracing.begin(
+            "attempt",
+            tracing.parent(record.definition.trace_parent),
+            attributes=self._attributes(),
+            links=[tracing.id_of(prompt_id(record.key, f.attempt, f.node, f.instance)) for f in record.failures],
+            span_id=tracing.id_of(self._prompt_id),
         )
-        with tracing.known_as(tracing.id_of(self._prompt_id)):
-            span = tracing.tracer.start_span(
-                "attempt", context, attributes=self._attributes(), links=[known for known in tried if known]
-            )
-        if span.is_recording():
-            self._span, self._within = span, set_span_in_context(span)
         try:
-            with tracing.use(span):
+            with tracing.use(self._span):
                 yield
         finally:
             self._end_node()
-            span.end()
+            self._span.end()
 
     def submit(self, graph: Mapping[str, Any]) -> None:
         """The graph is about to be submitted."""
@@ -79,7 +71,7 @@ class AttemptTrace:
 
     def feed(self, event: Event) -> None:
         """Take in an event of the prompt."""
-        if self._span is None:
+        if not self._span.is_recording:
             return
         match event:
             case NodeStarted():
@@ -97,12 +89,9 @@ class AttemptTrace:
 
     def ended(self, end: events.Event) -> None:
         """How the attempt has ended."""
-        if self._span is None:
-            return
         if isinstance(end, events.AttemptFailed):
-            self._span.set_attribute("error.type", end.error.failure)
-            self._span.set_status(Status(StatusCode.ERROR, end.error.failure))
-        self._span.set_attribute("comfymesh.attempt.end", type(end).__name__)
+            self._span.fail(end.error.failure)
+        self._span.tell("comfymesh.attempt.end", type(end).__name__)
 
     def _attributes(self) -> dict[str, str | int]:
         key, record = self._claim.key, self._claim.record
@@ -114,17 +103,17 @@ class AttemptTrace:
             "comfymesh.instance": record.instance,
         }
 
-    def _begin_node(self, graph_node: str, display_node: str, now: int, *, cached: bool) -> Span | None:
+    def _begin_node(self, graph_node: str, display_node: str, now: int, *, cached: bool) -> tracing.Span | None:
         self._nodes += 1
         if self._nodes > _MOST_NODES:
             return None
         known = self._graph.get(display_node)
         name = str(known["class_type"])[:_MOST_TEXT] if known else "graph node"
-        attributes: dict[str, str | bool] = {
+        attributes: tracing.Attributes = {
             "comfymesh.graph_node": graph_node[:_MOST_TEXT],
             "comfymesh.cached": cached,
         }
-        return tracing.tracer.start_span(name, self._within, start_time=now, attributes=attributes)
+        return tracing.begin(name, self._span.within, start=now, attributes=attributes)
 
     def _end_node(self) -> None:
         node, self._node = self._node, None

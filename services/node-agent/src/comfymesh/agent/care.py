@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
 from comfymesh.agent.comfyui.pulse import Pace, Patience
 from comfymesh.agent.domain.ladder import Limits
@@ -12,6 +13,7 @@ from comfymesh.agent.runtimes.pool_specs import PoolSpec
 from comfymesh.agent.runtimes.specs import AttachSpec, DockerSpec, InstanceSpec, ProcessSpec
 from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.warming import Warming
+from comfymesh.tasks.record import ModelFile
 
 _LOOK_SECONDS = 2.0
 _STRANGER_SECONDS = 3600.0
@@ -19,10 +21,18 @@ _ROOM = 0.9
 _ONE_GPU = re.compile(r"(GPU|MIG)-[0-9a-zA-Z/-]+")
 
 
+def _nothing() -> Sequence[ModelFile]:
+    return ()
+
+
 def care_of(
-    spec: InstanceSpec, settings: AgentSettings, pool: PoolSpec | None = None, keep: Keep | None = None
+    spec: InstanceSpec,
+    settings: AgentSettings,
+    pool: PoolSpec | None = None,
+    keep: Keep | None = None,
+    asked: Callable[[], Sequence[ModelFile]] = _nothing,
 ) -> Care:
-    """How one instance is looked after, that of a pool or one by itself."""
+    """How one instance is looked after, of a pool or by itself; `asked` answers what it loads ahead of work."""
     return Care(
         limits=Limits(
             look=min(_LOOK_SECONDS, settings.agent_grace_seconds),
@@ -43,7 +53,7 @@ def care_of(
         pool=spec.pool or "",
         labels=dict(pool.labels) if pool else {},
         digest=spec.digest,
-        warm_up=_warm_up(pool, settings),
+        warm_up=Warming(pool, asked, settings.agent_start_seconds),
         keep=keep,
     )
 
@@ -54,11 +64,6 @@ def gpu_of(spec: InstanceSpec) -> str | None:
         return spec.gpu_uuid
     visible = spec.environment.get("CUDA_VISIBLE_DEVICES", "") if isinstance(spec, ProcessSpec) else ""
     return visible if _ONE_GPU.fullmatch(visible) else None
-
-
-def _warm_up(pool: PoolSpec | None, settings: AgentSettings) -> Warming | None:
-    wanted = pool is not None and (pool.warm_up or pool.preload)
-    return Warming(pool, settings.agent_start_seconds) if pool is not None and wanted else None
 
 
 def pace_of(settings: AgentSettings) -> Pace:

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 _SHORT_SECONDS = 0.05
 """An attempt that is over so soon goes from ASSIGNED to SUCCEEDED: nobody would see it run, and a record costs a sync
 of the disk and a message to every watcher."""
+_STORING_SECONDS = 0.25
+"""As long again, from when ComfyUI has executed it: what is left is to read what it made, which a busy machine makes
+last, and those who watch it are better served by its end."""
 
 _WANTED = frozenset({State.ASSIGNED, State.RUNNING})
 _LOST = verdict.failure(FailureClass.INSTANCE_LOST, "the instance does not serve")
@@ -42,7 +45,8 @@ class Claim:
         self._log = log
         self._sequence = sequence
         self._began: float | None = None
-        self._ending = asyncio.Event()
+        self._short = _SHORT_SECONDS
+        self._timer: asyncio.TimerHandle | None = None
         self._telling: asyncio.Task[None] | None = None
 
     @classmethod
@@ -90,6 +94,12 @@ class Claim:
             if self.taken:
                 self._begin_to_tell()
 
+    def executed(self) -> None:
+        """ComfyUI has executed it, and its end is about to be told. Its beginning is so only where that takes long."""
+        self._short = _STORING_SECONDS
+        if self._timer is not None:
+            self._begin_to_tell()
+
     async def is_wanted(self) -> bool:
         """Whether the log still wants it to run."""
         last = await self._last()
@@ -116,6 +126,7 @@ class Claim:
 
     async def close(self) -> None:
         """Write nothing more."""
+        self._forget_to_tell()
         if self._telling is not None:
             self._telling.cancel()
             await asyncio.gather(self._telling, return_exceptions=True)
@@ -146,14 +157,17 @@ class Claim:
         return (record.node, record.instance) == (self.record.node, self.record.instance)
 
     def _begin_to_tell(self) -> None:
-        self._telling = asyncio.create_task(self._tell_beginning())
+        self._forget_to_tell()
+        self._timer = asyncio.get_running_loop().call_later(self._short, self._tell)
 
-    async def _tell_beginning(self) -> None:
-        try:
-            async with asyncio.timeout(_SHORT_SECONDS):
-                await self._ending.wait()
-        except TimeoutError:
-            await self._tell_started()
+    def _forget_to_tell(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tell(self) -> None:
+        self._timer = None
+        self._telling = asyncio.create_task(self._tell_started())
 
     async def _tell_started(self) -> None:
         if self.record.state is State.ASSIGNED:
@@ -191,7 +205,7 @@ class Claim:
         return True
 
     async def _end_of_telling(self) -> None:
-        self._ending.set()
+        self._forget_to_tell()
         if self._telling is not None:
             await self._telling
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from comfymesh.agent.domain.pools import Phase
+from comfymesh.agent.domain.pool_values import Phase
 from comfymesh.agent.instance import Instance, InstanceState
 from comfymesh.runtime.background import Background
 

@@ -10,7 +10,7 @@ from comfymesh.agent import commands
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.crew import Crew
 from comfymesh.agent.domain.folders import Folders
-from comfymesh.agent.domain.pools import Memory
+from comfymesh.agent.domain.pool_values import Memory
 from comfymesh.agent.host import Host
 from comfymesh.agent.metering import Metering
 from comfymesh.agent.node_secret import node_secret
@@ -18,6 +18,7 @@ from comfymesh.agent.nvml import Nvml
 from comfymesh.agent.obedience import obey
 from comfymesh.agent.outfitting import Outfitter
 from comfymesh.agent.pooling import Pooling
+from comfymesh.agent.preloading import Preloading, Preloads
 from comfymesh.agent.reload import Reloading
 from comfymesh.agent.reporting import Reporting
 from comfymesh.agent.rollout import Rollout
@@ -60,10 +61,18 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
         node, crew = settings.agent_node, Crew(background)
         host = Host(Nvml().gpus, settings.agent_state_directory)
         reporting = Reporting(bus, node, _shown(settings)[0], crew.instances, *_shown(settings)[1:], host)
-        outfitter = Outfitter(settings, bus, _files(settings, bus, outward), host, reporting.changed)
+        preloads = Preloads()
+        outfitter = Outfitter(settings, bus, _files(settings, bus, outward), host, reporting.changed, preloads)
         attempts = Attempts(bus, node, crew.instances, background.failed, previews=settings.agent_previews)
         pooling = Pooling(crew, attempts, lambda: _memory(host, now.settings), outfitter.last_offer, outfitter.outdated)
+        reporting.pools = pooling.pools
         rollout = Rollout(crew, outfitter)
+        preloading = Preloading(
+            preloads,
+            crew.instances,
+            lambda instance: instance.care.pool or now.settings.agent_pool,
+            lambda: now.settings.agent_start_seconds,
+        )
 
         def follow(new: AgentSettings) -> None:
             outfitter.follow(new)
@@ -83,7 +92,8 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
             (pooling.run(), "pools"),
             (attempts.take_work(), "work queue"),
             (reporting.run(attempts), "reports"),
-            (obey(IntentStore(bus), node, reporting, attempts, wanted), "intents"),
+            (obey(IntentStore(bus), node, reporting, attempts, preloads, wanted), "intents"),
+            (preloading.run(background), "preloading"),
             (now.run(reload or asyncio.Event()), "settings"),
             (sample(settings.metrics_sample_seconds, metering.sample), "metrics"),
         ):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from comfymesh.agent.attempts import Attempts
+from comfymesh.agent.preloading import Preloads
 from comfymesh.agent.reporting import Reporting
 from comfymesh.bus.intents import Availability, Intent, IntentStore
 from comfymesh.bus.port import BusUnavailableError
@@ -20,7 +21,14 @@ _RETRY_SECONDS = 2.0
 _DRAINED = "the node is being drained"
 
 
-async def obey(intents: IntentStore, node: str, reporting: Reporting, attempts: Attempts, told: asyncio.Event) -> None:
+async def obey(
+    intents: IntentStore,
+    node: str,
+    reporting: Reporting,
+    attempts: Attempts,
+    preloads: Preloads,
+    told: asyncio.Event,
+) -> None:
     """Look what is wanted whenever somebody tells that it has changed, and now and then, for ever.
 
     A node in an account of its own may read its intent, and follow no stream. What it is told may be lost.
@@ -34,6 +42,7 @@ async def obey(intents: IntentStore, node: str, reporting: Reporting, attempts: 
             await asyncio.sleep(_RETRY_SECONDS)
             continue
         HEALTH.well("intents")
+        preloads.want(intent.preloads)
         _obey(intent, reporting, attempts)
         await is_set(told, _LOOK_SECONDS)
 

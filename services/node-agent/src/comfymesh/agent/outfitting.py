@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from comfymesh.agent.care import care_of, gpu_of, pace_of, patience_of
 from comfymesh.agent.comfyui.pulse import Pace
@@ -12,6 +12,7 @@ from comfymesh.agent.host import Host
 from comfymesh.agent.instance import Care, Condition, Instance, InstanceState
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.offering import inventory_of
+from comfymesh.agent.preloading import Preloads
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.kept_catalogs import KeptCatalog
 from comfymesh.agent.runtimes.pool_specs import PoolSpec
@@ -23,6 +24,7 @@ from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.bus.port import Bus
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime.patience import patiently
+from comfymesh.tasks.record import ModelFile
 
 
 class Outfitter:
@@ -34,6 +36,7 @@ class Outfitter:
         files: Where files come from and go to.
         host: What the host has.
         changed: Called whenever the condition of an instance has changed.
+        preloads: What instances are to load ahead of work.
     """
 
     def __init__(
@@ -43,7 +46,9 @@ class Outfitter:
         files: Files,
         host: Host,
         changed: Callable[[], None],
+        preloads: Preloads,
     ) -> None:
+        self._preloads = preloads
         self._settings = settings
         self._bus = bus
         self._host = host
@@ -83,7 +88,11 @@ class Outfitter:
 
     def care(self, spec: InstanceSpec, pool: PoolSpec | None) -> Care:
         """How an instance is looked after."""
-        return care_of(spec, self._settings, pool, self._kept(pool).write if pool else None)
+
+        def asked() -> Sequence[ModelFile]:
+            return self._preloads.of(spec.pool or self._settings.agent_pool, spec.name)
+
+        return care_of(spec, self._settings, pool, self._kept(pool).write if pool else None, asked)
 
     async def last_offer(self, pool: PoolSpec) -> Condition | None:
         """What a pool's instances offered when one of them ran last, if that is known; stored anew for all to read."""

@@ -13,7 +13,8 @@ from google.protobuf.message import DecodeError
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.crew import Crew
 from comfymesh.agent.domain import pools
-from comfymesh.agent.domain.pools import Demand, Member, Memory, Phase, Pool, Start, Stop
+from comfymesh.agent.domain.pool_values import Demand, Member, Memory, Phase, Pool
+from comfymesh.agent.domain.pools import Decision, Start, Stop
 from comfymesh.agent.instance import Condition, InstanceState
 from comfymesh.agent.runtimes.pool_specs import PoolSpec
 from comfymesh.bus.port import Message
@@ -62,6 +63,11 @@ class Pooling:
         self._wake = asyncio.Event()
         self._since: dict[str, float] = {}
         self._rests: dict[str, float] = {}
+        self._limits: Mapping[str, str] = {}
+
+    def pools(self) -> list[tuple[PoolSpec, str]]:
+        """Each pool, and why no more of its instances run, as was seen last."""
+        return [(spec, self._limits.get(spec.name, "")) for spec in self._specs]
 
     def take_demand(self, message: Message) -> None:
         """The scheduler tells what waits."""
@@ -135,8 +141,9 @@ class Pooling:
         for decision in pools.decide(wanted, members, demand, memory, now):
             self._do(decision, now)
         self._tell_lacks(pools.lacking(wanted, members, memory))
+        self._limits = pools.limits(wanted, members, demand, memory, now)
 
-    def _do(self, decision: pools.Decision, now: float) -> None:
+    def _do(self, decision: Decision, now: float) -> None:
         match decision:
             case Start(name, reason):
                 logger.info("starting %s: %s", name, reason, extra={"action": "pool_start", "instance": name})

@@ -49,6 +49,24 @@ class Relay:
         self._preview_sent = 0.0
         self._interest = float("-inf")
         self._changed = asyncio.Event()
+        self._open = False
+        self._first: asyncio.TimerHandle | None = None
+        self._telling: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """From now on it may be told."""
+        self._open = True
+        if self._changed.is_set():
+            self._news()
+
+    async def close(self) -> None:
+        """Tell nothing more."""
+        self._open = False
+        if self._first is not None:
+            self._first.cancel()
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
 
     def executing(self, graph: Mapping[str, Any]) -> None:
         """The graph is about to be submitted."""
@@ -63,12 +81,12 @@ class Relay:
     def storing(self) -> None:
         """The outputs are being stored."""
         self._phase = task_pb2.TaskProgress.PHASE_STORING
-        self._changed.set()
+        self._news()
 
     def stored(self, artifact: Artifact) -> None:
         """An artifact can be read. It is told with all progress from now on, so that no watcher can miss it."""
         self._artifacts.append(to_artifact(self._key.task_id, artifact))
-        self._changed.set()
+        self._news()
 
     def wanted(self) -> None:
         """Somebody watches previews."""
@@ -80,27 +98,31 @@ class Relay:
             now = time.monotonic()
             if now - self._interest < _INTEREST_SECONDS and now - self._preview_sent >= _PREVIEW_SECONDS:
                 self._preview, self._preview_sent = event, now
-                self._changed.set()
+                self._news()
             return
         before = self._progress.view
         self._progress.feed(event)
         if self._progress.view != before:
-            self._changed.set()
+            self._news()
 
-    async def run(self) -> None:
+    def _news(self) -> None:
+        """Nothing is told of an attempt's first moments: many are over before anybody could look."""
+        self._changed.set()
+        if self._open and self._first is None:
+            since = time.monotonic() - self._began if self._began is not None else _PROGRESS_SECONDS
+            self._first = asyncio.get_running_loop().call_later(max(0.0, _PROGRESS_SECONDS - since), self._begin)
+
+    def _begin(self) -> None:
+        self._telling = asyncio.create_task(self._tell())
+
+    async def _tell(self) -> None:
         """Send what is new, until cancelled."""
         while True:
             await self._changed.wait()
-            await self._settle()
             self._changed.clear()
             with contextlib.suppress(BusUnavailableError, MessageTooLargeError):
                 await self._send()
             await asyncio.sleep(_PROGRESS_SECONDS * (1 + len(self._artifacts) / _MORE_ARTIFACTS))
-
-    async def _settle(self) -> None:
-        """Nothing is told of an attempt's first moments: many are over before anybody could look."""
-        if self._began is not None:
-            await asyncio.sleep(self._began + _PROGRESS_SECONDS - time.monotonic())
 
     async def _send(self) -> None:
         await self._bus.publish(subjects.progress(self._key), self._message().SerializeToString())

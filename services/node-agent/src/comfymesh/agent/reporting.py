@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from uuid import uuid4
@@ -15,6 +15,8 @@ from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.host import Host, Room
 from comfymesh.agent.instance import Instance, InstanceState
 from comfymesh.agent.nvml import Gpu
+from comfymesh.agent.pool_report import pool_message
+from comfymesh.agent.runtimes.pool_specs import PoolSpec
 from comfymesh.bus import subjects
 from comfymesh.bus.intents import Availability
 from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _SETTLE_SECONDS = 0.05
 _MAX_TEXT = 128
+_MAX_REASON = 512
 _VERSION = version("comfymesh-node-agent")
 
 
@@ -44,6 +47,7 @@ class Reporting:
 
     Attributes:
         wanted: What operators want this node to be.
+        pools: Answers its pools, each with the words why no more of its instances run.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Reporting:
         self._changed = asyncio.Event()
         self._leaving = False
         self.wanted = node_pb2.Node.AVAILABILITY_OPEN
+        self.pools: Callable[[], Iterable[tuple[PoolSpec, str]]] = tuple
 
     def changed(self) -> None:
         """Something is different: a report is due."""
@@ -137,6 +142,7 @@ class Reporting:
             agent_version=_VERSION,
             gpus=[_gpu(gpu) for gpu in self._host.gpus] if self._host else [],
             host=_room(self._host.room) if self._host else None,
+            pools=[pool_message(self._node, spec, limit) for spec, limit in self.pools()],
         )
 
     def _instance(self, instance: Instance, held: list[node_report_pb2.HeldAttempt]) -> node_pb2.Instance:
@@ -148,7 +154,7 @@ class Reporting:
         return node_pb2.Instance(
             name=instance.name,
             state=f"STATE_{name}",
-            state_reason=condition.reason[:512],
+            state_reason=condition.reason[:_MAX_REASON],
             comfyui_version=condition.version,
             runtime=instance.kind,
             slots=self._slots if condition.startable else 0,
@@ -163,7 +169,13 @@ class Reporting:
             gpu_uuid=clean(instance.care.gpu_uuid or (gpu.uuid if gpu else ""), _MAX_TEXT),
             pool=instance.care.pool or self._site.pool,
             labels=instance.care.labels,
+            preload_problems=_problems(instance),
         )
+
+
+def _problems(instance: Instance) -> list[str]:
+    preloaded = instance.workplace.preloaded.values() if instance.workplace else ()
+    return [clean(words, _MAX_REASON) for words in preloaded if words]
 
 
 def _gpu(gpu: Gpu) -> node_pb2.Gpu:

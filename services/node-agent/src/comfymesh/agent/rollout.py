@@ -8,7 +8,7 @@ from functools import partial
 
 from comfymesh.agent.crew import Crew
 from comfymesh.agent.domain import rollout
-from comfymesh.agent.domain.pools import Phase
+from comfymesh.agent.domain.pool_values import Phase
 from comfymesh.agent.domain.rollout import Add, Present, Remove, Renew
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.outfitting import Outfitter

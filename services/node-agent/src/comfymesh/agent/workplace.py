@@ -25,7 +25,7 @@ from comfymesh.agent.url_inputs import FetchFiles, none_is_fetched
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.tasks.events import Event
-from comfymesh.tasks.record import Artifact, Key
+from comfymesh.tasks.record import Artifact, Key, ModelFile
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +86,7 @@ class Workplace:
         told_end: Is told how each attempt has ended, before the log is.
         residency: Model files in the instance's memory.
         peaks: The most GPU memory that it held while prompts ran.
+        preloaded: Files that it was to load ahead of work, each with the words why it has not, empty where it has.
     """
 
     def __init__(  # what an attempt needs of its instance
@@ -109,6 +110,7 @@ class Workplace:
         self._evidence: str | None = None
         self.residency = residency or Residency()
         self.peaks = Peaks()
+        self.preloaded: dict[ModelFile, str] = {}
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()

@@ -74,6 +74,9 @@ class LedgerKeeper:
             except (BusUnavailableError, SequenceConflictError) as doubt:
                 told = {"action": "ledger_read_again", "reason": str(doubt)}
                 logger.info("the ledger is read again: %s", doubt, extra=told)
+            except Exception:
+                # Who keeps the ledger tells of alerts too, which must not end by what a record or an hour holds.
+                logger.exception("the ledger is read again after a defect", extra={"action": "ledger_defect"})
             await asyncio.sleep(self._interval)
 
     async def _keep_on(self) -> None:

@@ -14,7 +14,7 @@ from comfymesh.scheduler import views
 from comfymesh.scheduler.domain.events import TaskChanged
 from comfymesh.scheduler.domain.explaining import Summing
 from comfymesh.scheduler.domain.lanes import Waiting
-from comfymesh.scheduler.domain.views import Explanation, QueueOverview
+from comfymesh.scheduler.domain.views import Estimate, Explanation, QueueOverview
 from comfymesh.tasks.record import Key
 from comfymesh.wire.v1 import scheduling_pb2
 
@@ -31,6 +31,10 @@ class Views(Protocol):
 
     def explain(self, key: Key, now: float) -> Explanation | None:
         """Why a task waits; None where it does not."""
+        ...
+
+    def start(self, task: Waiting, now: float) -> Estimate | None:
+        """When a task that waits is expected to begin; None where nobody can tell."""
         ...
 
     def tasks(self) -> Sequence[TaskChanged | Waiting]:
@@ -88,6 +92,7 @@ class Answering:
                     summing.add(task)
                     if number % _AT_ONCE == 0:
                         await asyncio.sleep(0)
-                self._summed, ended = summing.overview(), self._clock()
+                self._summed = summing.overview(lambda task: self._core.start(task, began))
+                ended = self._clock()
                 self._good_until = ended + _GOOD_FOR * (ended - began)
             return self._summed

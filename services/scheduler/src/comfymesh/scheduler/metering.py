@@ -6,8 +6,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from opentelemetry.context import Context
-
 from comfymesh import names
 from comfymesh.bus import streams
 from comfymesh.bus.checkpoints import LogEvent
@@ -23,6 +21,7 @@ from comfymesh.tasks.record import ModelFile
 from comfymesh.tasks.usage import is_patched_in
 from comfymesh.telemetry import catalogue, tracing
 from comfymesh.telemetry.metrics import METRICS, Labels, Metrics
+from comfymesh.telemetry.tracing import Context
 from comfymesh.v1 import task_pb2
 from comfymesh.wire.v1 import task_record_pb2
 

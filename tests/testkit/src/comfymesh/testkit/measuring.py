@@ -1,4 +1,4 @@
-"""Metrics that a test can look at, as a service would have them."""
+"""Metrics and spans that a test can look at, as a service would have them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 from opentelemetry.sdk.metrics import MeterProvider
 
-from comfymesh.telemetry import catalogue
+from comfymesh.telemetry import catalogue, tracing
 from comfymesh.telemetry.exposition import Exposition
 from comfymesh.telemetry.instrument import Instrument
 from comfymesh.telemetry.metrics import Metrics
+from comfymesh.telemetry.spans import Finished, Recorder
 
 
 @contextmanager
@@ -30,3 +31,14 @@ def count(exposition: Exposition, histogram: Instrument) -> float:
     """How many values a histogram has, over all its series."""
     samples = (sample for family in exposition.collect() for sample in family.samples)
     return sum(sample.value for sample in samples if sample.name == f"{histogram.prometheus_name}_count")
+
+
+@contextmanager
+def recorded(ratio: float = 1.0) -> Iterator[list[Finished]]:
+    """Spans that end meanwhile."""
+    ended: list[Finished] = []
+    before = tracing.record(Recorder(ratio, ended.append))
+    try:
+        yield ended
+    finally:
+        tracing.record(before)

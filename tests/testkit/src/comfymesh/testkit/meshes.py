@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -12,7 +14,7 @@ from unittest.mock import patch
 import aiohttp
 import grpc
 
-from comfymesh.client import AsyncClient, Instance, InstanceState
+from comfymesh.client import AsyncClient, Conflict, Instance, InstanceState, TaskState
 from comfymesh.stack import mesh, processes
 from comfymesh.stack.processes import Processes, Program
 from comfymesh.testkit import graphs, holding
@@ -29,6 +31,7 @@ from comfymesh.v1 import (
 
 State = task_pb2.Task.State
 FINAL = {State.STATE_SUCCEEDED, State.STATE_FAILED, State.STATE_CANCELLED, State.STATE_EXPIRED}
+_UNENDED = [state for state in TaskState if not state.final and state is not TaskState.UNKNOWN]
 SERVING = {InstanceState.READY, InstanceState.BUSY}
 
 
@@ -150,6 +153,15 @@ class LocalMesh:
         for name in list(self._held):
             await self.release(name)
 
+    async def clear(self) -> None:
+        """Cancel what a test has left behind, so that the next one finds every slot free."""
+        left = [task async for task in self.client.list(states=_UNENDED)]
+        for task in left:
+            with suppress(Conflict):  # It has ended meanwhile.
+                await self.client.cancel(task)
+        for task in left:
+            await self.finished(task.name)
+
     async def terminate(self, name: str) -> int:
         """Ask a process to end; answers its exit code. It is started again."""
         return await holding.terminate(self._home(name), name)
@@ -157,6 +169,13 @@ class LocalMesh:
     def comfyui(self, agent: int = 0, name: str = "comfyui-0") -> tuple[int, str]:
         """Process id and URL of an instance of the process runtime; 0 and nothing while it is being started."""
         return mesh.comfyui(self.directory, name, agent)
+
+    async def kill_comfyui(self) -> None:
+        """Kill the instance of the process runtime; another one, which holds no model, serves after that."""
+        pid, _ = self.comfyui()
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: self.comfyui()[0] not in {0, pid}, "a new instance")
+        await self.until_serving()
 
     async def comfyui_queue(self, url: str = "") -> tuple[int, int]:
         """How many prompts a ComfyUI executes, and how many wait there; by default the one of the process runtime."""

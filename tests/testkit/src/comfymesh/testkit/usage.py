@@ -32,8 +32,8 @@ async def _is_complete(bus: Bus) -> bool:
 async def kept(bus: Bus, tenant: str = "*") -> Sum:
     """Everything that a tenant has used."""
     total = Sum()
-    for told in await ledger.hours(bus, tenant, FIRST, LAST):
-        for each in told.sums.sums.values():
+    async for day in ledger.by_day(bus, tenant, FIRST, LAST):
+        for each in (each for told in day for each in told.sums.sums.values()):
             total.add(each)
     return total
 

@@ -9,11 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from comfymesh.client import AsyncClient, ComfyMeshError
-
-CHECKPOINT = "tiny-sd3-random.safetensors"
-"""A model that every emulator has."""
-
-Graph = dict[str, Any]
+from comfymesh.stack.graphs import Graph, graph_node, text_to_image
 
 _numbers = itertools.count(1)
 
@@ -42,7 +38,7 @@ async def _round(client: AsyncClient) -> None:
     waiting = await client.create(lasting(seconds=30.0), priority=5)
     await client.cancel(waiting, "it was only a test")
     with suppress(ComfyMeshError):
-        await client.create({"1": _graph_node("NoSuchClass")})
+        await client.create({"1": graph_node("NoSuchClass")})
 
 
 async def _all(client: AsyncClient, graphs: Iterable[Graph]) -> None:
@@ -59,28 +55,8 @@ async def _watch(client: AsyncClient) -> None:
 
 
 def picture(steps: int) -> Graph:
-    """A picture from a text."""
-    text = f"a lighthouse, number {next(_numbers)}"
-    return {
-        "1": _graph_node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
-        "2": _graph_node("CLIPTextEncode", text=text, clip=["1", 1]),
-        "3": _graph_node("EmptyLatentImage", width=64, height=64, batch_size=1),
-        "4": _graph_node(
-            "KSampler",
-            seed=next(_numbers),
-            steps=steps,
-            cfg=4.0,
-            sampler_name="euler",
-            scheduler="normal",
-            denoise=1.0,
-            model=["1", 0],
-            positive=["2", 0],
-            negative=["2", 0],
-            latent_image=["3", 0],
-        ),
-        "5": _graph_node("VAEDecode", samples=["4", 0], vae=["1", 2]),
-        "6": _graph_node("SaveImage", images=["5", 0], filename_prefix="load"),
-    }
+    """A picture from a text that was not used before."""
+    return text_to_image(f"a lighthouse, number {next(_numbers)}", next(_numbers), steps, prefix="load")
 
 
 def flat() -> Graph:
@@ -102,11 +78,7 @@ def lasting(seconds: float) -> Graph:
 
 def _between(class_type: str, **inputs: Any) -> Graph:  # noqa: ANN401  # JSON
     return {
-        "1": _graph_node("EmptyImage", width=16, height=16, batch_size=1, color=next(_numbers) % 0x1000000),
-        "2": _graph_node(class_type, image=["1", 0], **inputs),
-        "3": _graph_node("SaveImage", images=["2", 0], filename_prefix="load"),
+        "1": graph_node("EmptyImage", width=16, height=16, batch_size=1, color=next(_numbers) % 0x1000000),
+        "2": graph_node(class_type, image=["1", 0], **inputs),
+        "3": graph_node("SaveImage", images=["2", 0], filename_prefix="load"),
     }
-
-
-def _graph_node(class_type: str, **inputs: Any) -> dict[str, Any]:  # noqa: ANN401  # JSON
-    return {"class_type": class_type, "inputs": inputs}

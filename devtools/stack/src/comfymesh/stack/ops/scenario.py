@@ -15,8 +15,9 @@ from pathlib import Path
 from opentelemetry.sdk.trace import TracerProvider
 
 from comfymesh.client import AsyncClient, ComfyMeshError, TaskFailed, TaskState
+from comfymesh.stack.graphs import Graph
 from comfymesh.stack.mesh import comfyui
-from comfymesh.stack.observability.load import Graph, lasting, picture, raising
+from comfymesh.stack.observability.load import lasting, picture, raising
 from comfymesh.stack.ops.looking import until
 
 _SETTLE_SECONDS = 5.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -126,6 +126,17 @@ class Quotas:
         limit = self._limits(tenant).max_stored_bytes
         if limit and (used := self._bytes(tenant)) + max(more, 1) > limit:
             raise _exceeded(tenant, "max_stored_bytes", limit, used, _WAIT_FOR_SPACE)
+
+    @contextmanager
+    def bringing(self, tenant: str, sha256: str, size: int) -> Iterator[None]:
+        """Inside, so many bytes of this content are announced or stored; of several at once each sees the others.
+
+        Raises:
+            RefusedError: they may not be.
+        """
+        self.check_bytes(tenant, size)
+        with self._assets.expecting(tenant, sha256, size):
+            yield
 
     def check_workflows(self, tenant: str) -> None:
         """Whether a workflow more may be stored.

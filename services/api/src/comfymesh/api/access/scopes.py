@@ -62,12 +62,14 @@ SCOPES = {
         "FleetService": {
             "GetNode": Scope.READ,
             "ListNodes": Scope.READ,
+            "ListPools": Scope.READ,
             "WatchFleet": Scope.READ,
             "ListModels": Scope.READ,
             "ReadCatalog": Scope.READ,
             "CordonNode": Scope.OPERATE,
             "UncordonNode": Scope.OPERATE,
             "DrainNode": Scope.OPERATE,
+            "PreloadModels": Scope.OPERATE,
         },
         "SchedulingService": {"GetPolicy": Scope.OPERATE, "UpdatePolicy": Scope.OPERATE, "GetQueue": Scope.OPERATE},
         # Alerts tell of the tasks of all tenants: for operators only. Webhooks are each tenant's own.

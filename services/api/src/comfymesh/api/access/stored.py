@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from google.protobuf.message import DecodeError
 
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class StoredAssets:
-    """How many bytes of assets each tenant has: those of one content once, and what there is of uploads under way.
+    """How many bytes of assets each tenant has: those of one content once, and all of what is announced by uploads.
 
     Args:
         bus: Where they are described.
@@ -33,6 +34,7 @@ class StoredAssets:
         self._assets: dict[str, dict[str, int]] = {}
         self._sums: dict[str, int] = {}
         self._uploads: dict[str, dict[str, spec_pb2.UploadRecord]] = {}
+        self._expected: dict[tuple[str, str], int] = {}
         self._read = 0
         self.ready = asyncio.Event()
 
@@ -48,8 +50,19 @@ class StoredAssets:
         # An upload that expired leaves the bus without a word.
         for sha256 in [sha256 for sha256, record in uploads.items() if record.expire_time <= now]:
             del uploads[sha256]
-        staged = sum(part.size_bytes for record in uploads.values() for part in record.parts)
-        return self._sums.get(tenant, 0) + staged
+        announced = sum(record.blob.size_bytes for record in uploads.values())
+        expected = sum(size for (whose, _), size in self._expected.items() if whose == tenant)
+        return self._sums.get(tenant, 0) + announced + expected
+
+    @contextmanager
+    def expecting(self, tenant: str, sha256: str, size: int) -> Iterator[None]:
+        """Count in what is stored inside, from now on and until the bus tells it. If nothing is, nothing is counted."""
+        self._expected[tenant, sha256] = size
+        try:
+            yield
+        except BaseException:
+            self._expected.pop((tenant, sha256), None)
+            raise
 
     async def _follow(self, subject: str, take: Callable[[Message], None]) -> None:
         async for item in self._bus.tail(BLOBS, subject):
@@ -67,6 +80,7 @@ class StoredAssets:
         tenant, sha256 = subjects.parse_owned(message.subject)
         # A mark that one is gone has no bytes, in both senses.
         size = spec_pb2.AssetRecord.FromString(message.data).blob.size_bytes
+        self._expected.pop((tenant, sha256), None)
         sizes = self._assets.setdefault(tenant, {})
         self._sums[tenant] = self._sums.get(tenant, 0) + size - sizes.pop(sha256, 0)
         if size:
@@ -75,7 +89,8 @@ class StoredAssets:
     def _take_upload(self, message: Message) -> None:
         tenant, sha256 = subjects.parse_owned(message.subject)
         record = spec_pb2.UploadRecord.FromString(message.data)
+        self._expected.pop((tenant, sha256), None)
         uploads = self._uploads.setdefault(tenant, {})
         uploads.pop(sha256, None)
-        if record.parts:
+        if record.blob.size_bytes:
             uploads[sha256] = record

@@ -38,7 +38,7 @@ async def _entry(request: web.Request) -> web.Response:
 
 async def _change_history(request: web.Request) -> web.Response:
     # History is the mesh's records, which go when their time is over: nobody's to delete.
-    await read_object(request, request.app[GATEWAY].settings.gateway_max_prompt_bytes)
+    await read_object(request)
     return web.Response()
 
 

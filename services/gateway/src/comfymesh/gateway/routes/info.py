@@ -90,6 +90,12 @@ _NO_GPU = {
     "torch_vram_free": 0,
 }
 
+
+async def _users(_: web.Request) -> web.Response:
+    """As a ComfyUI for one user, which keeps its settings. The front end does not start without."""
+    return web.json_response({"storage": "server", "migrated": True})
+
+
 INFO_ROUTES = (
     web.get("/object_info", _object_info),
     web.get("/object_info/{name}", _class_info),
@@ -99,6 +105,7 @@ INFO_ROUTES = (
     web.get("/system_stats", _system_stats),
     web.get("/extensions", _empty_list),
     web.get("/i18n", _empty_object),
+    web.get("/users", _users),
     web.get("/settings", _empty_object),
     web.get("/workflow_templates", _empty_object),
     web.get("/node_replacements", _empty_object),

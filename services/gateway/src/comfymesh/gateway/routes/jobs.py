@@ -45,7 +45,7 @@ async def _cancel_one(request: web.Request) -> web.Response:
 async def _cancel_many(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
     try:
-        body = await read_json(request, gateway.settings.gateway_max_prompt_bytes)
+        body = await read_json(request)
     except ShapelessError:
         return web.json_response({"error": "Request body must be valid JSON"}, status=400)
     ids = body.get("job_ids") if isinstance(body, dict) else None

@@ -26,7 +26,7 @@ _BY_CLIENT = "stopped by a client of the gateway"
 
 async def _submit(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
-    body = await read_json(request, gateway.settings.gateway_max_prompt_bytes)
+    body = await read_json(request)
     asked = submission.read(body, time.time(), lambda: str(uuid.uuid4()))
     offered = await gateway.mesh.offered()
     files = await _files(gateway.mesh, asked.prompt, offered)
@@ -86,7 +86,7 @@ async def _queue(request: web.Request) -> web.Response:
 
 async def _change_queue(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
-    body = await read_object(request, gateway.settings.gateway_max_prompt_bytes)
+    body = await read_object(request)
     waiting = await gateway.mesh.tasks(PENDING, _MOST) if body.get("clear") or body.get("delete") else []
     chosen = set(map(naming.task_id, ids_in(body, "delete")))
     gone = [task for task in waiting if body.get("clear") or task.name.removeprefix("tasks/") in chosen]
@@ -97,7 +97,7 @@ async def _change_queue(request: web.Request) -> web.Response:
 async def _interrupt(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
     try:
-        body = await read_object(request, gateway.settings.gateway_max_prompt_bytes)
+        body = await read_object(request)
     except ShapelessError:
         body = {}
     prompt_id = body.get("prompt_id")
@@ -112,7 +112,7 @@ async def _interrupt(request: web.Request) -> web.Response:
 
 async def _free(request: web.Request) -> web.Response:
     # Instances look after their memory themselves, for all tenants: a client has nothing to say there.
-    await read_object(request, request.app[GATEWAY].settings.gateway_max_prompt_bytes)
+    await read_object(request)
     return web.Response()
 
 

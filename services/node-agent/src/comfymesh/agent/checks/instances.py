@@ -10,7 +10,6 @@ from comfymesh.agent.checks.findings import Finding, failed, ok, warning
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.http import ComfyHttp
 from comfymesh.agent.runtimes.contract import RuntimeFailed
-from comfymesh.agent.runtimes.docker_client import DockerEngine
 from comfymesh.agent.runtimes.process_command import command_of
 from comfymesh.agent.runtimes.specs import AttachSpec, DockerSpec, InstanceSpec, ProcessSpec
 
@@ -29,6 +28,8 @@ async def check_instance(spec: InstanceSpec, state_directory: Path) -> Finding:
 
 
 async def _check_docker(spec: DockerSpec) -> Finding:
+    from comfymesh.agent.runtimes.docker_client import DockerEngine  # noqa: PLC0415  # its library is large
+
     tried = f"look for image {spec.image} of instance {spec.name} at {spec.engine}"
     engine = DockerEngine(spec.engine)
     try:

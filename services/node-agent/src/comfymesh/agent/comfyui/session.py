@@ -73,6 +73,8 @@ class ComfySession:
         self._timings = timings
         self._prompts: dict[str, Followed] = {}
         self._router = EventRouter(self._prompts)
+        # Asked for with each event, and Python asks the system each time whether it is still the same process.
+        self._loop = asyncio.get_running_loop()
         self._connected = asyncio.Event()
         self._lost = asyncio.Event()
         self._control = PromptControl(self.http, stop_waits=timings.stop, history_waits=timings.history)
@@ -236,7 +238,7 @@ class ComfySession:
         return prompt.client_id is not None and prompt.client_id == self._socket.client_id
 
     def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._loop.time()
 
     async def _client_id(self) -> str:
         try:

@@ -10,113 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
+
+from comfymesh.agent.domain.pool_gpus import Gpus
+from comfymesh.agent.domain.pool_values import Demand, Member, Memory, Phase, Pool
 
 PRESSED_IDLE_SECONDS = 30.0
 """An instance is idle for so long before it is stopped for want of memory."""
 REST_SECONDS = 120.0
 """It then rests for so long."""
-
-
-class Phase(Enum):
-    """What becomes of an instance."""
-
-    STOPPED = auto()
-    """Does not run, and may be started."""
-    STARTING = auto()
-    """On its way, or between two lives; it is left alone."""
-    SERVING = auto()
-    """Takes work."""
-    BROKEN = auto()
-    """Meant to run, and does not."""
-    STOPPING = auto()
-    """Meant to stop, and does not yet."""
-
+_GIB = 1024**3
 
 _COMING = frozenset({Phase.STARTING, Phase.SERVING})
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """What is wanted of a pool.
-
-    Attributes:
-        name: Its name.
-        min: So many of its instances run, whatever waits.
-        max: No more of them run.
-        idle: An instance beyond `min` is stopped once it has been idle for so long, in seconds.
-        queue: How long tasks may wait for instances that run before another is started, in seconds.
-        memory_bytes: What an instance takes of the host's memory; 0 where that is not known.
-        known: Whether it is known what its instances offer. One is started to find out.
-        shared: Whether its instances may run on a GPU beside those of other pools that are shared as well.
-    """
-
-    name: str
-    min: int
-    max: int
-    idle: float = 600.0
-    queue: float = 60.0
-    memory_bytes: int = 0
-    known: bool = True
-    shared: bool = False
-
-    @property
-    def floor(self) -> int:
-        """So many are meant to run even if nothing waits."""
-        return max(self.min, 0 if self.known else 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An instance of a pool.
-
-    Attributes:
-        name: Its name.
-        pool: Its pool.
-        phase: What becomes of it.
-        busy: Whether it has an attempt, or is about to have one.
-        since: Since when it has been idle; means nothing for one that is busy, or not serving nor broken.
-        rests_until: Before that it is not started because something waits.
-        gpu: Names the GPU that it is bound to; empty for none.
-    """
-
-    name: str
-    pool: str
-    phase: Phase
-    busy: bool = False
-    since: float = 0.0
-    rests_until: float = float("-inf")
-    gpu: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What waits for a pool, as the scheduler told it.
-
-    Attributes:
-        count: How many tasks.
-        seconds: How long they are expected to run, one after the other.
-        oldest: For how many seconds the first of them has waited.
-        served: Whether instances that run, here or elsewhere, could take them all in time.
-    """
-
-    count: int = 0
-    seconds: float = 0.0
-    oldest: float = 0.0
-    served: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The host's memory, in bytes.
-
-    Attributes:
-        available: What could be used without swapping; None where that is not known.
-        reserve: What is to stay free of it.
-    """
-
-    available: int | None = None
-    reserve: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +74,7 @@ class _Need:
         running = sum(member.phase is not Phase.STOPPED for member in self.members)
         return max(min(self.wanted - len(self.coming), self.pool.max - running), 0)
 
-    def startable(self, gpus: _Gpus, now: float) -> Iterator[Member]:
+    def startable(self, gpus: Gpus, now: float) -> Iterator[Member]:
         """Whom to start, one after the other, where the GPU is free for them: first where the fewest run.
 
         Who rests is started only to have as many as always.
@@ -185,7 +89,7 @@ class _Need:
             stopped.remove(chosen)
             yield chosen
 
-    def waits_for(self, gpus: _Gpus) -> list[Member]:
+    def waits_for(self, gpus: Gpus) -> list[Member]:
         """Instances of other pools that keep all that are to be started from their GPUs."""
         stopped = [member for member in self.members if member.phase is Phase.STOPPED] if self.lacking else []
         in_the_way = [gpus.in_the_way(member) for member in stopped]
@@ -226,7 +130,7 @@ def decide(
         _Need(pool, [m for m in everybody if m.pool == pool.name], None if demand is None else demand.get(pool.name))
         for pool in pools
     ]
-    gpus = _Gpus(pools, everybody)
+    gpus = Gpus(pools, everybody)
     starts = _starts(needs, everybody, memory, gpus, now)
     if demand is None:
         return starts
@@ -234,35 +138,43 @@ def decide(
     return [*starts, *(stops or _stop_for_gpu(needs, gpus, now))]
 
 
-class _Gpus:
-    """Who runs on which GPU, and who may beside them."""
-
-    def __init__(self, pools: Sequence[Pool], members: Iterable[Member]) -> None:
-        self._shared = {pool.name for pool in pools if pool.shared}
-        self._running: dict[str, list[Member]] = {}
-        for member in members:
-            if member.phase is not Phase.STOPPED:
-                self.occupy(member)
-
-    def occupy(self, member: Member) -> None:
-        """It runs, or is about to."""
-        if member.gpu:
-            self._running.setdefault(member.gpu, []).append(member)
-
-    def running(self, member: Member) -> int:
-        """How many run where this one would."""
-        return len(self._running.get(member.gpu, ()))
-
-    def in_the_way(self, member: Member) -> list[Member]:
-        """Those of other pools that keep this one from running on its GPU."""
-        others = [other for other in self._running.get(member.gpu, ()) if other.pool != member.pool]
-        return [other for other in others if not {other.pool, member.pool} <= self._shared]
-
-
 def lacking(pools: Sequence[Pool], members: Iterable[Member], memory: Memory) -> dict[str, int]:
     """How many bytes of memory the host lacks for one more instance of a pool, for each of which it lacks any."""
     free = _free(pools, members, memory)
     return {pool.name: int(pool.memory_bytes - free) for pool in pools if free < pool.memory_bytes}
+
+
+def limits(
+    pools: Sequence[Pool],
+    members: Iterable[Member],
+    demand: Mapping[str, Demand] | None,
+    memory: Memory,
+    now: float,
+) -> dict[str, str]:
+    """Why no more instances of each pool run, as a sentence without its end. Arguments as for `decide`."""
+    everybody = list(members)
+    lacks, gpus = lacking(pools, everybody, memory), Gpus(pools, everybody)
+    found: dict[str, str] = {}
+    for pool in pools:
+        waits = None if demand is None else demand.get(pool.name)
+        need = _Need(pool, [member for member in everybody if member.pool == pool.name], waits)
+        found[pool.name] = _limit(need, lacks, gpus, unknown=demand is None, now=now)
+    return found
+
+
+def _limit(need: _Need, lacks: Mapping[str, int], gpus: Gpus, *, unknown: bool, now: float) -> str:
+    running = sum(member.phase is not Phase.STOPPED for member in need.members)
+    if running >= need.pool.max:
+        return f"as many run as may: {need.pool.max}"
+    if need.lacking and (lack := lacks.get(need.pool.name)):
+        return f"the host lacks {lack / _GIB:.1f} GiB of memory to start one more"
+    if others := need.waits_for(gpus):
+        return f"its GPUs are in use by {', '.join(sorted({other.pool for other in others}))}"
+    if need.lacking and not list(need.startable(gpus, now)):
+        return "its instances rest, since they were stopped for want of memory"
+    if need.lacking:
+        return "one more is about to start"
+    return "what waits for it is not known now" if unknown else "nothing waits that takes more of them"
 
 
 def _free(pools: Sequence[Pool], members: Iterable[Member], memory: Memory) -> float:
@@ -287,7 +199,7 @@ def _needed(waits: Demand, busy: int, queue: float) -> int:
 
 
 def _starts(
-    needs: Sequence[_Need], members: Iterable[Member], memory: Memory, gpus: _Gpus, now: float
+    needs: Sequence[_Need], members: Iterable[Member], memory: Memory, gpus: Gpus, now: float
 ) -> list[Decision]:
     """What is always to run comes first, then what waits for longest; each as long as the host has memory for it."""
     free = _free([need.pool for need in needs], members, memory)
@@ -326,7 +238,7 @@ def _stop_for_memory(needs: Sequence[_Need], members: Iterable[Member], memory: 
     return [Stop(member.name, "the host is short of memory", REST_SECONDS) for member in idle[:1]]
 
 
-def _stop_for_gpu(needs: Sequence[_Need], gpus: _Gpus, now: float) -> list[Decision]:
+def _stop_for_gpu(needs: Sequence[_Need], gpus: Gpus, now: float) -> list[Decision]:
     """What is idle makes room on its GPU for a pool that could start nowhere else; what is busy does not."""
     idle = {m.name: m for need in needs for m in need.idle(now, min(need.pool.idle, PRESSED_IDLE_SECONDS))}
     for need in sorted(needs, key=_urgency):

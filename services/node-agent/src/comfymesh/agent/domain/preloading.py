@@ -12,20 +12,20 @@ SHOW = "PreviewAny"
 (comfy_extras/nodes_preview_any.py)."""
 
 
-def preload_graph(files: Sequence[ModelFile], info: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """A graph that loads these files, and in words which of them it can't.
+def preload_graph(files: Sequence[ModelFile], info: Mapping[str, Any]) -> tuple[dict[str, Any], dict[ModelFile, str]]:
+    """A graph that loads these files, and in words why others of them it can't.
 
     Args:
         files: What to load: the class of the loader, its input, and the file.
         info: The classes of the instance, as `GET /object_info` answers.
     """
     graph: dict[str, Any] = {}
-    wrong: list[str] = []
+    wrong: dict[ModelFile, str] = {}
     for number, file in enumerate(files):
         try:
             inputs = _inputs(file, info)
         except LookupError as error:
-            wrong.append(f"{file.name}: {error.args[0]}")
+            wrong[file] = f"{file.name}: {error.args[0]}"
             continue
         loader, shown = str(2 * number), str(2 * number + 1)
         graph[loader] = {"class_type": file.node_class, "inputs": inputs}
@@ -41,6 +41,8 @@ def _inputs(file: ModelFile, info: Mapping[str, Any]) -> dict[str, Any]:
     required = _required(info[file.node_class])
     if file.input not in required:
         raise LookupError(f"{file.node_class} has no input {file.input}")
+    if (options := _options(required[file.input])) is not None and file.name not in options:
+        raise LookupError(f"{file.node_class} does not offer it; the file is not there")
     others = {name: _default(file.node_class, name, spec) for name, spec in required.items() if name != file.input}
     return {**others, file.input: file.name}
 
@@ -51,6 +53,14 @@ def _required(node_class: Any) -> Mapping[str, Any]:  # noqa: ANN401  # whatever
             return required
         case _:
             return {}
+
+
+def _options(spec: object) -> Sequence[object] | None:
+    match spec:
+        case [[*options], *_] | ["COMBO", {"options": [*options]}, *_]:
+            return options
+        case _:
+            return None
 
 
 def _default(node_class: str, name: str, spec: object) -> Any:  # noqa: ANN401  # whatever an input takes

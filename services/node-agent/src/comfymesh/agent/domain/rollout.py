@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from comfymesh.agent.domain.pools import Phase
+from comfymesh.agent.domain.pool_values import Phase
 
 
 @dataclass(frozen=True, slots=True)

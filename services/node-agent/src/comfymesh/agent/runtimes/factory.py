@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from comfymesh.agent.runtimes.attach import AttachRuntime
-from comfymesh.agent.runtimes.docker import DockerRuntime
 from comfymesh.agent.runtimes.process import ProcessRuntime
 from comfymesh.agent.runtimes.specs import AttachSpec, DockerSpec, ProcessSpec
 
@@ -37,6 +36,8 @@ def build(
         case ProcessSpec():
             return ProcessRuntime(spec, node=node, state_directory=state_directory)
         case DockerSpec():
+            from comfymesh.agent.runtimes.docker import DockerRuntime  # noqa: PLC0415  # its library is large
+
             return DockerRuntime(spec, node=node, mount_roots=mount_roots)
         case _:
             assert_never(spec)

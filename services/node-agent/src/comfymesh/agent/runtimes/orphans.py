@@ -8,8 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from comfymesh.agent.runtimes.contract import RuntimeFailed
-from comfymesh.agent.runtimes.docker import DockerRuntime
-from comfymesh.agent.runtimes.docker_client import DockerEngine
+from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.process import ProcessRuntime
 from comfymesh.agent.runtimes.specs import DockerSpec, ProcessSpec
 
@@ -39,7 +38,7 @@ async def end_orphans(specs: Sequence[InstanceSpec], *, node: str, state_directo
     for engine in sorted(engines):
         for name in await _in_engine(engine, node, names["docker"]):
             spec = DockerSpec(name=name, image="none", engine=engine)
-            ended += await _end(name, DockerRuntime(spec, node=node))
+            ended += await _end(name, build(spec, node=node, state_directory=state_directory))
     for name in await asyncio.to_thread(_with_record, state_directory, names["process"]):
         spec_of = ProcessSpec(name=name, command=("none",))
         ended += await _end(name, ProcessRuntime(spec_of, node=node, state_directory=state_directory))
@@ -47,6 +46,8 @@ async def end_orphans(specs: Sequence[InstanceSpec], *, node: str, state_directo
 
 
 async def _in_engine(url: str, node: str, known: Iterable[str]) -> list[str]:
+    from comfymesh.agent.runtimes.docker_client import DockerEngine  # noqa: PLC0415  # its library is large
+
     engine = DockerEngine(url)
     try:
         return sorted(set(await engine.instances_of(node)) - set(known))

@@ -49,7 +49,7 @@ from comfymesh.scheduler.domain.preemption import Preemption
 from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks
 from comfymesh.scheduler.domain.seats import Seat, Seats
 from comfymesh.scheduler.domain.slots import Slots
-from comfymesh.scheduler.domain.views import Explanation
+from comfymesh.scheduler.domain.views import Estimate, Explanation
 from comfymesh.tasks.events import Expired
 from comfymesh.tasks.record import HELD, Key, State, TaskRecord
 
@@ -285,6 +285,10 @@ class Core:
         if not isinstance(task, Waiting):
             return None
         return self._explainer.explain(task, now)
+
+    def start(self, task: Waiting, now: float) -> Estimate | None:
+        """When a task that waits is expected to begin, from `now` on; None where nobody can tell."""
+        return self._outlook.start(task, now)
 
     def open_breakers(self, now: float) -> Mapping[Place, float]:
         """Instances that get nothing at `now` since too much has failed there, and until when."""

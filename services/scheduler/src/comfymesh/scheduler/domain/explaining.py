@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from comfymesh.scheduler.domain.offers import Offers
 from comfymesh.scheduler.domain.outlook import Outlook
 from comfymesh.scheduler.domain.queueing import WaitingTasks
 from comfymesh.scheduler.domain.seats import Seat, Seats
-from comfymesh.scheduler.domain.views import Explanation, QueueOverview, Share
+from comfymesh.scheduler.domain.views import Estimate, Explanation, QueueOverview, Share
 from comfymesh.tasks.record import Definition, Requirements
 
 _TEMPORARY = (BUSY, STOPPED, VRAM_IN_USE)
@@ -134,24 +134,27 @@ class Summing:
     def add(self, task: TaskChanged | Waiting) -> None:
         """Count a task in."""
         if isinstance(task, Waiting):
-            tenant, priority, models, created = task.key.tenant, task.priority, task.needs, task.created
+            begins = task.fifo - task.run if task.lane is not None else math.inf
+            for part in self._parts(task.key.tenant, task.priority, task.needs):
+                part.add(task, begins)
         else:
             definition = task.record.definition
-            tenant, priority, models, created = definition.key.tenant, definition.priority, _models(definition), None
-        parts = (self._tenants[tenant], self._priorities[priority], self._model_sets[models])
-        for part in (self._total, *parts):
-            part.add(created)
+            for part in self._parts(definition.key.tenant, definition.priority, _models(definition)):
+                part.running += 1
 
-    def overview(self) -> QueueOverview:
-        """What was counted so far."""
+    def _parts(self, tenant: str, priority: int, models: tuple[str, ...]) -> tuple[_Part, ...]:
+        return self._total, self._tenants[tenant], self._priorities[priority], self._model_sets[models]
+
+    def overview(self, start: Callable[[Waiting], Estimate | None]) -> QueueOverview:
+        """What was counted so far; `start` answers when a task is expected to begin."""
         sets: defaultdict[tuple[str, ...], _Part] = defaultdict(_Part)
         for models, part in self._model_sets.items():
             sets[tuple(sorted(models))].merge(part)
         return QueueOverview(
-            total=self._total.share(),
-            tenants={tenant: part.share() for tenant, part in self._tenants.items()},
-            priorities={priority: part.share() for priority, part in self._priorities.items()},
-            model_sets={models: part.share() for models, part in sets.items()},
+            total=self._total.share(start),
+            tenants={tenant: part.share(start) for tenant, part in self._tenants.items()},
+            priorities={priority: part.share(start) for priority, part in self._priorities.items()},
+            model_sets={models: part.share(start) for models, part in sets.items()},
         )
 
 
@@ -160,22 +163,25 @@ class _Part:
     waiting: int = 0
     running: int = 0
     oldest: float = math.inf
+    first: tuple[float, Waiting | None] = (math.inf, None)
 
-    def add(self, created: float | None) -> None:
-        """One that waits since it was `created`, or None for one that runs."""
-        if created is None:
-            self.running += 1
-        else:
-            self.waiting += 1
-            self.oldest = min(self.oldest, created)
+    def add(self, task: Waiting, begins: float) -> None:
+        """One that waits, and when it would begin were all served as they came."""
+        self.waiting += 1
+        self.oldest = min(self.oldest, task.created)
+        if begins < self.first[0]:
+            self.first = begins, task
 
     def merge(self, other: _Part) -> None:
         self.waiting += other.waiting
         self.running += other.running
         self.oldest = min(self.oldest, other.oldest)
+        self.first = min(self.first, other.first, key=lambda first: first[0])
 
-    def share(self) -> Share:
-        return Share(self.waiting, self.running, self.oldest if self.waiting else None)
+    def share(self, start: Callable[[Waiting], Estimate | None]) -> Share:
+        _, first = self.first
+        oldest = self.oldest if self.waiting else None
+        return Share(self.waiting, self.running, oldest, start(first) if first is not None else None)
 
 
 def _models(definition: Definition) -> tuple[str, ...]:

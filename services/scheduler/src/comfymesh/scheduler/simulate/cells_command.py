@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from comfymesh.scheduler.simulate.cells import Outcome, Plan, Sample, simulate
+from comfymesh.scheduler.simulate.cells import simulate
+from comfymesh.scheduler.simulate.cells_plan import Outcome, Plan, Sample
 
 _KINDS = {"arrive": "a task created", "place": "a call repeated", "end": "a task ended", "report": "a report"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from comfymesh.scheduler.simulate.cells import Plan, Sample
+from comfymesh.scheduler.simulate.cells_plan import Plan, Sample
 
 _WIDTH, _HEIGHT, _LEFT, _GAP, _TOP = 1060, 150, 70, 52, 40
 _INK, _PALE, _LOST = "#1f2933", "#cbd2d9", "#fbe3df"

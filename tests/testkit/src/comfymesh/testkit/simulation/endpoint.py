@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, S
 from contextlib import aclosing
 from typing import Any
 
+from google.protobuf.message_factory import GetMessageClass
+
 from comfymesh.api import errors
 from comfymesh.api.access import caller
 from comfymesh.testkit.callers import ANYBODY
@@ -168,7 +170,7 @@ class SimulatedApi:
                 await self._way()
                 if self._rng.random() < self._lost():
                     raise CallFailedError("UNAVAILABLE")
-                yield message
+                yield _read(message, request, service, method)
         finally:
             pump.cancel()
 
@@ -247,3 +249,11 @@ async def _joined(stream: AsyncIterator[Any]) -> bytes:
 
 def _id(name: str) -> str:
     return name.rpartition("/")[2]
+
+
+def _read(response: Any, request: Any, service: str, method: str) -> Any:
+    """What a client has of a response. Some servicers encode theirs by themselves."""
+    if not isinstance(response, bytes):
+        return response
+    called = request.DESCRIPTOR.file.services_by_name[service].methods_by_name[method]
+    return GetMessageClass(called.output_type).FromString(response)
