@@ -5,21 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from comfymesh.scheduler.domain.spreading import PATIENCE
-from comfymesh.scheduler.domain.worth import FAIRNESS, STEEPNESS
+from comfymesh.scheduler.domain.spreading import LASTING, PATIENCE
 from comfymesh.tasks.policy import PolicySettings, scalars
 
 PAGE = (Path(__file__).parents[3] / "docs" / "scheduling.md").read_text()
 
 
 def test_the_table_of_constants_has_every_number_that_can_be_set_and_those_of_the_policy() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| ([0-9.]+) \|$", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| ([0-9.]+) \|", PAGE, re.MULTILINE)
     settings = ((declared.name, getattr(PolicySettings(), declared.name)) for declared in scalars(PolicySettings))
     numbers = {name: float(value) for name, value in settings if not isinstance(value, bool)}
-    constants = {"PATIENCE": PATIENCE, "FAIRNESS": FAIRNESS, "STEEPNESS": STEEPNESS}
+    constants = {"PATIENCE": PATIENCE, "LASTING": LASTING}
     assert {name: float(value) for name, value in rows} == numbers | constants
-
-
-def test_the_formula_of_worth_has_the_powers_that_hold() -> None:
-    assert f"slowdown^{FAIRNESS:g} x urgency x priority" in PAGE
-    assert f"that is left)^-{STEEPNESS:g}" in PAGE

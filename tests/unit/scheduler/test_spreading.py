@@ -69,9 +69,10 @@ class World:
     """Two instances: one holds the models and is busy for `busy` seconds, the other has nothing to do."""
 
     def __init__(self, *, busy: float, idle: bool = True) -> None:
+        self.popularity = Popularity()
         self.seats, estimates = Seats(), Estimates()
         estimates.learn_load(("m",), LOAD)
-        self.spreading = Spreading(self.seats, estimates)
+        self.spreading = Spreading(self.seats, estimates, self.popularity)
         self.group = Group(Requirements(), Family(("m",)), ())
         self.seats.meet(self.group.family)
         for name, resident in (("warm", ("m",)), ("cold", ("n",))):
@@ -116,3 +117,41 @@ def test_while_nobody_idles_only_the_backlog_counts() -> None:
     assert not world.pays
     world.waits(fifo=math.inf, count=math.ceil(SETTINGS.spread_after * LOAD / RUN))
     assert world.pays
+
+
+def test_what_goes_on_being_asked_for_is_spread_sooner() -> None:
+    world, other = World(busy=0.0, idle=False), Family(("n",))
+    world.waits(fifo=math.inf, count=math.ceil(0.6 * SETTINGS.spread_after * LOAD / RUN))
+    assert not world.pays
+    for _ in range(10):  # Half of what is asked for is the family's: one of two instances that are busy.
+        world.popularity.saw(world.group.family, RUN)
+        world.popularity.saw(other, RUN)
+    assert world.pays
+
+
+def test_but_never_for_a_few_tasks() -> None:
+    world = World(busy=0.0, idle=False)
+    world.popularity.saw(world.group.family, RUN)  # Nothing else is asked for.
+    world.waits(fifo=math.inf, count=2)
+    assert not world.pays
+
+
+def test_a_family_wants_its_part_of_the_instances_that_are_busy() -> None:
+    found, families = popularity(hot=30, rare=10)
+    assert found.wants(families["hot"], 8) == pytest.approx(6.0, rel=0.05)
+    assert found.wants(families["hot"], 0) == 0.0
+    assert Popularity().wants(families["hot"], 8) == 0.0
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=40))
+def test_how_many_instances_are_busy_is_counted_right(steps: list[tuple[bool, int]]) -> None:
+    seats, taken = Seats(), [0, 0, 0, 0]
+    for takes, number in steps:
+        seat = seats[Place("node", str(number))]
+        if takes:
+            seats.take(seat, 1.0, 0.0)
+            taken[number] += 1
+        elif taken[number]:
+            seats.free(seat, 1.0)
+            taken[number] -= 1
+        assert seats.busy == sum(count > 0 for count in taken)

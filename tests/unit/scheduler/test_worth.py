@@ -105,7 +105,7 @@ def test_urgency_only_rises(created: float, run: float, patience: float) -> None
     found = [urgency(created, run, fifo, created + part * patience) for part in (0.0, 0.5, 0.9, 1.0, 5.0)]
     assert found == sorted(found)
     assert found[0] == pytest.approx(1.0)
-    assert found[1] == pytest.approx(4.0, rel=0.01)
+    assert found[1] == pytest.approx(2.0, rel=0.01)
 
 
 def test_of_equal_standing_the_shorter_weighs_more_the_longer_both_wait() -> None:

@@ -12,7 +12,7 @@ from comfymesh.scheduler.simulate.cells import simulate
 from comfymesh.scheduler.simulate.cells_command import Meter, figures
 from comfymesh.scheduler.simulate.cells_plan import Plan
 
-SMALL = Plan(nodes=12, models=8, seconds=240.0, report_every=10.0, lost_at=60.0, lost_for=90.0)
+SMALL = Plan(nodes=12, models=8, seconds=240.0, report_every=10.0, lost_at=60.0, lost_for=90.0, notice=30.0)
 
 
 def test_what_the_loss_of_a_cell_comes_to() -> None:

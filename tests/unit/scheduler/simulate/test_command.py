@@ -138,7 +138,7 @@ def test_the_table_has_a_row_for_each_world_that_is_asked_for(files: Path, capsy
                 "--lora-load-times",
                 str(files / "loras.csv"),
                 "--table",
-                "0.5",
+                "0.5, seed 1",
                 "2 resident",
                 "mixed speeds",
                 "first half",
@@ -146,7 +146,7 @@ def test_the_table_has_a_row_for_each_world_that_is_asked_for(files: Path, capsy
         ]
     )
     lines = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
-    assert [line[0] for line in lines] == ["what", "---", "0.5", "2 resident", "mixed speeds", "first half"]
+    assert [line[0] for line in lines] == ["what", "---", "0.5, seed 1", "2 resident", "mixed speeds", "first half"]
     assert {len(line) for line in lines} == {7}
     alone = run(files, "--utilisation", "0.5")
     assert lines[2][1] == f"{alone['fifo']['mean_s'] / alone['mesh']['mean_s']:.2f}"

@@ -41,9 +41,9 @@ class PolicySettings:
         15.0, 1.0, 1000.0, "a second of loading is priced like so many of running, where a queue asks for an instance"
     )
     spread_after: float = setting(
-        20.0, 0.0, 1000.0, "how often a load has to fit into what waits for each instance that holds a model set"
+        60.0, 0.0, 1000.0, "how often a load has to fit into what waits for each instance that holds a model set"
     )
-    stay: float = setting(1.0, 0.0, 100.0, "how many times more than others the queue of what an instance holds counts")
+    stay: float = setting(0.5, 0.0, 100.0, "how many times more than others the queue of what an instance holds counts")
     burst: float = setting(0.2, 0.0, 1.0, "part of the fleet that a tenant may ask for before that is beyond its share")
     priority_factor: float = setting(10.0, 1.0, 1000.0, "how many times more a task counts for each step of priority")
     breaker_failures: int = setting(

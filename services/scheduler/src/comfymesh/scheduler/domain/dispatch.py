@@ -57,7 +57,7 @@ class Dispatcher:
         self._estimates = estimates
         self._filters = filters
         self._popularity = Popularity()
-        self._spreading = Spreading(seats, estimates)
+        self._spreading = Spreading(seats, estimates, self._popularity)
         self._standing: dict[Family, None] = {}
         self._fresh: dict[Family, None] = {}
         self._patient = Patient(seats, self._can_run_on)
@@ -218,9 +218,8 @@ class Dispatcher:
 
     def _use(self, seat: Seat) -> float:
         """Seconds of loading for each arrival that what an instance holds saves the fleet."""
-        busy = len(self._seats) - len(self._seats.idle)
         copies = ((family, len(self._seats.holders(family).all)) for family in seat.families)
-        saved = ((family.models, self._popularity.saves(family, count, busy)) for family, count in copies)
+        saved = ((family.models, self._popularity.saves(family, count, self._seats.busy)) for family, count in copies)
         return sum(self._estimates.loads(models) * loads for models, loads in saved)
 
     # Both

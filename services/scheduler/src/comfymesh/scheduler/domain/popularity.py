@@ -38,6 +38,12 @@ class Popularity:
         self._arrivals.pop(family, None)
         self._all_seconds -= self._seconds.pop(family, 0.0)
 
+    def wants(self, family: Family, busy: int) -> float:
+        """How many instances a family keeps busy on average, of so many that are: its part of the seconds asked for."""
+        if self._all_seconds <= 0:
+            return 0.0
+        return busy * self._seconds.get(family, 0.0) / self._all_seconds
+
     def saves(self, family: Family, copies: int, busy: int) -> float:
         """How many loads for each arrival, of whatever family, the last of so many instances that hold a family saves.
 
@@ -46,9 +52,7 @@ class Popularity:
             copies: How many instances hold them.
             busy: How many instances of the fleet are busy; the family keeps its part of those.
         """
-        if self._all_seconds <= 0:
-            return 0.0
-        asked = busy * self._seconds.get(family, 0.0) / self._all_seconds
+        asked = self.wants(family, busy)
         part = self._arrivals.get(family, 0.0) / (self._weight * MEMORY)
         copies = min(copies, _MOST_COPIES)
         return part * (_all_busy(copies - 1, asked) - _all_busy(copies, asked))

@@ -150,6 +150,7 @@ class Seats:
         idle: Those with nothing to do.
         ahead: Those that are busy and have room for more.
         changed: Those that got room and have not been looked at since.
+        busy: How many of them have anything to do.
         idle_kinds: How many of each kind idle.
         idle_kinds_version: Changes when one idles of a kind of which none did.
     """
@@ -167,6 +168,7 @@ class Seats:
         self.idle: dict[Seat, None] = {}
         self.ahead: dict[Seat, None] = {}
         self.changed: dict[Seat, None] = {}
+        self.busy = 0
         self.idle_kinds: dict[Kind, int] = {}
         self.idle_kinds_version = 0
         self._idle_as: dict[Seat, Kind] = {}
@@ -253,6 +255,7 @@ class Seats:
 
     def take(self, seat: Seat, seconds: float, now: float) -> None:
         """One of its slots is taken, for so long."""
+        self.busy += not seat.taken
         seat.taken += 1
         seat.seconds += seconds or _UNKNOWN_SECONDS
         self._busy_until(seat, max(seat.until, now) + seconds)
@@ -261,6 +264,7 @@ class Seats:
     def free(self, seat: Seat, seconds: float) -> None:
         """One of its slots, taken for so long, is free again."""
         seat.taken -= 1
+        self.busy -= not seat.taken
         seat.seconds = seat.seconds - (seconds or _UNKNOWN_SECONDS) if seat.taken else 0.0
         self._busy_until(seat, seat.until - seconds if seat.taken else 0.0)
         self.place(seat)

@@ -7,6 +7,7 @@ from itertools import islice
 
 from comfymesh.scheduler.domain.estimates import Estimates
 from comfymesh.scheduler.domain.lanes import Family, Lane, Waiting
+from comfymesh.scheduler.domain.popularity import Popularity
 from comfymesh.scheduler.domain.residents import Holders
 from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.tasks.policy import PolicySettings
@@ -14,6 +15,10 @@ from comfymesh.tasks.policy import PolicySettings
 PATIENCE = 3.0
 """While instances idle, a task may wait for a warm one for so many times as long as FIFO would have kept it, its turn
 and its load included. At 1 few are late, and there are more loads."""
+LASTING = 0.75
+"""The part of what a family is asked for that is counted on to go on: for so much of it a copy has work for long."""
+_FEWEST = 0.1
+"""However much a family is asked for, what waits has to be so many times `spread_after` loads long."""
 _LOOKED_AT = 64
 """Holders among which the first to be free is looked for."""
 
@@ -21,30 +26,37 @@ _LOOKED_AT = 64
 class Spreading:
     """Decides whether what waits for a family's models pays for a load."""
 
-    def __init__(self, seats: Seats, estimates: Estimates) -> None:
+    def __init__(self, seats: Seats, estimates: Estimates, popularity: Popularity) -> None:
         self._seats = seats
         self._estimates = estimates
+        self._popularity = popularity
 
     def pays(self, family: Family, lanes: list[Lane], settings: PolicySettings, now: float) -> bool:
         """Whether one more instance should hold them.
 
-        It should where nobody holds them, where the backlog of each who does is `spread_after` loads long, and, while
-        instances idle, where a task would have to wait for a warm one for too long, compared with FIFO.
+        It should where nobody holds them; where those who do will not have done what waits, and what goes on coming,
+        within `spread_after` loads; and, while instances idle, where a task would have to wait for a warm one for too
+        long, compared with FIFO.
         """
         holders = self._seats.holders(family)
         if not holders.all:
             return True
         load = self._estimates.loads(family.models)
-        busy = max(holders.until - now * (len(holders.all) - len(holders.free)), 0.0)
-        backlog = (family.runs + busy) / len(holders.all)
-        if backlog > settings.spread_after * load:
+        begun = max(holders.until - now * (len(holders.all) - len(holders.free)), 0.0)
+        backlog = family.runs + begun
+        if backlog > self._spare(family, holders) * settings.spread_after * load:
             return True
         if not self._seats.idle:
             return False
         soonest = self._soonest(holders, now)
         heads = (head for lane in lanes if (head := lane.head()) is not None)
-        waits = ((head, max(soonest, backlog - head.run / len(holders.all))) for head in heads)
+        turn = backlog / len(holders.all)
+        waits = ((head, max(soonest, turn - head.run / len(holders.all))) for head in heads)
         return any(wait > load and _too_long(head, wait, now) for head, wait in waits)
+
+    def _spare(self, family: Family, holders: Holders) -> float:
+        """How many holders are left for what waits, while the others do what goes on coming."""
+        return max(len(holders.all) - LASTING * self._popularity.wants(family, self._seats.busy), _FEWEST)
 
     def _soonest(self, holders: Holders, now: float) -> float:
         """Seconds until the first holder is free."""

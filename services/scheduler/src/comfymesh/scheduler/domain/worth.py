@@ -1,10 +1,10 @@
 """What it is worth to run a task next: the whole of the policy's arithmetic.
 
-The worth of a task is the root of its slowdown so far, times its urgency, divided by the seconds that it takes. Short
-tasks so go before long ones of equal standing, and whoever was slowed down most, in proportion to what he asked for,
-goes before others. Urgency rises as a task comes near the moment at which it would have been done under plain FIFO: at
-half of that time it is four times as urgent, at the end 2,500 times. So few wait longer than they would have without
-us, and when the fleet is overloaded, and everything is late, that moment is late as well.
+The worth of a task is its slowdown so far, times its urgency, divided by the seconds that it takes. Short tasks so go
+before long ones of equal standing, and whoever was slowed down most, in proportion to what he asked for, goes before
+others. Urgency rises as a task comes near the moment at which it would have been done under plain FIFO: at half of that
+time it is twice as urgent, at the end fifty times. So few wait longer than they would have without us, and when the
+fleet is overloaded, and everything is late, that moment is late as well.
 """
 
 from __future__ import annotations
@@ -13,10 +13,6 @@ from collections.abc import Iterable
 
 from comfymesh.scheduler.domain.lanes import Lane, Waiting
 
-STEEPNESS = 2.0
-"""The power by which urgency rises."""
-FAIRNESS = 0.5
-"""The power by which slowdown counts: the higher, the more alike are all slowed down, and the less short ones gain."""
 _FULL = 0.02
 """The part of its time under FIFO that is left when a task is as urgent as can be."""
 
@@ -25,13 +21,13 @@ def urgency(created: float, run: float, fifo: float, now: float) -> float:
     """How much of the patience that FIFO would have asked of a task is used up."""
     patience = fifo - created - run
     left = 1 - (now - created) / patience if patience > 0 else _FULL
-    return 1.0 if left >= 1 else max(left, _FULL) ** -STEEPNESS
+    return 1.0 if left >= 1 else 1.0 / max(left, _FULL)
 
 
 def weight(task: Waiting, now: float) -> float:
     """How much it matters that the task is done."""
     slowdown = max((now - task.clock) / task.run, 0.0) + 1.0
-    return float(slowdown**FAIRNESS) * urgency(task.created, task.run, task.fifo, now)
+    return slowdown * urgency(task.created, task.run, task.fifo, now)
 
 
 def mean_weight(lane: Lane, now: float) -> float:
@@ -39,7 +35,7 @@ def mean_weight(lane: Lane, now: float) -> float:
     count = lane.count
     run = lane.runs / count
     slowdown = max((now - lane.clocks / count) / run, 0.0) + 1.0
-    return float(slowdown**FAIRNESS) * urgency(lane.created / count, run, lane.fifos / count, now)
+    return slowdown * urgency(lane.created / count, run, lane.fifos / count, now)
 
 
 def best_batch(lanes: Iterable[tuple[float, Lane]], load: float, servers: int, now: float) -> float:

@@ -8,11 +8,11 @@ from typing import Any
 from comfymesh.scheduler.simulate.figures import Figures
 
 WORLDS: Mapping[str, Mapping[str, Any]] = {
-    "0.5": {"utilisation": 0.5},
-    "0.6": {"utilisation": 0.6},
-    "0.7": {"utilisation": 0.7},
-    "0.2": {"utilisation": 0.2},
-    "other load times": {"seed": 2},
+    **{
+        f"{utilisation:g}, seed {seed}": {"utilisation": utilisation, "seed": seed}
+        for seed in (1, 2, 3)
+        for utilisation in (0.2, 0.5, 0.6, 0.7)
+    },
     "2 resident": {"resident": 2},
     "4 resident": {"resident": 4},
     "mixed speeds": {"speeds": [1.0, 0.5]},
