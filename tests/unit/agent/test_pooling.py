@@ -14,10 +14,11 @@ from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.comfyui.errors import ComfyError
 from comfymesh.agent.comfyui.events import ExecutionError
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Succeeded
+from comfymesh.agent.condition import Condition, InstanceState
 from comfymesh.agent.crew import Crew
 from comfymesh.agent.domain.folders import WARM_UP
 from comfymesh.agent.domain.pool_values import Memory, Phase
-from comfymesh.agent.instance import Care, Condition, Instance, InstanceState, WarmUp
+from comfymesh.agent.instance import Care, Instance, WarmUp
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.pooling import Pooling
 from comfymesh.agent.preloading import Preloading, Preloads
