@@ -40,7 +40,8 @@ _MAX_VERSION = 64
 _MAX_REASON = 512
 _MAX_WORDS = 2000
 
-WarmUp = Callable[[Workplace], Awaitable[None]]
+WarmUp = Callable[[Workplace, Callable[[str], None]], Awaitable[None]]
+"""Warms up an instance, and tells what it does about that, if anything."""
 """Has an instance do something before it takes tasks."""
 
 Keep = Callable[[bytes], Awaitable[None]]
@@ -240,9 +241,8 @@ class Instance:
                 self.workplace = None
 
     async def _warm_up(self, workplace: Workplace, warm_up: WarmUp) -> None:
-        self._tell_start("warming up")
         try:
-            await warm_up(workplace)
+            await warm_up(workplace, self._tell_start)
         except (ComfyUnreachable, ComfyError):
             await check_process(self.name, self._runtime)
             raise
