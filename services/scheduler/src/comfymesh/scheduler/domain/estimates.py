@@ -134,7 +134,7 @@ class Estimates:
         if self._reference is None:
             self._reference = gpu_class
         if gpu_class != self._reference:
-            ratio = self._speeds[gpu_class] = self._speeds.pop(gpu_class, None) or _Ratio()
+            ratio = self._speeds[gpu_class] = self._speeds.pop(gpu_class, _Ratio())
             ratio.learn(seconds, self.run(models, work, tenant))
             if len(self._speeds) > _MOST_GPU_CLASSES:
                 del self._speeds[next(iter(self._speeds))]
