@@ -88,7 +88,7 @@ PROBE = {
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def files() -> AsyncIterator[str]:
-    """A server of pictures: one that is there, one that comes at the second try, a page that is none, and one inside."""
+    """A server of pictures: one that is there, one that comes at the second try, a page, and one inside."""
     content = io.BytesIO()
     Image.new("RGB", (24, 16), (1, 2, 3)).save(content, "PNG")
     asked = Counter[str]()
