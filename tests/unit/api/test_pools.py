@@ -87,6 +87,18 @@ def test_what_is_asked_of_no_instance_any_more_can_be_ended() -> None:
     assert (wish.nodes, wish.preload) == (("c",), Preload((), "gone"))
 
 
+def test_a_pool_that_no_instance_is_in_any_more_may_be_wanted_no_more() -> None:
+    files = (ModelFile("Load", "file", "x"),)
+    intents = [
+        Intent("gone", preloads=(Preload(files, "old"),)),
+        Intent("a", preloads=(Preload(files, "old"), Preload(files, "flux"))),
+        Intent("b", preloads=(Preload(files, "old", "one"),)),
+    ]
+    wish = preloading.wish(request(pool="old"), OFFERS, intents)
+    assert (wish.nodes, wish.preload) == (("gone", "a"), Preload((), "old"))
+    assert refused(pool="old") == ("POOL_NOT_FOUND", [])
+
+
 @pytest.mark.parametrize(
     ("files", "fields", "reason", "said"),
     [

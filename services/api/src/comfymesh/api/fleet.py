@@ -98,6 +98,10 @@ class FleetView:
         """What is wanted of a node, by its id."""
         return self._intents.get(names.node(node)) or Intent(node)
 
+    def intents(self) -> list[Intent]:
+        """What is wanted of every node of which anybody ever wanted something, also of those that are gone."""
+        return list(self._intents.values())
+
     def nodes(self) -> list[node_pb2.Node]:
         """Every node seen within the last hour, by name."""
         now = self._clock()

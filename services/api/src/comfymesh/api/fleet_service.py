@@ -106,13 +106,13 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
             raise invalid(wrong)
         if request.node:
             self._node(request.node)
-        wish = preloading.wish(request, self._fleet.offers())
+        wish = preloading.wish(request, self._fleet.offers(), self._fleet.intents())
         for node in wish.nodes:
             preloading.added(self._fleet.intent(node), wish.preload)
         for node in wish.nodes if not request.validate_only else ():
             await self._change(node, lambda intent: preloading.added(intent, wish.preload))
-        nodes = [self._node(names.node(node)) for node in wish.nodes]
-        return fleet_service_pb2.PreloadModelsResponse(nodes=nodes)
+        known = (self._fleet.node(names.node(node)) for node in wish.nodes)
+        return fleet_service_pb2.PreloadModelsResponse(nodes=[node for node in known if node is not None])
 
     async def WatchFleet(
         self, request: fleet_service_pb2.WatchFleetRequest, context: Context

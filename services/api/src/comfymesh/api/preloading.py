@@ -31,23 +31,24 @@ class Wish:
     preload: Preload
 
 
-def wish(request: PreloadModelsRequest, offers: Iterable[Offer]) -> Wish:
+def wish(request: PreloadModelsRequest, offers: Iterable[Offer], intents: Iterable[Intent] = ()) -> Wish:
     """What a caller wants.
 
     Args:
         request: The request, without `violations`; its node, if it names one, exists.
         offers: What the instances of the fleet offer.
+        intents: What is wanted of nodes so far, also of those that do not report.
 
     Raises:
         RefusedError: No instance is chosen, or none could load what is wanted.
     """
     chosen = [offer for offer in offers if _is_chosen(request, offer)]
-    if not chosen and request.files:
-        raise _nothing_chosen(request)
     catalogs = list(dict.fromkeys(offer.catalog for offer in chosen if offer.catalog is not None))
     nodes = dict.fromkeys(names.parse_node(offer.node) for offer in chosen)
-    if request.node:  # What is gone may still be wanted no more.
-        nodes.setdefault(names.parse_node(request.node))
+    if not request.files:  # What is gone may still be wanted no more.
+        nodes.update(dict.fromkeys(_asked(request, intents)))
+    if not nodes or (request.files and not chosen):
+        raise _nothing_chosen(request)
     return Wish(tuple(nodes), Preload(_files(request.files, catalogs), request.pool, request.instance))
 
 
@@ -92,6 +93,16 @@ def _is_chosen(request: PreloadModelsRequest, offer: Offer) -> bool:
         and request.pool in {"", offer.site.pool}
         and request.instance in {"", offer.instance}
     )
+
+
+def _asked(request: PreloadModelsRequest, intents: Iterable[Intent]) -> Iterator[str]:
+    """The node that is named, or all that were asked for a pool, by their ids."""
+    if request.node:
+        yield names.parse_node(request.node)
+        return
+    for intent in intents:
+        if any((each.pool, each.instance) == (request.pool, request.instance) for each in intent.preloads):
+            yield intent.node
 
 
 def _nothing_chosen(request: PreloadModelsRequest) -> RefusedError:
