@@ -20,8 +20,8 @@ _LOOK_SECONDS = 0.2
 _RECENT = 200
 _WARM_UP = 5
 
-Span = tuple[int, int]
-"""When a prompt began and ended, in milliseconds of ComfyUI's clock."""
+Span = tuple[int, int, int]
+"""Which of ComfyUI's prompts it was, by its count, and when it began and ended, in milliseconds of ComfyUI's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +101,19 @@ async def _of_length(
 
 
 def gaps(spans: Iterable[Span]) -> list[float]:
-    """From each end to the next beginning, in milliseconds."""
-    return [float(after[0] - before[1]) for before, after in pairwise(sorted(spans))]
+    """From each end to the beginning of the prompt after it, in milliseconds."""
+    return [float(after[1] - before[2]) for before, after in _neighbours(spans)]
 
 
 def busy(spans: Iterable[Span]) -> float:
-    """The share of the time from the first beginning to the last end in which something was executed."""
-    ordered = sorted(spans)
-    return sum(end - begin for begin, end in ordered) / max(1, ordered[-1][1] - ordered[0][0])
+    """The share of the time between ends of which both were seen in which something was executed."""
+    seen = _neighbours(spans)
+    return sum(end - begin for _, (_, begin, end) in seen) / max(1, sum(after[2] - before[2] for before, after in seen))
+
+
+def _neighbours(spans: Iterable[Span]) -> list[tuple[Span, Span]]:
+    """Each with the next. The mesh may remove one before it was seen: no gap is known beside it."""
+    return [(before, after) for before, after in pairwise(sorted(spans)) if after[0] == before[0] + 1]
 
 
 @asynccontextmanager
@@ -141,7 +146,7 @@ async def _witness(url: str) -> AsyncIterator[dict[str, Span]]:
 async def _ended(http: aiohttp.ClientSession) -> dict[str, Span]:
     async with http.get("/api/jobs", params={"status": "completed", "limit": str(_RECENT)}) as answer:
         jobs = (await answer.json())["jobs"]
-    return {job["id"]: (job["execution_start_time"], job["execution_end_time"]) for job in jobs}
+    return {job["id"]: (job["priority"], job["execution_start_time"], job["execution_end_time"]) for job in jobs}
 
 
 def _graph(comfy: ground.ComfyUI, seconds: float) -> graphs.Graph:

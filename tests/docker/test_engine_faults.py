@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from comfymesh.agent.condition import Condition, InstanceState
 from comfymesh.agent.domain.lives import Endurance
-from comfymesh.agent.instance import Care, Condition, Instance, InstanceState
+from comfymesh.agent.instance import Care, Instance
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.contract import Exited, RuntimeFailed, RuntimeFailureReason
 from comfymesh.agent.runtimes.docker import DockerRuntime

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
-from unittest.mock import Mock
+from unittest.mock import MagicMock
 
 import obstore
 import pytest
@@ -110,7 +110,7 @@ class World(RuleBasedStateMachine):
         self.run(self.begin())
 
     async def begin(self) -> None:
-        quotas = Mock()
+        quotas = MagicMock()
         self.assets = Assets(self.bus, self.store, self.clock, 10**6, quotas)
         self.uploads = Uploads(self.bus, self.store, self.assets, self.clock, quotas, least=1)
         model = ReadModel()

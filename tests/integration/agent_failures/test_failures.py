@@ -216,6 +216,14 @@ class TestGone:
         assert (ran.end, ran.failed) == (("SUCCEEDED", 2), ["INSTANCE_LOST"])
         assert mesh.comfyui()[0] != pid
 
+    async def test_output_that_ends_the_server_is_given_up_in_the_end(self, mesh: LocalMesh) -> None:
+        """ComfyUI protocol notes, section 13.5."""
+        graph = graphs.picture()
+        graph["9"] = {"class_type": "ProbeUI", "inputs": {"image": ["1", 0], "kind": "not_json", "nonce": "n"}}
+        ran = await course(mesh, graph)
+        assert ran.end[0] == "FAILED"
+        assert set(ran.failed) == {"INSTANCE_LOST"}
+
     async def test_a_restart_that_forgets_everything_is_found_out(self, mesh: LocalMesh) -> None:
         task = await mesh.create(graphs.steps(200, 0.02))
         await mesh.until_state(task.name, State.STATE_RUNNING)

@@ -14,8 +14,9 @@ import pytest
 from comfymesh.agent.care import care_of
 from comfymesh.agent.comfyui.outcome import Succeeded
 from comfymesh.agent.comfyui.session import ComfySession
+from comfymesh.agent.condition import Condition, InstanceState
 from comfymesh.agent.domain.folders import Folders
-from comfymesh.agent.instance import Condition, Instance, InstanceState
+from comfymesh.agent.instance import Instance
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.specs import ProcessSpec

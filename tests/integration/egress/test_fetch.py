@@ -194,7 +194,7 @@ async def test_a_file_may_be_as_large_as_the_limit(port: int) -> None:
         ("/cut", "UNREACHABLE", True),
         ("/metadata", "ADDRESS_REFUSED", False),
         ("/mapped", "ADDRESS_REFUSED", False),
-        ("/decimal", "URL_INVALID", False),
+        ("/decimal", "ADDRESS_REFUSED", False),
         ("/file", "REDIRECT_INVALID", False),
         ("/password", "REDIRECT_INVALID", False),
         ("/nowhere", "TOO_MANY_REDIRECTS", False),

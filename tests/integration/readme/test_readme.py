@@ -75,7 +75,7 @@ def test_make_dev_runs_the_command_that_is_tried_here() -> None:
 
 def test_ci_runs_the_demo_the_tests_and_the_checks() -> None:
     script = (ROOT / ".ci" / "run").read_text()
-    assert {"make demo", "make test", "make check", "make images"} <= set(script.splitlines())
+    assert {"make demo", "make test", "make check", "make images"} <= {line.strip() for line in script.splitlines()}
 
 
 @pytest.mark.asyncio(loop_scope="module")

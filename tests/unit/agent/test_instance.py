@@ -16,10 +16,11 @@ from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import ComfyError
 from comfymesh.agent.comfyui.inventory import Inventory
 from comfymesh.agent.comfyui.pulse import Sign
+from comfymesh.agent.condition import Condition, InstanceState
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.ladder import Limits
 from comfymesh.agent.domain.lives import Endurance
-from comfymesh.agent.instance import Care, Condition, Instance, InstanceState
+from comfymesh.agent.instance import Care, Instance
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.contract import Absent, Exited, RuntimeFailed, RuntimeFailureReason
 from comfymesh.agent.workplace import Files, Workplace

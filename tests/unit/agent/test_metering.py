@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import cast
 
 from comfymesh.agent.attempts import Attempts
+from comfymesh.agent.condition import Condition, InstanceState
 from comfymesh.agent.host import Host, Room
-from comfymesh.agent.instance import Condition, InstanceState
 from comfymesh.agent.metering import Metering
 from comfymesh.agent.nvml import Gpu
 from comfymesh.telemetry import catalogue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,10 +14,11 @@ from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.comfyui.errors import ComfyError
 from comfymesh.agent.comfyui.events import ExecutionError
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Succeeded
+from comfymesh.agent.condition import Condition, InstanceState
 from comfymesh.agent.crew import Crew
 from comfymesh.agent.domain.folders import WARM_UP
 from comfymesh.agent.domain.pool_values import Memory, Phase
-from comfymesh.agent.instance import Care, Condition, Instance, InstanceState, WarmUp
+from comfymesh.agent.instance import Care, Instance, WarmUp
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.pooling import Pooling
 from comfymesh.agent.preloading import Preloading, Preloads
@@ -382,9 +383,9 @@ async def test_a_workflow_that_is_refused_is_said_and_left_out(
 ) -> None:
     warm_up = warming(tmp_path, WORKFLOW)
 
-    async def refused(workplace: Workplace) -> None:
+    async def refused(workplace: Workplace, tell: Callable[[str], None]) -> None:
         cast("ScriptedSession", workplace.session).refusal = ComfyError("POST /prompt", 400, "no such class")
-        await warm_up(workplace)
+        await warm_up(workplace, tell)
 
     team.warm_up = refused
     await team.pool()
@@ -415,9 +416,9 @@ async def test_a_server_that_is_lost_meanwhile_is_started_again(team: Team, tmp_
 async def test_one_with_prompts_is_warm_and_adopted_at_once(team: Team, tmp_path: Path) -> None:
     warm_up = warming(tmp_path, WORKFLOW)
 
-    async def with_prompts(workplace: Workplace) -> None:
+    async def with_prompts(workplace: Workplace, tell: Callable[[str], None]) -> None:
         cast("ScriptedSession", workplace.session).http.there = {"some-prompt": {}}
-        await warm_up(workplace)
+        await warm_up(workplace, tell)
 
     team.warm_up = with_prompts
     await team.pool()
@@ -558,9 +559,9 @@ async def test_the_next_life_loads_it_before_it_is_offered(team: Team, ahead: Ah
     assert asked() == (ONE, TWO)
     warming = Warming(None, asked, 60.0)
 
-    async def warm_up(workplace: Workplace) -> None:
+    async def warm_up(workplace: Workplace, tell: Callable[[str], None]) -> None:
         cast("ScriptedSession", workplace.session).http.info = INFO
-        await warming(workplace)
+        await warming(workplace, tell)
 
     team.crew.instances["p-1"].look_after(Care(warm_up=warm_up))
     team.crew.start("p-1")

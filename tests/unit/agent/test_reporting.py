@@ -11,7 +11,8 @@ import pytest
 
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.claim import Claim
-from comfymesh.agent.instance import Condition, Instance, InstanceState
+from comfymesh.agent.condition import Condition, InstanceState
+from comfymesh.agent.instance import Instance
 from comfymesh.agent.reporting import Reporting
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Message

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from unittest.mock import AsyncMock, Mock, patch
+from unittest.mock import AsyncMock, MagicMock, Mock, patch
 
 import pytest
 
@@ -66,7 +66,7 @@ async def world() -> AsyncIterator[World]:
     clock = ManualClock()
     bus, model = MemoryBus(clock), ReadModel()
     hub, store = Hub(model), BusStore(bus)
-    assets = Assets(bus, store, clock, 1000, Mock())
+    assets = Assets(bus, store, clock, 1000, MagicMock())
     following = asyncio.ensure_future(hub.follow(TaskLog(bus).events()))
     await hub.ready.wait()
     sweeper = Sweeper(bus, store, (model, hub), Directory(bus, clock), assets, TERMS, clock)

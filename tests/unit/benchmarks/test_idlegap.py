@@ -4,13 +4,19 @@ from benchmarks import graphs, idlegap
 
 
 def test_gaps_are_from_an_end_to_the_next_beginning_whatever_the_order() -> None:
-    assert idlegap.gaps([(30, 40), (0, 10), (12, 30)]) == [2.0, 0.0]
-    assert idlegap.gaps([(0, 10)]) == []
+    assert idlegap.gaps([(3, 30, 40), (1, 0, 10), (2, 12, 30)]) == [2.0, 0.0]
+    assert idlegap.gaps([(1, 0, 10)]) == []
+
+
+def test_a_prompt_that_was_removed_before_it_was_seen_makes_no_gap() -> None:
+    seen = [(1, 0, 10), (2, 12, 30), (4, 50, 60), (5, 60, 70)]
+    assert idlegap.gaps(seen) == [2.0, 0.0]
+    assert idlegap.busy(seen) == 28 / 30
 
 
 def test_an_instance_is_busy_while_it_executes() -> None:
-    assert idlegap.busy([(0, 10), (30, 40)]) == 0.5
-    assert idlegap.busy([(0, 10), (10, 20)]) == 1.0
+    assert idlegap.busy([(1, 0, 10), (2, 20, 30)]) == 0.5
+    assert idlegap.busy([(1, 0, 10), (2, 10, 20)]) == 1.0
 
 
 def test_a_graph_that_works_longer_has_more_to_do_and_ends_in_its_picture() -> None:

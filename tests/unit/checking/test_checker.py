@@ -17,6 +17,7 @@ from comfymesh.testkit.history import (
     Closed,
     Defect,
     Event,
+    Fault,
     Logged,
     Progressed,
     Prompted,
@@ -227,6 +228,17 @@ class TestP5:
 
 def test_a_defect_that_a_process_met() -> None:
     assert found([*HISTORY, Defect(1.0, "api", "KeyError()")], Promise.P9) == ["a defect of api: KeyError()"]
+
+
+@pytest.mark.parametrize(
+    ("faults", "blamed"),
+    [(["clock ahead"], True), (["clock ahead", "kill"], False), (["slow comfyui"], False), ([], False)],
+)
+def test_a_node_that_was_lost_by_a_clock_alone(faults: list[str], *, blamed: bool) -> None:
+    last = next(event for event in reversed(HISTORY) if isinstance(event, Logged))
+    lost = replace(last, failure="NODE_LOST")
+    history = [Fault(0.0, what) for what in faults] + [lost if event is last else event for event in HISTORY]
+    assert bool(found(history, Promise.P6)) is blamed
 
 
 def test_a_verdict_tells_the_story_of_the_task() -> None:

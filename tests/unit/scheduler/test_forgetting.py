@@ -122,3 +122,14 @@ def test_estimates_that_are_used_are_not_forgotten_for_being_old(monkeypatch: py
         known.learn_run((f"new-{number}",), work, "tenant", "gpu", 10.0)
     assert known.run(("old",), work, "tenant") > 60.0
     assert (("old",), "shape", "tenant") in known._runs
+
+
+def test_names_of_gpu_classes_that_nodes_make_up_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimates, "_MOST_GPU_CLASSES", 3)
+    learned = Estimates()
+    for number in range(20):
+        learned.learn_run((), Work("s", 1.0), "t", "first", 10.0)
+        learned.learn_run((), Work("s", 1.0), "t", "half as fast", 20.0)
+        learned.learn_run((), Work("s", 1.0), "t", f"gpu {number}", 10.0)
+    assert len(learned._speeds) == 3
+    assert learned.speed("half as fast") > 1.3

@@ -180,6 +180,15 @@ def test_what_needs_more_than_there_is_has_the_gpu_alone() -> None:
     assert play.task("one") is None
 
 
+def test_a_node_that_tells_an_absurd_peak_does_not_end_sharing_for_long() -> None:
+    """It counts as all of the GPU, from which it comes down within some runs; as told it took hundreds."""
+    play = shared()
+    play.ran(Place("a", "x"), LITTLE, 2**61, "g24")
+    for _ in range(12):
+        play.ran(Place("a", "x"), LITTLE, 8 * GIB, "g24")
+    assert {play.task("one"), play.task("two")} == {Place("a", "x"), Place("a", "y")}
+
+
 def side_by_side() -> tuple[Instance, Instance]:
     return instance("x", 24, "GPU-1"), instance("y", 24, "GPU-1")
 

@@ -38,3 +38,12 @@ def test_one_high_peak_is_forgotten_by_and_by_and_a_higher_one_counts_at_once() 
     assert 8 * GIB <= needs.peak(MAKE, "a") < 9 * GIB
     needs.ran(MAKE, "a", 0, 20 * GIB)
     assert needs.peak(MAKE, "a") == 20 * GIB
+
+
+def test_a_node_that_names_another_gpu_class_each_time_fills_no_memory() -> None:
+    needs = Needs()
+    for number in range(1_000):
+        needs.ran(MAKE, "a", 0, GIB)
+        needs.ran(MAKE, f"gpu {number}", 0, GIB)
+    assert len(needs._known[MAKE].peaks) <= 16
+    assert needs.peak(MAKE, "a") == GIB  # who goes on running it is not forgotten

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+from comfymesh.agent.condition import InstanceState
 from comfymesh.agent.domain.pool_values import Phase
-from comfymesh.agent.instance import Instance, InstanceState
+from comfymesh.agent.instance import Instance
 from comfymesh.runtime.background import Background
 
 logger = logging.getLogger(__name__)

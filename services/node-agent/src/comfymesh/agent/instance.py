@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from enum import StrEnum
 
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.http import ComfyHttp
@@ -16,6 +15,7 @@ from comfymesh.agent.comfyui.inventory import Inventory
 from comfymesh.agent.comfyui.outcome import Lost
 from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.comfyui.session import ComfySession
+from comfymesh.agent.condition import Condition, InstanceState
 from comfymesh.agent.domain.folders import hide
 from comfymesh.agent.domain.ladder import Limits
 from comfymesh.agent.domain.lives import Cause, Endurance, Lives
@@ -40,35 +40,8 @@ _MAX_VERSION = 64
 _MAX_REASON = 512
 _MAX_WORDS = 2000
 
-
-class InstanceState(StrEnum):
-    """What an instance is doing. Values match `comfymesh.v1.Instance.State`."""
-
-    STARTING = "STARTING"
-    READY = "READY"
-    DOWN = "DOWN"
-    RETIRING = "RETIRING"
-    QUARANTINED = "QUARANTINED"
-    STOPPED = "STOPPED"
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """How an instance is: its state, why, its ComfyUI's version, and what it offers.
-
-    What it offered last stays known while it is down, so that tasks for it are still taken. One that is stopped is not
-    `startable` where its host has no room for it: others are to be asked in its place.
-    """
-
-    state: InstanceState
-    reason: str = ""
-    version: str = ""
-    catalog: spec_pb2.BlobRef | None = None
-    inventory: Inventory = field(default_factory=Inventory)
-    startable: bool = True
-
-
-WarmUp = Callable[[Workplace], Awaitable[None]]
+WarmUp = Callable[[Workplace, Callable[[str], None]], Awaitable[None]]
+"""Warms up an instance, and tells what it does about that, if anything."""
 """Has an instance do something before it takes tasks."""
 
 Keep = Callable[[bytes], Awaitable[None]]
@@ -268,9 +241,8 @@ class Instance:
                 self.workplace = None
 
     async def _warm_up(self, workplace: Workplace, warm_up: WarmUp) -> None:
-        self._tell_start("warming up")
         try:
-            await warm_up(workplace)
+            await warm_up(workplace, self._tell_start)
         except (ComfyUnreachable, ComfyError):
             await check_process(self.name, self._runtime)
             raise

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from comfymesh.agent.care import care_of, gpu_of, pace_of, patience_of
 from comfymesh.agent.comfyui.pulse import Pace
 from comfymesh.agent.comfyui.session import ComfySession
+from comfymesh.agent.condition import Condition, InstanceState
 from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.host import Host
-from comfymesh.agent.instance import Care, Condition, Instance, InstanceState
+from comfymesh.agent.instance import Care, Instance
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.offering import inventory_of
 from comfymesh.agent.preloading import Preloads

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from google.protobuf.message import DecodeError
 
 from comfymesh.agent.attempts import Attempts
+from comfymesh.agent.condition import Condition, InstanceState
 from comfymesh.agent.crew import Crew
 from comfymesh.agent.domain import pools
 from comfymesh.agent.domain.pool_values import Demand, Member, Memory, Phase, Pool
 from comfymesh.agent.domain.pools import Decision, Start, Stop
-from comfymesh.agent.instance import Condition, InstanceState
 from comfymesh.agent.runtimes.pool_specs import PoolSpec
 from comfymesh.bus.port import Message
 from comfymesh.wire.v1 import pool_demand_pb2

@@ -12,8 +12,9 @@ from uuid import uuid4
 from comfymesh import names
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.comfyui.protocol import clean
+from comfymesh.agent.condition import InstanceState
 from comfymesh.agent.host import Host, Room
-from comfymesh.agent.instance import Instance, InstanceState
+from comfymesh.agent.instance import Instance
 from comfymesh.agent.nvml import Gpu
 from comfymesh.agent.pool_report import pool_message
 from comfymesh.agent.runtimes.pool_specs import PoolSpec

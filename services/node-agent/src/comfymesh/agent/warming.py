@@ -38,7 +38,7 @@ class Warming:
         self._asked = asked
         self._seconds = seconds
 
-    async def __call__(self, workplace: Workplace) -> None:
+    async def __call__(self, workplace: Workplace, tell: Callable[[str], None]) -> None:
         """Warm up an instance, unless it has prompts already: one that is adopted is warm.
 
         Raises:
@@ -49,6 +49,7 @@ class Warming:
         warm_up = self._spec.warm_up if self._spec is not None else None
         if not (self._files or asked or warm_up) or await workplace.session.http.prompts(1):
             return
+        tell("warming up")
         if files := tuple(dict.fromkeys((*self._files, *asked))):
             await preload(workplace, files, self._seconds)
             self._tell(workplace)

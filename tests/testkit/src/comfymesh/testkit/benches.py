@@ -11,8 +11,9 @@ from typing import Any
 from comfymesh.agent.attempt import Attempt
 from comfymesh.agent.claim import Claim
 from comfymesh.agent.comfyui.outcome import Succeeded
+from comfymesh.agent.condition import Condition, InstanceState
 from comfymesh.agent.domain.folders import Folders
-from comfymesh.agent.instance import Condition, Instance, InstanceState
+from comfymesh.agent.instance import Instance
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.workplace import Files, Workplace
 from comfymesh.artifacts.bus_store import BusStore

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from comfymesh.agent.comfyui.errors import ComfyError
+from comfymesh.agent.comfyui.errors import REASON_REFUSED, ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.events import ExecutionStarted
 from comfymesh.agent.comfyui.outcome import Interrupted, Lost, Outcome
 from comfymesh.agent.comfyui.pulse import Sign
@@ -15,9 +15,9 @@ from comfymesh.agent.comfyui.pulse import Sign
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from comfymesh.agent.comfyui.errors import ComfyUnreachable
     from comfymesh.agent.comfyui.events import Event
     from comfymesh.agent.comfyui.pulse import Pulse
+    from comfymesh.agent.comfyui.timings import SessionTimings
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +84,18 @@ class Followed:
             # The observer is someone else's code; its fault must not stop the events of all other prompts.
             fields = {"action": "comfyui_observer_failed", "prompt_id": self.prompt_id}
             _log.exception("The observer of a prompt failed.", extra=fields)
+
+    def in_trouble(self, error: ComfyUnreachable | ComfyError, now: float, timings: SessionTimings) -> Lost | None:
+        """The server has given no useful answer. What it comes to, where that has lasted for too long."""
+        if self.trouble_since is None:
+            self.trouble_since = now
+            fields = {"action": "comfyui_trouble", "prompt_id": self.prompt_id}
+            _log.warning("A prompt cannot be looked at: %s", error, extra=fields)
+        refused = isinstance(error, ComfyUnreachable) and error.reason == REASON_REFUSED
+        limit = timings.refused if refused else timings.unanswered
+        if now - self.trouble_since < limit:
+            return None
+        return Lost(f"ComfyUI has given no useful answer for {limit:g} s: {error}")
 
     def vanished(self) -> Outcome:
         """What it comes to that the server does not know it.

@@ -15,15 +15,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from comfymesh.agent.comfyui.control import PromptControl, Standing
-from comfymesh.agent.comfyui.errors import (
-    REASON_NO_SOCKET,
-    REASON_REFUSED,
-    ComfyError,
-    ComfyUnreachable,
-    GraphRefused,
-)
+from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable, GraphRefused
 from comfymesh.agent.comfyui.events import Event, ExecutionStarted, PromptEnded
 from comfymesh.agent.comfyui.followed import Followed
+from comfymesh.agent.comfyui.hearing import Hearing
 from comfymesh.agent.comfyui.http import DEFAULT_TIMEOUTS, ComfyHttp, Timeouts
 from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Noticed, Outcome, Succeeded, read_history
 from comfymesh.agent.comfyui.pulse import Pace, Pulse, Sign
@@ -32,7 +27,6 @@ from comfymesh.agent.comfyui.socket import DEFAULT_SOCKET_TIMINGS, EventSocket, 
 from comfymesh.agent.comfyui.suspicion import Suspicion
 from comfymesh.agent.comfyui.timings import DEFAULT_TIMINGS, SessionTimings
 from comfymesh.runtime.faultpoints import FaultPoint, reached
-from comfymesh.runtime.patience import is_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -75,8 +69,7 @@ class ComfySession:
         self._router = EventRouter(self._prompts)
         # Asked for with each event, and Python asks the system each time whether it is still the same process.
         self._loop = asyncio.get_running_loop()
-        self._connected = asyncio.Event()
-        self._lost = asyncio.Event()
+        self._hearing = Hearing()
         self._control = PromptControl(self.http, stop_waits=timings.stop, history_waits=timings.history)
         self._suspicion = Suspicion(self.http, self._socket, timings)
         self._pace = pace or Pace()
@@ -99,15 +92,15 @@ class ComfySession:
     @property
     def connected(self) -> bool:
         """Whether events arrive."""
-        return self._connected.is_set()
+        return self._hearing.now
 
     async def wait_connected(self) -> None:
         """Wait until events arrive."""
-        await self._connected.wait()
+        await self._hearing.wait()
 
     async def lost(self, within: float) -> bool:
         """Whether events have ceased to arrive, or do so within so many seconds."""
-        return await is_set(self._lost, within)
+        return await self._hearing.lost(within)
 
     async def execute(
         self,
@@ -136,7 +129,7 @@ class ComfySession:
         """
         with self._follow(prompt_id, observer) as prompt:
             prompt.pulse.classes = {node_id: str(node.get("class_type")) for node_id, node in graph.items()}
-            prompt.client_id = await self._client_id()
+            prompt.client_id = await self._hearing.as_client(self.http, self._timings)
             if prompt.stopping is not None:
                 return prompt.as_ended(Interrupted())
             await self._submit(prompt, graph, extra_data)
@@ -235,21 +228,10 @@ class ComfySession:
 
     def _hears(self, prompt: Followed) -> bool:
         """Whether the prompt's events reach us: those of an adopted one, or of a lost connection, never do."""
-        return prompt.client_id is not None and prompt.client_id == self._socket.client_id
+        return prompt.client_id is not None and prompt.client_id == self._hearing.client_id
 
     def _now(self) -> float:
         return self._loop.time()
-
-    async def _client_id(self) -> str:
-        try:
-            async with asyncio.timeout(self._timings.connect):
-                while (client_id := self._socket.client_id) is None:
-                    if not await is_set(self._connected, self._timings.recheck):
-                        await self.http.system_stats()  # A server that refuses connections has gone: no need to wait.
-        except TimeoutError:
-            detail = f"no event socket within {self._timings.connect:g} s"
-            raise ComfyUnreachable("GET /ws", REASON_NO_SOCKET, detail) from None
-        return client_id
 
     async def _submit(self, prompt: Followed, graph: Mapping[str, Any], extra_data: Mapping[str, Any] | None) -> None:
         client_id, before = prompt.client_id or "", time.monotonic()
@@ -298,7 +280,7 @@ class ComfySession:
         try:
             outcome = await self._ended(prompt)
         except (ComfyUnreachable, ComfyError) as error:
-            return self._in_trouble(prompt, error)
+            return prompt.in_trouble(error, self._now(), self._timings)
         if outcome is None:
             prompt.wake.set()
         return outcome
@@ -314,7 +296,7 @@ class ComfySession:
                 await self._control.stop(prompt.prompt_id)
             outcome = await self._ended(prompt) if standing is Standing.ENDED else None
         except (ComfyUnreachable, ComfyError) as error:
-            return self._in_trouble(prompt, error)
+            return prompt.in_trouble(error, self._now(), self._timings)
         prompt.trouble_since = None
         if outcome is not None:
             if self._hears(prompt):
@@ -329,17 +311,6 @@ class ComfySession:
         prompt.misses += 1
         return prompt.vanished() if prompt.misses > 1 else None
 
-    def _in_trouble(self, prompt: Followed, error: ComfyUnreachable | ComfyError) -> Lost | None:
-        now = self._now()
-        if prompt.trouble_since is None:
-            prompt.trouble_since = now
-            _log.warning("A prompt cannot be looked at: %s", error, extra=_context("comfyui_trouble", prompt))
-        refused = isinstance(error, ComfyUnreachable) and error.reason == REASON_REFUSED
-        limit = self._timings.refused if refused else self._timings.unanswered
-        if now - prompt.trouble_since < limit:
-            return None
-        return Lost(f"ComfyUI has given no useful answer for {limit:g} s: {error}")
-
     def _on_event(self, event: Event) -> None:
         routed = self._router.route(event)
         prompt = None if routed is None else self._prompts.get(routed[0])
@@ -353,13 +324,11 @@ class ComfySession:
 
     def _on_state(self, client_id: str | None) -> None:
         if client_id is None:
-            self._connected.clear()
-            self._lost.set()
+            self._hearing.ends()
         else:
-            self._lost.clear()
             self._control.reset()
             self._router.reset()
-            self._connected.set()
+            self._hearing.begins(client_id)
         for prompt in self._prompts.values():
             # Those without client id are not yet submitted, or adopted and looked at often anyway.
             if prompt.client_id is not None:

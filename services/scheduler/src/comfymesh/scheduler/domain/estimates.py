@@ -17,6 +17,8 @@ FIRST_RUN = 30.0
 FIRST_LOAD = 10.0
 """Seconds that a load is taken for before any was seen."""
 _MOST_CLASSES = 200_000
+_MOST_GPU_CLASSES = 1_000
+"""Their names are whatever nodes say."""
 
 
 @dataclass(slots=True)
@@ -132,7 +134,10 @@ class Estimates:
         if self._reference is None:
             self._reference = gpu_class
         if gpu_class != self._reference:
-            self._speeds.setdefault(gpu_class, _Ratio()).learn(seconds, self.run(models, work, tenant))
+            ratio = self._speeds[gpu_class] = self._speeds.pop(gpu_class, _Ratio())
+            ratio.learn(seconds, self.run(models, work, tenant))
+            if len(self._speeds) > _MOST_GPU_CLASSES:
+                del self._speeds[next(iter(self._speeds))]
         expected, speed = self.run(models, work, tenant), self.speed(gpu_class)
         size = self._sizes.setdefault(_size(work), _Ratio())
         usual = expected / size.value

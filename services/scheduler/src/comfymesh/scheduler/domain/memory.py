@@ -106,7 +106,7 @@ class Memory:
         gpu = seat.gpu if seat is not None else None
         available = gpu.free_for(seat) if gpu and seat else site.vram_bytes if site else 0
         if run.succeeded:
-            peak = run.timing.peak_vram_bytes if run.timing else 0
+            peak = _believed(run.timing.peak_vram_bytes if run.timing else 0, site.vram_bytes if site else 0)
             gpu_class = site.gpu_class if site else run.timing.gpu_class if run.timing else ""
             changed = needs.ran(run.make, gpu_class, available, peak)
         else:
@@ -157,6 +157,11 @@ class Memory:
         reservation.gpu.unreserve(group)
         for seat in reservation.gpu:
             self._seats.place(seat, again=True)
+
+
+def _believed(peak: int, size: int) -> int:
+    """What was in use, as a node says, on a GPU of this size (0: unknown): no more than there is."""
+    return min(peak, size) if size else peak
 
 
 def _stands(reservation: _Reservation) -> bool:

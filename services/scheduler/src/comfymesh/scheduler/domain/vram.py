@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from comfymesh.tasks.record import ModelFile, Requirements
 
 _MOST_MAKES = 20_000
+_MOST_CLASSES = 16
+"""GPU classes whose peaks are kept of a make: their names are whatever nodes say."""
 _ENOUGH = 2
 """Times that a make runs out of so much, or more, before it is believed: the agent frees memory after the first."""
 _FORGETS = 8
@@ -64,8 +66,10 @@ class Needs:
         known = self._touch(make)
         if peak > 0:
             known = known or self._new(make)
-            above = max(known.peaks.get(gpu_class, 0) - peak, 0)
+            above = max(known.peaks.pop(gpu_class, 0) - peak, 0)
             known.peaks[gpu_class] = peak + above - above // _FORGETS
+            if len(known.peaks) > _MOST_CLASSES:
+                del known.peaks[next(iter(known.peaks))]
         if known is None or not available:
             return False
         known.ran_out = tuple(had for had in known.ran_out if had < available)

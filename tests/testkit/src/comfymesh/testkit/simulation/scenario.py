@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from comfymesh.runtime.faultpoints import FaultPoint
@@ -60,6 +61,7 @@ _SMALL = _Size((1, 1, 2), (1, 3), 3, (3.0, 3.0, 6.0, 12.0))
 twelfth (`letter-requeued-anew`) less often."""
 
 _SMALL_SHARE = 0.75
+_CLOCKS_SHARE = 0.5
 
 
 def scenario(seed: int) -> Scenario:
@@ -82,7 +84,10 @@ def scenario(seed: int) -> Scenario:
         tuple(work(rng, rng.randint(*size.jobs), rng.choice((1.0, seconds / 2)))),
         _rough(rng),
         rng.choice((0.0, 0.0, 0.02, 0.2)),
-        tuple(_trouble(rng, rng.choice(kinds), targets, seconds) for _ in range(count)),
+        (
+            *(_trouble(rng, rng.choice(kinds), targets, seconds) for _ in range(count)),
+            *_clocks(random.Random(f"{seed}/clocks"), schedulers, agents, seconds),
+        ),
         seconds,
     )
 
@@ -91,8 +96,7 @@ def _targets(apis: int, schedulers: int, agents: int) -> dict[str, list[str]]:
     """Every kind of trouble with what it can happen to."""
     agent_names = [f"agent-{number}" for number in range(agents)]
     api_names = [f"api-{number}" for number in range(apis)]
-    scheduler_names = [f"scheduler-{number}" for number in range(schedulers)]
-    everybody = [*agent_names, *api_names, *scheduler_names]
+    everybody = [*agent_names, *api_names, *(f"scheduler-{number}" for number in range(schedulers))]
     comfyuis = [f"comfyui-{number}" for number in range(agents)]
     return {
         "kill": everybody,
@@ -102,10 +106,16 @@ def _targets(apis: int, schedulers: int, agents: int) -> dict[str, list[str]]:
         "empty memory of bus": [""],
         "kill comfyui": comfyuis,
         "slow comfyui": comfyuis,
-        "clock ahead": [*scheduler_names, *agent_names],
-        "clock behind": [*scheduler_names, *agent_names],
         "trap": [point.name for point in _POINTS],
     }
+
+
+def _clocks(rng: random.Random, schedulers: int, agents: int, seconds: float) -> Iterator[Trouble]:
+    """Clocks that are set, in some seeds. Drawn apart: the other troubles of a seed stay what they were without it."""
+    names = [*(f"scheduler-{number}" for number in range(schedulers)), *(f"agent-{number}" for number in range(agents))]
+    for _ in range(rng.randint(1, 4) if rng.random() < _CLOCKS_SHARE else 0):
+        kind = rng.choice(("clock ahead", "clock behind"))
+        yield _trouble(rng, kind, {kind: names}, seconds)
 
 
 def _trouble(rng: random.Random, kind: str, targets: dict[str, list[str]], seconds: float) -> Trouble:
