@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ import pytest
 from obstore.store import LocalStore
 
 from comfymesh import names
+from comfymesh.api.access.stored import StoredAssets
 from comfymesh.api.assets import Assets
 from comfymesh.api.errors import RefusedError
 from comfymesh.api.uploads import PART_BYTES, Uploads
@@ -70,6 +72,30 @@ async def test_an_upload_that_falls_silent_gives_its_place_back(
         assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
         # Who is not silent has the place.
         await api.call("AssetService/UploadAsset", [HEADER, pb.UploadAssetRequest(data=b"x")])
+
+
+async def test_what_was_only_announced_counts_for_an_hour(tmp_path: Path) -> None:
+    async def data() -> AsyncIterator[bytes]:
+        yield bytes(MIB)
+
+    bus, now = MemoryBus(), 0.0
+    stored = StoredAssets(bus, lambda: now)
+    following = asyncio.create_task(stored.follow())
+    try:
+        quotas, store = MagicMock(), ObjectStore(LocalStore(tmp_path))
+        uploads = Uploads(bus, store, Assets(bus, store, lambda: now, 10 * MIB, quotas), lambda: now, quotas)
+        empty, begun = (hashlib.sha256(each).hexdigest() for each in (b"empty", b"begun"))
+        for sha256 in (empty, begun):
+            await uploads.begin("default", "", sha256, 3 * MIB)
+        with pytest.raises(RefusedError, match="go on behind"):
+            await uploads.receive("default", names.upload(begun), 0, data())
+        await until(lambda: stored.bytes_of("default") == 6 * MIB, "both to be counted")
+        now = 3601.0
+        await until(lambda: stored.bytes_of("default") == 3 * MIB, "the one that goes on to be counted alone")
+        now = 24 * 3600 + 1.0
+        assert stored.bytes_of("default") == 0
+    finally:
+        following.cancel()
 
 
 async def test_a_part_under_way_is_held_on_disk(tmp_path: Path) -> None:

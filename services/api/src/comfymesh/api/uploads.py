@@ -38,6 +38,9 @@ LEAST_PART_BYTES = 1024 * 1024
 KEPT = timedelta(hours=24)
 """An upload that does not go on for so long is forgotten."""
 
+KEPT_EMPTY = timedelta(hours=1)
+"""An upload of which nothing has come is forgotten sooner: what was announced counts for the tenant's quota."""
+
 _ENDED = b""
 _MARK_KEPT = timedelta(minutes=10)
 
@@ -171,9 +174,10 @@ class Uploads:
     async def _move(self, tenant: str, standing: _Standing) -> _Standing:
         """Write down how far an upload has come, if nobody else has moved it since."""
         record, subject = standing.record, subjects.upload(tenant, standing.sha256)
-        record.expire_time = self._clock() + KEPT.total_seconds()
+        kept = KEPT if record.parts else KEPT_EMPTY
+        record.expire_time = self._clock() + kept.total_seconds()
         try:
-            (sequence,) = await self._bus.append([Entry(subject, record.SerializeToString(), standing.sequence, KEPT)])
+            (sequence,) = await self._bus.append([Entry(subject, record.SerializeToString(), standing.sequence, kept)])
         except SequenceConflictError:
             last, _ = await self._last(tenant, standing.sha256)
             raise _conflict(last or standing) from None
