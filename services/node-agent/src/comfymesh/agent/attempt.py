@@ -92,8 +92,8 @@ class Attempt:
         """
         with self._trace.running():
             self._running = True
-            # In this order: the end waits longer for ComfyUI than for the claim, whose news wakes half the mesh. So a graph
-            # that is at hand is on its way before the claim is.
+            # In this order: the end waits longer for ComfyUI than for the claim, whose news wakes half the mesh.
+            # So a graph that is at hand is on its way before the claim is.
             executing = asyncio.create_task(self._execute())
             claiming = asyncio.create_task(self._take())
             try:
