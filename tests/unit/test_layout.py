@@ -38,7 +38,7 @@ IMPURE = frozenset(
 )
 KNOWN_BY = {
     "apprise": {"notifier/sending.py"},
-    "nats": {"bus/connection.py"},
+    "nats": {"bus/client.py", "bus/connection.py"},
     "re2": {"notifier/domain/patterns.py"},
     "yaml": {"notifier/rulesfile.py"},
     "prometheus_client": {"telemetry/exposition.py"},
