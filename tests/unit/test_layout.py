@@ -165,6 +165,16 @@ def test_one_file_of_the_gateway_knows_each_library() -> None:
     assert knowing == {"PIL": {"gateway/pictures.py"}, "grpc": set()}
 
 
+def test_nothing_unpacks_what_callers_send() -> None:
+    unpacking = {"bz2", "gzip", "lzma", "shutil.unpack_archive", "tarfile", "zipfile"}
+    knowing = {path for path, module in modules(*SERVICES, GATEWAY) if unpacking & module.imported}
+    assert knowing == {"backup/archive.py"}
+
+
+def test_one_file_of_the_command_line_opens_pictures() -> None:
+    assert {path for path, module in modules("clients/python") if "PIL" in module.libraries} == {"cli/pictures.py"}
+
+
 def test_the_gateway_calls_the_mesh_in_one_file_as_its_callers_do() -> None:
     callers = {path for path, module in modules(GATEWAY) if "AsyncClient" in module.names}
     assert callers == {"gateway/mesh.py", "gateway/main.py"}
