@@ -92,17 +92,19 @@ class Attempt:
         """
         with self._trace.running():
             self._running = True
+            # In this order: the end waits longer for ComfyUI than for the claim, whose news wakes half the mesh. So a graph
+            # that is at hand is on its way before the claim is.
             executing = asyncio.create_task(self._execute())
+            claiming = asyncio.create_task(self._take())
             try:
-                with tracing.part("claim"):
-                    taken = await self._claim.take()
+                taken = await claiming
                 await (self._run_claimed(executing) if taken else self._take_back(executing))
                 reached(FaultPoint.END_STORED)
                 # Not before its end is in the log: the next agent would look for it there.
                 self._workplace.forget(self._prompt_id, self._claim.key, self._claim.number)
             finally:
                 self._running = False
-                await _cancel(executing, self._interrupting)
+                await _cancel(executing, claiming, self._interrupting)
                 await self._relay.close()
                 self._workplace.staging.release(self._claim.key, self._claim.number)
                 await self._collecting.close()
@@ -127,6 +129,10 @@ class Attempt:
         if running or not self.started:
             self._stop = self._stop or GivenBack(reason, counts=False)
             self._begin_to_interrupt()
+
+    async def _take(self) -> bool:
+        with tracing.part("claim"):
+            return await self._claim.take()
 
     async def _run_claimed(self, executing: asyncio.Task[Outcome]) -> None:
         if self._record.state is State.CANCELLING:
@@ -241,7 +247,7 @@ class Attempt:
             self._staging.reschedule(asyncio.get_running_loop().time())
 
     def _check_stop(self) -> None:
-        if self._unwanted or self._stop:
+        if self._unwanted or self._stop or self._record.state is State.CANCELLING:
             raise _StoppedError
 
     def _limit_time(self) -> None:
