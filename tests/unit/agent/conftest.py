@@ -17,6 +17,7 @@ from comfymesh.agent import (
     host_clock,
     instance,
     keeper,
+    namesakes,
     pooling,
     preloading,
     relay,
@@ -40,7 +41,20 @@ async def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The agent's clocks show the time of the event loop."""
     loop = asyncio.get_running_loop()
     clock = SimpleNamespace(monotonic=loop.time, time=lambda: NOW + loop.time())
-    for module in (attempt, attempts, claim, instance, errand, host_clock, keeper, pooling, preloading, relay, warming):
+    for module in (
+        attempt,
+        attempts,
+        claim,
+        instance,
+        errand,
+        host_clock,
+        keeper,
+        namesakes,
+        pooling,
+        preloading,
+        relay,
+        warming,
+    ):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

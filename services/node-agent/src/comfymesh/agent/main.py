@@ -14,6 +14,7 @@ from comfymesh.agent.domain.pool_values import Memory
 from comfymesh.agent.host import Host
 from comfymesh.agent.host_clock import HostClock
 from comfymesh.agent.metering import Metering
+from comfymesh.agent.namesakes import Namesakes
 from comfymesh.agent.node_secret import node_secret
 from comfymesh.agent.nvml import Nvml
 from comfymesh.agent.obedience import obey
@@ -92,6 +93,7 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
         for running, name in (
             (host.run(), "host"),
             (clock.run(), "clock"),
+            (Namesakes(bus, node, background.failed).run(background), "namesakes"),
             (orphans, "orphans"),
             (pooling.run(), "pools"),
             (attempts.take_work(), "work queue"),
@@ -121,7 +123,8 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
             for subscription in subscriptions:
                 await subscription.close()
             await attempts.close()
-            await crew.close(stop=now.settings.agent_stop_instances)
+            # What fails leaves all to its next life, or to another agent that has the name.
+            await crew.close(stop=stop.is_set() and now.settings.agent_stop_instances)
 
 
 def _shown(settings: AgentSettings) -> tuple[Site, int, float]:
