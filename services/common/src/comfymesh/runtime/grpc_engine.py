@@ -1,12 +1,12 @@
-"""Which of gRPC's two engines for sockets a process of ours has. (ADR 62)"""
+"""Which of gRPC's two engines for sockets a process of ours has (ADR 62)."""
 
 from __future__ import annotations
 
 import os
 
 EXPERIMENTS = "-event_engine_client,-event_engine_listener"
-"""The thread that waits for gRPC's events also reads its sockets. By default (grpcio 1.85) threads of an event engine do
-that, and hand what they have read to that thread, which hands it to the event loop: one hop between threads more."""
+"""The thread that waits for gRPC's events also reads its sockets. By default (grpcio 1.85) threads of an event engine
+do that, and hand what they have read to that thread, which hands it to the event loop: one hop between threads more."""
 
 
 def choose() -> None:
