@@ -168,3 +168,22 @@ async def tell(bus: MemoryBus, *instances: str, **offers: spec_pb2.BlobRef) -> N
     for instance, catalog in offers.items():
         message.offers.add(instance=instance, catalog=catalog)
     await bus.publish(subjects.report("a"), message.SerializeToString())
+
+
+async def test_offers_are_made_once_and_anew_where_something_is_new(server: ManualClock, ours: ManualClock) -> None:
+    bus = MemoryBus(server)
+    async with following(bus, ours) as view:
+        node = node_pb2.Node(name=names.node("a"), availability=node_pb2.Node.AVAILABILITY_OPEN)
+        message = node_report_pb2.NodeReport(node=node)
+        message.node.instances.add(name="comfyui", state=node_pb2.Instance.STATE_READY)
+        await bus.publish(subjects.report("a"), message.SerializeToString())
+        await seen(view)
+        (first,) = view.offers()
+        assert view.offers()[0] is first
+        assert first.catalog is None
+        message.offers.add(instance="comfyui", catalog=await write_catalog(BusStore(bus), b"{}"))
+        await bus.publish(subjects.report("a"), message.SerializeToString())
+        await until(lambda: view.offers()[0].catalog is not None, "the catalog")
+        assert not view.offers()[0].trouble
+        ours.advance(TTL)
+        assert view.offers()[0].trouble == "its node does not report"
