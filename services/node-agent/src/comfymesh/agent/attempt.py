@@ -32,6 +32,7 @@ from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus.port import Bus, BusUnavailableError
 from comfymesh.bus.tasklog import SpecMissingError
 from comfymesh.runtime import logcontext, redaction
+from comfymesh.runtime.background import stop
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import events
@@ -104,8 +105,8 @@ class Attempt:
         """
         with self._trace.running():
             self._running = True
-            # In this order: the end waits longer for ComfyUI than for the claim, whose news wakes half the mesh. So a graph
-            # that is at hand is on its way before the claim is.
+            # In this order: the end waits longer for ComfyUI than for the claim, whose news wakes half the mesh.
+            # So a graph that is at hand is on its way before the claim is.
             executing = asyncio.create_task(self._execute())
             claiming = asyncio.create_task(self._take())
             try:
@@ -116,7 +117,7 @@ class Attempt:
                 self._workplace.forget(self._prompt_id, self._claim.key, self._claim.number)
             finally:
                 self._running = False
-                await _cancel(executing, claiming, self._interrupting)
+                await stop(executing, claiming, self._interrupting)
                 await self._relay.close()
                 self._workplace.staging.release(self._claim.key, self._claim.number)
                 await self._collecting.close()
@@ -353,10 +354,3 @@ class Attempt:
         self._relay.storing()
         with tracing.part("upload"):
             return await patiently(finish, StoreUnavailableError, what="store outputs")
-
-
-async def _cancel(*tasks: asyncio.Task[Any] | None) -> None:
-    running = [task for task in tasks if task is not None]
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)

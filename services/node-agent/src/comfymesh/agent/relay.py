@@ -13,6 +13,7 @@ from comfymesh.agent.comfyui.events import Event, Preview
 from comfymesh.agent.comfyui.progress import PromptProgress
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
+from comfymesh.runtime.background import stop
 from comfymesh.tasks.codec import timestamp, to_artifact
 from comfymesh.tasks.record import Artifact, Key
 from comfymesh.v1 import task_pb2
@@ -67,9 +68,7 @@ class Relay:
         self._open = False
         if self._first is not None:
             self._first.cancel()
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
+        await stop(self._telling)
 
     def executing(self, graph: Mapping[str, Any]) -> None:
         """The graph is about to be submitted."""
