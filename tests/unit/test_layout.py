@@ -38,7 +38,7 @@ IMPURE = frozenset(
 )
 KNOWN_BY = {
     "apprise": {"notifier/sending.py"},
-    "nats": {"bus/connection.py"},
+    "nats": {"bus/client.py", "bus/connection.py"},
     "re2": {"notifier/domain/patterns.py"},
     "yaml": {"notifier/rulesfile.py"},
     "prometheus_client": {"telemetry/exposition.py"},
@@ -172,6 +172,16 @@ def test_one_file_of_the_gateway_knows_each_library() -> None:
         for library in knowing.keys() & module.libraries:
             knowing[library].add(path)
     assert knowing == {"PIL": {"gateway/pictures.py"}, "grpc": set()}
+
+
+def test_nothing_unpacks_what_callers_send() -> None:
+    unpacking = {"bz2", "gzip", "lzma", "shutil.unpack_archive", "tarfile", "zipfile"}
+    knowing = {path for path, module in modules(*SERVICES, GATEWAY) if unpacking & module.imported}
+    assert knowing == {"backup/archive.py"}
+
+
+def test_one_file_of_the_command_line_opens_pictures() -> None:
+    assert {path for path, module in modules("clients/python") if "PIL" in module.libraries} == {"cli/pictures.py"}
 
 
 def test_the_gateway_calls_the_mesh_in_one_file_as_its_callers_do() -> None:

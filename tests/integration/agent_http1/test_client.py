@@ -284,7 +284,7 @@ async def test_a_server_that_speaks_first_is_none() -> None:
 async def test_a_silence_has_an_end(said: tuple[bytes, ...]) -> None:
     async with served(once(*said)) as (server, client):
         with pytest.raises(TimeoutError, match="no answer in time"):
-            await ask(client, POST, seconds=0.05)
+            await ask(client, POST, seconds=0.5)
         await server.over.wait()
 
 

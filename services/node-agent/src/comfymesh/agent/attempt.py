@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from comfymesh.agent.comfyui.stopwatch import Stopwatch
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.peak import Peak
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
+from comfymesh.agent.host_clock import by_the_wall
 from comfymesh.agent.relay import Relay
 from comfymesh.agent.url_inputs import InputError
 from comfymesh.agent.workplace import Workplace
@@ -56,9 +58,19 @@ class Attempt:
         claim: This node's claim to it.
         workplace: The instance.
         previews: Whether ComfyUI should make previews.
+        passed: Answers how long ago a moment was that a record tells.
     """
 
-    def __init__(self, bus: Bus, claim: Claim, workplace: Workplace, *, previews: bool) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        claim: Claim,
+        workplace: Workplace,
+        *,
+        previews: bool,
+        passed: Callable[[float], float] = by_the_wall,
+    ) -> None:
+        self._passed = passed
         self._claim = claim
         self._workplace = workplace
         self._previews = previews
@@ -189,9 +201,20 @@ class Attempt:
         except (SpecMissingError, BlobMissingError) as error:
             return verdict.failure(FailureClass.INTERNAL, str(error))
         except OutputsLostError as error:
+            await self._forget_results()
             return verdict.failure(FailureClass.OUTPUT_LOST, str(error))
         except InputError as error:
             return verdict.failure(error.failure, str(error), error.metadata)
+
+    async def _forget_results(self) -> None:
+        """Have ComfyUI forget what it keeps of earlier prompts: it would name the same files again, and make none.
+
+        Before the end is told: whoever tries it once more may come at once. Its models go as well, ComfyUI has it no
+        other way.
+        """
+        with contextlib.suppress(ComfyUnreachable, ComfyError):
+            await self._workplace.session.http.free(unload_models=True, free_memory=True)
+            self._workplace.residency.clear()
 
     async def _execute(self) -> Outcome:
         session = self._workplace.session
@@ -252,11 +275,15 @@ class Attempt:
             raise _StoppedError
 
     def _limit_time(self) -> None:
-        """Once the execution timeout has passed the prompt is interrupted, and still followed to its end."""
+        """Once the execution timeout has passed the prompt is interrupted, and still followed to its end.
+
+        From here on the loop's clock counts, which nobody sets. Only what an earlier life of this agent saw begin has
+        to be counted by what the log says, and never has more than the whole time left.
+        """
         if self._limit is None:
-            limit, now = self._record.definition.execution_timeout, time.time()
-            left = max(0.0, (self._claim.began or now) + limit - now)
-            self._limit = asyncio.get_running_loop().call_later(left, self._time_out, limit)
+            limit, told = self._record.definition.execution_timeout, self._record.start_time
+            left = limit - (self._passed(told) if told is not None else 0.0)
+            self._limit = asyncio.get_running_loop().call_later(min(max(left, 0.0), limit), self._time_out, limit)
 
     def _time_out(self, limit: float) -> None:
         self._stop = self._stop or TimedOut(limit)
