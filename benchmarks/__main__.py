@@ -64,6 +64,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--waiting", default=40, show_default=True, help="Tasks that wait at once for the suite idle-gap.")
 @click.option("--look-ahead", default=1, show_default=True, help="Attempts that wait at the instance meanwhile.")
 @click.option("--length", "lengths", default=LENGTHS, multiple=True, help="Seconds of a prompt there; may be repeated.")
+@click.option("--course", default=40, show_default=True, help="Tasks of a round of the suite telemetry, each way.")
+@click.option("--turns", default=10, show_default=True, help="Rounds of it.")
 @click.option("--cached", default=1000, show_default=True, help="Cached tasks.")
 @click.option("--tasks", "sustained", default=3000, show_default=True, help="Tasks of a sustained course.")
 @click.option("--instances", default=8, show_default=True, help="Emulators of a sustained course.")
@@ -153,7 +155,7 @@ async def _run(suite: str, comfy: ground.ComfyUI, options: dict[str, Any]) -> Re
 async def _run_on_request(suite: str, options: dict[str, Any]) -> Result:
     match suite:
         case "telemetry":
-            return await telemetry.measure(options["tasks"], options["bursts"])
+            return await telemetry.measure(options["course"], options["turns"])
         case "sustained":
             return await sustained.measure(sustained.Load(options["sustained"], options["instances"]))
         case "watchers":
