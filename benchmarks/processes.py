@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+_CPUCLOCK_SCHED = 2
 _TICK = os.sysconf("SC_CLK_TCK")
 _NANO = 1e9
-_CPUCLOCK_SCHED = 2
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
