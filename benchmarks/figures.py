@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Self, TypeVar
 
 T = TypeVar("T")
+_BEYOND = 0.025
+_LEAST_VALUES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,36 @@ class Spread:
     def of(cls, values: Sequence[float]) -> Self:
         """Those of `values`, which must not be empty."""
         return cls(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Median:
+    """A median, and what it may be as well: the range that holds the true one 95 times in 100.
+
+    By the ranks of the values, so whatever their distribution (Conover, Practical Nonparametric Statistics, 3.2).
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """That of `values`, at least six: fewer can't say so much.
+
+        Raises:
+            ValueError: there are too few.
+        """
+        if len(values) < _LEAST_VALUES:
+            raise ValueError(f"{len(values)} values can't tell a median well enough, {_LEAST_VALUES} can")
+        ordered, count = sorted(values), len(values)
+        rank = max(rank for rank in range(count // 2) if _tail(count, rank) <= _BEYOND)
+        return cls(statistics.median(ordered), ordered[rank], ordered[count - 1 - rank])
+
+
+def _tail(count: int, rank: int) -> float:
+    """How likely at most `rank` of `count` values are below the median."""
+    return sum(math.comb(count, below) for below in range(rank + 1)) / 2**count
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

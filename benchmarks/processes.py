@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
+_NANO = 1e9
+_CPUCLOCK_SCHED = 2
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -31,9 +34,43 @@ def _children(pid: int) -> list[int]:
 
 
 def _own(pid: int) -> Usage:
-    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return Usage((int(stat[11]) + int(stat[12])) / _TICK, pages * _PAGE)
+    return Usage(time.clock_gettime(_cpu_clock(pid)), pages * _PAGE)
+
+
+def _cpu_clock(pid: int) -> int:
+    """The clock of a process's CPU time, finer than the ticks of /proc. As clock_getcpuclockid(3) makes it."""
+    return ~pid << 3 | _CPUCLOCK_SCHED
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What the kernel's scheduler gave so far, in seconds.
+
+    Attributes:
+        ran: On a core.
+        waited: Ready to run, while every core that it may use had something else to do.
+    """
+
+    ran: float
+    waited: float
+
+    def __sub__(self, before: Runs) -> Runs:
+        return Runs(self.ran - before.ran, self.waited - before.waited)
+
+
+def runs(pid: int) -> Runs:
+    """Of all threads of a process and its workers that live (Documentation/scheduler/sched-stats.rst of the kernel)."""
+    family = [pid] if pid == os.getpid() else [pid, *_children(pid)]
+    threads = [thread for each in family for thread in Path(f"/proc/{each}/task").iterdir()]
+    each = [thread.joinpath("schedstat").read_text().split() for thread in threads]
+    return Runs(sum(int(ran) for ran, *_ in each) / _NANO, sum(int(waited) for _, waited, _ in each) / _NANO)
+
+
+def machine_busy() -> float:
+    """Seconds that all cores together were not idle since the machine was started."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = Path("/proc/stat").read_text().split()[1:11]
+    return sum(map(int, (user, nice, system, irq, softirq, steal))) / _TICK
 
 
 def usages(pids: Mapping[str, int]) -> dict[str, Usage]:

@@ -27,6 +27,7 @@ from comfymesh.v1 import task_pb2, task_service_pb2
 _NODE = "nowhere"
 _FOREVER = "100000"
 _CLIENTS = 2
+_RAW, _SDK = "raw", "sdk"
 _DEAF = 20
 _DEAF_RATE = 100.0
 _SECONDS = 10.0
@@ -46,6 +47,7 @@ class Crowd:
         p99: The same for 99 %.
         kilobytes: Memory of the API for each watcher, in kB.
         cores: Cores kept busy by API, NATS and the clients.
+        client: What they listen with: `raw`, gRPC alone, or our `sdk`.
         deaf: Watchers beside them that never read.
     """
 
@@ -57,11 +59,14 @@ class Crowd:
     p99: float
     kilobytes: float
     cores: dict[str, float]
+    client: str
     deaf: int = 0
 
     def rows(self) -> list[tuple[str, str]]:
         """The figures for a table."""
         what = f"{self.watchers} watchers, {self.rate:g} events/s each"
+        if self.client != _RAW:
+            what += f", with the {self.client}"
         if self.deaf:
             what += f", {self.deaf} more that never read"
         cores = ", ".join(f"{name} {cores:.2f}" for name, cores in self.cores.items())
@@ -69,8 +74,12 @@ class Crowd:
             (f"**{what}: p50 / p99**", f"**{self.p50:.1f} / {self.p99:.1f} ms**"),
             (f"{what}: events/s published, received", f"{self.published:.0f}, {self.received:.0f}"),
             (f"{what}: memory each, cores", f"{self.kilobytes:.0f} kB; {cores}"),
-            (f"{what}: CPU of the API for an event", f"{1000 * self.cores['api'] / self.received:.3f} ms"),
+            (f"{what}: CPU for an event, API; clients", f"{self._each('api'):.3f}; {self._each('client'):.3f} ms"),
         ]
+
+    def _each(self, who: str) -> float:
+        """CPU time for a received event, in milliseconds."""
+        return 1000 * sum(cores for name, cores in self.cores.items() if name.startswith(who)) / self.received
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +98,13 @@ class Watchers:
 
 
 async def measure(watchers: int, rates: Sequence[float]) -> Watchers:
-    """Measure `watchers` watchers at each rate, and a fifth of them with and without some that never read."""
+    """Measure `watchers` watchers at each rate, and a fifth of them with and without some that never read.
+
+    At the highest rate with our SDK as well; the others listen with gRPC alone, since what a caller spends is its own.
+    """
     few, calm = watchers // 5, 10.0
     crowds = [await _crowd(watchers, rate) for rate in rates]
+    crowds.append(await _crowd(watchers, max(rates), _SDK))
     alone = await bare.crowd(watchers, max(rates), _SECONDS)
     crowds.append(await _crowd(few, calm))
     async with _mesh(few + _DEAF) as (mesh, bus):
@@ -99,9 +112,9 @@ async def measure(watchers: int, rates: Sequence[float]) -> Watchers:
     return Watchers([*crowds, crowd], alone, kilobytes)
 
 
-async def _crowd(watchers: int, rate: float) -> Crowd:
+async def _crowd(watchers: int, rate: float, client: str = _RAW) -> Crowd:
     async with _mesh(watchers) as (mesh, bus):
-        return await _watched(mesh, bus, watchers, rate)
+        return await _watched(mesh, bus, watchers, rate, client)
 
 
 async def _beside_deaf(mesh: Mesh, bus: JetStreamBus, watchers: int, rate: float) -> tuple[Crowd, float]:
@@ -131,12 +144,14 @@ async def _mesh(tasks: int) -> AsyncIterator[tuple[Mesh, JetStreamBus]]:
         yield mesh, bus
 
 
-async def _watched(mesh: Mesh, bus: JetStreamBus, watchers: int, rate: float, deaf: int = 0) -> Crowd:
+async def _watched(
+    mesh: Mesh, bus: JetStreamBus, watchers: int, rate: float, client: str = _RAW, deaf: int = 0
+) -> Crowd:
     pids = {"api": mesh.processes.pid("api"), "nats": mesh.processes.pid("nats"), "publisher": os.getpid()}
     idle = usage(pids["api"]).resident_bytes
     share = watchers // _CLIENTS
     clients = [
-        await listeners.start("benchmarks.listener", mesh.target, str(share * number), str(share))
+        await listeners.start("benchmarks.listener", client, mesh.target, str(share * number), str(share))
         for number in range(_CLIENTS)
     ]
     pids |= {f"client {number}": client.pid for number, client in enumerate(clients)}
@@ -154,6 +169,7 @@ async def _watched(mesh: Mesh, bus: JetStreamBus, watchers: int, rate: float, de
         percentile(latencies, 99),
         (after["api"].resident_bytes - idle) / watchers / _KILOBYTE,
         {name: (after[name].cpu_seconds - before[name].cpu_seconds) / seconds for name in pids},
+        client,
         deaf,
     )
 

@@ -8,9 +8,13 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from comfymesh.runtime import grpc_engine
+
 for name in [name for name in os.environ if name.startswith("COMFYMESH_") and name != "COMFYMESH_IMAGE"]:
     del os.environ[name]
 
+# As the API's processes have it. Here, before any test imports grpc.
+grpc_engine.choose()
 
 # How fast the machine is says nothing of the code.
 settings.register_profile("mesh", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -4,10 +4,10 @@
 #
 #   deploy/host/release.sh
 #
-# VERSION         of the bundle (default: the agent's version and the commit)
-# PYTHON_VERSION  of the hosts (default 3.11, Debian 12)
-# OUT             folder for it (default out/release)
-# PYTHON          interpreter of an environment in which the workspace is installed (default .venv/bin/python)
+# VERSION           of the bundle (default: the agent's version and the commit)
+# PYTHON_VERSION    of the hosts (default 3.11, Debian 12)
+# OUT               folder for it (default out/release)
+# WORKSPACE_PYTHON  interpreter of an environment in which the workspace is installed (default .venv/bin/python)
 set -euo pipefail
 shopt -s inherit_errexit
 source "$(dirname "${BASH_SOURCE[0]}")/../platforms.sh"
@@ -16,7 +16,7 @@ OWN=(protos services/common services/node-agent)
 
 main() {
   cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-  python=${PYTHON:-.venv/bin/python} python_version=${PYTHON_VERSION:-3.11} out=${OUT:-out/release}
+  python=${WORKSPACE_PYTHON:-.venv/bin/python} python_version=${PYTHON_VERSION:-3.11} out=${OUT:-out/release}
   version=${VERSION:-$(default_version)}
   local name; name=comfymesh-agent-$version-py$python_version-$(uname -m)
   cache=.cache/release/$python_version

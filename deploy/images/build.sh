@@ -3,10 +3,10 @@
 #
 #   deploy/images/build.sh
 #
-# IMAGE       name of the result (default comfymesh:dev)
-# BASE_IMAGE  image with Python >= 3.11 to build on, for instance python:3.11-slim; by default one is made from Debian's
-#             packages, which needs root but no registry
-# PYTHON      interpreter of an environment in which the workspace is installed (default .venv/bin/python)
+# IMAGE             name of the result (default comfymesh:dev)
+# BASE_IMAGE        image with Python >= 3.11 to build on, for instance python:3.11-slim; by default one is made from
+#                   Debian's packages, which needs root but no registry
+# WORKSPACE_PYTHON  interpreter of an environment in which the workspace is installed (default .venv/bin/python)
 set -euo pipefail
 shopt -s inherit_errexit
 source "$(dirname "${BASH_SOURCE[0]}")/../platforms.sh"
@@ -25,7 +25,7 @@ print("image: holds", *sorted(program.name for program in programs))
 
 main() {
   cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-  local image=${IMAGE:-comfymesh:dev} python=${PYTHON:-.venv/bin/python} base
+  local image=${IMAGE:-comfymesh:dev} python=${WORKSPACE_PYTHON:-.venv/bin/python} base
   context=.cache/images/context
   mkdir -p "$context"
   base=$(ensure_base)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
+from comfymesh.stack.mesh import free_port
 from comfymesh.testkit.compose import Project, blocks
-from comfymesh.testkit.instances import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

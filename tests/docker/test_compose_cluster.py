@@ -21,9 +21,9 @@ import pytest
 import yaml
 
 from comfymesh.client import AsyncClient, RetryPolicy, Task, TaskChanged, TaskState
+from comfymesh.stack.mesh import free_port
 from comfymesh.stack.observability.prometheus import Prometheus, PrometheusError
 from comfymesh.testkit.compose import ROOT, Project, blocks
-from comfymesh.testkit.instances import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comfymesh.api import readmodel
+from comfymesh.api import taskrows
 from comfymesh.api.hub import Hub
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import ReadModel
@@ -118,7 +118,7 @@ class Mesh:
         known.close()
 
     async def api(self, more: int = 1000) -> ReadModel:
-        kept = await open_kept(self.bus, self.folder, "api", readmodel.LAYOUT)
+        kept = await open_kept(self.bus, self.folder, "api", taskrows.LAYOUT)
         model = ReadModel(kept)
         await self.read(Hub(model), kept.reading.start, more)
         return model
@@ -183,7 +183,7 @@ async def play(steps: list[tuple[str, str, int]], folder: str) -> None:
     for task_id in list(mesh.spoilt):
         await mesh.do("mend", task_id, 0)
     model, known = await mesh.api(), await mesh.scheduler()
-    fresh = ReadModel(temporary(readmodel.LAYOUT))
+    fresh = ReadModel(temporary(taskrows.LAYOUT))
     await mesh.read(Hub(fresh), None, 1000)
     try:
         assert listed(model) == listed(fresh)

@@ -70,7 +70,7 @@ def bundle(howto: Howto, mesh_image: str, tmp_path_factory: pytest.TempPathFacto
     plan = subprocess.run(["make", "-n", "release"], cwd=ROOT, capture_output=True, text=True, check=True)
     # A make that was called by another also says where it is.
     assert "deploy/host/release.sh" in plan.stdout.splitlines()
-    settings = {"OUT": str(tmp_path_factory.mktemp("release")), "VERSION": "1.0", "PYTHON": sys.executable}
+    settings = {"OUT": str(tmp_path_factory.mktemp("release")), "VERSION": "1.0", "WORKSPACE_PYTHON": sys.executable}
     made = subprocess.run(
         ["deploy/host/release.sh"], cwd=ROOT, env=os.environ | settings, check=True, capture_output=True, text=True
     )

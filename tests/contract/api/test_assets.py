@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import io
 import json
 import random
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -200,6 +202,39 @@ async def test_a_part_that_is_too_small_is_sent_again_unless_it_is_the_last(api:
         at = committed
     asset = await send(api, data[at:], upload=names.upload(digest(data)), offset_bytes=at)
     assert await read(api, asset.sha256) == data
+
+
+async def test_an_upload_is_given_up_and_counts_no_longer(tmp_path: Path) -> None:
+    async with local_api(tmp_path) as api:
+        data = data_of(PART + 5000)
+        secret = await api.tenant("small", limits=tenant_pb2.Limits(max_stored_bytes=PART + 6000))
+        upload, other = await begin(api, data, secret), request("BeginUpload", sha256=ABSENT, size_bytes=2000)
+        assert (await refused(api, "BeginUpload", other, secret)).reason == "QUOTA_EXCEEDED"
+        await call(api, "AbortUpload", secret, name=upload.name)
+        told = await refused(api, "UploadAsset", messages(data, upload=upload.name), secret)
+        assert (told.code, told.reason) == ("NOT_FOUND", "UPLOAD_NOT_FOUND")
+        assert (await refused(api, "AbortUpload", request("AbortUpload", name=upload.name), secret)).code == "NOT_FOUND"
+
+        async def has_room() -> bool:
+            try:
+                await api.call("AssetService/BeginUpload", other, secret)
+            except Refused:
+                return False
+            return True
+
+        await until(has_room)
+
+
+async def test_what_is_sent_of_an_upload_given_up_is_refused(api: LocalApi) -> None:
+    data = data_of(2 * PART + 77)
+    await die_behind(api, data, PART, PART)
+    async with AsyncClient(api.target, api_key=BOOTSTRAP) as client:
+        await client.abort_upload(data)
+        assert (await begin(api, data)).committed_bytes == 0
+        asset = await client.upload(data)
+    assert asset.sha256 == digest(data)
+    for name, code in ((names.upload(digest(data)), "NOT_FOUND"), ("uploads/../x", "INVALID_ARGUMENT")):
+        assert (await refused(api, "AbortUpload", request("AbortUpload", name=name))).code == code
 
 
 async def test_an_upload_of_another_tenant_does_not_exist(api: LocalApi) -> None:
@@ -434,6 +469,15 @@ async def test_a_bomb_is_only_bytes(api: LocalApi) -> None:
     bomb = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00a\xa8\x00\x00a\xa8\x08\x06\x00\x00\x00"
     asset = await send(api, bomb)
     assert (asset.media_type, asset.size_bytes) == ("image/png", len(bomb))
+
+
+async def test_an_archive_is_only_bytes_whatever_it_is_called(api: LocalApi) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("../../etc/cron.d/evil", bytes(20_000_000))
+    asset = await send(api, packed.getvalue(), filename="cat.png")
+    assert (asset.media_type, asset.size_bytes) == ("application/zip", len(packed.getvalue()))
+    assert await read(api, asset.sha256) == packed.getvalue()
 
 
 async def create(api: LocalApi, task_id: str, asset: str) -> str:

@@ -19,6 +19,7 @@ from comfymesh.tasks.events import CancelRequested
 from comfymesh.tasks.record import Key, TaskRecord
 from comfymesh.testkit.tasks import NOW, after, queued
 from comfymesh.v1 import task_pb2, task_service_pb2
+from comfymesh.wire.v1 import task_record_pb2
 
 Request = task_service_pb2.ListTasksRequest
 
@@ -75,6 +76,27 @@ def test_an_older_record_changes_nothing(model: ReadModel) -> None:
     put(model, queued(), 4)
     ((stored,), _) = model.page(Query("default"), 1, None)
     assert (stored.sequence, stored.task.state) == (5, task_pb2.Task.STATE_CANCELLED)
+
+
+def parts(record: TaskRecord) -> bytes:
+    """A record as another writer may put it down: the task in two parts, which a reader puts together."""
+    whole = task_record_pb2.TaskRecord.FromString(codec.encode(record))
+    labels, rest = task_record_pb2.TaskRecord(), task_record_pb2.TaskRecord()
+    rest.CopyFrom(whole)
+    rest.task.ClearField("labels")
+    labels.task.labels.update(whole.task.labels)
+    return rest.SerializeToString() + labels.SerializeToString()
+
+
+def test_a_page_of_data_has_what_a_page_has_however_records_were_written(model: ReadModel) -> None:
+    fill(model, 5)
+    labelled = queued("t5", create_time=NOW + 5, labels={"shop": "north"})
+    model.put(Stored(labelled.key, 6, parts(labelled)))
+    put(model, after(queued("t1", create_time=NOW + 1), CancelRequested()), 7)
+    found, place = model.page(Query("default"), 5, None)
+    assert model.page_of_data(Query("default"), 5, None) == ([stored.task_data for stored in found], place)
+    assert found[0].data.find(found[0].task_data) == -1
+    assert found[0].task.labels == {"shop": "north"}
 
 
 def test_a_tenant_sees_only_its_own(model: ReadModel) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.figures import Quantiles, Spread, differences, percentile, rotated
+from benchmarks.figures import Median, Quantiles, Spread, differences, percentile, rotated
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,3 +57,15 @@ def test_over_the_rounds_each_way_comes_first_equally_often() -> None:
 @given(st.lists(st.integers(), min_size=1), st.integers())
 def test_rotating_loses_nothing(items: list[int], by: int) -> None:
     assert sorted(rotated(items, by)) == sorted(items)
+
+
+def test_a_median_tells_between_which_values_the_true_one_is() -> None:
+    # Ranks from tables of the sign test: 2nd and 9th of 10, 7th and 18th of 24.
+    assert Median.of([float(value) for value in range(1, 11)]) == Median(5.5, 2.0, 9.0)
+    assert Median.of([float(value) for value in range(24, 0, -1)]) == Median(12.5, 7.0, 18.0)
+    assert Median.of([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) == Median(3.5, 1.0, 6.0)
+
+
+def test_five_values_do_not_tell_a_median_well_enough() -> None:
+    with pytest.raises(ValueError, match="5 values"):
+        Median.of([1.0] * 5)

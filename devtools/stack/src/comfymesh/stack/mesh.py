@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import sysconfig
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from comfymesh.stack.ownership import MeshNotReadyError, require_free, sole_user
 from comfymesh.stack.processes import Processes, Program
 
 _READY_SECONDS = 60.0
+_HANDED_OUT = deque[int](maxlen=1000)
 _LOOK_SECONDS = 0.05
 _SERVING = frozenset({InstanceState.READY, InstanceState.BUSY})
 
@@ -147,10 +149,15 @@ def comfyui(directory: Path, name: str = "comfyui-0", agent: int = 0) -> tuple[i
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody uses right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback interface that nobody uses right now, and that was not handed out lately."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        # Whoever was given it may not have begun to use it.
+        if port not in _HANDED_OUT:
+            _HANDED_OUT.append(port)
+            return port
 
 
 def nats_program(directory: Path, listen: str, name: str = "nats", configuration: Path | None = None) -> Program:

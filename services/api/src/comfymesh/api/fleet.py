@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -49,13 +49,17 @@ class Offer:
     site: Site = _SOMEWHERE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Seen:
-    """A report, when it was stored by our own monotonic clock, and when by the server's, in seconds since the epoch."""
+    """A report, when it was stored by our own monotonic clock, and when by the server's, in seconds since the epoch.
+
+    `offers` is what was made of it last, with what that was made on beside the report: the catalogs, and if it is lost.
+    """
 
     report: node_report_pb2.NodeReport
     at: float
     time: float
+    offers: tuple[tuple[int, bool] | None, Sequence[Offer]] = (None, ())
 
 
 class FleetView:
@@ -78,6 +82,8 @@ class FleetView:
         self._intents: dict[str, Intent] = {}
         self._catalogs: dict[str, Catalog] = {}
         self._reading: set[str] = set()
+        # Grows with every change of the catalogs.
+        self._edition = 0
 
     async def follow(self, background: Background) -> None:
         """Take in reports for ever; catalogs are read in `background`."""
@@ -125,7 +131,7 @@ class FleetView:
         """What each instance of each node offers, whether it serves now or not."""
         now = self._clock()
         self._forget(now)
-        # Asked for with every new task, so nothing is copied.
+        # Asked for with every new task, so nothing is copied, or made anew for a node of which nothing is new.
         return [offer for _, seen in sorted(self._nodes.items()) for offer in self._offers(seen, now)]
 
     def catalogs(self) -> list[spec_pb2.BlobRef]:
@@ -139,10 +145,16 @@ class FleetView:
         }
         return [found[digest] for digest in sorted(found)]
 
-    def _offers(self, seen: _Seen, now: float) -> list[Offer]:
+    def _offers(self, seen: _Seen, now: float) -> Sequence[Offer]:
+        made_on = self._edition, _lost(seen, now)
+        if seen.offers[0] != made_on:
+            seen.offers = made_on, self._make_offers(seen, lost=made_on[1])
+        return seen.offers[1]
+
+    def _make_offers(self, seen: _Seen, *, lost: bool) -> list[Offer]:
         node = seen.report.node
         digests = {offer.instance: offer.catalog.sha256 for offer in seen.report.offers}
-        unreachable = "its node does not report" if _lost(seen, now) else ""
+        unreachable = "its node does not report" if lost else ""
         return [
             Offer(
                 node.name,
@@ -166,6 +178,7 @@ class FleetView:
         """Drop catalogs that no node offers any more."""
         offered = {offer.catalog.sha256 for seen in self._nodes.values() for offer in seen.report.offers}
         self._catalogs = {digest: catalog for digest, catalog in self._catalogs.items() if digest in offered}
+        self._edition += 1
 
     def _take(self, item: Message, background: Background) -> None:
         try:
@@ -177,6 +190,8 @@ class FleetView:
         if item.subject != subjects.report(node):
             return
         before = self._nodes.get(report.node.name)
+        if before is not None:
+            _keep_offers(report, before.report)
         self._nodes[report.node.name] = _Seen(report, self._clock() - item.age, item.time)
         if before is not None and before.report.offers != report.offers:
             self._forget_catalogs()
@@ -194,8 +209,19 @@ class FleetView:
                 logger.warning("can't read a catalog, will try again: %s", error)
                 await asyncio.sleep(_RETRY_WAIT)
             else:
+                self._edition += 1
                 self._reading.discard(blob.sha256)
                 return
+
+
+def _keep_offers(report: node_report_pb2.NodeReport, before: node_report_pb2.NodeReport) -> None:
+    """What an instance offered stays known until it tells anew: an agent that was just started has not asked it yet.
+
+    Otherwise graphs that it alone can run would be refused for the length of an agent's start.
+    """
+    told = {offer.instance for offer in report.offers}
+    silent = {instance.name for instance in report.node.instances} - told
+    report.offers.extend(offer for offer in before.offers if offer.instance in silent)
 
 
 def _node(seen: _Seen, now: float) -> node_pb2.Node:

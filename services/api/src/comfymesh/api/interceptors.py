@@ -28,6 +28,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 """Largest message of a request."""
 
+Metadata = Mapping[str, str | bytes]
+
 _DETAILS = "grpc-status-details-bin"
 _TRACE_PARENT = "traceparent"
 _REQUEST_ID = "x-request-id"
@@ -35,8 +37,8 @@ _LONGEST_REQUEST_ID = 128
 _OURS = "/comfymesh."
 
 
-_admitted: ContextVar[Admission] = ContextVar("admitted")
-"""How the call that runs in this context was let in."""
+_admitted: ContextVar[tuple[Admission, Metadata]] = ContextVar("admitted")
+"""How the call that runs in this context was let in, and with what: gRPC makes that anew whenever it is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,12 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         handler = self._wrapped.get(method) or await self._wrap(continuation, handler_call_details)
         if method not in self._wrapped:
             return handler
+        metadata = dict(handler_call_details.invocation_metadata or ())
         try:
-            metadata = dict(handler_call_details.invocation_metadata)
             # What handles the call runs in the same context, which is the call's own.
-            _admitted.set(await self._door.gate.admit(method.lstrip("/"), metadata))
+            _admitted.set((await self._door.gate.admit(method.lstrip("/"), metadata), metadata))
         except Exception as error:  # the call's edge makes a status of whatever it is
-            return _refusing(error, method.lstrip("/"))
+            return _refusing(error, method.lstrip("/"), metadata)
         return handler
 
     async def _wrap(
@@ -99,10 +101,10 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
 class _Call:
     """One call, and the edge of the process around it: whatever is raised within, the caller gets a status."""
 
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], method: str) -> None:
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], method: str, metadata: Metadata) -> None:
         self.context = context
         self.method = method
-        self.metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata() or ())
+        self.metadata = metadata
         self._began = time.perf_counter()
         self._status = "OK"
         self._reason = ""
@@ -190,7 +192,8 @@ def _unary(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN401  #
     audited = is_audited(method)
 
     async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
-        call = _Call(context, method)
+        admission, metadata = _admitted.get()
+        call = _Call(context, method, metadata)
         span = _span(call)
         try:
             # The call runs in a context of its own, which ends with it.
@@ -198,7 +201,7 @@ def _unary(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN401  #
             async with call:
                 door.room.enter()
                 try:
-                    call.enter(_admitted.get())
+                    call.enter(admission)
                     if audited:
                         return await _noted(inner, take(request), context, method, door.audit)
                     return await inner(take(request), context)
@@ -211,11 +214,11 @@ def _unary(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN401  #
     return make(answer, _reading(handler.request_deserializer), _writing(handler.response_serializer))
 
 
-def _refusing(error: Exception, method: str) -> Handler:
+def _refusing(error: Exception, method: str, metadata: Metadata) -> Handler:
     """Tells why a call is refused, of whatever kind its method is: as one that takes a stream, and reads none of it."""
 
     async def answer(_requests: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
-        call = _Call(context, method)
+        call = _Call(context, method, metadata)
         span = _span(call)
         try:
             tracing.enter(span)
@@ -250,7 +253,8 @@ def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN40
     inner, take = handler.unary_stream or handler.stream_stream, _each if handler.request_streaming else _one
 
     async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
-        call = _Call(context, method)
+        admission, metadata = _admitted.get()
+        call = _Call(context, method, metadata)
         span = _span(call)
         try:
             async with call:
@@ -259,7 +263,6 @@ def _streaming(handler: Any, method: str, door: Door) -> Handler:  # noqa: ANN40
                 # What passes here once for each message is kept short: a span or a context manager around every message
                 # was a quarter of the Python that a watcher costs.
                 async with call:
-                    admission = _admitted.get()
                     # This generator runs in the context of the call, which is its own and ends with it.
                     call.enter(admission)
                     tracing.enter(span)

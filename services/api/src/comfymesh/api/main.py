@@ -10,7 +10,7 @@ import time
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
-from comfymesh.api import sweeping
+from comfymesh.api import sweeping, taskrows
 from comfymesh.api.access import setup
 from comfymesh.api.access.audit import Audit
 from comfymesh.api.access.directory import Directory
@@ -39,7 +39,7 @@ from comfymesh.api.interceptors import Door
 from comfymesh.api.key_service import KeyService
 from comfymesh.api.metering import Metering
 from comfymesh.api.policies import Policies
-from comfymesh.api.readmodel import LAYOUT, ReadModel
+from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.room import Room
 from comfymesh.api.scheduling_service import SchedulingService
 from comfymesh.api.server import Place, serving
@@ -108,7 +108,7 @@ async def _serve(settings: ApiSettings, stop: asyncio.Event) -> None:
     certificates = setup.certificates(settings)
     async with await service.unless_stopped(stop, open_bus(settings, "api")) as bus, Background() as background:
         store = open_store(settings.artifacts_url, bus)
-        kept = await service.unless_stopped(stop, open_kept(bus, settings.checkpoint_dir, "api", LAYOUT))
+        kept = await service.unless_stopped(stop, open_kept(bus, settings.checkpoint_dir, "api", taskrows.LAYOUT))
         log, model = TaskLog(bus), ReadModel(kept)
         hub, fleet = Hub(model), FleetView(bus, store, time.monotonic)
         background.spawn(fleet.follow(background), "fleet view")

@@ -2,68 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from comfymesh.api import taskrows
 from comfymesh.api.line import Line, Turn
 from comfymesh.api.query import Query
 from comfymesh.bus.checkpoints import Kept, temporary
-from comfymesh.bus.records import is_whole
 from comfymesh.bus.tasklog import Dropped, Stored, Unreadable
 from comfymesh.tasks.codec import seconds
 from comfymesh.tasks.record import Key
-from comfymesh.tasks.usage import charged_seconds
 from comfymesh.v1 import task_pb2
-
-_SCHEMA = """
-CREATE TABLE tasks (
-    number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, task_id TEXT NOT NULL, sequence INTEGER NOT NULL,
-    state INTEGER NOT NULL, priority INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL,
-    task_group TEXT NOT NULL,
-    workflow TEXT NOT NULL, workflow_version TEXT NOT NULL,
-    digest TEXT NOT NULL, reason INTEGER NOT NULL, unresolved INTEGER NOT NULL, record BLOB NOT NULL,
-    gpu_seconds REAL NOT NULL, artifact_bytes INTEGER NOT NULL,
-    UNIQUE (tenant, task_id)
-);
-CREATE TABLE labels (
-    tenant TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, number INTEGER NOT NULL,
-    PRIMARY KEY (tenant, key, value, number)
-) WITHOUT ROWID;
-"""
-
-_INDEXES = """
-CREATE INDEX by_age ON tasks (tenant, created DESC, task_id);
-CREATE INDEX by_state ON tasks (tenant, state, created DESC, task_id);
-CREATE INDEX dead_letters ON tasks (tenant, created DESC, task_id) WHERE unresolved;
-CREATE INDEX spending ON tasks (tenant, updated, gpu_seconds) WHERE gpu_seconds > 0;
-CREATE INDEX keeping ON tasks (tenant, artifact_bytes) WHERE artifact_bytes > 0;
-CREATE INDEX by_digest ON tasks (tenant, digest, created DESC, task_id);
-CREATE INDEX by_workflow ON tasks (tenant, workflow, created DESC, task_id) WHERE workflow != '';
-CREATE INDEX by_group ON tasks (tenant, task_group, created DESC, task_id) WHERE task_group != '';
-CREATE INDEX of_group ON tasks (tenant, task_group, state, sequence, created, updated) WHERE task_group != '';
-CREATE INDEX in_line ON tasks (tenant, task_id, priority, created) WHERE state = 1;
-"""
-"""Made once all that the log held is there, which takes a fraction of keeping them up to date meanwhile."""
-
-LAYOUT = _SCHEMA + _INDEXES
-
-_UPDATE = """
-UPDATE tasks SET sequence = ?, state = ?, updated = ?, reason = ?, unresolved = ?, record = ?,
-    gpu_seconds = ?, artifact_bytes = ?
-WHERE tenant = ? AND task_id = ? AND sequence < ?
-"""
-
-_INSERT = """
-INSERT INTO tasks (
-    tenant, task_id, sequence, state, priority, created, updated, task_group, workflow, workflow_version, digest,
-    reason, unresolved, record, gpu_seconds, artifact_bytes
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-"""
-
-_LABEL = "INSERT INTO labels VALUES (?, ?, ?, ?)"
-
-_UNLABEL = "DELETE FROM labels WHERE tenant = ? AND key = ? AND value = ? AND number = ?"
 
 _GROUP = """
 SELECT state, count(*), max(sequence), min(created), max(updated) FROM tasks
@@ -126,7 +76,7 @@ class ReadModel:
     """
 
     def __init__(self, kept: Kept | None = None) -> None:
-        kept = kept or temporary(LAYOUT)
+        kept = kept or temporary(taskrows.LAYOUT)
         self._database = kept.database
         self._reading = kept.reading
         self._complete = False
@@ -135,7 +85,7 @@ class ReadModel:
         self._line = Line()
         self.position = kept.reading.start.sequence if kept.reading.start else 0
         if kept.reading.start is None:
-            self._database.script(_SCHEMA)
+            self._database.script(taskrows.SCHEMA)
         for tenant, task_id, priority, created in self._database.rows(_WAITING):
             self._turns[Key(tenant, task_id)] = turn = (-priority, created)
             self._line.add(turn)
@@ -149,7 +99,7 @@ class ReadModel:
         """Everything that the log held has been put."""
         self._take_in()
         if self._reading.start is None:
-            self._database.script(_INDEXES)
+            self._database.script(taskrows.INDEXES)
         self._complete = True
         with self._database.transaction(self._reading.note()):
             """From now on it is worth keeping."""
@@ -183,16 +133,13 @@ class ReadModel:
         self._fresh.clear()
 
     def _update(self, stored: Stored) -> bool:
-        task, key, sequence = stored.task, stored.key, stored.sequence
-        changing = (sequence, task.state, _updated(task), task.error.reason, _is_unresolved(task), stored.data)
-        values = (*changing, *_spent(stored), key.tenant, key.task_id, sequence)
-        return self._database.execute(_UPDATE, values).rowcount > 0
+        return self._database.execute(taskrows.UPDATE, taskrows.change(stored)).rowcount > 0
 
     def _insert(self, stored: Stored) -> None:
-        cursor = self._database.execute(_INSERT, _row(stored))
+        cursor = self._database.execute(taskrows.INSERT, taskrows.row(stored))
         # Without an effect, the record is older than what is known.
         if cursor.rowcount and cursor.lastrowid is not None:
-            self._database.execute_many(_LABEL, _labels(stored, cursor.lastrowid))
+            self._database.execute_many(taskrows.LABEL, taskrows.labels(stored, cursor.lastrowid))
 
     def _line_up(self, stored: Stored) -> None:
         if (known := self._turns.pop(stored.key, None)) is not None:
@@ -257,19 +204,32 @@ class ReadModel:
 
         With `up_to`, only tasks that have not changed since that position of the log.
         """
+        rows, place = self._page("sequence, record", query, size, after, up_to)
+        found = [Stored(Key(query.tenant, task_id), sequence, record) for _, task_id, sequence, record in rows]
+        return found, place
+
+    def page_of_data(self, query: Query, size: int, after: Place | None) -> tuple[list[bytes], Place | None]:
+        """As `page`, each task as callers see it and encoded: none of them is read for that."""
+        rows, place = self._page(taskrows.TASK_DATA, query, size, after)
+        return [
+            data or Stored(Key(query.tenant, task_id), 0, whole).task_data for _, task_id, data, whole in rows
+        ], place
+
+    def _page(
+        self, columns: str, query: Query, size: int, after: Place | None, up_to: int | None = None
+    ) -> tuple[list[tuple[Any, ...]], Place | None]:
+        """Rows of when a task was created, its id, and `columns`; and where they ended, as `page`."""
         self._take_in()
         conditions, values = _conditions(query, after)
         if up_to is not None:
             conditions.append("sequence <= ?")
             values.append(up_to)
         statement = (
-            "SELECT tenant, task_id, sequence, record, created FROM tasks WHERE "  # noqa: S608  # only our own text
+            f"SELECT created, task_id, {columns} FROM tasks WHERE "  # noqa: S608  # only our own text
             f"{' AND '.join(conditions)} ORDER BY created DESC, task_id LIMIT ?"
         )
         rows = self._database.rows(statement, [*values, size + 1])
-        found = [Stored(Key(tenant, task_id), sequence, record) for tenant, task_id, sequence, record, _ in rows[:size]]
-        place = Place(rows[size - 1][4], rows[size - 1][1]) if len(rows) > size else None
-        return found, place
+        return rows[:size], Place(*rows[size - 1][:2]) if len(rows) > size else None
 
     def drop(self, gone: Dropped) -> None:
         """Forget a task that has left the log."""
@@ -282,44 +242,12 @@ class ReadModel:
         for number, sequence, record in self._database.rows(chosen, (key.tenant, key.task_id)):
             with self._database.transaction():
                 # SQLite gives the number to another task: a label that stayed would become that one's.
-                self._database.execute_many(_UNLABEL, _labels(Stored(key, sequence, record), number))
+                self._database.execute_many(taskrows.UNLABEL, taskrows.labels(Stored(key, sequence, record), number))
                 self._database.execute("DELETE FROM tasks WHERE number = ?", (number,))
 
 
 def _turn(task: task_pb2.Task) -> Turn:
     return (-task.priority, seconds(task.create_time))
-
-
-def _labels(stored: Stored, number: int) -> list[tuple[str, str, str, int]]:
-    return [(stored.key.tenant, key, value, number) for key, value in stored.task.labels.items()]
-
-
-def _row(stored: Stored) -> tuple[object, ...]:
-    task, key = stored.task, stored.key
-    return (
-        *(key.tenant, key.task_id, stored.sequence, task.state, task.priority),
-        *(seconds(task.create_time), _updated(task), task.group),
-        *(task.workflow, task.workflow_version, task.graph_digest),
-        *(task.error.reason, _is_unresolved(task), stored.data),
-        *_spent(stored),
-    )
-
-
-def _spent(stored: Stored) -> tuple[float, int]:
-    """GPU-seconds that the tenant is charged with, once the task has ended, and bytes that are kept."""
-    ended = stored.task.HasField("end_time") and is_whole(stored, logging.DEBUG)
-    spent = charged_seconds(stored.record) if ended else 0.0
-    return spent, sum(artifact.size_bytes for artifact in stored.task.artifacts)
-
-
-def _updated(task: task_pb2.Task) -> float:
-    """When the state changed last; the resolution of a dead letter changes none."""
-    return seconds(task.end_time if task.HasField("end_time") else task.update_time)
-
-
-def _is_unresolved(task: task_pb2.Task) -> bool:
-    unresolved = task_pb2.Task.DEAD_LETTER_RESOLUTION_UNSPECIFIED
-    return task.state == task_pb2.Task.STATE_FAILED and task.dead_letter_resolution == unresolved
 
 
 def _names(query: Query) -> Iterator[tuple[str, str]]:

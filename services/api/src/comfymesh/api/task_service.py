@@ -20,6 +20,7 @@ from comfymesh.api.following import Following
 from comfymesh.api.insight import Insight
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import Place
+from comfymesh.api.recent import Recent
 from comfymesh.api.submitting import Submitting
 from comfymesh.api.watch import make_token, read_token
 from comfymesh.api.watching import Changes, Heartbeat, Told, Watching
@@ -31,6 +32,7 @@ from comfymesh.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+_GOT = part(task_service_pb2.GetTaskResponse, "task")
 _LISTED = part(task_service_pb2.ListTasksResponse, "tasks")
 _NEXT_PAGE = part(task_service_pb2.ListTasksResponse, "next_page_token")
 _WATCHED = Telling(
@@ -58,6 +60,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self._fleet = fleet
         self._insight = insight
         self._log = log
+        self._recent = Recent(log)
         self._submitting = submitting
         self._watching = watching
         self._following = following
@@ -106,13 +109,16 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
 
     async def GetTask(
         self, request: task_service_pb2.GetTaskRequest, context: Context
-    ) -> task_service_pb2.GetTaskResponse:
+    ) -> task_service_pb2.GetTaskResponse | bytes:
         """See the proto."""
-        stored = await self._get(request.name)
+        stored = await self._recent.get(Key(caller.tenant(), names.parse_task(request.name)))
+        if stored is None:
+            raise not_found("task", request.name)
         if stored.task.state != task_pb2.Task.STATE_QUEUED:
-            return task_service_pb2.GetTaskResponse(task=stored.task)
-        stored.task.state_reason = waiting.explain(stored.task.state_reason, self._fleet.offers())
-        return task_service_pb2.GetTaskResponse(task=stored.task, waiting=await self._insight.waiting(stored.key))
+            return _GOT(stored.task_data)
+        told = task_service_pb2.GetTaskResponse(task=stored.task, waiting=await self._insight.waiting(stored.key))
+        told.task.state_reason = waiting.explain(stored.task.state_reason, self._fleet.offers())
+        return told
 
     async def GetTaskGraph(
         self, request: task_service_pb2.GetTaskGraphRequest, context: Context
@@ -136,9 +142,9 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         if request.page_token:
             created, task_id = paging.read_token(request, request.page_token, float, str)
             place = Place(float(created), str(task_id))
-        found, end = self._following.model.page(_query(request), size, place)
+        found, end = self._following.model.page_of_data(_query(request), size, place)
         token = paging.make_token(request, [end.created, end.task_id]) if end else ""
-        return b"".join(_LISTED(stored.task_data) for stored in found) + _NEXT_PAGE(token.encode())
+        return b"".join(map(_LISTED, found)) + _NEXT_PAGE(token.encode())
 
     async def WatchTask(self, request: task_service_pb2.WatchTaskRequest, context: Context) -> AsyncIterator[bytes]:
         """See the proto."""

@@ -10,7 +10,7 @@ import base64
 import binascii
 import bisect
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar
@@ -166,9 +166,9 @@ class Mailbox:
         """Whether the last change that is to be told will most likely be followed by another one at once."""
         return bool(self._states) and self._states[-1].task.state in _PASSING
 
-    async def wait(self, timeout: float) -> None:
+    def wait(self, timeout: float) -> Awaitable[None]:
         """Wait until there is something to take, at most `timeout` seconds."""
-        await self._wake.wait(timeout)
+        return self._wake.wait(timeout)
 
     def leave(self) -> None:
         """The watcher has gone."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from comfymesh.bus.connection import Connection, Delivery
+from comfymesh.bus.client import Delivery
+from comfymesh.bus.connection import Connection
 from comfymesh.bus.expiry import expire
 from comfymesh.bus.port import BusError, BusUnavailableError
 

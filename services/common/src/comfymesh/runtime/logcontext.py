@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache, partial
 
 from comfymesh.runtime import redaction
 from comfymesh.runtime.redaction import Private
@@ -42,15 +41,29 @@ def conceal(source: Source) -> None:
     """What is logged in this scope must not show texts out of `source`. Without a scope of its own it is left alone."""
     scope = _SCOPE.get()
     if scope.fields:
-        scope.private.append(cache(partial(_known, source)))
+        scope.private.append(_Concealed(source))
 
 
-def _known(source: Source) -> Private:
-    """What can't be read must not end whoever only wanted to log something, nor be shown."""
-    try:
-        return redaction.private(source())
-    except (TypeError, ValueError, RecursionError):
-        return redaction.EVERYTHING
+class _Concealed:
+    """What must not be shown, looked up once and only when it is needed: most calls write nothing."""
+
+    __slots__ = ("_known", "_source")
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._known: Private | None = None
+
+    def __call__(self) -> Private:
+        if self._known is None:
+            self._known = self._read()
+        return self._known
+
+    def _read(self) -> Private:
+        """What can't be read must not end whoever only wanted to log something, nor be shown."""
+        try:
+            return redaction.private(self._source())
+        except (TypeError, ValueError, RecursionError):
+            return redaction.EVERYTHING
 
 
 def current() -> Scope:

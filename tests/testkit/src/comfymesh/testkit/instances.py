@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import socket
 import sys
 import uuid
 from pathlib import Path
@@ -15,6 +14,7 @@ from comfymesh.agent.runtimes import process_record
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.process_table import ProcessHandle, is_alive, reap
 from comfymesh.agent.runtimes.specs import AttachSpec, DockerSpec, ProcessSpec
+from comfymesh.stack.mesh import free_port
 from comfymesh.testkit import stand_in
 
 if TYPE_CHECKING:
@@ -205,11 +205,3 @@ class DockerWorld:
             volume.remove()
         for network in self.engine.networks.list(filters=label):
             network.remove()
-
-
-def free_port() -> int:
-    """Return a port on the loopback interface that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
