@@ -36,6 +36,8 @@ from benchmarks import (
 SUITES = ("overhead", "bare", "burst", "relayed", "progress", "calls")
 ON_REQUEST = ("telemetry", "sustained", "watchers", "recovery", "takeover", "faults", "affinity", "queue", "idle-gap")
 """Suites that take minutes each; all but the last run on emulators only."""
+LENGTHS = (0.2, 0.05, 0.02, 0.01, 0.005, 0.0)
+"""Seconds that a prompt of the suite idle-gap works; 0 for the shortest there is."""
 
 
 class Result(Protocol):
@@ -61,6 +63,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--call-rounds", default=5, show_default=True, help="Rounds of the suite calls.")
 @click.option("--waiting", default=40, show_default=True, help="Tasks that wait at once for the suite idle-gap.")
 @click.option("--look-ahead", default=1, show_default=True, help="Attempts that wait at the instance meanwhile.")
+@click.option("--length", "lengths", default=LENGTHS, multiple=True, help="Seconds of a prompt there; may be repeated.")
 @click.option("--cached", default=1000, show_default=True, help="Cached tasks.")
 @click.option("--tasks", "sustained", default=3000, show_default=True, help="Tasks of a sustained course.")
 @click.option("--instances", default=8, show_default=True, help="Emulators of a sustained course.")
@@ -141,7 +144,8 @@ async def _run(suite: str, comfy: ground.ComfyUI, options: dict[str, Any]) -> Re
         case "calls":
             return await calls.measure(options["call_rounds"])
         case "idle-gap":
-            return await idlegap.measure(comfy, options["waiting"], options["bursts"], options["look_ahead"])
+            own = [options[name] for name in ("waiting", "bursts", "look_ahead", "lengths")]
+            return await idlegap.measure(comfy, *own)
         case _:
             return await _run_on_request(suite, options)
 

@@ -1,44 +1,87 @@
-"""How long an instance idles between two tasks that wait, and ComfyUI itself between two queued prompts."""
+"""How long an instance idles between two tasks that wait, and ComfyUI itself between two queued prompts.
+
+With each gap goes what could be its reason: whether the next prompt had come by then, and who had the cores.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 import aiohttp
 
 from benchmarks import graphs, ground
 from benchmarks.direct import DirectClient
 from benchmarks.figures import Quantiles, rotated
+from benchmarks.processes import Runs, machine_busy, runs
 from comfymesh.client import AsyncClient
 
-_LENGTHS = (0.2, 0.05, 0.0)
 _LOOK_SECONDS = 0.2
 _RECENT = 200
 _WARM_UP = 5
+_PARTS = ("nats", "scheduler", "agent", "api")
 
-Span = tuple[int, int, int]
-"""Which of ComfyUI's prompts it was, by its count, and when it began and ended, in milliseconds of ComfyUI's clock."""
+_Way = Callable[[Sequence[graphs.Graph]], Awaitable[None]]
+
+
+class Span(NamedTuple):
+    """One prompt, in milliseconds of ComfyUI's clock.
+
+    Attributes:
+        number: Which it was, by ComfyUI's count.
+        begin: When its execution began.
+        end: When that ended.
+        came: When it was submitted.
+    """
+
+    number: int
+    begin: int
+    end: int
+    came: int
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How prompts of one length went one way.
+
+    Attributes:
+        gaps: Milliseconds from the end of one execution to the beginning of the next, while others wait.
+        busy: Share of the time in which the instance executed.
+        dry: Share of the prompts that came only after the one before them had ended: the line had run dry.
+        cpu_ms: CPU time of each process for a prompt, in milliseconds; "client" is the benchmark's own.
+        waited_ms: For how long its threads were ready to run and no core was free, for a prompt, in milliseconds.
+        cores: Cores that these processes kept busy.
+        machine: Cores that were busy, with whatever else runs on the machine.
+    """
+
+    gaps: Quantiles
+    busy: float
+    dry: float
+    cpu_ms: Mapping[str, float]
+    waited_ms: Mapping[str, float]
+    cores: float
+    machine: float
 
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """Milliseconds from the end of one execution to the beginning of the next, while others wait.
+    """Prompts of one length, both ways.
 
     Attributes:
         seconds: How long a prompt works; 0 for the shortest there is.
         direct: Where all prompts were queued in ComfyUI.
         mesh: Where they were tasks of the mesh.
-        busy: Share of the time in which the instance executed, through the mesh by direct.
     """
 
     seconds: float
-    direct: Quantiles
-    mesh: Quantiles
-    busy: float
+    direct: Course
+    mesh: Course
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +93,53 @@ class IdleGap:
 
     def rows(self) -> list[tuple[str, str]]:
         """The figures for a table."""
-        return [row for gaps in self.each for row in self._rows(gaps)]
-
-    def _rows(self, gaps: Gaps) -> list[tuple[str, str]]:
-        what = f"prompts of {gaps.seconds:g} s" if gaps.seconds else "the shortest prompts"
-        return [
-            (f"idle gap, {what}, direct: p50 / p95", _ms(gaps.direct)),
-            (f"**idle gap, {what}, mesh: p50 / p95**", f"**{_ms(gaps.mesh)}**"),
-            (f"busy, {what}, mesh by direct", f"{gaps.busy:.0%}"),
-        ]
+        return [row for gaps in self.each for row in _rows(gaps)]
 
 
-async def measure(comfy: ground.ComfyUI, tasks: int, rounds: int, look_ahead: int) -> IdleGap:
+def _rows(gaps: Gaps) -> list[tuple[str, str]]:
+    what = f"prompts of {gaps.seconds:g} s" if gaps.seconds else "the shortest prompts"
+    ways = {"direct": gaps.direct, "mesh": gaps.mesh}
+    rows = [
+        (f"idle gap, {what}, {way}: p50 / p95; the line had run dry", f"{_ms(course.gaps)}; {course.dry:.0%}")
+        for way, course in ways.items()
+    ]
+    rows.append((f"**busy, {what}, mesh by direct**", f"**{gaps.mesh.busy / gaps.direct.busy:.0%}**"))
+    for way, course in ways.items():
+        cpu = ", ".join(f"{name} {ms:.1f} (+{course.waited_ms[name]:.1f})" for name, ms in course.cpu_ms.items())
+        rows.append((f"CPU for a prompt (+ waited for a core), {what}, {way}, ms", cpu))
+        cores = f"{course.cores:.2f}; {course.machine:.2f}"
+        rows.append((f"cores busy with that; of the whole machine, {what}, {way}", cores))
+    return rows
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Adds up several courses of one kind."""
+
+    spans: list[list[Span]] = field(default_factory=list)
+    prompts: int = 0
+    seconds: float = 0.0
+    machine: float = 0.0
+    spent: dict[str, Runs] = field(default_factory=dict)
+
+    def course(self) -> Course:
+        return Course(
+            Quantiles.of([gap for spans in self.spans for gap in gaps(spans)]),
+            sum(busy(spans) for spans in self.spans) / len(self.spans),
+            sum(dry(spans) for spans in self.spans) / len(self.spans),
+            {name: spent.ran * 1000 / self.prompts for name, spent in self.spent.items()},
+            {name: spent.waited * 1000 / self.prompts for name, spent in self.spent.items()},
+            sum(spent.ran for spent in self.spent.values()) / self.seconds,
+            self.machine / self.seconds,
+        )
+
+    def add(self, spent: Mapping[str, Runs]) -> None:
+        for name, more in spent.items():
+            had = self.spent.get(name, Runs(0.0, 0.0))
+            self.spent[name] = Runs(had.ran + more.ran, had.waited + more.waited)
+
+
+async def measure(comfy: ground.ComfyUI, tasks: int, rounds: int, look_ahead: int, lengths: Sequence[float]) -> IdleGap:
     """Measure `rounds` times `tasks` prompts of each length each way, by turns; all of them wait at once."""
     async with (
         ground.mesh([comfy.url], environment={"COMFYMESH_AGENT_LOOK_AHEAD": str(look_ahead)}) as mesh,
@@ -76,44 +154,61 @@ async def measure(comfy: ground.ComfyUI, tasks: int, rounds: int, look_ahead: in
             await direct.burst(wanted)
 
         ways = {"direct": straight, "mesh": through}
-        return IdleGap(comfy.kind, [await _of_length(comfy, ways, seconds, tasks, rounds) for seconds in _LENGTHS])
+        pids = {"client": os.getpid(), **{name: mesh.processes.pid(name) for name in _PARTS}, **comfy.pids}
+        each = [await _of_length(comfy, ways, pids, seconds, tasks, rounds) for seconds in lengths]
+    return IdleGap(comfy.kind, each)
 
 
 async def _of_length(
     comfy: ground.ComfyUI,
-    ways: Mapping[str, Callable[[Sequence[graphs.Graph]], Awaitable[None]]],
+    ways: Mapping[str, _Way],
+    pids: Mapping[str, int],
     seconds: float,
     tasks: int,
     rounds: int,
 ) -> Gaps:
-    found: dict[str, list[float]] = {name: [] for name in ways}
-    shares: dict[str, list[float]] = {name: [] for name in ways}
+    tallies = {name: _Tally() for name in ways}
     for number in range(-1, rounds):
         for name in rotated(list(ways), number):
             wanted = [_graph(comfy, seconds) for _ in range(tasks if number >= 0 else _WARM_UP)]
-            async with _witness(comfy.url) as seen:
-                await ways[name](wanted)
-            if number >= 0:
-                found[name] += gaps(seen.values())
-                shares[name].append(busy(seen.values()))
-    share = sum(shares["mesh"]) / sum(shares["direct"])
-    return Gaps(seconds, Quantiles.of(found["direct"]), Quantiles.of(found["mesh"]), share)
+            await _run(comfy, ways[name], wanted, pids, tallies[name] if number >= 0 else _Tally())
+    return Gaps(seconds, tallies["direct"].course(), tallies["mesh"].course())
+
+
+async def _run(
+    comfy: ground.ComfyUI, way: _Way, wanted: Sequence[graphs.Graph], pids: Mapping[str, int], tally: _Tally
+) -> None:
+    async with _witness(comfy.url) as seen:
+        before, machine, began = {name: runs(pid) for name, pid in pids.items()}, machine_busy(), time.perf_counter()
+        await way(wanted)
+        tally.seconds += time.perf_counter() - began
+        tally.machine += machine_busy() - machine
+        tally.add({name: runs(pid) - before[name] for name, pid in pids.items()})
+    tally.prompts += len(wanted)
+    tally.spans.append(list(seen.values()))
 
 
 def gaps(spans: Iterable[Span]) -> list[float]:
     """From each end to the beginning of the prompt after it, in milliseconds."""
-    return [float(after[1] - before[2]) for before, after in _neighbours(spans)]
+    return [float(after.begin - before.end) for before, after in _neighbours(spans)]
 
 
 def busy(spans: Iterable[Span]) -> float:
     """The share of the time between ends of which both were seen in which something was executed."""
     seen = _neighbours(spans)
-    return sum(end - begin for _, (_, begin, end) in seen) / max(1, sum(after[2] - before[2] for before, after in seen))
+    executed = sum(after.end - after.begin for _, after in seen)
+    return executed / max(1, sum(after.end - before.end for before, after in seen))
+
+
+def dry(spans: Iterable[Span]) -> float:
+    """The share of the prompts that came after the one before them had ended."""
+    seen = _neighbours(spans)
+    return sum(after.came > before.end for before, after in seen) / max(1, len(seen))
 
 
 def _neighbours(spans: Iterable[Span]) -> list[tuple[Span, Span]]:
     """Each with the next. The mesh may remove one before it was seen: no gap is known beside it."""
-    return [(before, after) for before, after in pairwise(sorted(spans)) if after[0] == before[0] + 1]
+    return [(before, after) for before, after in pairwise(sorted(spans)) if after.number == before.number + 1]
 
 
 @asynccontextmanager
@@ -146,7 +241,10 @@ async def _witness(url: str) -> AsyncIterator[dict[str, Span]]:
 async def _ended(http: aiohttp.ClientSession) -> dict[str, Span]:
     async with http.get("/api/jobs", params={"status": "completed", "limit": str(_RECENT)}) as answer:
         jobs = (await answer.json())["jobs"]
-    return {job["id"]: (job["priority"], job["execution_start_time"], job["execution_end_time"]) for job in jobs}
+    return {
+        job["id"]: Span(job["priority"], job["execution_start_time"], job["execution_end_time"], job["create_time"])
+        for job in jobs
+    }
 
 
 def _graph(comfy: ground.ComfyUI, seconds: float) -> graphs.Graph:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
+_NANO = 1e9
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -34,6 +35,36 @@ def _own(pid: int) -> Usage:
     stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return Usage((int(stat[11]) + int(stat[12])) / _TICK, pages * _PAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What the kernel's scheduler gave so far, in seconds.
+
+    Attributes:
+        ran: On a core.
+        waited: Ready to run, while every core that it may use had something else to do.
+    """
+
+    ran: float
+    waited: float
+
+    def __sub__(self, before: Runs) -> Runs:
+        return Runs(self.ran - before.ran, self.waited - before.waited)
+
+
+def runs(pid: int) -> Runs:
+    """Of all threads of a process and its workers that live (Documentation/scheduler/sched-stats.rst of the kernel)."""
+    family = [pid] if pid == os.getpid() else [pid, *_children(pid)]
+    threads = [thread for each in family for thread in Path(f"/proc/{each}/task").iterdir()]
+    each = [thread.joinpath("schedstat").read_text().split() for thread in threads]
+    return Runs(sum(int(ran) for ran, *_ in each) / _NANO, sum(int(waited) for _, waited, _ in each) / _NANO)
+
+
+def machine_busy() -> float:
+    """Seconds that all cores together were not idle since the machine was started."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = Path("/proc/stat").read_text().split()[1:11]
+    return sum(map(int, (user, nice, system, irq, softirq, steal))) / _TICK
 
 
 def usages(pids: Mapping[str, int]) -> dict[str, Usage]:

@@ -38,11 +38,13 @@ IMPURE = frozenset(
 )
 KNOWN_BY = {
     "apprise": {"notifier/sending.py"},
-    "nats": {"bus/connection.py"},
+    "nats": {"bus/client.py", "bus/connection.py"},
     "re2": {"notifier/domain/patterns.py"},
     "yaml": {"notifier/rulesfile.py"},
     "prometheus_client": {"telemetry/exposition.py"},
+    "aiohappyeyeballs": {"agent/http1/client.py"},
     "docker": {"agent/runtimes/docker_client.py"},
+    "httptools": {"agent/http1/response.py"},
     "pynvml": {"agent/nvml.py"},
     "websockets": {"agent/comfyui/socket.py"},
     "obstore": {"artifacts/object_store.py"},
@@ -152,9 +154,16 @@ def test_one_package_knows_opentelemetry() -> None:
     assert {path.partition("/")[0] for path in knowing} == {"telemetry"}
 
 
-def test_one_file_speaks_http_to_comfyui_and_one_to_others() -> None:
+def test_one_package_speaks_http_to_comfyui_and_one_file_to_others() -> None:
     speakers = {path for path, module in modules(*SERVICES) if "aiohttp" in module.libraries}
-    assert speakers == {"agent/comfyui/http.py", "egress/http.py"}
+    assert speakers == {"egress/http.py"}
+    lean = {
+        path for path, module in modules() if any(name.startswith("comfymesh.agent.http1") for name in module.imported)
+    }
+    assert {path for path in lean if not path.startswith("agent/http1/")} == {
+        "agent/comfyui/asking.py",
+        "agent/comfyui/http.py",
+    }
 
 
 def test_one_file_of_the_gateway_knows_each_library() -> None:
@@ -163,6 +172,16 @@ def test_one_file_of_the_gateway_knows_each_library() -> None:
         for library in knowing.keys() & module.libraries:
             knowing[library].add(path)
     assert knowing == {"PIL": {"gateway/pictures.py"}, "grpc": set()}
+
+
+def test_nothing_unpacks_what_callers_send() -> None:
+    unpacking = {"bz2", "gzip", "lzma", "shutil.unpack_archive", "tarfile", "zipfile"}
+    knowing = {path for path, module in modules(*SERVICES, GATEWAY) if unpacking & module.imported}
+    assert knowing == {"backup/archive.py"}
+
+
+def test_one_file_of_the_command_line_opens_pictures() -> None:
+    assert {path for path, module in modules("clients/python") if "PIL" in module.libraries} == {"cli/pictures.py"}
 
 
 def test_the_gateway_calls_the_mesh_in_one_file_as_its_callers_do() -> None:

@@ -25,6 +25,8 @@ from comfymesh.artifacts.media import UNKNOWN, settle, sniff, suffix
         (b"\xff\xf1\x50", UNKNOWN, ".bin"),
         (b"ID3", "audio/mpeg", ".mp3"),
         (b"\x1aE\xdf\xa3", "video/webm", ".webm"),
+        (b"PK\x03\x04\x14\0", "application/zip", ".zip"),
+        (b"PK\x05\x06", "application/zip", ".zip"),
         (b"\x80\x05\x95", UNKNOWN, ".bin"),
         (b"<svg>", UNKNOWN, ".bin"),
         (b"\xff", UNKNOWN, ".bin"),
@@ -40,6 +42,7 @@ def test_a_media_type_is_what_the_bytes_show(head: bytes, kind: str, ending: str
     [
         (b"\x89PNG\r\n\x1a\n", "text/html", "image/png"),
         (b"\xff\xd8\xff", "image/png", "image/jpeg"),
+        (b"PK\x03\x04", "image/png", "application/zip"),
         (b"<script>", "text/html; charset=utf-8", UNKNOWN),
         (b"<svg onload=x>", "image/svg+xml", UNKNOWN),
         (b"glTF", "model/gltf-binary", "model/gltf-binary"),

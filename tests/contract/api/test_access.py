@@ -125,6 +125,26 @@ async def test_the_secret_is_kept_nowhere(api: LocalApi) -> None:
     assert subjects.key("default", made.key.name.rpartition("/")[2]) in {m.subject for m in api.bus.stored("account.>")}
 
 
+async def test_guesses_learn_nothing_leave_nothing_and_hold_nobody_up(tmp_path: Path) -> None:
+    async with local_api(tmp_path) as api:
+        good, revoked = await api.make_key("default", "READ"), await api.make_key("default", "READ")
+        expired = await api.make_key("default", "READ", expire_time=in_(0.01))
+        await api.call("KeyService/RevokeKey", key_service_pb2.RevokeKeyRequest(name=revoked.key.name))
+        before = [message.sequence for message in api.bus.stored(">")]
+        # The right key's ID with another secret, and one that was never given out.
+        heads = [made.secret.rpartition("_")[0] for made in (good, revoked, expired)]
+        guesses = [f"{head}_{n:064x}" for head in (*heads, f"{KEY_PREFIX}k0000000000000000") for n in range(250)]
+
+        async def told(secret: str) -> tuple[str, str, str, str]:
+            answer = await refused(api, secret)
+            return answer.code, answer.reason, answer.message, str(answer.details)
+
+        answers = await asyncio.gather(*(told(guess) for guess in guesses), api.call(*LIST, good.secret))
+        assert len(set(answers[:-1])) == 1
+        assert answers[0][1] == "CREDENTIALS_INVALID"
+        assert [message.sequence for message in api.bus.stored(">")] == before, "no audit event, nothing else"
+
+
 async def test_a_stream_ends_when_its_key_is_revoked(tmp_path: Path) -> None:
     async with local_api(tmp_path, api_heartbeat_seconds=0.05) as api:
         made = await api.make_key("default", "READ")

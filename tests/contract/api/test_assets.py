@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import io
 import json
 import random
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -434,6 +436,15 @@ async def test_a_bomb_is_only_bytes(api: LocalApi) -> None:
     bomb = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00a\xa8\x00\x00a\xa8\x08\x06\x00\x00\x00"
     asset = await send(api, bomb)
     assert (asset.media_type, asset.size_bytes) == ("image/png", len(bomb))
+
+
+async def test_an_archive_is_only_bytes_whatever_it_is_called(api: LocalApi) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("../../etc/cron.d/evil", bytes(20_000_000))
+    asset = await send(api, packed.getvalue(), filename="cat.png")
+    assert (asset.media_type, asset.size_bytes) == ("application/zip", len(packed.getvalue()))
+    assert await read(api, asset.sha256) == packed.getvalue()
 
 
 async def create(api: LocalApi, task_id: str, asset: str) -> str:

@@ -20,7 +20,8 @@ from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import read_all
 from comfymesh.bus import subjects
-from comfymesh.bus.connection import Connection, Delivery
+from comfymesh.bus.client import Delivery
+from comfymesh.bus.connection import Connection
 from comfymesh.bus.intents import Intent, IntentStore
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.node_bus import NodeBus

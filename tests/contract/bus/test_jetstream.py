@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from comfymesh.bus import streams
-from comfymesh.bus.connection import Connection, Delivery
+from comfymesh.bus.client import Delivery
+from comfymesh.bus.connection import Connection
 from comfymesh.bus.jetstream import ApiError, JetStreamBus, StreamMismatchError
 from comfymesh.bus.port import BusError, BusUnavailableError, Entry
 from comfymesh.bus.streams import TASKS

@@ -68,6 +68,17 @@ async def test_the_line_is_encrypted_and_comes_back(tmp_path: Path, authority: A
         await until(lambda: bus.connected)
 
 
+async def test_a_server_that_is_dead_is_left_without_its_goodbye(tmp_path: Path, authority: Authority) -> None:
+    (tmp_path / "second").mkdir()
+    one, two = server(tmp_path, authority), server(tmp_path / "second", authority)
+    async with one, two, connection(f"{one.url},{two.url}", trusting(authority)) as bus:
+        at, other = (one, two) if bus._client.connected_url.port == one.port else (two, one)
+        at.freeze()
+        await bus._client._process_op_err(ConnectionError("two pings were not answered"))
+        await until(lambda: bus.connected, "another server")
+        assert bus._client.connected_url.port == other.port
+
+
 async def test_a_server_of_another_authority_is_not_believed(
     tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -207,6 +207,14 @@ class TestOutputs:
         ran = await course(mesh, graphs.picture())
         assert (ran.end, ran.failed) == (("FAILED", 2), ["OUTPUT_LOST", "OUTPUT_LOST"])
 
+    async def test_temporary_files_that_another_instance_wipes_are_made_once_more(self, mesh: LocalMesh) -> None:
+        """ComfyUI protocol notes, section 13.8."""
+        await with_faults(mesh, wiped_temp=1)
+        graph = graphs.picture()
+        graph["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+        ran = await course(mesh, graph)
+        assert (ran.end, ran.failed) == (("SUCCEEDED", 2), ["OUTPUT_LOST"])
+
 
 class TestGone:
     async def test_a_server_that_exits_in_mid_run_is_started_again(self, mesh: LocalMesh) -> None:

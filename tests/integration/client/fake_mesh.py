@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import sys
 from collections import defaultdict
@@ -18,6 +19,7 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc import aio
+from PIL import Image
 
 from comfymesh.v1 import (
     asset_pb2,
@@ -103,6 +105,13 @@ def happy(end: int = T.STATE_SUCCEEDED) -> list[Event]:
     ]
 
 
+def red_picture() -> bytes:
+    """A preview that can be shown."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(file, "PNG")
+    return file.getvalue()
+
+
 SCRIPTS: dict[str, list[Event]] = {
     "": happy(),
     "fails": happy(T.STATE_FAILED),
@@ -113,6 +122,7 @@ SCRIPTS: dict[str, list[Event]] = {
         ("state", T.STATE_QUEUED),
         ("state", T.STATE_RUNNING),
         running(fraction=0.4, step=8),
+        ("preview", task_pb2.Preview(attempt=1, graph_node="3", media_type="image/png", data=red_picture())),
         ("hang", None),
         ("state", T.STATE_SUCCEEDED),
     ],

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -61,10 +64,20 @@ class Terminal:
     process: subprocess.Popen[bytes]
     screen: int
     seen: str = ""
+    all: str = ""
+
+    @property
+    def echoes(self) -> bool:
+        """Whether it shows what is typed."""
+        return bool(termios.tcgetattr(self.screen)[3] & termios.ECHO)
+
+    def take(self, data: bytes) -> None:
+        self.seen += data.decode(errors="replace")
+        self.all += data.decode(errors="replace")
 
     def wait_for(self, text: str) -> None:
         while text not in self.seen:
-            self.seen += os.read(self.screen, 65536).decode()
+            self.take(os.read(self.screen, 65536))
         self.seen = self.seen[self.seen.index(text) + len(text) :]
 
     def send(self, text: str) -> None:
@@ -73,7 +86,7 @@ class Terminal:
     def ends(self) -> int:
         with contextlib.suppress(OSError):  # how a terminal without a process ends on Linux
             while data := os.read(self.screen, 65536):
-                self.seen += data.decode()
+                self.take(data)
         return self.process.wait(10)
 
 
@@ -82,17 +95,18 @@ def terminal(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[.
     (tmp_path / "graph.json").write_text(GRAPH)
     with contextlib.ExitStack() as stack:
 
-        def start(*arguments: str) -> Terminal:
+        def start(*arguments: str, **other: str) -> Terminal:
             screen, inside = pty.openpty()
             stack.callback(os.close, screen)
             process = subprocess.Popen(
                 [sys.executable, "-c", WITH_TERMINAL, *COMMAND, *arguments],
                 cwd=tmp_path,
-                env=environment,
+                env=environment | other,
                 stdin=inside,
                 stdout=inside,
                 stderr=inside,
             )
+            fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 1000, 800))
             os.close(inside)
             stack.callback(process.wait)
             stack.callback(process.kill)
@@ -281,3 +295,75 @@ def test_a_terminal_is_left_clean_when_the_graph_is_refused(terminal: Callable[.
     assert live.ends() == 2
     assert "INVALID_WORKFLOW" in live.seen
     assert "\x1b[2K" in live.seen, "the line about sending is wiped"
+
+
+COLOURED = {"NO_COLOR": "", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+NOT_SAID = ("TERM_PROGRAM", "LC_TERMINAL", "KITTY_WINDOW_ID", "TMUX", "STY", "ZELLIJ", "SSH_CONNECTION", "SSH_TTY")
+QUESTION = "\x1b[c"
+BLOCK = "\x1b[38;2;255;0;0;48;2;255;0;0m▀"
+
+
+@pytest.fixture
+def previewing(terminal: Callable[..., Terminal]) -> Callable[..., Terminal]:
+    def start(*arguments: str, **said: str) -> Terminal:
+        environment = COLOURED | dict.fromkeys(NOT_SAID, "") | said
+        return terminal("run", "graph.json", "--name", "hangs", *arguments, **environment)
+
+    return start
+
+
+def detach(live: Terminal, ending: str = "") -> None:
+    live.send("\x03")
+    live.wait_for(ending)
+    live.wait_for("[k]eep watching?")
+    live.send("d\r")
+    assert live.ends() == 130
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "begins", "ends"),
+    [
+        ([], {"TERM": "xterm-kitty"}, "\x1b_Ga=T,f=100,", "\x1b_Ga=d,d=I,"),
+        ([], {"COMFYMESH_PREVIEW": "iterm"}, "\x1b]1337;File=", "\x1b[J"),
+        (["--preview", "blocks"], {"TERM": "xterm-kitty", "COMFYMESH_PREVIEW": "iterm"}, BLOCK, "\x1b[J"),
+    ],
+)
+def test_a_terminal_shows_the_preview_and_has_it_taken_away(
+    previewing: Callable[..., Terminal], arguments: list[str], said: dict[str, str], begins: str, ends: str
+) -> None:
+    live = previewing(*arguments, **said)
+    live.wait_for(begins)
+    live.wait_for("step 8/20")
+    detach(live, ends)
+    assert QUESTION not in live.all
+
+
+@pytest.mark.parametrize(
+    ("answer", "begins"), [("\x1b[?62;4;22c", "\x1bP0;1q"), ("\x1b[?62;14;24c", BLOCK), ("", BLOCK)]
+)
+def test_a_terminal_is_asked_for_sixel_and_its_answer_is_not_shown(
+    previewing: Callable[..., Terminal], answer: str, begins: str
+) -> None:
+    live = previewing()
+    live.wait_for(QUESTION)
+    live.send(answer)
+    live.wait_for(begins)
+    detach(live)
+    assert "62;" not in live.all
+    assert live.echoes, "the terminal is left as it was found"
+
+
+def test_a_terminal_with_something_typed_ahead_is_not_asked(previewing: Callable[..., Terminal]) -> None:
+    live = previewing()
+    live.send("typed")
+    live.wait_for(BLOCK)
+    detach(live)
+    assert QUESTION not in live.all
+
+
+def test_where_no_preview_is_wanted_nothing_is_asked(previewing: Callable[..., Terminal]) -> None:
+    live = previewing(COMFYMESH_PREVIEW="none")
+    live.wait_for("step 8/20")
+    detach(live)
+    assert QUESTION not in live.all
+    assert BLOCK not in live.all

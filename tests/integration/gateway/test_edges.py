@@ -118,6 +118,22 @@ async def test_large_bodies_that_never_come_keep_only_their_sender_waiting_and_n
 
 
 @pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[" + b"{}," * 5_000_000 + b"{}]", 413),
+        (b'{"delete": ["' + b"{}," * 5_000_000 + b'"]}', 200),
+        (b'{"delete": []}'.decode().encode("utf-16"), 500),
+    ],
+)
+async def test_json_of_very_many_values_is_refused_and_of_long_texts_is_not(body: bytes, status: int) -> None:
+    async with gateway() as address, asyncio.timeout(60):
+        head = b"POST /free HTTP/1.1\r\nHost: localhost\r\nX-API-Key: good\r\nContent-Length: %d\r\n\r\n"
+        reader, writer = await connected(address, head % len(body) + body)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 %d" % status)
+        writer.close()
+
+
+@pytest.mark.parametrize(
     "request_",
     [
         b"GET /ws?token=SECRET HTTP/1.1\r\nBad Header\r\n\r\n",

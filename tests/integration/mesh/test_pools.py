@@ -22,6 +22,7 @@ from comfymesh.client import Instance, InstanceState, Node, Placement, Pool
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh, State, local_mesh
 from comfymesh.testkit.waiting import until
+from comfymesh.v1 import error_reason_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -147,9 +148,13 @@ async def test_a_new_agent_knows_what_a_stopped_pool_offers(mesh: LocalMesh) -> 
     await mesh.until_state(task.name, State.STATE_RUNNING)
     assert "to learn what it offers" not in mesh.log("agent").split("starting big-", started + 1)[-1]
     # The next one adopts what has been scaled up.
+    adopted = mesh.log("agent").count("Adopted a running ComfyUI")
     await mesh.kill("agent")
-    final = await mesh.finished(task.name)
-    assert (final.state, final.attempt) == (State.STATE_SUCCEEDED, 1)
+    told = [message.task for message in await mesh.watch(task.name) if message.HasField("task")]
+    assert told[-1].state == State.STATE_SUCCEEDED
+    # On a busy machine an agent may take longer to start than a node may be silent. That is all that may happen.
+    assert {each.error.reason for each in told if each.HasField("error")} <= {error_reason_pb2.ERROR_REASON_NODE_LOST}
+    assert mesh.log("agent").count("Adopted a running ComfyUI") == adopted + 1
 
 
 async def test_settings_are_taken_over_while_tasks_run(mesh: LocalMesh, settings: Settings) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from comfymesh.stack.mesh import free_port
+from comfymesh.stack.mesh import free_port, module
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh, State, local_mesh
 from comfymesh.testkit.waiting import until
@@ -52,6 +52,29 @@ def check_log(mesh: LocalMesh, name: str) -> None:
 async def test_a_service_that_is_asked_to_end_does_so(mesh: LocalMesh, name: str) -> None:
     assert await mesh.terminate(name) == 0
     check_log(mesh, name)
+
+
+async def test_a_second_agent_of_the_same_name_leaves_the_first_alone(mesh: LocalMesh) -> None:
+    """It is set to stop its instances as it ends, which are the first one's: they have one state directory."""
+    first, comfyui = mesh.process("agent"), mesh.comfyui()
+    running = await mesh.create(graphs.steps(60, 0.05))
+    await mesh.until_state(running.name, State.STATE_RUNNING)
+    settings = await asyncio.to_thread(Path(f"/proc/{first.pid}/environ").read_bytes)
+    environment = dict(line.split("=", 1) for line in settings.decode().split("\0") if "=" in line)
+    second = await asyncio.create_subprocess_exec(
+        *module("comfymesh.agent.main"),
+        env=environment,
+        stderr=asyncio.subprocess.STDOUT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    words, _ = await second.communicate()
+    assert second.returncode == 1
+    assert b"is node local-0 already, and this one ends" in words
+    assert b"Traceback" not in words
+    assert first.returncode is None
+    final = await mesh.finished(running.name)
+    assert (final.state, final.attempt) == (State.STATE_SUCCEEDED, 1)
+    assert mesh.comfyui() == comfyui
 
 
 async def test_nats_ends_too_and_the_mesh_goes_on_with_the_next_one(mesh: LocalMesh) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 from comfymesh.stack.mesh import free_port
 
@@ -116,6 +117,35 @@ async def test_an_example_runs(script: str, target: str, checkout: Path) -> None
     output, _ = await process.communicate()
     assert process.returncode == 0
     assert b".png" in output
+
+
+GRPCURL = """#!/bin/sh
+# Stands for grpcurl, which is not to be had as a package: it takes the same words, and buf makes the call.
+set -eu
+[ "$1" = -plaintext ] && [ "$2" = -d ] && [ "$3" = @ ] && [ $# = 5 ]
+exec {buf} curl --protocol grpc --http2-prior-knowledge -d @- "http://$4/$5"
+"""
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("tool", ["buf", "grpcurl"])
+async def test_the_shell_example_saves_a_picture(tool: str, target: str, checkout: Path) -> None:
+    stand_in = checkout / "grpcurl"
+    stand_in.write_text(GRPCURL.format(buf=Path(sys.executable).with_name("buf")))
+    stand_in.chmod(0o755)
+    used = stand_in if tool == "grpcurl" else Path(sys.executable).with_name("buf")
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "examples/shell/run-task.sh", "examples/text-to-image.json", "out"),
+        cwd=checkout,
+        env={**os.environ, "COMFYMESH_TARGET": target, "TOOL": str(used)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert b"saved out/1.png" in output
+    with Image.open(checkout / "out" / "1.png") as picture:
+        assert picture.size == (512, 512)
+        picture.load()
 
 
 def test_the_pages_that_readme_links_to_are_there() -> None:

@@ -8,7 +8,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from comfymesh.agent import attempt, attempts, claim, collecting, errand, instance, keeper, pooling, relay
+from comfymesh.agent import (
+    attempt,
+    attempts,
+    claim,
+    collecting,
+    errand,
+    host_clock,
+    instance,
+    keeper,
+    namesakes,
+    pooling,
+    preloading,
+    relay,
+    warming,
+)
 from comfymesh.bus import tasklog
 from comfymesh.testkit.bench_nodes import Node
 from comfymesh.testkit.benches import Bench
@@ -27,7 +41,20 @@ async def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The agent's clocks show the time of the event loop."""
     loop = asyncio.get_running_loop()
     clock = SimpleNamespace(monotonic=loop.time, time=lambda: NOW + loop.time())
-    for module in (attempt, attempts, claim, instance, errand, keeper, pooling, relay):
+    for module in (
+        attempt,
+        attempts,
+        claim,
+        instance,
+        errand,
+        host_clock,
+        keeper,
+        namesakes,
+        pooling,
+        preloading,
+        relay,
+        warming,
+    ):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

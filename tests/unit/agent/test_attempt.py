@@ -178,6 +178,8 @@ async def test_an_output_that_is_gone_fails_the_attempt(bench: Bench) -> None:
     (await bench.session.prompt()).end(SUCCESS)
     await running
     assert failure(bench.last()) is FailureClass.OUTPUT_LOST
+    # Else a second try would be answered from its cache, with the same name of a file that is not there.
+    assert bench.session.http.freed == [(True, True)]
 
 
 async def test_of_what_is_lost_before_it_began_only_the_first_in_line_may_be_to_blame(bench: Bench) -> None:

@@ -49,6 +49,23 @@ async def test_a_graph_is_staged_and_submitted_while_the_claim_is_written(bench:
     assert bench.states() == [QUEUED, ASSIGNED, SUCCEEDED]
 
 
+async def test_a_graph_that_is_at_hand_is_submitted_before_the_claim_is_sent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = bench.offered(await bench.task())
+    take, submitted = claim.take, list[int]()
+
+    async def noting() -> bool:
+        submitted.append(len(bench.session.submitted))
+        return await take()
+
+    monkeypatch.setattr(claim, "take", noting)
+    running = asyncio.create_task(bench.attempt(claim).run())
+    (await bench.session.prompt()).end(SUCCESS)
+    await running
+    assert submitted == [1]
+
+
 @pytest.mark.parametrize("meanwhile", [ELSEWHERE, CancelRequested()])
 @pytest.mark.parametrize("outcome", [None, SUCCESS])
 async def test_what_the_log_refuses_is_taken_back_whatever_it_has_come_to(
@@ -58,6 +75,7 @@ async def test_what_the_log_refuses_is_taken_back_whatever_it_has_come_to(
     with bench.bus.away():
         running = asyncio.create_task(bench.attempt(bench.offered(stored)).run())
         prompt = await bench.session.prompt()
+        await asyncio.sleep(0.001)  # on virtual time: until the log has been asked
         prompt.begin()
         prompt.show("9", PICTURE["9"])
         if outcome is not None:

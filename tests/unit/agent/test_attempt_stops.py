@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from comfymesh.agent.attempt import Attempt
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import ComfyError, GraphRefused
 from comfymesh.agent.comfyui.outcome import Interrupted
@@ -180,6 +181,22 @@ async def test_the_time_of_an_adopted_attempt_counts_from_when_it_began(bench: B
     adopted = loop.time()
     await running
     assert loop.time() - adopted == pytest.approx(3.0)
+    assert failure(bench.last()) is FailureClass.TIMEOUT
+
+
+@pytest.mark.parametrize(("passed", "left"), [(7.0, 3.0), (1e6, 0.0), (-1e6, 10.0)])
+async def test_an_adopted_attempt_has_what_is_left_of_its_time_and_never_more_than_all(
+    bench: Bench, passed: float, left: float
+) -> None:
+    loop = asyncio.get_running_loop()
+    bench.session.standing[prompt_of()] = Standing.RUNNING
+    stored = await bench.task(assigned(), Started(NOW), execution_timeout=10.0)
+    attempt = Attempt(bench.bus, bench.held(stored), bench.workplace, previews=False, passed=lambda _: passed)
+    running = asyncio.create_task(attempt.run())
+    (await bench.session.prompt()).begin()
+    adopted = loop.time()
+    await running
+    assert loop.time() - adopted == pytest.approx(left)
     assert failure(bench.last()) is FailureClass.TIMEOUT
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -471,7 +474,7 @@ class Ahead:
     def __init__(self, team: Team) -> None:
         self.team = team
         self.preloads = Preloads()
-        preloading = Preloading(self.preloads, team.crew.instances, lambda _: "p", lambda: 60.0)
+        preloading = Preloading(self.preloads, team.crew.instances, lambda: 60.0)
         team.background.spawn(preloading.run(team.background), "preloading")
 
     @property
@@ -488,6 +491,8 @@ class Ahead:
 async def ahead(team: Team) -> Ahead:
     ahead = Ahead(team)
     await team.pool()
+    for name, instance in team.crew.instances.items():
+        instance.look_after(replace(instance.care, preload=partial(ahead.preloads.of, "p", name)))
     return ahead
 
 
@@ -522,12 +527,26 @@ async def test_what_can_not_be_loaded_is_said_and_tried_again_when_something_els
     (await ahead.session.prompt()).end(Succeeded({}))
     await team.after(10)
     said = "two.sft: Load does not offer it; the file is not there"
-    assert team.workplace("p-0").preloaded == {ONE: "", TWO: said}
+    assert team.workplace("p-0").preloaded.words == {ONE: "", TWO: said}
     assert len(ahead.session.submitted) == 1
     await ahead.want(TWO)
-    assert team.workplace("p-0").preloaded[TWO] == said
+    assert team.workplace("p-0").preloaded.words[TWO] == said
     await ahead.want()
-    assert team.workplace("p-0").preloaded == {ONE: ""}
+    assert team.workplace("p-0").preloaded.words == {ONE: ""}
+
+
+async def test_what_has_failed_is_tried_again_after_longer_and_longer(team: Team, ahead: Ahead) -> None:
+    await ahead.want(ONE)
+    loop, tried = asyncio.get_running_loop(), []
+    for _ in range(4):
+        prompt = await ahead.session.prompt()
+        tried.append(loop.time())
+        prompt.end(Failed(ExecutionError("0", "Load", "OSError", "busy")))
+    (await ahead.session.prompt()).end(Succeeded({}))
+    assert [later - earlier for earlier, later in pairwise(tried)] == [pytest.approx(s, abs=1) for s in (10, 20, 40)]
+    await team.after(200)
+    assert team.workplace("p-0").preloaded.words == {ONE: ""}
+    assert len(ahead.session.submitted) == 5
 
 
 @pytest.mark.parametrize("info", [7, {"PreviewAny": {}, "Load": {"input": {"required": {"file": 7}}}}])
@@ -539,7 +558,7 @@ async def test_nonsense_of_a_server_costs_its_preloading_and_nothing_else(team: 
     if prompts:
         (await ahead.session.prompt()).end(Failed(ExecutionError("0", "Load", "OSError", "no")))
     await team.after(5)
-    assert team.workplace("p-0").preloaded[ONE].startswith("one.sft: ")
+    assert team.workplace("p-0").preloaded.words[ONE].startswith("one.sft: ")
     assert team.states[0] is READY
 
 
@@ -547,7 +566,7 @@ async def test_one_that_is_lost_meanwhile_is_its_keepers_business(team: Team, ah
     await ahead.want(ONE)
     (await ahead.session.prompt()).end(Lost("it is gone"))
     await team.after(3)
-    assert "it is gone" in team.workplace("p-0").preloaded[ONE]
+    assert "it is gone" in team.workplace("p-0").preloaded.words[ONE]
     assert not team.background.failed.is_set()
 
 
@@ -570,5 +589,5 @@ async def test_the_next_life_loads_it_before_it_is_offered(team: Team, ahead: Ah
     (await team.sessions["p-1"].prompt()).end(Succeeded({}))
     await asyncio.sleep(1)
     assert team.states[1] is READY
-    assert team.workplace("p-1").preloaded[ONE] == ""
+    assert team.workplace("p-1").preloaded.words[ONE] == ""
     assert team.sessions["p-1"].submitted[1:] == []

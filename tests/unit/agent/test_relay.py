@@ -204,3 +204,19 @@ async def test_whatever_a_graph_says_of_its_steps_progress_is_a_fraction(watcher
     watcher.step(9)
     await asyncio.sleep(1)
     assert 0 < watcher.told[-1].fraction <= 1
+
+
+async def test_a_defect_ends_progress_and_says_of_which_task(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("no such view")
+
+    watcher.begin()
+    monkeypatch.setattr(watcher.relay, "_message", broken)
+    watcher.step(3)
+    await asyncio.sleep(1)
+    assert watcher.told == []
+    (logged,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert (logged.task, logged.attempt, logged.action) == ("one", 3, "progress_defect")  # type: ignore[attr-defined]
+    assert "no such view" in caplog.text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from comfymesh.agent.comfyui.errors import GraphRefused
+from comfymesh.agent.comfyui.errors import ComfyError, GraphRefused
 from comfymesh.agent.comfyui.events import ExecutionError
 from comfymesh.agent.comfyui.outcome import Failed, Lost, Noticed, Succeeded
 from comfymesh.agent.domain import verdict
@@ -175,3 +175,10 @@ def test_a_success_says_when_no_event_told_of_it() -> None:
     assert heard == events.Succeeded((), 1.0)
     assert isinstance(asked, events.Succeeded)
     assert "no event told" in asked.note
+
+
+def test_a_file_that_is_too_large_for_the_instance_is_the_callers_and_not_a_defect() -> None:
+    end = verdict.of_error(ComfyError("POST /upload/image", 413, "Maximum request body size 104857600 exceeded"))
+    assert isinstance(end, AttemptFailed)
+    assert end.error.failure is FailureClass.INPUT_INVALID
+    assert "--max-upload-size" in end.error.message

@@ -142,6 +142,34 @@ async def test_catalogs_are_forgotten_once_nobody_offers_them(server: ManualCloc
         assert view._catalogs == {}
 
 
+async def test_what_an_instance_offered_stays_known_while_its_agent_starts_again(
+    server: ManualClock, ours: ManualClock
+) -> None:
+    bus = MemoryBus(server)
+    catalog = await write_catalog(BusStore(bus), json.dumps({"A": {"input": {}}}).encode())
+    async with following(bus, ours) as view:
+        await tell(bus, "one", "two", one=catalog, two=catalog)
+        await until(lambda: all(offer.catalog for offer in view.offers()), "the catalogs")
+        # The first report of the next life, and then one instance is not there any more.
+        await tell(bus, "one", "two")
+        await tell(bus, "one")
+        await until(lambda: len(view.offers()) == 1, "the last report")
+        assert [(offer.instance, offer.catalog is not None) for offer in view.offers()] == [("one", True)]
+        assert view.catalogs() == [catalog]
+        await tell(bus, "two")
+        await until(lambda: [offer.instance for offer in view.offers()] == ["two"], "another instance")
+        assert view.catalogs() == []
+
+
+async def tell(bus: MemoryBus, *instances: str, **offers: spec_pb2.BlobRef) -> None:
+    message = node_report_pb2.NodeReport(node=node_pb2.Node(name=names.node("a")))
+    for instance in instances:
+        message.node.instances.add(name=instance)
+    for instance, catalog in offers.items():
+        message.offers.add(instance=instance, catalog=catalog)
+    await bus.publish(subjects.report("a"), message.SerializeToString())
+
+
 async def test_offers_are_made_once_and_anew_where_something_is_new(server: ManualClock, ours: ManualClock) -> None:
     bus = MemoryBus(server)
     async with following(bus, ours) as view:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from comfymesh.bus.connection import Delivery
+from comfymesh.bus.client import Delivery
 
 HEARTBEAT = b"NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: 7\r\nNats-Last-Stream: 9\r\n\r\n"
 

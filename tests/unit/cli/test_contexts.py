@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from comfymesh.cli import running
 from comfymesh.cli.main import cli
 from comfymesh.cli.session import Session
 
@@ -156,3 +157,17 @@ def test_completion_scripts_name_our_variable(shell: Shell, shell_name: str) -> 
 def test_names_of_contexts_are_completed(shell: Shell, prod: str) -> None:
     asked = {"_COMFYMESH_COMPLETE": "fish_complete", "COMP_WORDS": "comfymesh context use ", "COMP_CWORD": "pr"}
     assert prod in shell(**asked).output
+
+
+def test_a_context_says_how_previews_are_shown(shell: Shell, prod: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(running, "follow", lambda _session, _work, _out, preview: said.append(preview))
+    assert shell("context", "set", prod, "--preview", "blocks").exit_code == 0
+    watch = ("--context", prod, "watch", "t1")
+    shell(*watch, COMFYMESH_PREVIEW=None)
+    shell(*watch, COMFYMESH_PREVIEW="none")
+    shell(*watch, "--preview", "sixel", COMFYMESH_PREVIEW="none")
+    shell("--context", "-", "watch", "t1", COMFYMESH_PREVIEW=None)
+    shell("watch", "t1", COMFYMESH_PREVIEW=None)
+    assert said == ["blocks", "none", "sixel", "auto"]
+    assert shell("context", "set", prod, "--preview", "film").exit_code == 2

@@ -8,14 +8,12 @@ import click
 import pytest
 
 from comfymesh.cli import following
-from comfymesh.cli.following import Choice, ask, detached, follow
+from comfymesh.cli.following import Choice, Listening, ask, detached, follow
 from comfymesh.cli.session import Session
 from comfymesh.client import DEFAULT_TARGET, LoadedArtifact, Result, Task, TaskChanged, TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from comfymesh.client import AsyncClient, Event
+    from comfymesh.client import AsyncClient
 
 DONE = Result(
     Task("tasks/t1", TaskState.SUCCEEDED),
@@ -52,17 +50,17 @@ def test_who_detaches_learns_how_to_go_on() -> None:
     assert words.endswith("comfymesh cancel t1 --target mesh.example:7700")
 
 
-async def succeed(_client: AsyncClient, _on_event: Callable[[Event], None]) -> Result:
+async def succeed(_client: AsyncClient, _listening: Listening) -> Result:
     await asyncio.sleep(0)
     return DONE
 
 
-async def interrupted_early(_client: AsyncClient, _on_event: Callable[[Event], None]) -> Result:
+async def interrupted_early(_client: AsyncClient, _listening: Listening) -> Result:
     raise KeyboardInterrupt
 
 
-async def interrupted_late(_client: AsyncClient, on_event: Callable[[Event], None]) -> Result:
-    on_event(TaskChanged(Task("tasks/t1", TaskState.QUEUED)))
+async def interrupted_late(_client: AsyncClient, listening: Listening) -> Result:
+    listening["on_event"](TaskChanged(Task("tasks/t1", TaskState.QUEUED)))
     raise KeyboardInterrupt
 
 

@@ -18,7 +18,14 @@ from comfymesh.tasks.record import FINAL
 ROOT = Path(__file__).parents[3]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "README.md"]
 ELSEWHERE = {
-    *("COMFYMESH_TARGET", "COMFYMESH_CONTEXT", "COMFYMESH_API_KEY", "COMFYMESH_TLS", "COMFYMESH_TLS_CA"),
+    *(
+        "COMFYMESH_TARGET",
+        "COMFYMESH_CONTEXT",
+        "COMFYMESH_PREVIEW",
+        "COMFYMESH_API_KEY",
+        "COMFYMESH_TLS",
+        "COMFYMESH_TLS_CA",
+    ),
     *("COMFYMESH_FAULT_POINTS", "COMFYMESH_TASK"),
     *re.findall(r"\$\{(COMFYMESH_[A-Z_]+)", (ROOT / "compose.yaml").read_text()),
 }

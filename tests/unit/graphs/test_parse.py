@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from comfymesh.graphs import Graph, GraphError, GraphErrorReason, Limits, parse_graph
+from comfymesh.graphs import Graph, GraphError, GraphErrorReason, Limits, holds_more_than, parse_graph
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "data" / "comfyui" / "workflows").glob("*.json"))
 NODE = '{"class_type": "A", "inputs": {}}'
@@ -98,6 +99,23 @@ def test_a_graph_has_no_more_nodes_than_the_limit() -> None:
     assert caught.value.reason is GraphErrorReason.TOO_MANY_NODES
 
 
+def test_a_text_of_very_many_values_is_refused_before_any_is_made() -> None:
+    text = "[" + "{}," * 1_300_000 + "{}]"
+    tracemalloc.start()
+    with pytest.raises(GraphError) as caught:
+        parse_graph(text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert caught.value.reason is GraphErrorReason.TOO_MANY_VALUES
+    assert peak < 3 * len(text), "as values they take 72 bytes each"
+
+
+def test_what_stands_in_a_string_is_no_value() -> None:
+    prompt = 'a "quoted", [old], {red|blue} barn, ' * 5
+    text = json.dumps({"1": {"class_type": "A", "inputs": {"text": prompt}}})
+    assert parse_graph(text, Limits(max_values=5)).nodes["1"].inputs["text"] == prompt
+
+
 def test_inputs_are_replaced_without_touching_the_original() -> None:
     graph = parse_graph('{"1": {"class_type": "A", "inputs": {"seed": 1}, "_meta": {"title": "T"}}}')
     changed = graph.with_inputs({("1", "seed"): 2**63, ("1", "steps"): 4})
@@ -120,6 +138,28 @@ json_values = st.recursive(
 nodes = st.fixed_dictionaries(
     {"class_type": st.text(max_size=8), "inputs": st.dictionaries(st.text(max_size=5), json_values, max_size=4)}
 )
+
+
+def values_in(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(values_in(each) for each in inner)
+
+
+@given(value=json_values, ascii_only=st.booleans(), indent=st.sampled_from([None, 1]))
+def test_no_more_values_pass_than_the_limit(value: object, *, ascii_only: bool, indent: int | None) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+    assert holds_more_than(values_in(value) - 1, text)
+
+
+@given(st.text(alphabet='"\\\\[]{},:a'), st.integers(0, 30))
+def test_any_text_can_be_counted(text: str, count: int) -> None:
+    assert holds_more_than(count, text) <= holds_more_than(0, text)
+
+
+def test_a_text_of_quotes_that_never_close_is_looked_through_once() -> None:
+    hostile = '\\"' * 2_000_000 + "," * 10
+    assert not holds_more_than(11, hostile)
+    assert not holds_more_than(1, '"' + hostile)
 
 
 def parse_or_refuse(text: str | bytes) -> Graph | None:

@@ -11,8 +11,8 @@ from comfymesh.agent.comfyui.classify import classify
 from comfymesh.agent.comfyui.events import ExecutionError, ExecutionFailed
 from comfymesh.agent.comfyui.protocol import parse_text
 from comfymesh.emulator.executor import type_name
+from comfymesh.emulator.raising import DEVICE_FAULT as WAYS
 from comfymesh.emulator.raising import OUT_OF_MEMORY as SPELLINGS
-from comfymesh.emulator.raising import device_fault
 from comfymesh.tasks.failures import FailureClass
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def test_every_spelling_of_the_emulator_is_out_of_memory(spelling: int) -> None:
     assert classify(raised) is FailureClass.OUT_OF_MEMORY
 
 
-def test_the_emulators_device_fault_is_one() -> None:
-    error = device_fault()
+@pytest.mark.parametrize("way", range(len(WAYS)))
+def test_every_way_in_which_the_emulators_device_is_lost_is_a_device_fault(way: int) -> None:
+    error = WAYS[way]()
     assert classify(ExecutionError("1", "", type_name(type(error)), str(error))) is FailureClass.DEVICE_FAULT

@@ -15,6 +15,7 @@ def test_a_program_gets_address_and_base_directory_and_then_its_arguments(tmp_pa
     assert command.words == [
         *(sys.executable, "-m", "comfymesh.emulator"),
         *("--listen", "127.0.0.1", "--port", "20001", "--base-directory", str(tmp_path / "data")),
+        *("--database-url", f"sqlite:///{tmp_path}/data/user/comfyui.db"),
         *("--resident", "1"),
     ]
 

@@ -38,6 +38,21 @@ def test_names_that_could_escape_a_path_or_a_container_name_are_refused(name: st
         AttachSpec.model_validate({"name": name, "url": "http://127.0.0.1:8188"})
 
 
+@pytest.mark.parametrize("flag", ["--listen", "--port=80", "--temp-directory", "--temp", "--user", "--database-url=x"])
+def test_where_an_instance_listens_and_writes_is_not_for_arguments(flag: str) -> None:
+    with pytest.raises(ValidationError, match="is not for `arguments`"):
+        ProcessSpec(name="a", directory=Path("/c"), arguments=("--lowvram", flag, "x"))
+
+
+def test_what_a_container_has_for_itself_may_be_anywhere_and_models_too() -> None:
+    own = ("--base-directory", "/data", "--user-directory", "/u", "--database-url", "sqlite:////u/db")
+    assert DockerSpec(name="a", image="c", arguments=own).arguments == own
+    assert ProcessSpec(name="a", directory=Path("/c"), arguments=own[:2]).arguments == own[:2]
+    for kind in ({"runtime": "docker", "image": "c"}, {"runtime": "process", "command": ["c"]}):
+        with pytest.raises(ValidationError, match="is not for `arguments`"):
+            INSTANCE_SPECS.validate_python([{"name": "a", "arguments": ["--temp-directory", *own], **kind}])
+
+
 @pytest.mark.parametrize("program", [{}, {"directory": "/srv/ComfyUI", "command": ["comfymesh-emulator"]}])
 def test_a_process_has_a_folder_or_a_command_and_not_both(program: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="either `directory`"):

@@ -13,6 +13,7 @@ from comfymesh.cli.contexts import ContextsError
 from comfymesh.cli.jsonlines import line, plain
 from comfymesh.cli.session import Session
 from comfymesh.cli.tables import plain_table
+from comfymesh.cli.terminals import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,8 @@ T = TypeVar("T")
 
 _HELP = """Name servers, and choose among them.
 
-A context holds a target, the file of an API key and how the line is protected. What is given on the command line or in
-the environment wins over it.
+A context holds a target, the file of an API key, how the line is protected and how previews are shown. What is given on
+the command line or in the environment wins over it.
 
 \b
 Examples:
@@ -65,6 +66,8 @@ Examples:
   comfymesh context delete staging
 """
 
+_FOLLOWING = ("run", "watch")
+"""Commands that show previews."""
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON lines, for machines.")
 
 
@@ -91,7 +94,8 @@ def _choose(ctx: click.Context, param: click.Parameter, name: str | None) -> Non
         settings = dict(_checked(lambda: known.settings(name or known.current)))
         if os.environ.get("COMFYMESH_API_KEY"):
             settings.pop("api_key", None)
-        ctx.default_map = {**(ctx.default_map or {}), **settings}
+        below = {name: {"preview": preview} for name in _FOLLOWING} if (preview := settings.pop("preview", "")) else {}
+        ctx.default_map = {**(ctx.default_map or {}), **settings, **below}
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -115,6 +119,7 @@ def context() -> None:  # noqa: D103
 @click.option("--tls-certificate", metavar="FILE", help="Our certificate; implies --tls.")
 @click.option("--tls-key", metavar="FILE", help="Its private key.")
 @click.option("--allow-plaintext/--no-allow-plaintext", default=None, help="Accept that the key goes unencrypted.")
+@click.option("--preview", type=click.Choice(MODES), help="How `run` and `watch` show the work in progress.")
 @_JSON
 def set_context(name: str, as_json: bool, **given: str | bool | None) -> None:  # noqa: D103, FBT001
     if name == "-":

@@ -15,7 +15,7 @@ from pathlib import Path
 Settings = dict[str, "str | bool"]
 """Options of `comfymesh` by name, such as `target` and `tls`."""
 
-KNOWN = ("target", "api_key", "tls", "tls_ca", "tls_certificate", "tls_key", "allow_plaintext")
+KNOWN = ("target", "api_key", "tls", "tls_ca", "tls_certificate", "tls_key", "allow_plaintext", "preview")
 _FLAGS = {"tls", "allow_plaintext"}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import click
 
@@ -13,6 +14,9 @@ from comfymesh.cli.jsonlines import JsonReporter
 from comfymesh.cli.live import LiveReporter
 from comfymesh.cli.outcomes import ExitCode
 from comfymesh.cli.plain import PlainReporter
+from comfymesh.cli.preview import PreviewArea
+from comfymesh.cli.terminal_io import ask_for_sixel, cell_pixels
+from comfymesh.cli.terminals import NONE, choose
 from comfymesh.cli.text import short_name
 from comfymesh.client import DEFAULT_TARGET, Conflict, TaskChanged
 
@@ -20,14 +24,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+    from rich.console import Console
+
     from comfymesh.cli.session import Session
     from comfymesh.client import AsyncClient, Event, LoadedArtifact, Result, Task
 
-    Work = Callable[[AsyncClient, Callable[[Event], None]], Coroutine[None, None, Result]]
+    Work = Callable[[AsyncClient, "Listening"], Coroutine[None, None, Result]]
+
+
+class Listening(TypedDict):
+    """What a task's events are good for, as the client's methods take it."""
+
+    on_event: Callable[[Event], None]
+    previews: bool
 
 
 class Reporter(Protocol):
     """Tells the user what happens."""
+
+    @property
+    def previews(self) -> bool:
+        """Whether previews are of use: the mesh sends them only where somebody looks."""
 
     def start(self) -> None:
         """Before the first event."""
@@ -53,26 +70,35 @@ class Choice(Enum):
     KEEP = "k"
 
 
-def reporter_for(session: Session) -> Reporter:
-    """The reporter that suits the output."""
+def reporter_for(session: Session, preview: str) -> Reporter:
+    """The reporter that suits the output. See `follow`."""
     if session.as_json:
         return JsonReporter()
-    return LiveReporter(session.console, session.target) if session.live else PlainReporter()
+    if not session.live:
+        return PlainReporter()
+    console = session.console
+    return LiveReporter(console, session.target, _preview_area(console, preview))
 
 
-def follow(session: Session, work: Work, out: Path | None) -> None:
+def _preview_area(console: Console, mode: str) -> PreviewArea | None:
+    way = choose(mode, os.environ, console.color_system, ask_for_sixel)
+    return PreviewArea(way, cell_pixels, console.color_system, os.getpid()) if way is not None else None
+
+
+def follow(session: Session, work: Work, out: Path | None, preview: str = NONE) -> None:
     """Does the work, shows its progress, and saves what it made.
 
     Args:
         session: The session.
         work: Runs or watches a task.
         out: Where to save its artifacts, or None.
+        preview: How previews are shown in a terminal, one of `terminals.MODES`.
 
     Raises:
         ComfyMeshError: The task did not succeed, or could not be followed.
         click.exceptions.Exit: The user interrupted, or the files can't be saved.
     """
-    reporter = reporter_for(session)
+    reporter = reporter_for(session, preview)
     result = Follower(session, reporter, out).follow(work)
     if out is not None:
         _save(result, out, reporter)
@@ -93,6 +119,7 @@ class Follower:
         self._reporter = reporter
         self._out = out
         self._task = ""
+        self._listening: Listening = {"on_event": self._event, "previews": reporter.previews}
 
     def follow(self, work: Work) -> Result:
         """Does the work until it ends or the user has had enough. See `follow`."""
@@ -102,7 +129,7 @@ class Follower:
             try:
                 while True:
                     try:
-                        return self._attempt(runner, work(client, self._event))
+                        return self._attempt(runner, work(client, self._listening))
                     except KeyboardInterrupt:
                         work = self._interrupted(runner, client)
             finally:
@@ -132,7 +159,7 @@ class Follower:
         if choice is Choice.CANCEL:
             self._cancel(runner, client)
         name = self._task
-        return lambda client, on_event: client.result(name, on_event=on_event)
+        return lambda client, listening: client.result(name, **listening)
 
     def _cancel(self, runner: asyncio.Runner, client: AsyncClient) -> None:
         try:

@@ -57,6 +57,8 @@ def line(value: Json) -> str:
 class JsonReporter:
     """Prints each event as one line."""
 
+    previews = False
+
     def start(self) -> None:
         """Nothing to prepare."""
 

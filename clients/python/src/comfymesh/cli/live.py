@@ -1,8 +1,9 @@
-"""A live display for terminals: what is going on, the whole graph, the graph node under way."""
+"""A live display for terminals: what is going on, the whole graph, the graph node under way, and previews."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
+    from comfymesh.cli.preview import PreviewArea
     from comfymesh.client import Event, LoadedArtifact, Progress, Task
 
 _ENDINGS = {
@@ -60,15 +62,28 @@ class LiveReporter:
     Args:
         console: Where to draw.
         target: Address of the server.
+        area: Where previews are drawn; None where the terminal shows none.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, console: Console, target: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        console: Console,
+        target: str,
+        area: PreviewArea | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._console = console
+        self._area = area
         self._clock = clock
         self._view = View(target=target, began=clock())
         self._spinner = Spinner("dots", style="cyan")
         self._live: Live | None = None
+
+    @property
+    def previews(self) -> bool:
+        """Whether previews are of use."""
+        return self._area is not None
 
     def start(self) -> None:
         """Begins to draw."""
@@ -80,6 +95,7 @@ class LiveReporter:
         if self._live is not None:
             # Of a task that the server never confirmed nothing is worth leaving.
             self._live.transient = self._view.task is None
+            self._view = replace(self._view, preview=None)
             self._live.stop()
             self._live = None
 
@@ -97,7 +113,11 @@ class LiveReporter:
             self._console.print(Text("  The graph saved no files."))
 
     def _render(self) -> RenderableType:
-        return render(self._view, self._clock(), self._spinner, self._console.width)
+        display = render(self._view, self._clock(), self._spinner, self._console.width)
+        if self._area is None:
+            return display
+        self._area.show(None if self._view.final else self._view.preview)
+        return Group(self._area, display)
 
 
 def _headline(view: View, now: float, spinner: Spinner) -> RenderableType:

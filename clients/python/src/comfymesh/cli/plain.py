@@ -68,6 +68,8 @@ class PlainLines:
 class PlainReporter:
     """Prints those lines."""
 
+    previews = False
+
     def __init__(self) -> None:
         self._lines = PlainLines()
 

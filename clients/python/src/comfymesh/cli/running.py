@@ -11,6 +11,7 @@ from comfymesh.cli.following import follow
 from comfymesh.cli.jsonlines import line, plain
 from comfymesh.cli.options import read_task, task_options, with_session
 from comfymesh.cli.outcomes import EXIT_CODES_HELP
+from comfymesh.cli.terminals import AUTO, MODES
 from comfymesh.cli.text import short_name
 
 if TYPE_CHECKING:
@@ -24,12 +25,20 @@ _OUT = click.option(
     help="Directory to save the files into. Existing files are kept; new ones get a number.",
 )
 
+_PREVIEW = click.option(
+    "--preview",
+    type=click.Choice(MODES),
+    default=AUTO,
+    envvar="COMFYMESH_PREVIEW",
+    help="How to show the work in progress in a terminal; auto finds out what it can.  [env: COMFYMESH_PREVIEW]",
+)
+
 _RUN_HELP = f"""Run a graph or a stored workflow, and save what it makes.
 
 GRAPH.json is a ComfyUI graph in API format (in ComfyUI: Workflow > Export (API)); - reads it from standard input.
 WORKFLOW is the name of a stored one, such as portrait, or portrait@3 for a version; a file of that name goes first.
-Shows the place in the queue, the progress of the whole graph and of the graph node under way. Ctrl-C asks whether to
-cancel the task or to let it go on.
+Shows the place in the queue, the progress of the whole graph and of the graph node under way, and the picture as it
+comes into being. Ctrl-C asks whether to cancel the task or to let it go on.
 
 \b
 Examples:
@@ -65,14 +74,15 @@ Examples:
 @click.command(help=_RUN_HELP, short_help="Run a graph or a workflow and save what it makes.")
 @task_options
 @_OUT
+@_PREVIEW
 @click.option("--detach", is_flag=True, help="Create the task and return at once, as `submit` does.")
 @with_session
-def run(session: Session, /, out: Path, detach: bool, **options: Any) -> None:  # noqa: ANN401, FBT001, D103
+def run(session: Session, /, out: Path, preview: str, detach: bool, **options: Any) -> None:  # noqa: ANN401, FBT001, D103
     if detach:
         create(session, options)
         return
     graph, inputs, said = read_task(session, options)
-    follow(session, lambda client, on_event: client.run(graph, inputs, on_event=on_event, **said), out)
+    follow(session, lambda client, listening: client.run(graph, inputs, **listening, **said), out, preview)
 
 
 @click.command(help=_SUBMIT_HELP, short_help="Create a task and return at once.")
@@ -89,9 +99,10 @@ def submit(session: Session, /, **options: Any) -> None:  # noqa: ANN401, D103
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory to save the files into; default: they are not saved.",
 )
+@_PREVIEW
 @with_session
-def watch(session: Session, task: str, out: Path | None) -> None:  # noqa: D103
-    follow(session, lambda client, on_event: client.result(task, on_event=on_event), out)
+def watch(session: Session, task: str, out: Path | None, preview: str) -> None:  # noqa: D103
+    follow(session, lambda client, listening: client.result(task, **listening), out, preview)
 
 
 def create(session: Session, options: dict[str, Any]) -> None:

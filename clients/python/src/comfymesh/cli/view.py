@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from comfymesh.cli.text import duration, one_line, short_name
-from comfymesh.client import ArtifactStored, Phase, Progressed, TaskChanged, TaskState
+from comfymesh.client import ArtifactStored, Phase, PreviewArrived, Progressed, TaskChanged, TaskState
 
 if TYPE_CHECKING:
-    from comfymesh.client import Event, Progress, Task
+    from comfymesh.client import Event, Preview, Progress, Task
 
 _PHASES = {
     Phase.STAGING: "bringing inputs to the node",
@@ -28,6 +28,7 @@ class View:
         progress: The latest progress of the present attempt, or None.
         progress_at: When it arrived, in monotonic seconds.
         stored: How many files the present attempt has stored so far, as far as it has told.
+        preview: The latest preview of the present attempt, or None.
     """
 
     target: str
@@ -36,6 +37,7 @@ class View:
     progress: Progress | None = None
     progress_at: float = 0.0
     stored: int = 0
+    preview: Preview | None = None
 
     def after(self, event: Event, now: float) -> View:
         """The picture after an event."""
@@ -45,9 +47,11 @@ class View:
             case TaskChanged(task):
                 if self.task is None or task.attempt == self.task.attempt:
                     return replace(self, task=task)
-                return replace(self, task=task, progress=None, stored=0)
+                return replace(self, task=task, progress=None, stored=0, preview=None)
             case ArtifactStored():
                 return replace(self, stored=self.stored + 1)
+            case PreviewArrived(preview):
+                return replace(self, preview=preview)
             case _:
                 return self
 

@@ -46,13 +46,17 @@ class Fault(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     """The next graph node runs out of memory, in the spelling of this number (see ``raising.py``); then it is gone."""
     DEVICE_FAULT = "device_fault"
-    """Every graph node fails with the same device error, until the process is started again. Value unused."""
+    """Every graph node fails with the same device error, that of this number from 1 on (see ``raising.py``), until the
+    process is started again."""
     PARTIAL_OUTPUTS = "partial_outputs"
     """Of a prompt with several outputs the first is left out, with an error of its validation. Value unused."""
     EMPTY_OUTPUTS = "empty_outputs"
     """Prompts succeed, and history names nothing that they made, as for cached results before 0.28. Value unused."""
     VANISHED_FILES = "vanished_files"
     """Files that prompts made are gone when somebody asks for them. Value unused."""
+    WIPED_TEMP = "wiped_temp"
+    """Temporary files are gone when the next prompt has ended, as when a second instance with this folder is started
+    (section 13.8); then the fault is gone."""
     MEMORY_GROWTH = "memory_growth"
     """Each prompt leaves this many MiB behind, until the process is started again."""
     CLOCK_JUMP = "clock_jump"

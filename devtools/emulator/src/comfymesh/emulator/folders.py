@@ -46,9 +46,13 @@ class Folders:
 
     def prepare(self) -> None:
         """Makes the folders; temporary files of an earlier run go, as on every start of ComfyUI."""
-        shutil.rmtree(self.roots["temp"], ignore_errors=True)
+        self.wipe_temp()
         for root in self.roots.values():
             root.mkdir(parents=True, exist_ok=True)
+
+    def wipe_temp(self) -> None:
+        """Removes all temporary files, whoever made them: of another instance too that has the same folder."""
+        shutil.rmtree(self.roots["temp"], ignore_errors=True)
 
     def inside(self, folder: str, *parts: str) -> Path | None:
         """Returns a path below a folder, or None when it would leave it."""

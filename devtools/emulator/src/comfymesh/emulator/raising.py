@@ -49,9 +49,18 @@ OUT_OF_MEMORY: tuple[Callable[[], Exception], ...] = (
 """The spellings of out of memory, by number. The first two are known to ComfyUI by their class, the others are not."""
 
 
-def device_fault() -> Exception:
-    """Returns the error of a device that is lost to its process."""
-    return AcceleratorError("CUDA error: an illegal memory access was encountered")
+DEVICE_FAULT: tuple[Callable[[], Exception], ...] = (
+    lambda: AcceleratorError("CUDA error: an illegal memory access was encountered"),
+    lambda: RuntimeError("No CUDA GPUs are available"),
+    lambda: AcceleratorError("CUDA error: no CUDA-capable device is detected"),
+    lambda: RuntimeError(
+        "CUDA unknown error - this may be due to an incorrectly set up environment, e.g. changing env"
+    ),
+    lambda: RuntimeError("Failed to initialize NVML: Unknown Error"),
+    lambda: RuntimeError("Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU."),
+)
+"""How a device is lost to its process. All but the first are seen where a container's GPU is taken from it, as by
+`systemctl daemon-reload` on its host; a new container has it again."""
 
 
 def raise_as_asked(faults: Faults) -> None:
@@ -60,8 +69,9 @@ def raise_as_asked(faults: Faults) -> None:
     Raises:
         Exception: As the fault wants it.
     """
-    if faults.is_on(Fault.DEVICE_FAULT):
-        raise device_fault()
+    if (way := faults.value(Fault.DEVICE_FAULT)) is not None:
+        lost = DEVICE_FAULT[(int(way) - 1) % len(DEVICE_FAULT)]()
+        raise lost
     spelling = faults.take(Fault.OUT_OF_MEMORY)
     if spelling is not None:
         error = OUT_OF_MEMORY[int(spelling) % len(OUT_OF_MEMORY)]()

@@ -117,3 +117,4 @@ async def serve_until(settings: Settings, stop: asyncio.Event, announce: Callabl
         await stop.wait()
     finally:
         await server.stop()
+        server.emulator.folders.wipe_temp()

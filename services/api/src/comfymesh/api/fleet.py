@@ -190,6 +190,8 @@ class FleetView:
         if item.subject != subjects.report(node):
             return
         before = self._nodes.get(report.node.name)
+        if before is not None:
+            _keep_offers(report, before.report)
         self._nodes[report.node.name] = _Seen(report, self._clock() - item.age, item.time)
         if before is not None and before.report.offers != report.offers:
             self._forget_catalogs()
@@ -210,6 +212,16 @@ class FleetView:
                 self._edition += 1
                 self._reading.discard(blob.sha256)
                 return
+
+
+def _keep_offers(report: node_report_pb2.NodeReport, before: node_report_pb2.NodeReport) -> None:
+    """What an instance offered stays known until it tells anew: an agent that was just started has not asked it yet.
+
+    Otherwise graphs that it alone can run would be refused for the length of an agent's start.
+    """
+    told = {offer.instance for offer in report.offers}
+    silent = {instance.name for instance in report.node.instances} - told
+    report.offers.extend(offer for offer in before.offers if offer.instance in silent)
 
 
 def _node(seen: _Seen, now: float) -> node_pb2.Node:

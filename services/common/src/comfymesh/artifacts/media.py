@@ -1,7 +1,8 @@
 """What kind of file some bytes are, by how they begin. Names and headers are not believed. Pure.
 
 Signatures as in the formats' specifications: PNG, JPEG, GIF, BMP, TIFF, RIFF (WebP, WAVE, AVI), ISO base media with its
-brands (ISO/IEC 14496-12), Matroska (RFC 9559), Ogg (RFC 3533), FLAC (RFC 9639), MPEG audio frames and ID3v2.
+brands (ISO/IEC 14496-12), Matroska (RFC 9559), Ogg (RFC 3533), FLAC (RFC 9639), MPEG audio frames and ID3v2, ZIP (its
+APPNOTE).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _SIGNATURES = (
     (b"fLaC", "audio/flac"),
     (b"ID3", "audio/mpeg"),
     (b"\x1aE\xdf\xa3", "video/webm"),
+    (b"PK\x03\x04", "application/zip"),
+    (b"PK\x05\x06", "application/zip"),
 )
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
 _BRANDS = {
@@ -57,6 +60,7 @@ _SUFFIXES = {
     "video/quicktime": ".mov",
     "video/webm": ".webm",
     "video/x-msvideo": ".avi",
+    "application/zip": ".zip",
 }
 
 

@@ -18,7 +18,8 @@ from uuid import uuid4
 from comfymesh.backup.errors import BackupError
 from comfymesh.backup.plan import Found
 from comfymesh.bus.api import NO_STREAM, Api, ApiError
-from comfymesh.bus.connection import Connection, Delivery
+from comfymesh.bus.client import Delivery
+from comfymesh.bus.connection import Connection
 
 _CHUNK_BYTES = 128 * 1024
 _SILENCE_SECONDS = 30.0

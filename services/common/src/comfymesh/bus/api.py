@@ -6,7 +6,8 @@ import asyncio
 import json
 from typing import Any
 
-from comfymesh.bus.connection import Connection, Delivery
+from comfymesh.bus.client import Delivery
+from comfymesh.bus.connection import Connection
 from comfymesh.bus.port import BusError, BusUnavailableError
 
 NO_MESSAGE = 10037

@@ -1,4 +1,4 @@
-"""A connection to NATS. The only module that knows the client library."""
+"""A connection to NATS. Only this module and `client` know the client library."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ import contextlib
 import itertools
 import logging
 import re
-import ssl
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Self, cast
+from typing import Self, cast
 from uuid import uuid4
 
-import nats
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
+from comfymesh.bus.client import Delivery, EachMessage, MeshClient, TlsClient
 from comfymesh.bus.port import BusUnavailableError, MessageTooLargeError
 from comfymesh.bus.server import Server
 from comfymesh.bus.tls import Tls, wanted
@@ -26,34 +24,11 @@ logger = logging.getLogger(__name__)
 
 _RECONNECT_WAIT = 0.25
 _PING_INTERVAL = 10
+_HANDSHAKE_SECONDS = 2.0
 _COMPLETE = frozenset({204, 404})
 _PENDING = "Nats-Num-Pending"
 _HEADER_ROOM = 1024
-_HEAD_LINE = b"NATS/1.0"
 _CREDENTIALS = re.compile(r"//[^@/,]*@")
-
-
-class Delivery(NamedTuple):
-    """A message as the server sent it. `head` is its block of headers, which most have and few readers need."""
-
-    subject: str
-    reply: str
-    data: bytes
-    head: bytes = b""
-
-    @property
-    def status(self) -> int:
-        """That of a control message, in its first line, or of an answer of ours, in a header; 0 for any other."""
-        code = self.head[len(_HEAD_LINE) + 1 : len(_HEAD_LINE) + 4]
-        if code.isdigit():
-            return int(code)
-        return int(self.headers.get("Status", 0)) if b"Status" in self.head else 0
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers by name."""
-        lines = self.head.decode(errors="replace").split("\r\n")[1:]
-        return {name.strip(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
 class ConnectionSubscription:
@@ -68,82 +43,6 @@ class ConnectionSubscription:
             await self._subscription.unsubscribe()
 
 
-class _EachMessage:
-    """Hands messages on where the client reads them. Stands in the place of the future that takes a single message."""
-
-    def __init__(self, handler: Callable[[Delivery], None]) -> None:
-        self._handler = handler
-
-    def take(self, delivery: Delivery) -> None:
-        """Take a message. Whatever happens, the connection is read on."""
-        try:
-            self._handler(delivery)
-        except Exception:
-            logger.exception("a message on %s could not be handled", delivery.subject, extra={"action": "bus_defect"})
-
-
-class _Client(Client):
-    """The library's client, with shorter ways for what every message passes. CPU for each is in benchmarks/README.md.
-
-    In: the library reads the headers of each message, makes an object of it, and wakes a task of its subscription; here
-    it is handed on where it was read. Out: the library wakes a task that writes, through a queue and a future; here all
-    that is published in one turn of the event loop is written at its end. Only where the line is clogged does the
-    library's own task write, which waits until there is room again.
-    """
-
-    _is_about_to_write = False
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        subscription = self._subs.get(sid)
-        each = subscription._future if subscription else None  # noqa: SLF001  # the library's, as all in here
-        if isinstance(each, _EachMessage):
-            each.take(Delivery(subject.decode(), reply.decode(), data, headers or b""))
-        else:
-            await super()._process_msg(sid, subject, reply, data, headers)
-
-    async def _flush_pending(self, force_flush: bool = False) -> None:  # noqa: FBT001, FBT002  # as in the library
-        if force_flush or not self.is_connected or self._is_clogged():
-            await super()._flush_pending(force_flush)
-        elif not self._is_about_to_write:
-            self._is_about_to_write = True
-            asyncio.get_running_loop().call_soon(self._write)
-
-    def _is_clogged(self) -> bool:
-        writer = getattr(self._transport, "_io_writer", None)
-        return writer is None or writer.transport.get_write_buffer_size() > 0
-
-    def _write(self) -> None:
-        self._is_about_to_write = False
-        if self._pending and self.is_connected and self._transport:
-            waiting, self._pending, self._pending_data_size = self._pending, [], 0
-            self._transport.write(b"".join(waiting))
-
-
-class _TlsClient(_Client):
-    """A client that speaks TLS or not at all, and reads the certificates anew for each handshake.
-
-    The library's own goes on in the clear, password included, with a server that does not ask for TLS. Whoever sits
-    between could make it look like that.
-    """
-
-    def __init__(self, tls: Tls) -> None:
-        super().__init__()
-        self._files = tls
-
-    @property
-    def ssl_context(self) -> ssl.SSLContext:
-        """Of the next handshake."""
-        return self._files.context()
-
-    def _connect_command(self) -> bytes:
-        """Called when the line stands, and before anything about us is said."""
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is None or writer.get_extra_info("ssl_object") is None:
-            raise nats.errors.Error("the server does not offer TLS, and COMFYMESH_NATS_TLS_* or tls:// asks for it")
-        command: bytes = super()._connect_command()
-        return command
-
-
 class Connection:
     """One connection that comes back by itself, with requests whose answers share one inbox."""
 
@@ -151,7 +50,7 @@ class Connection:
         self._servers = _CREDENTIALS.sub("//", url)
         self._name = name
         self._last_error = ""
-        self._client = _TlsClient(tls) if tls else _Client()
+        self._client = TlsClient(tls) if tls else MeshClient()
         self._inbox = f"_INBOX.{uuid4().hex}"
         self._tokens = itertools.count(1)
         self._waiting: dict[str, Callable[[Delivery | None], None]] = {}
@@ -175,7 +74,8 @@ class Connection:
                 name=name,
                 max_reconnect_attempts=-1 if patient else 1,
                 allow_reconnect=patient,
-                reconnect_time_wait=_RECONNECT_WAIT,  # type: ignore[arg-type]  # declared int, used as float
+                connect_timeout=_HANDSHAKE_SECONDS,  # type: ignore[arg-type]  # declared int, used as float
+                reconnect_time_wait=_RECONNECT_WAIT,  # type: ignore[arg-type]  # as above
                 ping_interval=_PING_INTERVAL,
                 skip_subject_validation=True,
                 error_cb=connection._on_error,
@@ -254,7 +154,7 @@ class Connection:
         self, subject: str, handler: Callable[[Delivery], None], queue: str = ""
     ) -> ConnectionSubscription:
         """Hand every message for `subject` to `handler`, in order; with a `queue`, to one of all who share that."""
-        each = cast("asyncio.Future[Msg]", _EachMessage(handler))
+        each = cast("asyncio.Future[Msg]", EachMessage(handler))
         return ConnectionSubscription(await self._client.subscribe(subject, queue=queue, future=each))
 
     async def send(

@@ -13,7 +13,8 @@ from typing import Any
 from uuid import uuid4
 
 from comfymesh.bus.api import NO_MESSAGE, ApiError
-from comfymesh.bus.connection import Connection, Delivery
+from comfymesh.bus.client import Delivery
+from comfymesh.bus.connection import Connection
 from comfymesh.bus.ordered import Order, is_heartbeat, parse_position
 from comfymesh.bus.port import BusError, CaughtUp, Message
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from comfymesh.bus import subjects
-from comfymesh.bus.connection import Connection, ConnectionSubscription, Delivery
+from comfymesh.bus.client import Delivery
+from comfymesh.bus.connection import Connection, ConnectionSubscription
 from comfymesh.bus.port import BusError, BusUnavailableError, Message
 from comfymesh.runtime.background import Background
 

@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from comfymesh.bus import monitor, streams
 from comfymesh.bus.api import NO_MESSAGE, Api, ApiError
-from comfymesh.bus.connection import Connection, Delivery
+from comfymesh.bus.client import Delivery
+from comfymesh.bus.connection import Connection
 from comfymesh.bus.consumers import Tail, WorkQueue
 from comfymesh.bus.port import (
     BusFullError,

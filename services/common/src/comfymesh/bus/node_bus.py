@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Self
 
 from comfymesh.bus import desk, subjects
-from comfymesh.bus.connection import Connection, Delivery
+from comfymesh.bus.client import Delivery
+from comfymesh.bus.connection import Connection
 from comfymesh.bus.consumers import WorkQueue
 from comfymesh.bus.jetstream import JetStreamBus, direct
 from comfymesh.bus.port import BusUnavailableError, Entry, Message, SequenceConflictError

@@ -136,6 +136,11 @@ def wanted(node: str) -> str:
     return f"wanted.{node}"
 
 
+def namesake(node: str) -> str:
+    """Where an agent says hello to others of its node's name."""
+    return f"namesake.{node}"
+
+
 def demand(node: str) -> str:
     """Where a node is told what waits for its pools."""
     return f"demand.{node}"

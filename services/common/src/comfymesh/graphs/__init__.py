@@ -13,6 +13,7 @@ The way through it::
 """
 
 from comfymesh.graphs.catalog import Catalog, InputSpec, NodeClass
+from comfymesh.graphs.counting import holds_more_than
 from comfymesh.graphs.errors import GraphError, GraphErrorReason
 from comfymesh.graphs.graph import Graph, GraphNode, JsonValue, Link
 from comfymesh.graphs.models import MODEL_SUFFIXES, ModelReference, model_references
@@ -40,6 +41,7 @@ __all__ = [
     "Validation",
     "Violation",
     "ViolationType",
+    "holds_more_than",
     "model_references",
     "parse_graph",
     "validate",

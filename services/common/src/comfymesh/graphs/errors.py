@@ -12,6 +12,8 @@ class GraphErrorReason(StrEnum):
     """The text is not JSON. ``line`` and ``column`` say where."""
     TOO_LARGE = "TOO_LARGE"
     """More bytes than the limit."""
+    TOO_MANY_VALUES = "TOO_MANY_VALUES"
+    """More values in the whole text than the limit."""
     TOO_DEEP = "TOO_DEEP"
     """Nested deeper than the limit."""
     TOO_MANY_NODES = "TOO_MANY_NODES"

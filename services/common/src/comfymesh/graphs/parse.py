@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, cast
 
+from comfymesh.graphs.counting import holds_more_than
 from comfymesh.graphs.errors import GraphError, GraphErrorReason
 from comfymesh.graphs.graph import Graph, GraphNode, JsonValue
 
@@ -22,11 +23,13 @@ class Limits:
         max_bytes: Size of the text in UTF-8.
         max_depth: Levels of nesting inside the whole text; a plain graph has four.
         max_nodes: Number of graph nodes.
+        max_values: Number of values in the whole text.
     """
 
     max_bytes: int = 4 * 1024 * 1024
     max_depth: int = 64
     max_nodes: int = 5_000
+    max_values: int = 250_000
 
 
 DEFAULT_LIMITS = Limits()
@@ -38,7 +41,13 @@ def parse_graph(text: str | bytes, limits: Limits = DEFAULT_LIMITS) -> Graph:
     Raises:
         GraphError: The text is not such a graph, or is beyond the limits.
     """
-    document = _load(_decoded(text, limits))
+    decoded = _decoded(text, limits)
+    if holds_more_than(limits.max_values, decoded):
+        raise GraphError(
+            GraphErrorReason.TOO_MANY_VALUES,
+            f"the graph holds more than {limits.max_values} values; pass large inputs as assets",
+        )
+    document = _load(decoded)
     _check_values(document, limits.max_depth)
     return _graph(document, limits)
 

@@ -11,6 +11,21 @@ from typing import Any, Self
 logger = logging.getLogger(__name__)
 
 
+async def stop(*tasks: asyncio.Task[Any] | None) -> None:
+    """Cancel tasks and wait until they have ended, in whatever way. Those that have already cost nothing."""
+    left = [task for task in tasks if task is not None and not _has_ended(task)]
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+def _has_ended(task: asyncio.Task[Any]) -> bool:
+    if task.done() and not task.cancelled():
+        task.exception()  # So asyncio does not say that nobody has looked.
+    return task.done()
+
+
 class Background:
     """Holds tasks that should run until the process stops.
 
@@ -34,10 +49,7 @@ class Background:
 
     async def close(self) -> None:
         """Cancel every task and wait until all have ended."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop(*self._tasks)
 
     async def __aenter__(self) -> Self:
         return self

@@ -11,11 +11,13 @@ from aiohttp import web
 from comfymesh.gateway.domain.submission import ShapelessError
 from comfymesh.gateway.mesh import current_caller
 from comfymesh.gateway.state import GATEWAY
-from comfymesh.graphs import JsonValue
+from comfymesh.graphs import JsonValue, holds_more_than
 
 _SMALL_BYTES = 64 * 1024
 """What says that it has no more is read at once; of larger bodies a caller has only so many under way."""
 _ARRIVAL_SECONDS = 60.0
+_MOST_VALUES = 500_000
+"""A prompt comes with the canvas that it was made on: both may have as much as one graph for the mesh."""
 
 
 async def read_json(request: web.Request) -> JsonValue:
@@ -24,7 +26,7 @@ async def read_json(request: web.Request) -> JsonValue:
     Raises:
         ComfyMeshError: the mesh does not know the caller.
         ShapelessError: it is none; ComfyUI answers 500.
-        HTTPRequestEntityTooLarge: it is too large.
+        HTTPRequestEntityTooLarge: it is too large, or holds too many values.
         HTTPRequestTimeout: it takes too long to arrive.
     """
     gateway = request.app[GATEWAY]
@@ -38,7 +40,12 @@ async def read_json(request: web.Request) -> JsonValue:
     except TimeoutError as error:
         raise web.HTTPRequestTimeout(text="") from error
     try:
-        body: JsonValue = json.loads(text)
+        decoded = text.decode()
+        if holds_more_than(_MOST_VALUES, decoded):
+            raise web.HTTPRequestEntityTooLarge(
+                _MOST_VALUES, len(text), text=f"The JSON holds more than {_MOST_VALUES} values"
+            )
+        body: JsonValue = json.loads(decoded)
     except (ValueError, RecursionError):
         raise ShapelessError from None
     return body

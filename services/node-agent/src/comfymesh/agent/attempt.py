@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from comfymesh.agent.comfyui.stopwatch import Stopwatch
 from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.peak import Peak
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
+from comfymesh.agent.host_clock import by_the_wall
 from comfymesh.agent.relay import Relay
 from comfymesh.agent.url_inputs import InputError
 from comfymesh.agent.workplace import Workplace
@@ -30,6 +32,7 @@ from comfymesh.artifacts.errors import BlobMissingError, StoreUnavailableError
 from comfymesh.bus.port import Bus, BusUnavailableError
 from comfymesh.bus.tasklog import SpecMissingError
 from comfymesh.runtime import logcontext, redaction
+from comfymesh.runtime.background import stop
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import events
@@ -55,9 +58,19 @@ class Attempt:
         claim: This node's claim to it.
         workplace: The instance.
         previews: Whether ComfyUI should make previews.
+        passed: Answers how long ago a moment was that a record tells.
     """
 
-    def __init__(self, bus: Bus, claim: Claim, workplace: Workplace, *, previews: bool) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        claim: Claim,
+        workplace: Workplace,
+        *,
+        previews: bool,
+        passed: Callable[[float], float] = by_the_wall,
+    ) -> None:
+        self._passed = passed
         self._claim = claim
         self._workplace = workplace
         self._previews = previews
@@ -92,17 +105,19 @@ class Attempt:
         """
         with self._trace.running():
             self._running = True
+            # In this order: the end waits longer for ComfyUI than for the claim, whose news wakes half the mesh.
+            # So a graph that is at hand is on its way before the claim is.
             executing = asyncio.create_task(self._execute())
+            claiming = asyncio.create_task(self._take())
             try:
-                with tracing.part("claim"):
-                    taken = await self._claim.take()
+                taken = await claiming
                 await (self._run_claimed(executing) if taken else self._take_back(executing))
                 reached(FaultPoint.END_STORED)
                 # Not before its end is in the log: the next agent would look for it there.
                 self._workplace.forget(self._prompt_id, self._claim.key, self._claim.number)
             finally:
                 self._running = False
-                await _cancel(executing, self._interrupting)
+                await stop(executing, claiming, self._interrupting)
                 await self._relay.close()
                 self._workplace.staging.release(self._claim.key, self._claim.number)
                 await self._collecting.close()
@@ -127,6 +142,10 @@ class Attempt:
         if running or not self.started:
             self._stop = self._stop or GivenBack(reason, counts=False)
             self._begin_to_interrupt()
+
+    async def _take(self) -> bool:
+        with tracing.part("claim"):
+            return await self._claim.take()
 
     async def _run_claimed(self, executing: asyncio.Task[Outcome]) -> None:
         if self._record.state is State.CANCELLING:
@@ -182,9 +201,20 @@ class Attempt:
         except (SpecMissingError, BlobMissingError) as error:
             return verdict.failure(FailureClass.INTERNAL, str(error))
         except OutputsLostError as error:
+            await self._forget_results()
             return verdict.failure(FailureClass.OUTPUT_LOST, str(error))
         except InputError as error:
             return verdict.failure(error.failure, str(error), error.metadata)
+
+    async def _forget_results(self) -> None:
+        """Have ComfyUI forget what it keeps of earlier prompts: it would name the same files again, and make none.
+
+        Before the end is told: whoever tries it once more may come at once. Its models go as well, ComfyUI has it no
+        other way.
+        """
+        with contextlib.suppress(ComfyUnreachable, ComfyError):
+            await self._workplace.session.http.free(unload_models=True, free_memory=True)
+            self._workplace.residency.clear()
 
     async def _execute(self) -> Outcome:
         session = self._workplace.session
@@ -241,15 +271,19 @@ class Attempt:
             self._staging.reschedule(asyncio.get_running_loop().time())
 
     def _check_stop(self) -> None:
-        if self._unwanted or self._stop:
+        if self._unwanted or self._stop or self._record.state is State.CANCELLING:
             raise _StoppedError
 
     def _limit_time(self) -> None:
-        """Once the execution timeout has passed the prompt is interrupted, and still followed to its end."""
+        """Once the execution timeout has passed the prompt is interrupted, and still followed to its end.
+
+        From here on the loop's clock counts, which nobody sets. Only what an earlier life of this agent saw begin has
+        to be counted by what the log says, and never has more than the whole time left.
+        """
         if self._limit is None:
-            limit, now = self._record.definition.execution_timeout, time.time()
-            left = max(0.0, (self._claim.began or now) + limit - now)
-            self._limit = asyncio.get_running_loop().call_later(left, self._time_out, limit)
+            limit, told = self._record.definition.execution_timeout, self._record.start_time
+            left = limit - (self._passed(told) if told is not None else 0.0)
+            self._limit = asyncio.get_running_loop().call_later(min(max(left, 0.0), limit), self._time_out, limit)
 
     def _time_out(self, limit: float) -> None:
         self._stop = self._stop or TimedOut(limit)
@@ -320,10 +354,3 @@ class Attempt:
         self._relay.storing()
         with tracing.part("upload"):
             return await patiently(finish, StoreUnavailableError, what="store outputs")
-
-
-async def _cancel(*tasks: asyncio.Task[Any] | None) -> None:
-    running = [task for task in tasks if task is not None]
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)

@@ -16,6 +16,7 @@ from comfymesh.agent.attempt import Attempt
 from comfymesh.agent.claim import Claim
 from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.domain import verdict
+from comfymesh.agent.host_clock import by_the_wall
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.workplace import Workplace
 from comfymesh.bus import subjects
@@ -58,6 +59,7 @@ class Attempts:
         instances: Its instances by name.
         failed: Set when a defect of ours leaves an attempt without an end.
         previews: Whether ComfyUI should make previews.
+        passed: Answers how long ago a moment was that a record tells.
 
     Attributes:
         closed: Whether nothing new is taken, as operators want it.
@@ -65,8 +67,16 @@ class Attempts:
     """
 
     def __init__(
-        self, bus: Bus, node: str, instances: Mapping[str, Instance], failed: asyncio.Event, *, previews: bool
+        self,
+        bus: Bus,
+        node: str,
+        instances: Mapping[str, Instance],
+        failed: asyncio.Event,
+        *,
+        previews: bool,
+        passed: Callable[[float], float] = by_the_wall,
     ) -> None:
+        self._passed = passed
         self._bus = bus
         self._log = TaskLog(bus)
         self._node = node
@@ -208,7 +218,7 @@ class Attempts:
             return
         workplace.enter()
         try:
-            held.attempt = Attempt(self._bus, held.claim, workplace, previews=self.previews)
+            held.attempt = Attempt(self._bus, held.claim, workplace, previews=self.previews, passed=self._passed)
             if self._leaving and not held.attempt.started:
                 held.attempt.give_back(_STOPPING)  # It was on its way when the drain began.
             await held.attempt.run()

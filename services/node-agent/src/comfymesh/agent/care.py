@@ -12,7 +12,7 @@ from comfymesh.agent.instance import Care, Keep
 from comfymesh.agent.runtimes.pool_specs import PoolSpec
 from comfymesh.agent.runtimes.specs import AttachSpec, DockerSpec, InstanceSpec, ProcessSpec
 from comfymesh.agent.settings import AgentSettings
-from comfymesh.agent.warming import Warming
+from comfymesh.agent.warming import Warming, preloads_of
 from comfymesh.tasks.record import ModelFile
 
 _LOOK_SECONDS = 2.0
@@ -55,6 +55,7 @@ def care_of(
         digest=spec.digest,
         warm_up=Warming(pool, asked, settings.agent_start_seconds),
         keep=keep,
+        preload=lambda: tuple(dict.fromkeys((*preloads_of(pool), *asked()))),
     )
 
 

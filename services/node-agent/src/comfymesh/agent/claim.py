@@ -10,6 +10,7 @@ from typing import Self
 from comfymesh.agent.domain import verdict
 from comfymesh.bus.port import BusUnavailableError
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
+from comfymesh.runtime.background import stop
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import events, machine
@@ -127,9 +128,7 @@ class Claim:
     async def close(self) -> None:
         """Write nothing more."""
         self._forget_to_tell()
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
+        await stop(self._telling)
 
     def fields(self, action: str) -> dict[str, object]:
         """Names it in the process's own log."""

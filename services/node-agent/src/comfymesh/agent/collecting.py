@@ -14,6 +14,7 @@ from comfymesh.artifacts import media
 from comfymesh.artifacts.content import Content, ContentTooLargeError
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
+from comfymesh.runtime.background import stop
 from comfymesh.tasks.record import SMALL_BYTES, Artifact, ArtifactKind
 
 _SHOWN_INPUT = "input"
@@ -100,9 +101,7 @@ class Collecting:
 
     async def close(self) -> None:
         """Drop what was begun early and is not wanted."""
-        for task in self._early.values():
-            task.cancel()
-        await asyncio.gather(*self._early.values(), return_exceptions=True)
+        await stop(*self._early.values())
 
     async def _output(self, output: OutputFile | OutputText) -> _Kept:
         if isinstance(output, OutputFile):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -28,6 +28,7 @@ from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.record import ModelFile
 from comfymesh.wire.v1 import spec_pb2
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Care:
         digest: Of the settings by which its process was made: other ones take another process.
         warm_up: What it does before it takes tasks.
         keep: Is given what it offers, as text, whenever that was read.
+        preload: What it is to have loaded while it has nothing else to do.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -75,6 +77,7 @@ class Care:
     digest: str = ""
     warm_up: WarmUp | None = None
     keep: Keep | None = None
+    preload: Callable[[], Sequence[ModelFile]] = tuple
 
 
 class Instance:

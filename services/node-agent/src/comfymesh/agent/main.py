@@ -12,7 +12,9 @@ from comfymesh.agent.crew import Crew
 from comfymesh.agent.domain.folders import Folders
 from comfymesh.agent.domain.pool_values import Memory
 from comfymesh.agent.host import Host
+from comfymesh.agent.host_clock import HostClock
 from comfymesh.agent.metering import Metering
+from comfymesh.agent.namesakes import Namesakes
 from comfymesh.agent.node_secret import node_secret
 from comfymesh.agent.nvml import Nvml
 from comfymesh.agent.obedience import obey
@@ -63,14 +65,16 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
         reporting = Reporting(bus, node, _shown(settings)[0], crew.instances, *_shown(settings)[1:], host)
         preloads = Preloads()
         outfitter = Outfitter(settings, bus, _files(settings, bus, outward), host, reporting.changed, preloads)
-        attempts = Attempts(bus, node, crew.instances, background.failed, previews=settings.agent_previews)
+        clock = HostClock(settings.agent_state_directory)
+        attempts = Attempts(
+            bus, node, crew.instances, background.failed, previews=settings.agent_previews, passed=clock.passed
+        )
         pooling = Pooling(crew, attempts, lambda: _memory(host, now.settings), outfitter.last_offer, outfitter.outdated)
         reporting.pools = pooling.pools
         rollout = Rollout(crew, outfitter)
         preloading = Preloading(
             preloads,
             crew.instances,
-            lambda instance: instance.care.pool or now.settings.agent_pool,
             lambda: now.settings.agent_start_seconds,
         )
 
@@ -88,6 +92,8 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
         orphans = end_orphans(settings.specs, node=node, state_directory=settings.agent_state_directory)
         for running, name in (
             (host.run(), "host"),
+            (clock.run(), "clock"),
+            (Namesakes(bus, node, background.failed).run(background), "namesakes"),
             (orphans, "orphans"),
             (pooling.run(), "pools"),
             (attempts.take_work(), "work queue"),
@@ -117,7 +123,8 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
             for subscription in subscriptions:
                 await subscription.close()
             await attempts.close()
-            await crew.close(stop=now.settings.agent_stop_instances)
+            # What fails leaves all to its next life, or to another agent that has the name.
+            await crew.close(stop=stop.is_set() and now.settings.agent_stop_instances)
 
 
 def _shown(settings: AgentSettings) -> tuple[Site, int, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
@@ -49,7 +50,6 @@ class Preloading:
     Args:
         preloads: What is wanted.
         instances: The instances of this node by name.
-        pool: The pool of an instance, empty for none.
         seconds: How long loading may take.
     """
 
@@ -57,12 +57,10 @@ class Preloading:
         self,
         preloads: Preloads,
         instances: Mapping[str, Instance],
-        pool: Callable[[Instance], str],
         seconds: Callable[[], float],
     ) -> None:
         self._preloads = preloads
         self._instances = instances
-        self._pool = pool
         self._seconds = seconds
         self._loading: set[str] = set()
 
@@ -77,19 +75,15 @@ class Preloading:
             await is_set(self._preloads.changed, _LOOK_SECONDS)
 
     def _forget_failures(self) -> None:
-        """What has failed is tried once more when something else is wanted, and what is not wanted is no failure."""
         for instance in self._instances.values():
             if instance.workplace is not None:
-                preloaded = instance.workplace.preloaded
-                for file in [file for file, words in preloaded.items() if words]:
-                    del preloaded[file]
+                instance.workplace.preloaded.forget_failures()
 
     def _look(self, instance: Instance, background: Background) -> None:
         workplace = instance.workplace
         if workplace is None or not workplace.open or not workplace.free or instance.name in self._loading:
             return
-        wanted = self._preloads.of(self._pool(instance), instance.name)
-        if missing := [file for file in wanted if file not in workplace.preloaded]:
+        if missing := workplace.preloaded.due(instance.care.preload(), time.monotonic()):
             self._loading.add(instance.name)
             background.spawn(self._load(instance.name, workplace, missing), f"preloading of {instance.name}")
 
@@ -97,17 +91,20 @@ class Preloading:
         workplace.enter()  # It is not stopped meanwhile.
         try:
             await preload(workplace, files, self._seconds())
-            problems = [words for file in files if (words := workplace.preloaded.get(file))]
+            problems = [words for file in files if (words := workplace.preloaded.words[file])]
             logger.info("%s has loaded %d models ahead of work", name, len(files) - len(problems), extra=_ACTION)
             for words in problems:
                 logger.warning("%s can't load a model ahead of work: %s", name, words, extra=_ACTION)
         except (ComfyUnreachable, ComfyError, InstanceDownError, RuntimeFailed) as error:
-            # Whatever ails it is its keeper's business; its next life begins with all of it.
-            workplace.preloaded |= {file: f"{file.name}: {error}" for file in files if file not in workplace.preloaded}
+            # Whatever ails it is its keeper's business.
+            self._note(workplace, files, str(error))
             logger.warning("%s can't load models ahead of work: %s", name, error, extra=_ACTION)
         except Exception as error:  # whatever one server answers must not take the others of this node down
-            workplace.preloaded |= {file: f"{file.name}: {error!r}" for file in files}
+            self._note(workplace, files, repr(error))
             logger.exception("%s can't load models ahead of work by a defect", name, extra=_ACTION)
         finally:
             workplace.leave()
             self._loading.discard(name)
+
+    def _note(self, workplace: Workplace, files: Sequence[ModelFile], why: str) -> None:
+        workplace.preloaded.note({file: f"{file.name}: {why}" for file in files}, time.monotonic())

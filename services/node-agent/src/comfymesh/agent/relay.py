@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,9 +13,12 @@ from comfymesh.agent.comfyui.events import Event, Preview
 from comfymesh.agent.comfyui.progress import PromptProgress
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
+from comfymesh.runtime.background import stop
 from comfymesh.tasks.codec import timestamp, to_artifact
 from comfymesh.tasks.record import Artifact, Key
 from comfymesh.v1 import task_pb2
+
+logger = logging.getLogger(__name__)
 
 Phase = task_pb2.TaskProgress.Phase
 
@@ -64,9 +68,7 @@ class Relay:
         self._open = False
         if self._first is not None:
             self._first.cancel()
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
+        await stop(self._telling)
 
     def executing(self, graph: Mapping[str, Any]) -> None:
         """The graph is about to be submitted."""
@@ -116,6 +118,13 @@ class Relay:
         self._telling = asyncio.create_task(self._tell())
 
     async def _tell(self) -> None:
+        try:
+            await self._keep_telling()
+        except Exception:  # progress is not worth an attempt; its end is told all the same
+            told = {"action": "progress_defect", "task": self._key.task_id, "attempt": self._attempt}
+            logger.exception("the progress of task %s is not told any more", self._key.task_id, extra=told)
+
+    async def _keep_telling(self) -> None:
         """Send what is new, until cancelled."""
         while True:
             await self._changed.wait()

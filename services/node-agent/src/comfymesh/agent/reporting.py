@@ -175,7 +175,7 @@ class Reporting:
 
 
 def _problems(instance: Instance) -> list[str]:
-    preloaded = instance.workplace.preloaded.values() if instance.workplace else ()
+    preloaded = instance.workplace.preloaded.words.values() if instance.workplace else ()
     return [clean(words, _MAX_REASON) for words in preloaded if words]
 
 

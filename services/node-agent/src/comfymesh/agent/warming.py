@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class Warming:
 
     def __init__(self, spec: PoolSpec | None, asked: Callable[[], Sequence[ModelFile]], seconds: float) -> None:
         self._spec = spec
-        self._files = tuple(ModelFile(file.node_class, file.input, file.name) for file in spec.preload) if spec else ()
+        self._files = preloads_of(spec)
         self._asked = asked
         self._seconds = seconds
 
@@ -57,10 +58,10 @@ class Warming:
             self._say(await run_errand(workplace, workflow, self._files, _WARM_UP, self._seconds), _WARM_UP)
 
     def _tell(self, workplace: Workplace) -> None:
-        for words in workplace.preloaded.values():
-            if words:
-                self._warn(f"a model can't be preloaded: {words}")
-        if not any(workplace.preloaded.values()):
+        problems = [words for words in workplace.preloaded.words.values() if words]
+        for words in problems:
+            self._warn(f"a model can't be preloaded: {words}")
+        if not problems:
             self._say("", _PRELOADING)
 
     async def _workflow(self, file: Path) -> dict[str, Any] | None:
@@ -84,6 +85,11 @@ class Warming:
         return f"pool {self._spec.name}" if self._spec is not None else "an instance"
 
 
+def preloads_of(spec: PoolSpec | None) -> tuple[ModelFile, ...]:
+    """What instances of a pool load by their settings."""
+    return tuple(ModelFile(file.node_class, file.input, file.name) for file in spec.preload) if spec else ()
+
+
 async def preload(workplace: Workplace, files: Sequence[ModelFile], seconds: float) -> None:
     """Have an instance load files, and write down of each how that went: `workplace.preloaded`.
 
@@ -94,7 +100,8 @@ async def preload(workplace: Workplace, files: Sequence[ModelFile], seconds: flo
     graph, wrong = preload_graph(files, await workplace.session.http.object_info())
     able = [file for file in files if file not in wrong]
     failed = await run_errand(workplace, graph, able, _PRELOADING, seconds) if graph else ""
-    workplace.preloaded |= wrong | {file: f"{file.name}: {failed}" if failed else "" for file in able}
+    how = wrong | {file: f"{file.name}: {failed}" if failed else "" for file in able}
+    workplace.preloaded.note(how, time.monotonic())
 
 
 def read_workflow(file: Path) -> dict[str, Any]:

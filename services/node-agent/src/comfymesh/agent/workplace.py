@@ -17,6 +17,7 @@ from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.folders import ROOT, Folders
 from comfymesh.agent.domain.line import Line
 from comfymesh.agent.domain.peak import Peaks
+from comfymesh.agent.domain.preloaded import Preloaded
 from comfymesh.agent.domain.residency import Residency
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.runtimes.contract import RuntimeFailed
@@ -25,7 +26,7 @@ from comfymesh.agent.url_inputs import FetchFiles, none_is_fetched
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.tasks.events import Event
-from comfymesh.tasks.record import Artifact, Key, ModelFile
+from comfymesh.tasks.record import Artifact, Key
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class Workplace:
         told_end: Is told how each attempt has ended, before the log is.
         residency: Model files in the instance's memory.
         peaks: The most GPU memory that it held while prompts ran.
-        preloaded: Files that it was to load ahead of work, each with the words why it has not, empty where it has.
+        preloaded: Files that it was to load ahead of work.
     """
 
     def __init__(  # what an attempt needs of its instance
@@ -110,7 +111,7 @@ class Workplace:
         self._evidence: str | None = None
         self.residency = residency or Residency()
         self.peaks = Peaks()
-        self.preloaded: dict[ModelFile, str] = {}
+        self.preloaded = Preloaded()
         self._attempts = 0
         self._empty = asyncio.Event()
         self._empty.set()

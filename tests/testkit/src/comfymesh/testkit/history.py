@@ -132,6 +132,7 @@ class Logged:
         group: The group that it belongs to, `groups/...`; empty for none.
         origin: The dead letter that it was made of; empty for none.
         failure: How the attempt failed, where that is what it tells.
+        limit: For how many seconds an attempt may be executed; 0 where that is not known.
     """
 
     at: float
@@ -147,6 +148,7 @@ class Logged:
     group: str = ""
     origin: str = ""
     failure: str = ""
+    limit: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

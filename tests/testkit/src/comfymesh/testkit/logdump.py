@@ -38,6 +38,7 @@ def records(message: Message, expected: int | None, began: float) -> Iterator[Lo
         group=task.group,
         origin=task.requeued_from.rpartition("/")[2],
         failure=_failure(record),
+        limit=task.execution_timeout.ToMilliseconds() / 1000,
     )
     for artifact in task.artifacts:
         yield Made(at, key.task_id, artifact.name, artifact.size_bytes, artifact.sha256)

@@ -36,9 +36,9 @@ class NatsServer:
         runner: Sequence[str] = (),
     ) -> None:
         self.name = name
-        self._port = free_port()
-        self.url = f"nats://127.0.0.1:{self._port}"
-        program = nats_program(directory, f"127.0.0.1:{self._port}", name)
+        self.port = free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+        program = nats_program(directory, f"127.0.0.1:{self.port}", name)
         own = program.command if configuration is None else (*program.command[:-1], str(configuration))
         variables = {**program.environment, **(environment or {}), "NATS_NAME": name}
         self._program = replace(program, command=(*runner, *own), environment=variables)
@@ -100,7 +100,7 @@ class NatsServer:
 
     async def _listens(self) -> bool:
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
         except OSError:
             return False
         writer.close()

@@ -42,10 +42,13 @@ _OUT_OF_MEMORY = (
 )
 _DEVICE_FAULT = (
     "context is destroyed",
+    "cuda unknown error",
     "device (?:is |was )?lost",
     "device side assert",
     "driver shutting down",
+    "failed to initialize nvml",
     "fallen off the bus",
+    "found no nvidia driver",
     "gpu hang",
     "hardware stack error",
     "hsa status error",
@@ -55,6 +58,7 @@ _DEVICE_FAULT = (
     "launch (?:failure|timed out)",
     "memory access fault by gpu",
     "misaligned address",
+    "no cuda capable device is detected",
     "no cuda gpus are available",
     "cuda capable devices are busy or unavailable",
     "cuda driver initialization failed",

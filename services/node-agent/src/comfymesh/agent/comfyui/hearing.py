@@ -57,6 +57,8 @@ class Hearing:
             ComfyUnreachable: The server refuses connections, or no socket opens in time.
             ComfyError: It answers with an error.
         """
+        if self.client_id is not None:
+            return self.client_id
         try:
             async with asyncio.timeout(timings.connect):
                 while (client_id := self.client_id) is None:

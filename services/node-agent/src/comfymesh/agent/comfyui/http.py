@@ -1,4 +1,4 @@
-"""Asks a ComfyUI server over HTTP. The only module that knows aiohttp.
+"""Asks a ComfyUI server over HTTP.
 
 Routes and their traps: ComfyUI protocol notes, sections 3 to 6 and 8.
 """
@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
-
-import aiohttp
+from urllib.parse import quote, urlencode
 
 from comfymesh.agent.comfyui.answers import (
     Accepted,
@@ -27,17 +23,12 @@ from comfymesh.agent.comfyui.answers import (
     read_sizes,
     read_stored_name,
 )
-from comfymesh.agent.comfyui.errors import (
-    REASON_BROKEN,
-    REASON_REFUSED,
-    REASON_TIMEOUT,
-    AnswerTooLarge,
-    ComfyError,
-    ComfyUnreachable,
-    OutputMissing,
-    RouteMissing,
-    UnsupportedServer,
-)
+from comfymesh.agent.comfyui.asking import Asking
+from comfymesh.agent.comfyui.errors import AnswerTooLarge, ComfyError, OutputMissing, RouteMissing, UnsupportedServer
+from comfymesh.agent.http1.client import HttpClient
+from comfymesh.agent.http1.connection import Connection, Patience
+from comfymesh.agent.http1.errors import BodyTooLargeError
+from comfymesh.agent.http1.request import Request, form
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -46,9 +37,7 @@ if TYPE_CHECKING:
     from comfymesh.agent.comfyui.outputs import OutputFile
 
 _MAX_ANSWER = 256 << 20
-_LARGE = 1 << 20
 _NO_MODELS = frozenset({"configs", "custom_nodes"})
-_CHUNK = 256 << 10
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 # Below the 75 s after which ComfyUI closes an idle connection, so that no request goes out on one that is just being
 # closed.
@@ -93,21 +82,18 @@ class ComfyHttp:
     def __init__(self, base_url: str, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> None:
         self.base_url = base_url.rstrip("/")
         self._timeouts = timeouts
-        self._session: aiohttp.ClientSession | None = None
+        self._client: HttpClient | None = None
 
     async def __aenter__(self) -> Self:
-        # aiohttp sets TCP_NODELAY itself. No limit on connections: slow downloads must not
-        # hold up the read of a history.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
-        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        self._client = HttpClient(self.base_url, connect_seconds=self._timeouts.connect, idle_seconds=_KEEPALIVE_S)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
 
     async def system_stats(self) -> dict[str, Any]:
         """GET /system_stats: `system` and `devices`; also the readiness probe."""
@@ -258,12 +244,10 @@ class ComfyHttp:
             ValueError: The name or subfolder has other characters.
         """
         _require_plain(name, subfolder)
-        form = aiohttp.FormData(quote_fields=False)
-        form.add_field("image", BytesIO(content), filename=name, content_type="application/octet-stream")
-        form.add_field("type", "input")
-        form.add_field("subfolder", subfolder)
-        async with self._request("POST", "/upload/image", self._transfer(), data=form) as response:
-            return read_stored_name(Answer("POST /upload/image", response.status, await _read(response)))
+        kind, body = form({"type": "input", "subfolder": subfolder}, "image", name, content)
+        request, doing = Request("POST", "/upload/image", body, kind), "POST /upload/image"
+        async with self._asking(doing, request) as response:
+            return read_stored_name(Answer(doing, response.status, await _read(response, doing)))
 
     async def view(self, file: OutputFile) -> AsyncIterator[bytes]:
         """GET /view: the file's bytes in chunks, never held as a whole.
@@ -272,80 +256,48 @@ class ComfyHttp:
             file: What `outputs` found.
 
         Yields:
-            Chunks of up to 256 KiB.
+            Chunks as they come, of some 256 KiB at most.
 
         Raises:
             OutputMissing: The server does not have it.
         """
-        query = {"filename": file.filename, "subfolder": file.subfolder, "type": file.type}
-        async with self._request("GET", "/view", self._transfer(), params=query) as response:
+        query = urlencode({"filename": file.filename, "subfolder": file.subfolder, "type": file.type})
+        request, doing = Request("GET", f"/view?{query}"), "GET /view"
+        async with self._asking(doing, request) as response:
             if response.status == 404:
-                raise OutputMissing("GET /view", 404, f"{file.type} file {file.subfolder}/{file.filename} is not there")
+                raise OutputMissing(doing, 404, f"{file.type} file {file.subfolder}/{file.filename} is not there")
             if response.status != 200:
-                raise ComfyError(
-                    "GET /view", response.status, Answer("GET /view", response.status, await _read(response)).text
-                )
-            async for chunk in response.content.iter_chunked(_CHUNK):
-                yield chunk
+                text = Answer(doing, response.status, await _read(response, doing)).text
+                raise ComfyError(doing, response.status, text)
+            async for piece in response.pieces():
+                yield piece
 
     async def _done(self, path: str, body: Mapping[str, Any]) -> None:
         (await self._call("POST", path, self._timeouts.quick, body)).require_success()
 
     async def _call(self, method: str, path: str, timeout: float, body: Mapping[str, Any] | None = None) -> Answer:
-        limit = aiohttp.ClientTimeout(total=timeout, sock_connect=self._timeouts.connect)
-        async with self._request(method, path, limit, data=None if body is None else _payload(body)) as response:
-            return Answer(f"{method} {path}", response.status, await _read(response))
-
-    def _transfer(self) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect, sock_read=self._timeouts.stall)
-
-    @asynccontextmanager
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        timeout: aiohttp.ClientTimeout,
-        *,
-        data: bytes | BytesIO | aiohttp.FormData | None = None,
-        params: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        if self._session is None:
-            raise RuntimeError("ComfyHttp is used outside of its context")
         doing = f"{method} {path}"
-        headers = {"Content-Type": "application/json"} if isinstance(data, bytes | BytesIO) else None
-        try:
-            async with self._session.request(
-                method,
-                f"{self.base_url}{path}",
-                data=data,
-                params=params,
-                timeout=timeout,
-                headers=headers,
-                allow_redirects=False,
-            ) as response:
-                yield response
-        except aiohttp.ClientConnectorError as error:
-            raise ComfyUnreachable(doing, REASON_REFUSED, str(error)) from error
-        except TimeoutError as error:
-            raise ComfyUnreachable(doing, REASON_TIMEOUT, str(error) or "no answer in time") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ComfyUnreachable(doing, REASON_BROKEN, f"{type(error).__name__} {error}") from error
+        request = Request(method, path) if body is None else Request(method, path, (_json(body),), "application/json")
+        async with self._asking(doing, request, timeout) as response:
+            return Answer(doing, response.status, await _read(response, doing))
+
+    def _asking(self, doing: str, request: Request, timeout: float | None = None) -> Asking:
+        """Ask something that is over after so many seconds; without them, a file goes in or comes out."""
+        if self._client is None:
+            raise RuntimeError("ComfyHttp is used outside of its context")
+        over = Patience(silence=self._timeouts.stall) if timeout is None else self._client.within(timeout)
+        return Asking(self._client, doing, request, over)
 
 
-def _payload(body: Mapping[str, Any]) -> bytes | BytesIO:
-    raw = json.dumps(body, separators=(",", ":")).encode()
-    # aiohttp sends bytes in one go, which would hold the event loop for large graphs; a file it sends in pieces.
-    return raw if len(raw) < _LARGE else BytesIO(raw)
+def _json(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    content = bytearray()
-    async for chunk in response.content.iter_any():
-        content += chunk
-        if len(content) > _MAX_ANSWER:
-            doing = f"{response.method} {response.url.path}"
-            raise AnswerTooLarge(doing, response.status, f"the answer is larger than {_MAX_ANSWER} bytes")
-    return bytes(content)
+async def _read(response: Connection, doing: str) -> bytes:
+    try:
+        return await response.read(_MAX_ANSWER)
+    except BodyTooLargeError as error:
+        raise AnswerTooLarge(doing, response.status, str(error)) from error
 
 
 def _require_plain(name: str, subfolder: str) -> None:

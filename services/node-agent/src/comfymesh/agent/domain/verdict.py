@@ -22,6 +22,7 @@ from comfymesh.tasks.record import Artifact, State, TaskError, TaskRecord
 
 _MAX_TRACEBACK = 16 * 1024
 _MAX_MESSAGE = 2 * 1024
+_TOO_LARGE = 413
 _MAX_LOG_TAIL = 8 * 1024
 
 _TOLD_IN_THE_LOG = frozenset(
@@ -109,6 +110,9 @@ def of_absence(record: TaskRecord) -> Event:
 
 def of_error(error: ComfyError) -> Event:
     """ComfyUI answered with an error of its own."""
+    if error.status == _TOO_LARGE:
+        advice = "start it with a larger --max-upload-size, in MB, or give it a smaller file"
+        return failure(FailureClass.INPUT_INVALID, f"the instance takes no file of this size: {error}; {advice}")
     return failure(FailureClass.INTERNAL, str(error))
 
 

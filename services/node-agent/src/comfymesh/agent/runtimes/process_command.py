@@ -21,6 +21,9 @@ PASSED_ON = frozenset(
 PASSED_ON_PREFIXES = ("CUDA_", "HIP_", "HSA_", "LC_", "NVIDIA_", "ROCR_")
 """What a ComfyUI process is given of the agent's variables. Custom nodes read them, so secrets must not be there."""
 
+_KINDS = ("input", "output", "temp", "user")
+"""What an instance writes into folders of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessCommand:
@@ -36,35 +39,26 @@ def command_of(spec: ProcessSpec, *, base_directory: Path, port: int) -> Process
     Raises:
         RuntimeFailed: The ComfyUI folder or the program is not there.
     """
-    base_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (base_directory, *(base_directory / kind for kind in _KINDS)):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     listen = ["--listen", "127.0.0.1", "--port", str(port)]
+    # A second ComfyUI on the same database refuses to start, and a base directory does not move that.
+    database = ["--database-url", f"sqlite:///{base_directory / 'user' / 'comfyui.db'}"]
     if spec.directory is None:
         program = [_executable(spec, spec.command[0]), *spec.command[1:]]
-        return ProcessCommand(
-            base_directory, [*program, *listen, "--base-directory", str(base_directory), *spec.arguments]
-        )
+        folders = ["--base-directory", str(base_directory)]
+        return ProcessCommand(base_directory, [*program, *listen, *folders, *database, *spec.arguments])
     program = [_executable(spec, spec.python), "main.py", "--disable-auto-launch"]
-    folders = _folder_flags(base_directory)
-    return ProcessCommand(_comfyui_directory(spec, spec.directory), [*program, *listen, *folders, *spec.arguments])
+    # Its own folder holds the models and custom nodes, which are shared.
+    folders = [word for kind in _KINDS for word in (f"--{kind}-directory", str(base_directory / kind))]
+    directory = _comfyui_directory(spec, spec.directory)
+    return ProcessCommand(directory, [*program, *listen, *folders, *database, *spec.arguments])
 
 
 def environment_of(spec: ProcessSpec, agent: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables of the process: the few that are passed on, then those of the spec."""
     passed = {name: value for name, value in agent.items() if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)}
     return passed | {"PYTHONUNBUFFERED": "1"} | spec.environment  # unbuffered: the log must end where the process ended
-
-
-def _folder_flags(base_directory: Path) -> list[str]:
-    """Keep what an instance writes apart from ComfyUI's folder, whose models and custom nodes are shared.
-
-    The database too: a second ComfyUI on the same one refuses to start.
-    """
-    flags = []
-    for folder in ("input", "output", "temp", "user"):
-        path = base_directory / folder
-        path.mkdir(exist_ok=True)
-        flags += [f"--{folder}-directory", str(path)]
-    return [*flags, "--database-url", f"sqlite:///{base_directory / 'user' / 'comfyui.db'}"]
 
 
 def _comfyui_directory(spec: ProcessSpec, directory: Path) -> Path:

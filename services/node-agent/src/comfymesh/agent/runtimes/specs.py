@@ -16,6 +16,9 @@ GpuUuid = Annotated[str, Field(pattern=r"^(GPU|MIG)-[0-9a-zA-Z/-]+$")]
 
 FixedPort = Annotated[int, Field(ge=0, le=65535)]
 
+_OURS = ("--listen", "--port", "--input-directory", "--output-directory", "--temp-directory")
+_OURS_ON_A_HOST = (*_OURS, "--user-directory", "--database-url")
+"""Flags of ComfyUI that the agent gives: where it listens, and what no two instances may share."""
 
 _CARE = frozenset({"recycle_memory_bytes", "recycle_prompts", "pool", "pull"})
 """What changes nothing of the process."""
@@ -85,6 +88,7 @@ class ProcessSpec(_Spec):
         if (self.directory is None) == (not self.command):
             message = "set either `directory` (a ComfyUI folder) or `command` (a program that takes ComfyUI's flags)"
             raise ValueError(message)
+        _leave_ours(self.arguments, (*_OURS_ON_A_HOST, "--base-directory") if self.command else _OURS_ON_A_HOST)
         return self
 
 
@@ -130,11 +134,23 @@ class DockerSpec(_Spec):
     pull: bool = True
 
     @model_validator(mode="after")
-    def _absolute_paths(self) -> DockerSpec:
+    def _paths(self) -> DockerSpec:
+        _leave_ours(self.arguments, _OURS)
         for path in (self.models_directory, self.models_path, self.data_path):
             if path is not None and not path.is_absolute():
                 raise ValueError(f"{path} must be an absolute path")
         return self
+
+
+def _leave_ours(arguments: tuple[str, ...], ours: tuple[str, ...]) -> None:
+    for argument in arguments:
+        flag = argument.partition("=")[0]
+        # ComfyUI takes the beginning of a flag for the flag.
+        if len(flag) > len("--") and any(each.startswith(flag) for each in ours):
+            raise ValueError(
+                f"{flag} is not for `arguments`: the agent chooses where an instance listens and keeps its files, so "
+                "that nobody else reaches it and no other clears them; remove it"
+            )
 
 
 InstanceSpec = Annotated[AttachSpec | ProcessSpec | DockerSpec, Field(discriminator="runtime")]

@@ -50,6 +50,7 @@ def check(history: Sequence[Event]) -> Verdict:
         *records.chains(seen),
         *records.executions(seen),
         *records.taken_back(seen),
+        *records.timed_out(seen),
         *creations.repeated(seen),
         *sightings.watched(seen),
         *sightings.read(events, seen),

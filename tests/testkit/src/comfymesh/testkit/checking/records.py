@@ -68,6 +68,16 @@ def taken_back(view: View) -> Iterator[Violation]:
                 yield Violation(Promise.P6, task, what)
 
 
+def timed_out(view: View) -> Iterator[Violation]:
+    """P6: nothing is said to have run out of time that has not been there for so long, whoever set a clock."""
+    for task, records in view.log.items():
+        for record in records:
+            there = record.at - records[0].at
+            if record.failure == FailureClass.TIMEOUT and there < record.limit:
+                what = f"attempt {record.attempt} timed out after {record.limit:g} s, {there:.2f} s after its creation"
+                yield Violation(Promise.P6, task, what)
+
+
 def executions(view: View) -> Iterator[Violation]:
     """P2: no life of a ComfyUI executes a prompt twice, and no other ComfyUI executes it too; an attempt is one prompt.
 

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Self
@@ -23,6 +23,8 @@ from comfymesh.agent.comfyui.answers import Answer
 from comfymesh.agent.comfyui.errors import REASON_BROKEN, REASON_REFUSED, ComfyUnreachable, OutputMissing
 from comfymesh.agent.comfyui.http import ComfyHttp
 from comfymesh.agent.comfyui.outputs import OutputFile
+from comfymesh.agent.domain.offsets import Offset
+from comfymesh.agent.host_clock import HostClock
 from comfymesh.agent.runtimes.attach import AttachRuntime
 from comfymesh.agent.runtimes.contract import Absent, Running, Status
 from comfymesh.api import main as api_main
@@ -83,6 +85,7 @@ class Edges:
         yield socket, "connect", self._connect
         yield AttachRuntime, "poll", self._poll_method()
         yield agent_main, "node_secret", lambda _: b"simulated"
+        yield agent_main, "HostClock", _HostClock
         # Its clock is a default argument, bound before there was a virtual one.
         yield scheduler_main, "Lease", partial(Lease, clock=lambda: asyncio.get_running_loop().time())
         # Not an edge: the hub keeps these in sets, whose order would otherwise hang on addresses.
@@ -178,6 +181,19 @@ class Edges:
     def _connect(self, url: str, **_: object) -> _Connection:
         client_id = parse_qs(urlsplit(url).query)["clientId"][0]
         return _Connection(self._comfyui(url), client_id)
+
+
+class _HostClock(HostClock):
+    """Keeps its notes on the simulated machine. The loop's time is that of all machines, which nobody sets."""
+
+    def _steady(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _read(self) -> Sequence[Offset]:
+        return lives.current().machine.offsets
+
+    def _write(self, offsets: Sequence[Offset]) -> None:
+        lives.current().machine.offsets = offsets
 
 
 class _Connection:

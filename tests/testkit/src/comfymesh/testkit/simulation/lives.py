@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any
 
+from comfymesh.agent.domain.offsets import Offset
 from comfymesh.runtime.service import StoppedError
 
 _CURRENT: ContextVar[Life] = ContextVar("life")
@@ -25,9 +26,10 @@ Serve = Callable[[asyncio.Event], Awaitable[None]]
 
 @dataclass(slots=True)
 class Machine:
-    """Where a process lives. Its clock is so many seconds `ahead` of the true time."""
+    """Where a process lives. Its clock is so many seconds `ahead` of the true time; `offsets` is on its disk."""
 
     ahead: float = 0.0
+    offsets: Sequence[Offset] = ()
 
 
 class Life:

@@ -5,6 +5,8 @@ Each is a mistake that somebody could make in one place of the code, and breaks 
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -13,6 +15,7 @@ from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
 
+from comfymesh.agent.attempt import Attempt
 from comfymesh.api import creation
 from comfymesh.api.backlog import Backlog
 from comfymesh.api.groups import Groups
@@ -184,6 +187,25 @@ def _clock_believed() -> Patch:
     return scheduler_main, "SteadyClock", Believed
 
 
+def _limit_by_the_wall() -> Patch:
+    """The agent goes by the host's clock to tell how long something was executed."""
+    original = Attempt._limit_time
+
+    def limit_time(attempt: Attempt) -> None:
+        original(attempt)
+        until = time.time() + attempt._record.definition.execution_timeout
+
+        def look() -> None:
+            if attempt._running and time.time() >= until:
+                attempt._time_out(0.0)
+            elif attempt._running:
+                asyncio.get_running_loop().call_later(0.5, look)
+
+        look()
+
+    return Attempt, "_limit_time", limit_time
+
+
 PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
     "no-guard": (_no_guard, (Promise.P2,)),
     "guard-ignored": (_guard_ignored, (Promise.P2,)),
@@ -198,6 +220,7 @@ PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
     "letter-requeued-anew": (_letter_requeued_anew, (Promise.P3,)),
     "late-though-begun": (_late_though_begun, (Promise.P2,)),
     "clock-believed": (_clock_believed, (Promise.P6,)),
+    "limit-by-the-wall": (_limit_by_the_wall, (Promise.P6,)),
 }
 """Every defect by name: how to put it in, and the promises of which one at least is seen broken."""
 

@@ -41,6 +41,8 @@ _SETTLE_SECONDS = 600.0
 _RESTART_SECONDS = 0.5
 _STEP = {"clock ahead": 20.0, "clock behind": -20.0}
 """Seconds that a clock is wrong by for each that it is wrong."""
+_LIMIT_SECONDS = 15
+"""Execution timeout of many tasks. None executes for so long where its ComfyUI is not slow."""
 _URL = "nats://simulated"
 
 
@@ -269,6 +271,8 @@ def _task(chance: Chance, content: str) -> task_pb2.Task:
     graph = comfyui.graph(content, rng.randint(1, 6), rng.choice((0.02, 0.2, 1.0)), how)
     task = task_pb2.Task(graph_json=json.dumps(graph), max_retries=rng.choice((0, 0, 2)), labels={"more": "labels"})
     task.priority = chance.stream(f"{content}/priority").choice((0, 0, 0, 1, 5))
+    if chance.stream(f"{content}/limit").random() < 0.5:
+        task.execution_timeout.FromSeconds(_LIMIT_SECONDS)
     if rng.random() < 0.3:
         task.start_timeout.FromMilliseconds(rng.choice((50, 1000, 5000)))
     return task

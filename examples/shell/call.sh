@@ -1,0 +1,28 @@
+#!/bin/sh
+# Calls one method of a mesh with buf or grpcurl, and prints its answers as JSON. The server tells what methods there are
+# (reflection), so nothing else is needed.
+#
+#   call.sh TaskService/ListTasks '{"page_size": 5}'
+#   echo '{}' | call.sh FleetService/ListNodes -
+#
+# COMFYMESH_TARGET   where the mesh is; default: 127.0.0.1:7700
+# COMFYMESH_API_KEY  who calls, where the mesh wants to know. ps shows it to others on this machine.
+# TOOL               buf or grpcurl; default: whichever there is
+set -eu
+
+target=${COMFYMESH_TARGET:-127.0.0.1:7700}
+key=${COMFYMESH_API_KEY:-}
+tool=${TOOL:-$(command -v buf || command -v grpcurl)} || {
+    echo "call.sh: neither buf nor grpcurl is in PATH" >&2
+    exit 127
+}
+method=comfymesh.v1.$1
+data=${2:-}
+[ "$data" = - ] && data=$(cat)
+
+# With TLS: https:// for buf, no -plaintext for grpcurl, and --cacert or -cacert where its CA is one of your own.
+case $tool in
+*grpcurl) set -- -plaintext ${key:+-H "authorization: Bearer $key"} -d @ "$target" "$method" ;;
+*) set -- curl --protocol grpc --http2-prior-knowledge ${key:+-H "authorization: Bearer $key"} -d @- "http://$target/$method" ;;
+esac
+printf '%s' "${data:-"{}"}" | "$tool" "$@"
