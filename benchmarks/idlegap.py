@@ -24,7 +24,9 @@ from comfymesh.client import AsyncClient
 
 _LOOK_SECONDS = 0.2
 _RECENT = 200
-_WARM_UP = 5
+_WARM_UP = {True: 60, False: 5}
+"""By whether prompts are short. Of these the mesh holds more in line, once it knows that they are."""
+_SHORT_SECONDS = 0.1
 _PARTS = ("nats", "scheduler", "agent", "api")
 
 _Way = Callable[[Sequence[graphs.Graph]], Awaitable[None]]
@@ -54,6 +56,7 @@ class Course:
         gaps: Milliseconds from the end of one execution to the beginning of the next, while others wait.
         busy: Share of the time in which the instance executed.
         dry: Share of the prompts that came only after the one before them had ended: the line had run dry.
+        ahead: How many prompts waited in ComfyUI when one began, on average.
         cpu_ms: CPU time of each process for a prompt, in milliseconds; "client" is the benchmark's own.
         waited_ms: For how long its threads were ready to run and no core was free, for a prompt, in milliseconds.
         cores: Cores that these processes kept busy.
@@ -63,6 +66,7 @@ class Course:
     gaps: Quantiles
     busy: float
     dry: float
+    ahead: float
     cpu_ms: Mapping[str, float]
     waited_ms: Mapping[str, float]
     cores: float
@@ -100,7 +104,10 @@ def _rows(gaps: Gaps) -> list[tuple[str, str]]:
     what = f"prompts of {gaps.seconds:g} s" if gaps.seconds else "the shortest prompts"
     ways = {"direct": gaps.direct, "mesh": gaps.mesh}
     rows = [
-        (f"idle gap, {what}, {way}: p50 / p95; the line had run dry", f"{_ms(course.gaps)}; {course.dry:.0%}")
+        (
+            f"idle gap, {what}, {way}: p50 / p95; the line had run dry; waited in it",
+            f"{_ms(course.gaps)}; {course.dry:.0%}; {course.ahead:.1f}",
+        )
         for way, course in ways.items()
     ]
     rows.append((f"**busy, {what}, mesh by direct**", f"**{gaps.mesh.busy / gaps.direct.busy:.0%}**"))
@@ -127,6 +134,7 @@ class _Tally:
             Quantiles.of([gap for spans in self.spans for gap in gaps(spans)]),
             sum(busy(spans) for spans in self.spans) / len(self.spans),
             sum(dry(spans) for spans in self.spans) / len(self.spans),
+            sum(ahead(spans) for spans in self.spans) / len(self.spans),
             {name: spent.ran * 1000 / self.prompts for name, spent in self.spent.items()},
             {name: spent.waited * 1000 / self.prompts for name, spent in self.spent.items()},
             sum(spent.ran for spent in self.spent.values()) / self.seconds,
@@ -170,7 +178,8 @@ async def _of_length(
     tallies = {name: _Tally() for name in ways}
     for number in range(-1, rounds):
         for name in rotated(list(ways), number):
-            wanted = [_graph(comfy, seconds) for _ in range(tasks if number >= 0 else _WARM_UP)]
+            count = tasks if number >= 0 else _WARM_UP[seconds < _SHORT_SECONDS]
+            wanted = [_graph(comfy, seconds) for _ in range(count)]
             await _run(comfy, ways[name], wanted, pids, tallies[name] if number >= 0 else _Tally())
     return Gaps(seconds, tallies["direct"].course(), tallies["mesh"].course())
 
@@ -204,6 +213,12 @@ def dry(spans: Iterable[Span]) -> float:
     """The share of the prompts that came after the one before them had ended."""
     seen = _neighbours(spans)
     return sum(after.came > before.end for before, after in seen) / max(1, len(seen))
+
+
+def ahead(spans: Iterable[Span]) -> float:
+    """How many prompts waited when one began, on average."""
+    seen = list(spans)
+    return sum(other.came <= span.begin < other.begin for span in seen for other in seen) / max(1, len(seen))
 
 
 def _neighbours(spans: Iterable[Span]) -> list[tuple[Span, Span]]:

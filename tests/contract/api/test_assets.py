@@ -204,6 +204,39 @@ async def test_a_part_that_is_too_small_is_sent_again_unless_it_is_the_last(api:
     assert await read(api, asset.sha256) == data
 
 
+async def test_an_upload_is_given_up_and_counts_no_longer(tmp_path: Path) -> None:
+    async with local_api(tmp_path) as api:
+        data = data_of(PART + 5000)
+        secret = await api.tenant("small", limits=tenant_pb2.Limits(max_stored_bytes=PART + 6000))
+        upload, other = await begin(api, data, secret), request("BeginUpload", sha256=ABSENT, size_bytes=2000)
+        assert (await refused(api, "BeginUpload", other, secret)).reason == "QUOTA_EXCEEDED"
+        await call(api, "AbortUpload", secret, name=upload.name)
+        told = await refused(api, "UploadAsset", messages(data, upload=upload.name), secret)
+        assert (told.code, told.reason) == ("NOT_FOUND", "UPLOAD_NOT_FOUND")
+        assert (await refused(api, "AbortUpload", request("AbortUpload", name=upload.name), secret)).code == "NOT_FOUND"
+
+        async def has_room() -> bool:
+            try:
+                await api.call("AssetService/BeginUpload", other, secret)
+            except Refused:
+                return False
+            return True
+
+        await until(has_room)
+
+
+async def test_what_is_sent_of_an_upload_given_up_is_refused(api: LocalApi) -> None:
+    data = data_of(2 * PART + 77)
+    await die_behind(api, data, PART, PART)
+    async with AsyncClient(api.target, api_key=BOOTSTRAP) as client:
+        await client.abort_upload(data)
+        assert (await begin(api, data)).committed_bytes == 0
+        asset = await client.upload(data)
+    assert asset.sha256 == digest(data)
+    for name, code in ((names.upload(digest(data)), "NOT_FOUND"), ("uploads/../x", "INVALID_ARGUMENT")):
+        assert (await refused(api, "AbortUpload", request("AbortUpload", name=name))).code == code
+
+
 async def test_an_upload_of_another_tenant_does_not_exist(api: LocalApi) -> None:
     data, stranger = data_of(999), await api.tenant("stranger")
     upload = await begin(api, data)

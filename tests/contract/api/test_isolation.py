@@ -45,6 +45,7 @@ class Owned:
     tenant: str
     delivery: str
     workflow: str
+    upload: str
     group: str = GROUP
 
 
@@ -59,6 +60,7 @@ ABSENT = Owned(
     tenant="tenants/ownex",
     delivery=f"webhookDeliveries/{UUID(int=0)}",
     workflow="workflows/portraix",
+    upload=names.upload("0" * 64),
     group="groups/ourx",
 )
 
@@ -130,6 +132,7 @@ MATRIX: dict[str, Foreign | Hidden | Apart | Shared | Denied] = {
     "DeadLetterService/DropDeadLetters": Foreign(lambda owned: {"names": [owned.dead]}),
     "AssetService/BeginUpload": Apart({}),
     "AssetService/UploadAsset": Apart({}),
+    "AssetService/AbortUpload": Foreign(lambda owned: {"name": owned.upload}),
     "AssetService/GetAsset": Foreign(lambda owned: {"name": owned.asset}),
     "AssetService/ListAssets": Hidden({}, lambda owned: owned.asset),
     "AssetService/ReadAsset": Foreign(lambda owned: {"name": owned.asset}),
@@ -215,9 +218,10 @@ async def owned(api: LocalApi, owner: str) -> Owned:
     key = await api.make_key("owner", "READ")
     delivery = await called(api, made[2])
     workflow = await stored(api, owner)
-    return Owned(
-        *made, f"{made[1]}/artifacts/0", uploaded.asset.name, key.key.name, "tenants/owner", delivery, workflow
-    )
+    begun = request("AssetService/BeginUpload", {"sha256": "1" * 64, "size_bytes": 10})
+    upload_ = (await api.call("AssetService/BeginUpload", begun, owner)).upload
+    artifact = f"{made[1]}/artifacts/0"
+    return Owned(*made, artifact, uploaded.asset.name, key.key.name, "tenants/owner", delivery, workflow, upload_.name)
 
 
 async def stored(api: LocalApi, secret: str) -> str:
@@ -399,7 +403,7 @@ async def outcome(api: LocalApi, method: str, fields: Fields, secret: str) -> st
 
 def anonymous(told: str, fields: Fields) -> str:
     """The same without the names that were asked for."""
-    asked = re.findall(r"(?:tasks|groups|tenants|assets|workflows|webhookDeliveries)/[a-z0-9/-]+", str(fields))
+    asked = re.findall(r"(?:tasks|groups|tenants|assets|uploads|workflows|webhookDeliveries)/[a-z0-9/-]+", str(fields))
     for name in sorted(asked, key=len, reverse=True):
         told = told.replace(name, "{name}")
     return told

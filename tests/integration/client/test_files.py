@@ -29,7 +29,7 @@ from comfymesh.client import (
     Unavailable,
     uploads,
 )
-from comfymesh.testkit.apis import BOOTSTRAP, LocalApi, local_api
+from comfymesh.testkit.apis import BOOTSTRAP, LocalApi, find, local_api, request_type
 from comfymesh.testkit.waiting import until
 from comfymesh.wire.v1 import spec_pb2
 
@@ -248,6 +248,25 @@ async def test_programs_without_asyncio_can_do_the_same(api: LocalApi, tmp_path:
             client.delete_asset(asset)
 
     await asyncio.to_thread(work)
+
+
+async def test_uploads_that_broke_off_are_given_up(api: LocalApi, comfymesh: Comfymesh, tmp_path: Path) -> None:
+    (tmp_path / "video.bin").write_bytes(b"a video")
+
+    def work() -> None:
+        with Client(api.target, api_key=BOOTSTRAP, retries=POLICY) as client:
+            with pytest.raises(NotFound):
+                client.abort_upload(tmp_path / "video.bin")
+            with pytest.raises(InvalidRequest, match="FILE_UNREADABLE"):
+                client.abort_upload(tmp_path / "absent.bin")
+
+    await asyncio.to_thread(work)
+    begin = request_type(find("AssetService/BeginUpload"))(sha256=digest(b"a video"), size_bytes=7)
+    await api.call("AssetService/BeginUpload", begin)
+    file = str(tmp_path / "video.bin")
+    assert (await comfymesh("abort", file)).output == f"{file}: no longer under way\n"
+    again = await comfymesh("abort", f"uploads/{digest(b'a video')}", "--json")
+    assert (again.exit_code, "UPLOAD_NOT_FOUND" in again.output) == (2, True)
 
 
 async def test_the_command_line_brings_files_and_gets_them(comfymesh: Comfymesh, tmp_path: Path) -> None:

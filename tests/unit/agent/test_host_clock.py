@@ -63,8 +63,21 @@ def test_nothing_is_kept_of_before_the_host_was_started(
     assert HostClock(tmp_path).passed(clocks.wall - 5) == pytest.approx(5)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"offsets": 1}', '{"offsets": [[1]], "boot_id": "x"}', "\x00"])
-def test_notes_that_can_not_be_read_are_as_good_as_none(tmp_path: Path, clocks: Clocks, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"offsets": 1}', '{"offsets": [[1]], "boot_id": "x"}', "\x00"),
+        *(
+            f'{{"boot_id": "this", "offsets": {offsets}}}'
+            for offsets in ("[]", "[[0, NaN]]", "[[0, 1e999]]", '[["0", 1]]')
+        ),
+        '{"boot_id": "this", "offsets": [[0, 1' + 400 * "0" + "]]}",
+    ],
+)
+def test_notes_that_can_not_be_read_are_as_good_as_none(
+    tmp_path: Path, clocks: Clocks, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(host_clock, "_boot_id", lambda: "this")
     (tmp_path / "clock.json").write_text(text)
     assert HostClock(tmp_path).passed(clocks.wall - 5) == pytest.approx(5)
     assert json.loads((tmp_path / "clock.json").read_text())["offsets"]

@@ -24,6 +24,11 @@ def test_a_line_has_run_dry_where_the_next_comes_after_the_end() -> None:
     assert idlegap.dry([_span(1, 0, 10), _span(2, 20, 30, came=15), _span(3, 30, 40, came=15)]) == 0.5
 
 
+def test_what_waits_when_one_begins_is_counted() -> None:
+    seen = [_span(1, 0, 10), _span(2, 10, 20, came=5), _span(3, 20, 30, came=10), _span(4, 30, 40, came=25)]
+    assert idlegap.ahead(seen) == 1 / 4
+
+
 def _span(number: int, begin: int, end: int, came: int = 0) -> Span:
     return Span(number, begin, end, came)
 

@@ -33,6 +33,7 @@ SECRETS = {
     "a password by name": ("password=hunter2hunter2 user=alice", "hunter2hunter2"),
     "a password in JSON": ('{"password": "hunter2hunter2"}', "hunter2hunter2"),
     "a password of several words": ("password: correct horse battery user=alice", "battery"),
+    "a secret of several words": ("webhook_secret: correct horse battery url=x", "battery"),
     "a quoted password of several words": ("as alice, password='correct horse, battery'", "battery"),
     "a password of several words in JSON": ('{"password": "correct horse battery"}', "battery"),
     "a password of several words in JSON in JSON": (r"{\"password\": \"correct horse battery\"}", "battery"),

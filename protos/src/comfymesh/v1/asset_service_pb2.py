@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n comfymesh/v1/asset_service.proto\x12\x0c\x63omfymesh.v1\x1a\x18\x63omfymesh/v1/asset.proto\x1a\x17\x63omfymesh/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"J\n\x12\x42\x65ginUploadRequest\x12\x10\n\x08\x66ilename\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"n\n\x13\x42\x65ginUploadResponse\x12$\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x13.comfymesh.v1.AssetH\x00\x12&\n\x06upload\x18\x02 \x01(\x0b\x32\x14.comfymesh.v1.UploadH\x00\x42\t\n\x07outcome\"_\n\x12UploadAssetRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.comfymesh.v1.UploadAssetHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"[\n\x11UploadAssetHeader\x12\x10\n\x08\x66ilename\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0e\n\x06upload\x18\x03 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x04 \x01(\x03\"9\n\x13UploadAssetResponse\x12\"\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x13.comfymesh.v1.Asset\"\x1f\n\x0fGetAssetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x10GetAssetResponse\x12\"\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x13.comfymesh.v1.Asset\"U\n\x11ListAssetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x19\n\x11\x66ilename_contains\x18\x03 \x01(\t\"R\n\x12ListAssetsResponse\x12#\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x13.comfymesh.v1.Asset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteAssetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteAssetResponse\"L\n\x10ReadAssetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x14\n\x0clength_bytes\x18\x03 \x01(\x03\"E\n\x11ReadAssetResponse\x12\"\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x13.comfymesh.v1.Asset\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"O\n\x13ReadArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x14\n\x0clength_bytes\x18\x03 \x01(\x03\"N\n\x14ReadArtifactResponse\x12(\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x16.comfymesh.v1.Artifact\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"U\n\x18\x43reateDownloadUrlRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x08lifetime\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"Y\n\x19\x43reateDownloadUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xd5\x05\n\x0c\x41ssetService\x12W\n\x0b\x42\x65ginUpload\x12 .comfymesh.v1.BeginUploadRequest\x1a!.comfymesh.v1.BeginUploadResponse\"\x03\x90\x02\x02\x12T\n\x0bUploadAsset\x12 .comfymesh.v1.UploadAssetRequest\x1a!.comfymesh.v1.UploadAssetResponse(\x01\x12N\n\x08GetAsset\x12\x1d.comfymesh.v1.GetAssetRequest\x1a\x1e.comfymesh.v1.GetAssetResponse\"\x03\x90\x02\x01\x12T\n\nListAssets\x12\x1f.comfymesh.v1.ListAssetsRequest\x1a .comfymesh.v1.ListAssetsResponse\"\x03\x90\x02\x01\x12R\n\x0b\x44\x65leteAsset\x12 .comfymesh.v1.DeleteAssetRequest\x1a!.comfymesh.v1.DeleteAssetResponse\x12S\n\tReadAsset\x12\x1e.comfymesh.v1.ReadAssetRequest\x1a\x1f.comfymesh.v1.ReadAssetResponse\"\x03\x90\x02\x01\x30\x01\x12\\\n\x0cReadArtifact\x12!.comfymesh.v1.ReadArtifactRequest\x1a\".comfymesh.v1.ReadArtifactResponse\"\x03\x90\x02\x01\x30\x01\x12i\n\x11\x43reateDownloadUrl\x12&.comfymesh.v1.CreateDownloadUrlRequest\x1a\'.comfymesh.v1.CreateDownloadUrlResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n comfymesh/v1/asset_service.proto\x12\x0c\x63omfymesh.v1\x1a\x18\x63omfymesh/v1/asset.proto\x1a\x17\x63omfymesh/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"J\n\x12\x42\x65ginUploadRequest\x12\x10\n\x08\x66ilename\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"n\n\x13\x42\x65ginUploadResponse\x12$\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x13.comfymesh.v1.AssetH\x00\x12&\n\x06upload\x18\x02 \x01(\x0b\x32\x14.comfymesh.v1.UploadH\x00\x42\t\n\x07outcome\"_\n\x12UploadAssetRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.comfymesh.v1.UploadAssetHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"[\n\x11UploadAssetHeader\x12\x10\n\x08\x66ilename\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0e\n\x06upload\x18\x03 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x04 \x01(\x03\"9\n\x13UploadAssetResponse\x12\"\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x13.comfymesh.v1.Asset\"\"\n\x12\x41\x62ortUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x41\x62ortUploadResponse\"\x1f\n\x0fGetAssetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x10GetAssetResponse\x12\"\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x13.comfymesh.v1.Asset\"U\n\x11ListAssetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x19\n\x11\x66ilename_contains\x18\x03 \x01(\t\"R\n\x12ListAssetsResponse\x12#\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x13.comfymesh.v1.Asset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteAssetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteAssetResponse\"L\n\x10ReadAssetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x14\n\x0clength_bytes\x18\x03 \x01(\x03\"E\n\x11ReadAssetResponse\x12\"\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x13.comfymesh.v1.Asset\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"O\n\x13ReadArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x14\n\x0clength_bytes\x18\x03 \x01(\x03\"N\n\x14ReadArtifactResponse\x12(\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x16.comfymesh.v1.Artifact\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"U\n\x18\x43reateDownloadUrlRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x08lifetime\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"Y\n\x19\x43reateDownloadUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xa9\x06\n\x0c\x41ssetService\x12W\n\x0b\x42\x65ginUpload\x12 .comfymesh.v1.BeginUploadRequest\x1a!.comfymesh.v1.BeginUploadResponse\"\x03\x90\x02\x02\x12T\n\x0bUploadAsset\x12 .comfymesh.v1.UploadAssetRequest\x1a!.comfymesh.v1.UploadAssetResponse(\x01\x12R\n\x0b\x41\x62ortUpload\x12 .comfymesh.v1.AbortUploadRequest\x1a!.comfymesh.v1.AbortUploadResponse\x12N\n\x08GetAsset\x12\x1d.comfymesh.v1.GetAssetRequest\x1a\x1e.comfymesh.v1.GetAssetResponse\"\x03\x90\x02\x01\x12T\n\nListAssets\x12\x1f.comfymesh.v1.ListAssetsRequest\x1a .comfymesh.v1.ListAssetsResponse\"\x03\x90\x02\x01\x12R\n\x0b\x44\x65leteAsset\x12 .comfymesh.v1.DeleteAssetRequest\x1a!.comfymesh.v1.DeleteAssetResponse\x12S\n\tReadAsset\x12\x1e.comfymesh.v1.ReadAssetRequest\x1a\x1f.comfymesh.v1.ReadAssetResponse\"\x03\x90\x02\x01\x30\x01\x12\\\n\x0cReadArtifact\x12!.comfymesh.v1.ReadArtifactRequest\x1a\".comfymesh.v1.ReadArtifactResponse\"\x03\x90\x02\x01\x30\x01\x12i\n\x11\x43reateDownloadUrl\x12&.comfymesh.v1.CreateDownloadUrlRequest\x1a\'.comfymesh.v1.CreateDownloadUrlResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,30 +57,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADASSETHEADER']._serialized_end=542
   _globals['_UPLOADASSETRESPONSE']._serialized_start=544
   _globals['_UPLOADASSETRESPONSE']._serialized_end=601
-  _globals['_GETASSETREQUEST']._serialized_start=603
-  _globals['_GETASSETREQUEST']._serialized_end=634
-  _globals['_GETASSETRESPONSE']._serialized_start=636
-  _globals['_GETASSETRESPONSE']._serialized_end=690
-  _globals['_LISTASSETSREQUEST']._serialized_start=692
-  _globals['_LISTASSETSREQUEST']._serialized_end=777
-  _globals['_LISTASSETSRESPONSE']._serialized_start=779
-  _globals['_LISTASSETSRESPONSE']._serialized_end=861
-  _globals['_DELETEASSETREQUEST']._serialized_start=863
-  _globals['_DELETEASSETREQUEST']._serialized_end=897
-  _globals['_DELETEASSETRESPONSE']._serialized_start=899
-  _globals['_DELETEASSETRESPONSE']._serialized_end=920
-  _globals['_READASSETREQUEST']._serialized_start=922
-  _globals['_READASSETREQUEST']._serialized_end=998
-  _globals['_READASSETRESPONSE']._serialized_start=1000
-  _globals['_READASSETRESPONSE']._serialized_end=1069
-  _globals['_READARTIFACTREQUEST']._serialized_start=1071
-  _globals['_READARTIFACTREQUEST']._serialized_end=1150
-  _globals['_READARTIFACTRESPONSE']._serialized_start=1152
-  _globals['_READARTIFACTRESPONSE']._serialized_end=1230
-  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_start=1232
-  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_end=1317
-  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_start=1319
-  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_end=1408
-  _globals['_ASSETSERVICE']._serialized_start=1411
-  _globals['_ASSETSERVICE']._serialized_end=2136
+  _globals['_ABORTUPLOADREQUEST']._serialized_start=603
+  _globals['_ABORTUPLOADREQUEST']._serialized_end=637
+  _globals['_ABORTUPLOADRESPONSE']._serialized_start=639
+  _globals['_ABORTUPLOADRESPONSE']._serialized_end=660
+  _globals['_GETASSETREQUEST']._serialized_start=662
+  _globals['_GETASSETREQUEST']._serialized_end=693
+  _globals['_GETASSETRESPONSE']._serialized_start=695
+  _globals['_GETASSETRESPONSE']._serialized_end=749
+  _globals['_LISTASSETSREQUEST']._serialized_start=751
+  _globals['_LISTASSETSREQUEST']._serialized_end=836
+  _globals['_LISTASSETSRESPONSE']._serialized_start=838
+  _globals['_LISTASSETSRESPONSE']._serialized_end=920
+  _globals['_DELETEASSETREQUEST']._serialized_start=922
+  _globals['_DELETEASSETREQUEST']._serialized_end=956
+  _globals['_DELETEASSETRESPONSE']._serialized_start=958
+  _globals['_DELETEASSETRESPONSE']._serialized_end=979
+  _globals['_READASSETREQUEST']._serialized_start=981
+  _globals['_READASSETREQUEST']._serialized_end=1057
+  _globals['_READASSETRESPONSE']._serialized_start=1059
+  _globals['_READASSETRESPONSE']._serialized_end=1128
+  _globals['_READARTIFACTREQUEST']._serialized_start=1130
+  _globals['_READARTIFACTREQUEST']._serialized_end=1209
+  _globals['_READARTIFACTRESPONSE']._serialized_start=1211
+  _globals['_READARTIFACTRESPONSE']._serialized_end=1289
+  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_start=1291
+  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_end=1376
+  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_start=1378
+  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_end=1467
+  _globals['_ASSETSERVICE']._serialized_start=1470
+  _globals['_ASSETSERVICE']._serialized_end=2279
 # @@protoc_insertion_point(module_scope)

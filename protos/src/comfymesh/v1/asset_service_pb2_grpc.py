@@ -45,6 +45,11 @@ class AssetServiceStub(object):
                 request_serializer=comfymesh_dot_v1_dot_asset__service__pb2.UploadAssetRequest.SerializeToString,
                 response_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.UploadAssetResponse.FromString,
                 _registered_method=True)
+        self.AbortUpload = channel.unary_unary(
+                '/comfymesh.v1.AssetService/AbortUpload',
+                request_serializer=comfymesh_dot_v1_dot_asset__service__pb2.AbortUploadRequest.SerializeToString,
+                response_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.AbortUploadResponse.FromString,
+                _registered_method=True)
         self.GetAsset = channel.unary_unary(
                 '/comfymesh.v1.AssetService/GetAsset',
                 request_serializer=comfymesh_dot_v1_dot_asset__service__pb2.GetAssetRequest.SerializeToString,
@@ -93,6 +98,14 @@ class AssetServiceServicer(object):
         """Stores an asset. The first message says what it is, the following ones carry its bytes. The end of the stream of
         requests says that they are complete. Send the hash: a line that breaks can look like an end, and with a hash nothing
         but the whole is stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AbortUpload(self, request, context):
+        """Gives an upload up: what has come of it is forgotten, and no longer counts as announced. Who still sends it is refused,
+        by UPLOAD_CONFLICT or UPLOAD_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,6 +166,11 @@ def add_AssetServiceServicer_to_server(servicer, server):
                     servicer.UploadAsset,
                     request_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.UploadAssetRequest.FromString,
                     response_serializer=comfymesh_dot_v1_dot_asset__service__pb2.UploadAssetResponse.SerializeToString,
+            ),
+            'AbortUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.AbortUpload,
+                    request_deserializer=comfymesh_dot_v1_dot_asset__service__pb2.AbortUploadRequest.FromString,
+                    response_serializer=comfymesh_dot_v1_dot_asset__service__pb2.AbortUploadResponse.SerializeToString,
             ),
             'GetAsset': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAsset,
@@ -240,6 +258,33 @@ class AssetService(object):
             '/comfymesh.v1.AssetService/UploadAsset',
             comfymesh_dot_v1_dot_asset__service__pb2.UploadAssetRequest.SerializeToString,
             comfymesh_dot_v1_dot_asset__service__pb2.UploadAssetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AbortUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comfymesh.v1.AssetService/AbortUpload',
+            comfymesh_dot_v1_dot_asset__service__pb2.AbortUploadRequest.SerializeToString,
+            comfymesh_dot_v1_dot_asset__service__pb2.AbortUploadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,4 +1,4 @@
-"""Commands for files: assets upload, list, get, download, url and delete."""
+"""Commands for files: assets upload, abort, list, get, download, url and delete."""
 
 from __future__ import annotations
 
@@ -95,6 +95,16 @@ _DELETE_HELP = f"""Remove assets. Tasks that name them already can still read th
 \b
 Examples:
   comfymesh assets delete 9f86d081 1b4f0e98
+"""
+
+
+_ABORT_HELP = """Give uploads up that broke off: what was announced of them counts for the quota no longer.
+
+FILE is what was being uploaded, or uploads/SHA256.
+
+\b
+Examples:
+  comfymesh assets abort video.mp4
 """
 
 
@@ -198,6 +208,18 @@ def url(session: Session, name: str, lifetime: str) -> None:  # noqa: D103
 
     made, ends = session.call(work)
     click.echo(line({"url": made, "expire_time": plain(ends)}) if session.as_json else made)
+
+
+@assets.command(help=_ABORT_HELP, short_help="Give uploads up.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@with_session
+def abort(session: Session, files: tuple[str, ...]) -> None:  # noqa: D103
+    async def work(client: AsyncClient) -> None:
+        for file in files:
+            await client.abort_upload(file if file.startswith("uploads/") else Path(file))
+            click.echo(line({"file": file, "aborted": True}) if session.as_json else f"{file}: no longer under way")
+
+    session.call(work)
 
 
 @assets.command(help=_DELETE_HELP, short_help="Remove assets.")

@@ -32,6 +32,69 @@ TARGET_HELP = (
 )
 
 
+_TASK_OPTIONS = (
+    click.argument("graph", metavar="GRAPH.json|WORKFLOW"),
+    click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="NODE.INPUT=VALUE",
+        help="Set an input of a graph node. JSON numbers, true, false and quoted texts are taken as such, anything "
+        "else as text.",
+    ),
+    click.option(
+        "--input",
+        "files",
+        multiple=True,
+        metavar="NODE.INPUT=@FILE|NAME=VALUE",
+        help="Upload a file and set it as an input of a graph node; https://... has the node fetch it. Of a stored "
+        "workflow: give one of its inputs, files likewise.",
+    ),
+    click.option("--name", metavar="TEXT", help="Name for people."),
+    click.option("--priority", type=int, metavar="N", help="Higher runs first, -100 to 100."),
+    click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Write a label on the task."),
+    click.option("--group", metavar="NAME", help="Group that the task belongs to."),
+    click.option(
+        "--execution-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="How long one attempt may execute.",
+    ),
+    click.option(
+        "--start-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="How long it may wait for its first attempt to begin; default: for ever.",
+    ),
+    click.option("--max-retries", type=int, metavar="N", help="Tries again after failures of the graph itself."),
+    click.option(
+        "--allow-partial-outputs",
+        is_flag=True,
+        help="Run the valid outputs of a graph of which others are invalid.",
+    ),
+    click.option("--callback-url", metavar="URL", help="Is called (POST, signed) when the task ends."),
+    click.option(
+        "--callback-state",
+        "callback_states",
+        multiple=True,
+        type=click.Choice([state.lower() for state in TaskState if state is not TaskState.UNKNOWN]),
+        help="Call it in this state instead; may be given several times.",
+    ),
+    click.option(
+        "--node-label", "node_labels", multiple=True, metavar="KEY=VALUE", help="Only on nodes with this label."
+    ),
+    click.option("--gpu-class", metavar="NAME", help="Only on this class of GPU, such as nvidia-l40s."),
+    click.option(
+        "--min-vram",
+        type=click.FloatRange(min=0, max=1e6),
+        metavar="GIB",
+        help="Only on GPUs with so much memory.",
+    ),
+    click.option("--pool", metavar="NAME", help="Only on instances of this pool."),
+    click.option("--task-id", metavar="ID", help="Last part of the task's name; default: the server chooses."),
+)
+
+
 def with_session(command: Callable[Concatenate[Session, P], R]) -> Callable[P, R]:
     """Adds `--target`, `--connect-timeout` and `--json`, and hands the command the session that they describe."""
 
@@ -56,68 +119,7 @@ def with_session(command: Callable[Concatenate[Session, P], R]) -> Callable[P, R
 
 def task_options(command: F) -> F:
     """Adds the graph and all that can be said about a task to create."""
-    decorators = (
-        click.argument("graph", metavar="GRAPH.json|WORKFLOW"),
-        click.option(
-            "--set",
-            "sets",
-            multiple=True,
-            metavar="NODE.INPUT=VALUE",
-            help="Set an input of a graph node. JSON numbers, true, false and quoted texts are taken as such, anything "
-            "else as text.",
-        ),
-        click.option(
-            "--input",
-            "files",
-            multiple=True,
-            metavar="NODE.INPUT=@FILE|NAME=VALUE",
-            help="Upload a file and set it as an input of a graph node; https://... has the node fetch it. Of a stored "
-            "workflow: give one of its inputs, files likewise.",
-        ),
-        click.option("--name", metavar="TEXT", help="Name for people."),
-        click.option("--priority", type=int, metavar="N", help="Higher runs first, -100 to 100."),
-        click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Write a label on the task."),
-        click.option("--group", metavar="NAME", help="Group that the task belongs to."),
-        click.option(
-            "--execution-timeout",
-            type=click.FloatRange(min=0, min_open=True),
-            metavar="SECONDS",
-            help="How long one attempt may execute.",
-        ),
-        click.option(
-            "--start-timeout",
-            type=click.FloatRange(min=0, min_open=True),
-            metavar="SECONDS",
-            help="How long it may wait for its first attempt to begin; default: for ever.",
-        ),
-        click.option("--max-retries", type=int, metavar="N", help="Tries again after failures of the graph itself."),
-        click.option(
-            "--allow-partial-outputs",
-            is_flag=True,
-            help="Run the valid outputs of a graph of which others are invalid.",
-        ),
-        click.option("--callback-url", metavar="URL", help="Is called (POST, signed) when the task ends."),
-        click.option(
-            "--callback-state",
-            "callback_states",
-            multiple=True,
-            type=click.Choice([state.lower() for state in TaskState if state is not TaskState.UNKNOWN]),
-            help="Call it in this state instead; may be given several times.",
-        ),
-        click.option(
-            "--node-label", "node_labels", multiple=True, metavar="KEY=VALUE", help="Only on nodes with this label."
-        ),
-        click.option("--gpu-class", metavar="NAME", help="Only on this class of GPU, such as nvidia-l40s."),
-        click.option(
-            "--min-vram",
-            type=click.FloatRange(min=0, max=1e6),
-            metavar="GIB",
-            help="Only on GPUs with so much memory.",
-        ),
-        click.option("--pool", metavar="NAME", help="Only on instances of this pool."),
-        click.option("--task-id", metavar="ID", help="Last part of the task's name; default: the server chooses."),
-    )
-    for decorate in reversed(decorators):
+    for decorate in reversed(_TASK_OPTIONS):
         command = decorate(command)
     return command
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,20 @@ class AssetCalls(Calls):
             if not answer.next_page_token:
                 return
             request.page_token = answer.next_page_token
+
+    async def abort_upload(self, what: str | Path | bytes) -> None:
+        """Gives up an upload that is not complete: what has come of it no longer counts for the tenant's quota.
+
+        Args:
+            what: The file or the bytes that were being sent, or ``uploads/{sha256}``.
+
+        Raises:
+            NotFound: Nothing of it is under way.
+            ComfyMeshError: The call failed.
+        """
+        name = what if isinstance(what, str) else await asyncio.to_thread(uploads.upload_name, what)
+        request = pb.AbortUploadRequest(name=name)
+        await self._ask(lambda stubs, seconds: stubs.assets.AbortUpload(request, timeout=seconds))
 
     async def delete_asset(self, name: str | Asset) -> None:
         """Removes an asset. Tasks that name it already can still read it; new ones can't name it.

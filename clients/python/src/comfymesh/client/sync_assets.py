@@ -35,6 +35,10 @@ class SyncAssetCalls:
         """All assets, those first that were not used for longest. See `AsyncClient.assets`."""
         return self._thread.iterate(self._client.assets(filename_contains, page_size=page_size))
 
+    def abort_upload(self, what: str | Path | bytes) -> None:
+        """Gives up an upload that is not complete. See `AsyncClient.abort_upload`."""
+        self._thread.call(self._client.abort_upload(what))
+
     def delete_asset(self, name: str | Asset) -> None:
         """Removes an asset. See `AsyncClient.delete_asset`."""
         self._thread.call(self._client.delete_asset(name))

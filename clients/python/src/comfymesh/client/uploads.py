@@ -91,6 +91,18 @@ class Upload:
             return digest, file.seek(0, io.SEEK_END)
 
 
+def upload_name(source: Path | bytes) -> str:
+    """The name of the upload of a file or of bytes: ``uploads/{sha256}``. Reads the file.
+
+    Raises:
+        InvalidRequest: The file can't be read (FILE_UNREADABLE).
+    """
+    try:
+        return f"uploads/{Upload(source, '').measure()[0]}"
+    except OSError as error:
+        raise file_unreadable(Path(str(source)), error) from error
+
+
 async def upload(
     wire: Wire,
     server: Server,

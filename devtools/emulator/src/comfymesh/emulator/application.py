@@ -18,9 +18,7 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 def make_application(emulator: Emulator) -> web.Application:
     """Returns the web application of an instance."""
-    app = web.Application(
-        client_max_size=emulator.settings.max_upload_bytes, middlewares=[_refuse_foreign_pages, _word_errors]
-    )
+    app = web.Application(client_max_size=emulator.settings.max_upload_bytes, middlewares=[_guard])
     app[EMULATOR] = emulator
     app.add_routes(SINGLE_ROUTES)
     app.add_routes(CORE_ROUTES)
@@ -31,24 +29,15 @@ def make_application(emulator: Emulator) -> web.Application:
 
 
 @web.middleware
-async def _refuse_foreign_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuses what web pages of other origins ask (ComfyUI protocol notes, section 12)."""
+async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuses what web pages of other origins ask (ComfyUI protocol notes, section 12), and words what fails.
+
+    One middleware and not two: aiohttp wraps each of them anew for every request.
+    """
     if request.headers.get("Sec-Fetch-Site") == "cross-site" or _is_foreign(request):
         return web.Response(status=403)
     if request.method == "OPTIONS":
         return web.Response()
-    return await handler(request)
-
-
-def _is_foreign(request: web.Request) -> bool:
-    host, origin = request.headers.get("Host"), request.headers.get("Origin")
-    if host is None or origin is None:
-        return False
-    return urlsplit(f"//{host}").hostname in _LOOPBACK and urlsplit(origin).netloc.lower() != host.lower()
-
-
-@web.middleware
-async def _word_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPNotFound:
@@ -58,3 +47,10 @@ async def _word_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except Exception as error:  # the edge of the server: ComfyUI answers 500 with this text for anything unforeseen
         _log.info("A request failed: %s", error, extra={"path": request.path})
         return web.Response(status=500, text=_SERVER_ERROR)
+
+
+def _is_foreign(request: web.Request) -> bool:
+    host, origin = request.headers.get("Host"), request.headers.get("Origin")
+    if host is None or origin is None:
+        return False
+    return urlsplit(f"//{host}").hostname in _LOOPBACK and urlsplit(origin).netloc.lower() != host.lower()

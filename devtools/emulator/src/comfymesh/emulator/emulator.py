@@ -45,7 +45,7 @@ class Emulator:
         self.instance = self._instance(crash)
         self.worker = Worker(self.queue, self.hub, self.instance, ResultCache(settings.cache_entries), self.log_line)
         self.next_number = 0
-        self.log: deque[dict[str, JsonValue]] = deque(maxlen=_LOG_LINES)
+        self._log: deque[tuple[float, str]] = deque(maxlen=_LOG_LINES)
         self._catalog: tuple[dict[str, list[str]], Catalog] = ({}, Catalog({}))
         self._thread: threading.Thread | None = None
         self._sender: asyncio.Task[None] | None = None
@@ -107,10 +107,18 @@ class Emulator:
 
     def log_line(self, line: str) -> None:
         """Adds a line to the log that clients can read, and sends it to those who subscribed."""
-        entry: dict[str, JsonValue] = {"t": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()), "m": line}
-        self.log.append(entry)
+        now = time.time()
+        self._log.append((now, line))
         for client_id in [*self.hub.log_subscribers]:
-            self.hub.send("logs", {"entries": [entry], "size": None}, client_id)
+            self.hub.send("logs", {"entries": [_log_entry(now, line)], "size": None}, client_id)
+
+    def log_entries(self) -> list[dict[str, str]]:
+        """Returns the last lines of the log, with their times."""
+        return [_log_entry(when, line) for when, line in self._log]
+
+
+def _log_entry(when: float, line: str) -> dict[str, str]:
+    return {"t": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(when)), "m": line}
 
 
 _NO_MODELS = ResidentModels(0, LoadTimes(0.0), time.sleep)

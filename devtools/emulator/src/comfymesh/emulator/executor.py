@@ -65,8 +65,6 @@ class Execution:
             # Seen on 0.33.0: a graph node without inputs in a refused part escapes the executor and ends the worker.
             raise WorkerEndError
         completed = self._run_nodes()
-        if self.instance.faults.take(Fault.WIPED_TEMP) is not None:
-            self.instance.folders.wipe_temp()
         kept = {} if self.instance.faults.is_on(Fault.EMPTY_OUTPUTS) else self.shown
         return Ending(
             outputs={node_id: dict(result.ui or {}) for node_id, result in kept.items()},
@@ -191,6 +189,8 @@ class Execution:
     def _show(self, node: PlannedNode, result: Result) -> None:
         if not result.ui:
             return
+        if self.instance.faults.take(Fault.WIPED_TEMP) is not None:
+            self.instance.folders.wipe_temp()
         self.shown[node.id] = result
         if self.prompt.client_id is not None:
             data = {

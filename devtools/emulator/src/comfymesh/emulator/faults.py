@@ -55,7 +55,7 @@ class Fault(StrEnum):
     VANISHED_FILES = "vanished_files"
     """Files that prompts made are gone when somebody asks for them. Value unused."""
     WIPED_TEMP = "wiped_temp"
-    """Temporary files are gone when the next prompt has ended, as when a second instance with this folder is started
+    """Temporary files are gone before the next output is told, as when a second instance with this folder is started
     (section 13.8); then the fault is gone."""
     MEMORY_GROWTH = "memory_growth"
     """Each prompt leaves this many MiB behind, until the process is started again."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from comfymesh.emulator.faults import Fault, Faults
+from comfymesh.emulator.outlet import Outlet, frame
 from comfymesh.graphs import JsonValue
 
 _log = logging.getLogger(__name__)
@@ -20,7 +22,7 @@ Payload = bytes | tuple[str, object]
 
 @dataclass(slots=True)
 class _Client:
-    socket: web.WebSocketResponse
+    outlet: Outlet
     wants_metadata: bool = False
 
 
@@ -39,15 +41,17 @@ class Hub:
         self._faults = faults
         self._crash = crash
         self._clients: dict[str, _Client] = {}
-        self._waiting: asyncio.Queue[tuple[Payload, str | None]] = asyncio.Queue()
+        self._waiting: deque[tuple[Payload, str | None]] = deque()
         self._loop = asyncio.get_running_loop()
+        self._awake = asyncio.Event()
+        self._is_waking = False
         self.log_subscribers: set[str] = set()
         self.current_client: str | None = None
         self.current_node: str | None = None
 
-    def join(self, client_id: str, socket: web.WebSocketResponse) -> None:
+    def join(self, client_id: str, outlet: Outlet) -> None:
         """Makes a socket the one that gets the events of a client id."""
-        self._clients[client_id] = _Client(socket)
+        self._clients[client_id] = _Client(outlet)
 
     def leave(self, client_id: str) -> None:
         """Drops a client id, whichever socket holds it by now."""
@@ -81,30 +85,47 @@ class Hub:
         self._put(frame, client_id)
 
     def _put(self, payload: Payload, client_id: str | None) -> None:
-        self._loop.call_soon_threadsafe(self._waiting.put_nowait, (payload, client_id))
+        self._waiting.append((payload, client_id))
+        # One wake-up for all that comes until the loop looks: a prompt of a few milliseconds tells a dozen events.
+        if not self._is_waking:
+            self._is_waking = True
+            self._loop.call_soon_threadsafe(self._awake.set)
 
     async def run(self) -> None:
-        """Sends what is on the list, for ever."""
+        """Sends what is on the list, for ever; what waits together leaves together."""
         while True:
-            payload, client_id = await self._waiting.get()
+            await self._awake.wait()
+            self._awake.clear()
+            self._is_waking = False  # Before the list is looked at: what comes from here on wakes us again.
             if stuck := self._faults.take(Fault.STUCK_READER):
                 await asyncio.sleep(stuck)
-            try:
-                message = payload if isinstance(payload, bytes) else dump_event(*payload)
-            except (TypeError, ValueError):
+            frames, is_well = self._frames()
+            await self._deliver(frames)
+            if not is_well:
                 _log.warning("An event cannot be written as JSON; the instance ends, as a real one does")
                 self._crash(1)
                 return
-            await self._deliver(message, client_id)
 
-    async def _deliver(self, message: bytes | str, client_id: str | None) -> None:
+    def _frames(self) -> tuple[Mapping[str, list[bytes]], bool]:
+        """Takes what is on the list, by client id, up to what can't be written; and whether there was nothing such."""
+        frames: defaultdict[str, list[bytes]] = defaultdict(list)
+        while self._waiting:
+            payload, client_id = self._waiting.popleft()
+            try:
+                framed = frame(payload if isinstance(payload, bytes) else dump_event(*payload))
+            except (TypeError, ValueError):
+                return frames, False
+            for receiver in self._clients if client_id is None else (client_id,):
+                frames[receiver].append(framed)
+        return frames, True
+
+    async def _deliver(self, frames: Mapping[str, list[bytes]]) -> None:
         if self._faults.is_on(Fault.SILENT_SOCKET):
             return
-        receivers = [*self._clients] if client_id is None else [client_id]
-        for receiver in receivers:
+        for receiver, messages in frames.items():
             client = self._clients.get(receiver)
             if client is not None:
-                await send_quietly(client.socket, message)
+                await client.outlet.send(messages)
 
 
 async def send_quietly(socket: web.WebSocketResponse, message: bytes | str) -> None:

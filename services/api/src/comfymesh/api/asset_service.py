@@ -73,6 +73,13 @@ class AssetService(asset_service_pb2_grpc.AssetServiceServicer):
             return await self.uploads.receive(tenant, header.upload, header.offset_bytes, data)
         return await self.assets.add(tenant, header.filename, header.sha256, data)
 
+    async def AbortUpload(
+        self, request: asset_service_pb2.AbortUploadRequest, context: Context
+    ) -> asset_service_pb2.AbortUploadResponse:
+        """See the proto."""
+        await self.uploads.abort(caller.tenant(), request.name)
+        return asset_service_pb2.AbortUploadResponse()
+
     async def GetAsset(
         self, request: asset_service_pb2.GetAssetRequest, context: Context
     ) -> asset_service_pb2.GetAssetResponse:

@@ -131,6 +131,15 @@ class Uploads:
             raise RefusedError("CONTENT_MISMATCH", message, sizes)
         return await self._complete(tenant, standing)
 
+    async def abort(self, tenant: str, name: str) -> None:
+        """Forget an upload; its parts go like any blob that nobody names.
+
+        Raises:
+            RefusedError: there is no such upload.
+        """
+        while not await self._end(tenant, await self._get(tenant, name)):
+            pass  # A part came at the same moment, or the last one.
+
     async def _take_part(self, tenant: str, standing: _Standing, pieces: AsyncIterator[bytes]) -> _Standing | None:
         """Take in one part; None where what still came is none, and is to be sent again."""
         missing = standing.size - standing.committed
@@ -183,12 +192,14 @@ class Uploads:
             raise _conflict(last or standing) from None
         return _Standing(record, sequence)
 
-    async def _end(self, tenant: str, standing: _Standing) -> None:
+    async def _end(self, tenant: str, standing: _Standing) -> bool:
+        """Whether nobody has ended it before, begun anew or moved it."""
         entry = Entry(subjects.upload(tenant, standing.sha256), _ENDED, standing.sequence, _MARK_KEPT)
         try:
             await self._bus.append([entry])
         except SequenceConflictError:
-            return  # Somebody has ended it, or begun anew.
+            return False
+        return True
 
     async def _get(self, tenant: str, name: str) -> _Standing:
         standing, _ = await self._last(tenant, names.parse_upload(name))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 from comfymesh.bus.client import Delivery
 from comfymesh.bus.connection import Connection
+from comfymesh.bus.expiry import expire
 from comfymesh.bus.port import BusError, BusUnavailableError
 
 NO_MESSAGE = 10037
@@ -67,11 +67,13 @@ class Api:
             BusUnavailableError: no answer.
         """
         future = await self._connection.send(subject, data)
+        timer = expire((future,), self._timeout)
         try:
-            async with asyncio.timeout(self._timeout):
-                delivery = await future
+            delivery = await future
         except TimeoutError:
             raise BusUnavailableError(f"NATS did not answer {subject} within {self._timeout:g} s") from None
+        finally:
+            timer.cancel()
         if delivery.status == 503:
             raise NobodyAnswersError(f"nobody answers {subject}: is JetStream on?")
         return delivery

@@ -16,6 +16,7 @@ from comfymesh.bus.api import NO_MESSAGE, Api, ApiError
 from comfymesh.bus.client import Delivery
 from comfymesh.bus.connection import Connection
 from comfymesh.bus.consumers import Tail, WorkQueue
+from comfymesh.bus.expiry import expire
 from comfymesh.bus.port import (
     BusFullError,
     BusUnavailableError,
@@ -137,20 +138,23 @@ class JetStreamBus:
         for entry in entries:
             self._connection.check_size(entry.subject, entry.data)
         acknowledgements: list[asyncio.Future[Delivery]] = []
+        timer: asyncio.TimerHandle | None = None
         try:
             for entry in entries:
                 acknowledgements.append(  # noqa: PERF401  # what was sent must be known when a later one fails
                     await self._connection.send(entry.subject, entry.data, _append_headers(entry))
                 )
             reached(FaultPoint.APPEND_SENT)
-            async with asyncio.timeout(self._timeout):
-                stored = [_stored(entry, await future) for entry, future in zip(entries, acknowledgements, strict=True)]
+            timer = expire(acknowledgements, self._timeout)
+            stored = [_stored(entry, await future) for entry, future in zip(entries, acknowledgements, strict=True)]
             reached(FaultPoint.APPEND_CONFIRMED)
             return stored  # noqa: TRY300  # what is stored is answered, whatever the next lines do
         except TimeoutError:
             subjects = ", ".join(entry.subject for entry in entries)
             raise BusUnavailableError(f"NATS did not confirm {subjects} within {self._timeout:g} s") from None
         finally:
+            if timer is not None:
+                timer.cancel()
             for future in acknowledgements:
                 if not future.cancel() and not future.cancelled():
                     future.exception()  # Seen: one failure is enough for the caller.

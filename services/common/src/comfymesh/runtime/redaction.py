@@ -44,9 +44,12 @@ _SECRETS = (
     (re.compile(r"(hooks\.slack\.com/services/|discord(?:app)?\.com/api/webhooks/)[^\s'\"]{4,500}"), rf"\1{HIDDEN}"),
     # "api_key": "...", password='two words'; the quotes may be escaped, as JSON within JSON is.
     (re.compile(rf"({_NAMED}{_IS}(\\{{0,3}}[\"'])){_NOT_YET}(?:(?!\2).){{1,2000}}", re.IGNORECASE), rf"\1{HIDDEN}"),
-    # password: two words, up to what looks like the next field
+    # password: two words, up to what looks like the next field. Keys and tokens have none, and prose follows them.
     (
-        re.compile(rf"({_PHRASE}{_IS}){_BARE}(?: [^\s\"'&,;}}=:]{{1,200}}(?!\S{{0,200}}[=:])){{0,20}}", re.IGNORECASE),
+        re.compile(
+            rf"((?:{_PHRASE}|secret){_IS}){_BARE}(?: [^\s\"'&,;}}=:]{{1,200}}(?!\S{{0,200}}[=:])){{0,20}}",
+            re.IGNORECASE,
+        ),
         rf"\1{HIDDEN}",
     ),
     # token=..., X-Amz-Signature=...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,11 +60,11 @@ class HostClock:
     def _read(self) -> Sequence[Offset]:
         try:
             kept = json.loads(self._path.read_text())
-            offsets = [(float(since), float(offset)) for since, offset in kept["offsets"]]
+            offsets = [(_finite(since), _finite(offset)) for since, offset in kept["offsets"]]
             return offsets if kept["boot_id"] == _boot_id() else []
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             logger.warning("%s can't be read, and is made anew: %s", self._path, error)
             return []
 
@@ -75,6 +76,13 @@ class HostClock:
             draft.replace(self._path)
         except OSError as error:
             logger.warning("%s can't be kept; a clock that is set can end attempts too early: %s", self._path, error)
+
+
+def _finite(number: float) -> float:
+    """A ComfyUI of the runtime `process` may write in our folder."""
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no time")
+    return float(number)
 
 
 def by_the_wall(moment: float) -> float:

@@ -118,12 +118,12 @@ async def _empty_object(_request: web.Request) -> web.Response:
 
 
 async def _logs(request: web.Request) -> web.Response:
-    return web.json_response("".join(f"{line['t']} - {line['m']}" for line in request.app[EMULATOR].log))
+    return web.json_response("".join(f"{line['t']} - {line['m']}" for line in request.app[EMULATOR].log_entries()))
 
 
 async def _raw_logs(request: web.Request) -> web.Response:
     size = {"cols": 80, "rows": 24}
-    return web.json_response({"entries": list(request.app[EMULATOR].log), "size": size})
+    return web.json_response({"entries": request.app[EMULATOR].log_entries(), "size": size})
 
 
 async def _subscribe(request: web.Request) -> web.Response:

@@ -10,6 +10,7 @@ from aiohttp import WSMsgType, web
 from comfymesh.emulator.emulator import EMULATOR, Emulator
 from comfymesh.emulator.faults import Fault
 from comfymesh.emulator.hub import dump_event, send_quietly
+from comfymesh.emulator.outlet import Outlet
 from comfymesh.graphs import JsonValue
 
 
@@ -30,9 +31,11 @@ async def _socket(request: web.Request) -> web.StreamResponse:
     if emulator.faults.is_on(Fault.REFUSE_WS):
         return web.Response(status=503)
     socket = web.WebSocketResponse()
-    await socket.prepare(request)
+    writer, transport = await socket.prepare(request), request.transport
+    if transport is None:
+        return socket  # It is gone already.
     client_id = request.query.get("clientId") or uuid.uuid4().hex
-    emulator.hub.join(client_id, socket)
+    emulator.hub.join(client_id, Outlet(socket, transport, writer.drain))
     try:
         await _greet(emulator, socket, client_id)
         await _listen(emulator, socket, client_id)

@@ -52,6 +52,7 @@ SCOPES = {
         "AssetService": {
             "BeginUpload": Scope.SUBMIT,
             "UploadAsset": Scope.SUBMIT,
+            "AbortUpload": Scope.SUBMIT,
             "DeleteAsset": Scope.SUBMIT,
             "GetAsset": Scope.READ,
             "ListAssets": Scope.READ,

@@ -49,7 +49,7 @@ class HttpClient:
     async def close(self) -> None:
         """Close all connections. Requests that are on their way fail."""
         self._closed = True
-        for connection in self._open:
+        for connection in tuple(self._open):
             connection.abort()
         while self._open:
             self._none_open.clear()

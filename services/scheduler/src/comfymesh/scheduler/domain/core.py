@@ -59,6 +59,11 @@ _RECORDS_KEPT = 10_000
 """Records of waiting tasks that are kept. Those of the others are read again when they are needed."""
 
 
+_LEAVES_THE_QUEUE = (NodeReported, TaskRan, RecordRead)
+"""Events after which nothing waits, runs or has ended that did not before. There are many: who waits for a warm
+instance is not looked at again for them."""
+
+
 class Core:
     """Allocates tasks to instances.
 
@@ -97,7 +102,7 @@ class Core:
         """Take in an event at `now` (seconds since the epoch) and decide what follows."""
         decisions = list(self._take_in(event, now))
         decisions.extend(self._expire(now))
-        decisions.extend(self._offer(now))
+        decisions.extend(self._offer(now, in_turn=not isinstance(event, _LEAVES_THE_QUEUE)))
         return decisions
 
     def _take_in(self, event: Event, now: float) -> Iterator[Decision]:
@@ -312,12 +317,12 @@ class Core:
             if isinstance(task, Waiting):
                 self._waiting.add(task, now)
 
-    def _offer(self, now: float) -> Iterator[Decision]:
+    def _offer(self, now: float, *, in_turn: bool) -> Iterator[Decision]:
         self._waiting.wake(now)
         self._breakers.wake(now)
         if not self._deciding or not len(self._waiting):
             return
-        for task, seat in self._waiting.next(now):
+        for task, seat in self._waiting.next(now, in_turn=in_turn):
             yield self._give(task, seat, now)
 
     def _give(self, task: Waiting, seat: Seat, now: float) -> Decision:

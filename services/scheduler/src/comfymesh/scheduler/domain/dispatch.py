@@ -7,7 +7,7 @@ instance that holds its models; where all of those are busy it waits for one, un
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from comfymesh.scheduler.domain.estimates import Estimates
@@ -98,13 +98,16 @@ class Dispatcher:
         """What an instance can run has changed: look at everything again."""
         self._fresh.update(self._standing)
 
-    def next(self, now: float) -> Iterator[tuple[Waiting, Seat]]:
-        """Tasks and the instances that should have them, one after the other; each is out of the queue by then."""
+    def next(self, now: float, *, in_turn: bool) -> Iterator[tuple[Waiting, Seat]]:
+        """Tasks and the instances that should have them, one after the other; each is out of the queue by then.
+
+        What has changed is looked at, and with `in_turn` also some of what has not: time passes.
+        """
         if self._seats.changed:
             self._review(now)
-        if self._seats.idle:
+        if in_turn and self._seats.idle:
             self._fresh.update(dict.fromkeys(self._patient.in_turn(_COMPARED)))
-        else:
+        elif in_turn:
             self._seats.changed.update(dict.fromkeys(_turn(self._seats.ahead, _COMPARED)))
         while (match := self._next(now)) is not None:
             _, task, seat = match
@@ -199,28 +202,47 @@ class Dispatcher:
 
     def _at_one_of(self, lanes: list[Lane], seats: dict[Seat, None], now: float) -> Match | None:
         """The best task of these, at the instance where it is done first; of several such the least useful one."""
-        if not lanes:
+        if not lanes or not seats:
             return None
-        reach = max(_FITS_ASKED // max(len(lanes), 1), _LOOKED_AT)
+        reach = max(_FITS_ASKED // len(lanes), _LOOKED_AT)
         looked_at = islice(seats, reach) if len(seats) <= reach else _turn(seats, reach)
-        matches = (self._best_held(lanes, seat, now) for seat in looked_at)
-        found = islice((match for match in matches if match is not None), _LOOKED_AT)
-        return min(found, default=None, key=lambda match: self._cost(match[1], match[2], now))
+        found = islice(self._best_at_each(lanes, looked_at, now), _LOOKED_AT)
+        uses: dict[Family, float] = {}
+        return min(found, default=None, key=lambda match: self._cost(match[1], match[2], uses, now))
 
-    def _cost(self, task: Waiting, seat: Seat, now: float) -> tuple[bool, float, float, str, str]:
+    def _best_at_each(self, lanes: list[Lane], seats: Iterable[Seat], now: float) -> Iterator[Match]:
+        """The best task at each of these: at all that are alike it is the same, where nothing is patched in."""
+        alike = not any(lane.group.extras for lane in lanes)
+        best: dict[Kind | None, Match | None] = {}
+        for seat in seats:
+            if not alike or (seat.gpu is not None and not seat.gpu.open):
+                match = self._best_held(lanes, seat, now)
+            elif seat.kind in best:
+                match = best[seat.kind]
+            else:
+                match = best[seat.kind] = self._best_held(lanes, seat, now)
+            if match is not None:
+                yield (match[0], match[1], seat)
+
+    def _cost(
+        self, task: Waiting, seat: Seat, uses: dict[Family, float], now: float
+    ) -> tuple[bool, float, float, str, str]:
         family = task.group.family
         shunned = seat.place in task.shunned
         lacking = [model for model in task.needs if model not in seat.resident]
         finish = max(seat.until - now, 0.0) * (seat.taken > 0) + self._estimates.loads(lacking)
         finish += task.run * self._estimates.speed(seat.gpu_class)
-        use = 0.0 if family in seat.families else self._use(seat)
+        use = 0.0 if family in seat.families else sum(self._use(held, uses) for held in seat.families)
         return (shunned, round(use, 6) + seat.taken, round(finish, 3), seat.place.node, seat.place.instance)
 
-    def _use(self, seat: Seat) -> float:
-        """Seconds of loading for each arrival that what an instance holds saves the fleet."""
-        copies = ((family, len(self._seats.holders(family).all)) for family in seat.families)
-        saved = ((family.models, self._popularity.saves(family, count, self._seats.busy)) for family, count in copies)
-        return sum(self._estimates.loads(models) * loads for models, loads in saved)
+    def _use(self, family: Family, known: dict[Family, float]) -> float:
+        """Seconds of loading for each arrival that one of those that hold a family saves the fleet."""
+        use = known.get(family)
+        if use is None:
+            copies = len(self._seats.holders(family).all)
+            loads = self._popularity.saves(family, copies, self._seats.busy)
+            use = known[family] = self._estimates.loads(family.models) * loads
+        return use
 
     # Both
 

@@ -103,7 +103,7 @@ class Estimates:
         """Seconds that it takes to load a model file."""
         known = self._loads.get(model)
         if known is not None:
-            return known.towards(known.total / known.count, 0.0)
+            return known.total / known.count
         return self._loads.towards(((), ("kind", self._kinds.get(model))), FIRST_LOAD, 1.0)
 
     def loads(self, models: Iterable[str]) -> float:

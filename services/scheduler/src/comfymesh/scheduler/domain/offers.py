@@ -16,10 +16,11 @@ class _Offer:
 
 
 class Offers:
-    """At most one offer a task; the oldest comes first."""
+    """At most one offer a task; the oldest comes first. A report looks at those to its node alone."""
 
     def __init__(self) -> None:
         self._offers: dict[Key, _Offer] = {}
+        self._to_node: dict[str, dict[Key, None]] = {}
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._offers)
@@ -33,10 +34,16 @@ class Offers:
         """Offer a task to an instance, and to no other any more."""
         self.withdraw(key)
         self._offers[key] = _Offer(place, now)
+        self._to_node.setdefault(place.node, {})[key] = None
 
     def withdraw(self, key: Key) -> None:
         """The task is not offered any more, if it was."""
-        self._offers.pop(key, None)
+        if (offer := self._offers.pop(key, None)) is None:
+            return
+        keys = self._to_node[offer.place.node]
+        del keys[key]
+        if not keys:
+            del self._to_node[offer.place.node]
 
     def made_before(self, moment: float) -> list[Key]:
         """Offers that are at least as old as `moment`."""
@@ -49,12 +56,9 @@ class Offers:
 
     def of_node(self, node: str) -> list[Key]:
         """Offers to a node."""
-        return [key for key, offer in self._offers.items() if offer.place.node == node]
+        return list(self._to_node.get(node, ()))
 
     def unwelcome(self, report: Report, *, restarted: bool) -> list[Key]:
         """Offers that a node will not take up: it has lost them, takes no work, or the instance does not serve."""
-        return [
-            key
-            for key, offer in self._offers.items()
-            if offer.place.node == report.node and (restarted or not report.welcomes(offer.place.instance))
-        ]
+        keys = self.of_node(report.node)
+        return [key for key in keys if restarted or not report.welcomes(self._offers[key].place.instance)]

@@ -7,7 +7,6 @@ instances of another kind idle: a crowd that waits for a pool that is busy costs
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 
 from comfymesh.scheduler.domain.kinds import Kind
 from comfymesh.scheduler.domain.lanes import Family
@@ -50,16 +49,17 @@ class Patient:
         self._recall()
         kinds = list(self._seats.idle_kinds)
         found: list[Family] = []
+        unfit: list[Family] = []
         asked = 0
-        for family in list(islice(self._in_line, _ASKED)):
+        for family in self._in_line:
             if len(found) >= count or asked >= _ASKED:
                 break
             asked += max(len(kinds) * len(family.lanes), 1)
-            if any(self._fits(family, kind) for kind in kinds):
-                found.append(family)
-            else:
-                del self._in_line[family]
-                self._aside[family] = None
+            fits = any(self._fits(family, kind) for kind in kinds)
+            (found if fits else unfit).append(family)
+        for family in unfit:
+            del self._in_line[family]
+            self._aside[family] = None
         return found
 
     def _recall(self) -> None:

@@ -135,12 +135,12 @@ class WaitingTasks:
         """Whether a task has yet to take its place."""
         return any(task.key == key and moment > now for moment, task in self._put_off)
 
-    def next(self, now: float) -> Iterator[tuple[Waiting, Seat]]:
+    def next(self, now: float, *, in_turn: bool) -> Iterator[tuple[Waiting, Seat]]:
         """Tasks and the instances that should have them; each does not wait any more by then."""
         for task in self._parked.let_back(self._tenants):
             self._dispatcher.add(task)
         parked = 0
-        for task, seat in chain(self._kept_for(), self._dispatcher.next(now)):
+        for task, seat in chain(self._kept_for(), self._dispatcher.next(now, in_turn=in_turn)):
             if self.may_begin(task):
                 self.discard(task)
                 yield task, seat

@@ -194,13 +194,14 @@ class Seats:
             self._lose(seats[name])
         for name, instance in report.instances.items():
             seat = self[Place(report.node, name)]
+            known = (seat.kind, seat.resident)
             self._sort(seat, site_of(report, instance), instance.catalog)
             self._seat_on_gpu(seat, instance)
             seat.report, seat.instance = report, instance
             seat.serves = report.open and instance.serving
             if instance.resident or instance.state is InstanceState.STOPPED:
                 self.holds(seat, instance.resident)
-            self.place(seat)
+            self.place(seat, again=known != (seat.kind, seat.resident))
         return before.keys() != report.instances.keys()
 
     def _sort(self, seat: Seat, site: Site, catalog: str) -> None:

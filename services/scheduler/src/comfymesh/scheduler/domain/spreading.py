@@ -48,27 +48,30 @@ class Spreading:
             return True
         if not self._seats.idle:
             return False
-        soonest = self._soonest(holders, now)
-        heads = (head for lane in lanes if (head := lane.head()) is not None)
-        turn = backlog / len(holders.all)
-        waits = ((head, max(soonest, turn - head.run / len(holders.all))) for head in heads)
-        return any(wait > load and _too_long(head, wait, now) for head, wait in waits)
+        heads = [head for lane in lanes if (head := lane.head()) is not None]
+        return self._too_long(heads, holders, backlog, load, now)
+
+    def _too_long(self, heads: list[Waiting], holders: Holders, backlog: float, load: float, now: float) -> bool:
+        """Whether one of these would wait too long, for its turn or until the first holder is free.
+
+        Few would. So holders are looked at until one is free so soon that none would: this is much of a decision
+        while instances idle.
+        """
+        servers = len(holders.all)
+        turn = backlog / servers
+        endured = math.inf
+        for head in heads:
+            longest = max(load, PATIENCE * (head.fifo - head.created - head.run) + head.created - now)
+            if turn - head.run / servers > longest:
+                return True
+            if longest < endured:  # noqa: PLR1730  # a call costs more
+                endured = longest
+        bearable = now + endured
+        for seat in islice(holders.all, _LOOKED_AT):  # noqa: SIM110  # a generator costs more
+            if not seat.taken or seat.until <= bearable:
+                return False
+        return True
 
     def _spare(self, family: Family, holders: Holders) -> float:
         """How many holders are left for what waits, while the others do what goes on coming."""
         return max(len(holders.all) - LASTING * self._popularity.wants(family, self._seats.busy), _FEWEST)
-
-    def _soonest(self, holders: Holders, now: float) -> float:
-        """Seconds until the first holder is free."""
-        soonest = math.inf
-        for seat in islice(holders.all, _LOOKED_AT):
-            until = seat.until
-            if not seat.taken or until <= now:
-                return 0.0
-            if until < soonest:  # noqa: PLR1730  # a call costs more: this is much of a decision while instances idle
-                soonest = until
-        return soonest - now
-
-
-def _too_long(task: Waiting, wait: float, now: float) -> bool:
-    return now + wait - task.created > PATIENCE * (task.fifo - task.created - task.run)

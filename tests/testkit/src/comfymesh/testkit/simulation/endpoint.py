@@ -189,7 +189,8 @@ class SimulatedApi:
     async def _call(self, service: str, method: str, request: Any) -> Any:
         endpoint = await self._reach()
         servicer = endpoint.services[service]
-        return await self._answer(endpoint, getattr(servicer, method)(request, SimulatedContext()))
+        response = await self._answer(endpoint, getattr(servicer, method)(request, SimulatedContext()))
+        return _read(response, request, service, method)
 
     async def _reach(self) -> Endpoint:
         await self._way()
