@@ -14,7 +14,7 @@ from typing import Any
 from comfymesh.agent import leftovers
 from comfymesh.agent.attempt_trace import AttemptTrace
 from comfymesh.agent.claim import Claim
-from comfymesh.agent.collecting import OutputsLostError
+from comfymesh.agent.collecting import OutputsLostError, OutputsRefusedError
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable, GraphRefused
 from comfymesh.agent.comfyui.events import Event as ComfyEvent
@@ -202,7 +202,8 @@ class Attempt:
         except (SpecMissingError, BlobMissingError) as error:
             return verdict.failure(FailureClass.INTERNAL, str(error))
         except OutputsLostError as error:
-            await self._forget_results()
+            if not isinstance(error, OutputsRefusedError):
+                await self._forget_results()
             return verdict.failure(FailureClass.OUTPUT_LOST, str(error))
         except InputError as error:
             return verdict.failure(error.failure, str(error), error.metadata)
