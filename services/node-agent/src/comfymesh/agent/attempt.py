@@ -88,6 +88,7 @@ class Attempt:
         self._running = False
         self._limit: asyncio.TimerHandle | None = None
         self._staging: asyncio.Timeout | None = None
+        self._storing: asyncio.Timeout | None = None
 
     @property
     def started(self) -> bool:
@@ -131,6 +132,7 @@ class Attempt:
         if self._claim.taken and not await self._claim.is_wanted():
             self._unwanted = True
             self._begin_to_interrupt()
+            _end(self._storing)
 
     def give_back(self, reason: str) -> None:
         """Let somebody else run it."""
@@ -269,8 +271,7 @@ class Attempt:
 
     def _end_staging(self) -> None:
         """Nothing that is still brought is wanted: servers of callers may take their time."""
-        if self._staging is not None:
-            self._staging.reschedule(asyncio.get_running_loop().time())
+        _end(self._staging)
 
     def _check_stop(self) -> None:
         if self._unwanted or self._stop or self._record.state is State.CANCELLING:
@@ -354,5 +355,17 @@ class Attempt:
             return await self._collecting.finish(outcome.outputs)
 
         self._relay.storing()
-        with tracing.part("upload"):
-            return await patiently(finish, StoreUnavailableError, what="store outputs")
+        try:
+            with tracing.part("upload"):
+                async with asyncio.timeout(None) as self._storing:
+                    return await patiently(finish, StoreUnavailableError, what="store outputs")
+        except TimeoutError:
+            self._check_stop()
+            raise
+        finally:
+            self._storing = None
+
+
+def _end(waiting: asyncio.Timeout | None) -> None:
+    if waiting is not None and not waiting.expired():  # It may take a while to let go.
+        waiting.reschedule(asyncio.get_running_loop().time())
