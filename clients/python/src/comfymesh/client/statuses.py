@@ -7,6 +7,7 @@ what to do.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ DETAILS_KEY = "grpc-status-details-bin"
 SERVER_UNREACHABLE = "SERVER_UNREACHABLE"
 STREAM_BROKEN = "STREAM_BROKEN"
 MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
+
+_ERRNO = re.compile(r" \(\d+\)$")
 
 _BY_REASON: dict[str, type[ComfyMeshError]] = {
     "NO_FEASIBLE_NODE": NoFeasibleNode,
@@ -169,8 +172,8 @@ def _without_reason(status: Status, details: _Details) -> _Details:
     """Reason and message for a status that the mesh itself did not write; gRPC's words go into the metadata."""
     details = replace(details, metadata={"grpc_message": status.message} | details.metadata)
     if status.code == "UNAVAILABLE":
-        # gRPC tells a chain of causes; the last one is what people understand.
-        cause = status.message.rsplit(": ", 1)[-1].strip() or "no cause given"
+        # gRPC tells a chain of causes; the last one is what people understand, without the number that may follow it.
+        cause = _ERRNO.sub("", status.message.rsplit(": ", 1)[-1].strip()) or "no cause given"
         text = f"No ComfyMesh server answers at {status.target} ({cause})."
         return replace(details, reason=SERVER_UNREACHABLE, message=text)
     if status.code == "RESOURCE_EXHAUSTED" and "larger than max" in status.message:
