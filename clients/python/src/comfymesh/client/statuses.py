@@ -40,8 +40,6 @@ SERVER_UNREACHABLE = "SERVER_UNREACHABLE"
 STREAM_BROKEN = "STREAM_BROKEN"
 MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
 
-_ERRNO = re.compile(r" \(\d+\)$")
-
 _BY_REASON: dict[str, type[ComfyMeshError]] = {
     "NO_FEASIBLE_NODE": NoFeasibleNode,
     "TASK_ALREADY_EXISTS": Conflict,
@@ -68,6 +66,10 @@ _BY_CODE: dict[str, type[ComfyMeshError]] = {
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "UNIMPLEMENTED": Incompatible,
 }
+
+
+_BEHIND_CAUSE = re.compile(r"(\s*\(\d+\)|\])+$")
+"""An error's number, or the end of a list of causes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +174,8 @@ def _without_reason(status: Status, details: _Details) -> _Details:
     """Reason and message for a status that the mesh itself did not write; gRPC's words go into the metadata."""
     details = replace(details, metadata={"grpc_message": status.message} | details.metadata)
     if status.code == "UNAVAILABLE":
-        # gRPC tells a chain of causes; the last one is what people understand, without the number that may follow it.
-        cause = _ERRNO.sub("", status.message.rsplit(": ", 1)[-1].strip()) or "no cause given"
+        # gRPC tells a chain of causes, of which people understand the last; what stands behind hangs on its engine.
+        cause = _BEHIND_CAUSE.sub("", status.message.rsplit(": ", 1)[-1].strip()) or "no cause given"
         text = f"No ComfyMesh server answers at {status.target} ({cause})."
         return replace(details, reason=SERVER_UNREACHABLE, message=text)
     if status.code == "RESOURCE_EXHAUSTED" and "larger than max" in status.message:
