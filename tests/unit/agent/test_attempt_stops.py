@@ -234,6 +234,24 @@ async def test_an_adopted_attempt_has_what_is_left_of_its_time_and_never_more_th
     assert failure(bench.last()) is FailureClass.TIMEOUT
 
 
+async def test_the_host_s_clock_is_looked_at_when_an_attempt_begins(bench: Bench) -> None:
+    """A step just before would not be noted if the agent were killed now, and the log tells the beginning by it."""
+    asked: list[float] = []
+
+    def passed(moment: float) -> float:
+        asked.append(moment)
+        return 9.0
+
+    attempt, running = await bench.attempt_at(execution_timeout=10.0)
+    attempt._passed = passed
+    (await bench.session.prompt()).begin()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    assert asked == [pytest.approx(NOW + began)]
+    await running
+    assert loop.time() - began == pytest.approx(10.0)
+
+
 async def test_an_adopted_prompt_that_only_waits_has_not_begun(bench: Bench) -> None:
     bench.session.standing[prompt_of()] = Standing.PENDING
     attempt, running = await bench.attempt_at(assigned(), execution_timeout=10.0)

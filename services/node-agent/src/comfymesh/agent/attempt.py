@@ -285,7 +285,9 @@ class Attempt:
         """
         if self._limit is None:
             limit, told = self._record.definition.execution_timeout, self._record.start_time
-            left = limit - (self._passed(told) if told is not None else 0.0)
+            # Asked of what begins now too: that its clock was set just before must be known to later lives.
+            passed = self._passed(time.time() if told is None else told)
+            left = limit if told is None else limit - passed
             self._limit = asyncio.get_running_loop().call_later(min(max(left, 0.0), limit), self._time_out, limit)
 
     def _time_out(self, limit: float) -> None:
