@@ -250,7 +250,9 @@ async def test_programs_without_asyncio_can_do_the_same(api: LocalApi, tmp_path:
     await asyncio.to_thread(work)
 
 
-async def test_uploads_that_broke_off_are_given_up(api: LocalApi, comfymesh: Comfymesh, tmp_path: Path) -> None:
+async def test_uploads_that_broke_off_are_given_up(
+    api: LocalApi, comfymesh: Comfymesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "video.bin").write_bytes(b"a video")
 
     def work() -> None:
@@ -265,6 +267,11 @@ async def test_uploads_that_broke_off_are_given_up(api: LocalApi, comfymesh: Com
     await api.call("AssetService/BeginUpload", begin)
     file = str(tmp_path / "video.bin")
     assert (await comfymesh("abort", file)).output == f"{file}: no longer under way\n"
+    await api.call("AssetService/BeginUpload", begin)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "uploads").mkdir()
+    (tmp_path / "video.bin").rename("uploads/video.bin")
+    assert (await comfymesh("abort", "uploads/video.bin")).exit_code == 0, "a file in a folder of that name is a file"
     again = await comfymesh("abort", f"uploads/{digest(b'a video')}", "--json")
     assert (again.exit_code, "UPLOAD_NOT_FOUND" in again.output) == (2, True)
 

@@ -252,6 +252,14 @@ def test_sixel_pictures_have_exactly_the_pixels_of_their_rows() -> None:
     assert sixels(found[0]).size == (56 * CELL[0], 14 * CELL[1])
 
 
+def test_sixel_pictures_stay_small_on_screens_with_large_characters() -> None:
+    shown = PreviewArea(Graphics.SIXEL, lambda: (40, 80), "truecolor", NUMBER)
+    shown.show(preview(picture(512, 512)))
+    found = re.search(r"\x1bP.*?\x1b\\", shown.draw(200, 60), re.DOTALL)
+    assert found is not None
+    assert sixels(found[0]).size == (400, 400)
+
+
 def test_terminals_with_256_colours_get_those() -> None:
     assert graphics.blocks(bytes(6), 1, ColorSystem.EIGHT_BIT) == ["\x1b[38;5;16;48;5;16m▀\x1b[0m"]
 

@@ -216,7 +216,7 @@ def url(session: Session, name: str, lifetime: str) -> None:  # noqa: D103
 def abort(session: Session, files: tuple[str, ...]) -> None:  # noqa: D103
     async def work(client: AsyncClient) -> None:
         for file in files:
-            await client.abort_upload(file if file.startswith("uploads/") else Path(file))
+            await client.abort_upload(file)
             click.echo(line({"file": file, "aborted": True}) if session.as_json else f"{file}: no longer under way")
 
     session.call(work)

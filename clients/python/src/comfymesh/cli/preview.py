@@ -28,6 +28,9 @@ _WIDEST = 80
 _BELOW = 8
 """Rows that the live display may need: what scrolls off the screen can't be drawn over."""
 _SHORTEST = 3
+_MOST_SIXELS = (640, 400)
+"""Width and height in pixels. Each is written and sent: with the large characters of a fine screen a picture of noise
+took two seconds."""
 _INDENT = "\x1b[2C"
 _SAVE, _RESTORE = "\x1b7", "\x1b8"
 _ERASE_ROW, _ERASE_BELOW = "\x1b[2K", "\x1b[J"
@@ -52,6 +55,11 @@ def fit(picture: tuple[int, int], room: Box, cell: tuple[int, int]) -> Box:
     wanted = picture[0] / picture[1] * cell[1] / cell[0]
     rows = min(room.rows, max(1, round(room.columns / wanted)))
     return Box(max(1, min(room.columns, round(rows * wanted))), rows)
+
+
+def _affordable(room: Box, cell: tuple[int, int]) -> Box:
+    most = Box(_MOST_SIXELS[0] // cell[0], _MOST_SIXELS[1] // cell[1])
+    return Box(max(1, min(room.columns, most.columns)), max(1, min(room.rows, most.rows)))
 
 
 class PreviewArea:
@@ -118,7 +126,7 @@ class PreviewArea:
         except UnusableError:
             return ""
         cell = self._cell_pixels()
-        box = fit(picture.size, room, cell)
+        box = fit(picture.size, _affordable(room, cell) if self._way is Graphics.SIXEL else room, cell)
         opened = "" if self._rows else "\n" * box.rows
         self._rows = self._rows or box.rows
         erased = "" if box == self._box or opened else self._erased()

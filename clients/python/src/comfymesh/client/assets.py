@@ -83,13 +83,13 @@ class AssetCalls(Calls):
         """Gives up an upload that is not complete: what has come of it no longer counts for the tenant's quota.
 
         Args:
-            what: The file or the bytes that were being sent, or ``uploads/{sha256}``.
+            what: The path of the file or the bytes that were being sent, or ``uploads/{sha256}``.
 
         Raises:
             NotFound: Nothing of it is under way.
             ComfyMeshError: The call failed.
         """
-        name = what if isinstance(what, str) else await asyncio.to_thread(uploads.upload_name, what)
+        name = await asyncio.to_thread(uploads.upload_name, what)
         request = pb.AbortUploadRequest(name=name)
         await self._ask(lambda stubs, seconds: stubs.assets.AbortUpload(request, timeout=seconds))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain, repeat
@@ -41,6 +42,7 @@ OnBytes = Callable[[int, int], object]
 """Called with the bytes that are through, and how many there are."""
 
 _LONGEST_FILENAME = 128
+_UPLOAD_NAME = re.compile(r"uploads/[0-9a-f]{64}")
 _MOVED = ("UPLOAD_CONFLICT", "UPLOAD_NOT_FOUND")
 """Somebody else sends the same, or has just sent it: ask anew."""
 _ANSWER_SECONDS = 5.0
@@ -91,14 +93,16 @@ class Upload:
             return digest, file.seek(0, io.SEEK_END)
 
 
-def upload_name(source: Path | bytes) -> str:
-    """The name of the upload of a file or of bytes: ``uploads/{sha256}``. Reads the file.
+def upload_name(source: str | Path | bytes) -> str:
+    """The name of the upload of a file or of bytes, ``uploads/{sha256}``, or `source` where it is one. Reads the file.
 
     Raises:
         InvalidRequest: The file can't be read (FILE_UNREADABLE).
     """
+    if isinstance(source, str) and _UPLOAD_NAME.fullmatch(source):
+        return source
     try:
-        return f"uploads/{Upload(source, '').measure()[0]}"
+        return f"uploads/{Upload(Path(source) if isinstance(source, str) else source, '').measure()[0]}"
     except OSError as error:
         raise file_unreadable(Path(str(source)), error) from error
 
