@@ -27,7 +27,7 @@ SERVICES = ("nats", "api", "scheduler", "notifier", "agent", "emulator")
 PNG = b"\x89PNG\r\n\x1a\n"
 UP, HOW_IT_IS, *_ = blocks()
 _START_SECONDS = 120
-"""Of the api, on a machine with much else to do: a call of the command line has no such patience."""
+"""Of the api, on a machine with much else to do."""
 
 
 def container(project: Project, engine: docker.DockerClient, service: str) -> Any:

@@ -237,6 +237,16 @@ async def test_what_is_sent_of_an_upload_given_up_is_refused(api: LocalApi) -> N
         assert (await refused(api, "AbortUpload", request("AbortUpload", name=name))).code == code
 
 
+async def test_an_upload_that_is_all_there_is_not_given_up_but_becomes_an_asset(api: LocalApi) -> None:
+    """Otherwise what is being put together meanwhile would count for no quota before it is stored."""
+    data = data_of(2 * PART + 5)[: 2 * PART]
+    await die_behind(api, data, len(data), len(data))
+    name = names.upload(digest(data))
+    told = await refused(api, "AbortUpload", request("AbortUpload", name=name))
+    assert (told.reason, told.metadata["committed_bytes"]) == ("UPLOAD_CONFLICT", str(len(data)))
+    assert (await send(api, b"", upload=name, offset_bytes=len(data))).sha256 == digest(data)
+
+
 async def test_an_upload_of_another_tenant_does_not_exist(api: LocalApi) -> None:
     data, stranger = data_of(999), await api.tenant("stranger")
     upload = await begin(api, data)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from comfymesh.cli.session import Session
 from comfymesh.client import (
     ArtifactStored,
     AsyncClient,
@@ -293,6 +294,22 @@ async def test_a_server_that_does_not_exist_is_said_to_be_unreachable() -> None:
             await client.run(GRAPH)
     assert caught.value.reason == "SERVER_UNREACHABLE"
     assert "127.0.0.1:1" in caught.value.message
+
+
+async def test_the_command_line_waits_for_a_server_as_long_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than a call may take otherwise: a mesh that is coming up refuses, or resets what is not served yet."""
+    waited = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal waited
+        waited += seconds
+
+    async with Session("127.0.0.1:1", connect_timeout=120.0).client() as client:
+        monkeypatch.setattr(client._server, "sleep", sleep)
+        monkeypatch.setattr(client._server, "clock", lambda: waited)
+        with pytest.raises(Unavailable):
+            await client.get("t1")
+    assert 110.0 < waited <= 120.0
 
 
 async def test_a_message_larger_than_the_server_takes_is_explained(client: AsyncClient) -> None:

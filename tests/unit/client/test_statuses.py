@@ -96,6 +96,15 @@ def test_all_details_are_kept() -> None:
     ("code", "text", "kind", "reason", "said"),
     [
         ("UNAVAILABLE", "a; b: Connection refused", Unavailable, "SERVER_UNREACHABLE", "(Connection refused)"),
+        ("UNAVAILABLE", "a; b: Connection refused (111)", Unavailable, "SERVER_UNREACHABLE", "(Connection refused)"),
+        (
+            "UNAVAILABLE",
+            "a: connect: Connection refused (111)",
+            Unavailable,
+            "SERVER_UNREACHABLE",
+            "(Connection refused)",
+        ),
+        ("UNAVAILABLE", "a: [b: Domain name not found]", Unavailable, "SERVER_UNREACHABLE", "(Domain name not found)"),
         (
             "RESOURCE_EXHAUSTED",
             "Received message larger than max (5 vs. 4)",

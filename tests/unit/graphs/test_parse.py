@@ -162,6 +162,15 @@ def test_a_text_of_quotes_that_never_close_is_looked_through_once() -> None:
     assert not holds_more_than(1, '"' + hostile)
 
 
+def test_what_is_counted_is_not_copied() -> None:
+    hostile = "[" + '"\\"",' * 200_000
+    tracemalloc.start()
+    assert holds_more_than(150_000, hostile)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < len(hostile) / 10
+
+
 def parse_or_refuse(text: str | bytes) -> Graph | None:
     try:
         return parse_graph(text, Limits(max_bytes=10_000, max_depth=8, max_nodes=5))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CALL_SECONDS = 30.0
+"""How long a call may take. Not less than the server is waited for: the SDK counts repetitions in."""
 _WIDE = 1000
 """Columns where nobody looks: pipes get whole lines."""
 
@@ -55,6 +57,7 @@ class Session:
         """
         return AsyncClient(
             self.target,
+            timeout=max(_CALL_SECONDS, self.connect_timeout),
             retries=RetryPolicy(connect_timeout=self.connect_timeout),
             api_key=self.read_api_key(dict(os.environ)),
             tls=self.tls,

@@ -23,7 +23,8 @@ class RetryPolicy:
     """How patient a client is.
 
     Attributes:
-        connect_timeout: Seconds to go on trying a server that has never answered: the address may be wrong.
+        connect_timeout: Seconds to go on trying a server that has never answered: the address may be wrong. As with
+            `patience`, a call that is not a stream has no more than the client's `timeout`.
         patience: Seconds to go on trying a server that did answer before: it may be restarting.
         first_pause: Seconds before the first repetition, before jitter.
         longest_pause: Seconds that no pause exceeds, unless the server asks for more.

@@ -7,6 +7,7 @@ what to do.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -65,6 +66,10 @@ _BY_CODE: dict[str, type[ComfyMeshError]] = {
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "UNIMPLEMENTED": Incompatible,
 }
+
+
+_BEHIND_CAUSE = re.compile(r"(\s*\(\d+\)|\])+$")
+"""An error's number, or the end of a list of causes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +174,8 @@ def _without_reason(status: Status, details: _Details) -> _Details:
     """Reason and message for a status that the mesh itself did not write; gRPC's words go into the metadata."""
     details = replace(details, metadata={"grpc_message": status.message} | details.metadata)
     if status.code == "UNAVAILABLE":
-        # gRPC tells a chain of causes; the last one is what people understand.
-        cause = status.message.rsplit(": ", 1)[-1].strip() or "no cause given"
+        # gRPC tells a chain of causes, of which people understand the last; what stands behind hangs on its engine.
+        cause = _BEHIND_CAUSE.sub("", status.message.rsplit(": ", 1)[-1].strip()) or "no cause given"
         text = f"No ComfyMesh server answers at {status.target} ({cause})."
         return replace(details, reason=SERVER_UNREACHABLE, message=text)
     if status.code == "RESOURCE_EXHAUSTED" and "larger than max" in status.message:

@@ -134,11 +134,18 @@ class Uploads:
     async def abort(self, tenant: str, name: str) -> None:
         """Forget an upload; its parts go like any blob that nobody names.
 
+        One of which all has come is about to be an asset, which must not escape what its tenant may store.
+
         Raises:
-            RefusedError: there is no such upload.
+            RefusedError: there is no such upload, or all of it has come.
         """
-        while not await self._end(tenant, await self._get(tenant, name)):
-            pass  # A part came at the same moment, or the last one.
+        while True:
+            standing = await self._get(tenant, name)
+            if standing.record.parts and standing.committed == standing.size:
+                raise _conflict(standing, "and is all there: send an empty stream behind it, and delete the asset")
+            if await self._end(tenant, standing):
+                return
+            # A part came at the same moment, or the last one.
 
     async def _take_part(self, tenant: str, standing: _Standing, pieces: AsyncIterator[bytes]) -> _Standing | None:
         """Take in one part; None where what still came is none, and is to be sent again."""
@@ -244,7 +251,7 @@ def _to_upload(standing: _Standing) -> asset_pb2.Upload:
     )
 
 
-def _conflict(standing: _Standing) -> RefusedError:
+def _conflict(standing: _Standing, then: str = "now: ask BeginUpload, and go on there") -> RefusedError:
     name = names.upload(standing.sha256)
-    message = f"{name} stands at {standing.committed} bytes; ask BeginUpload, and go on there"
+    message = f"{name} stands at {standing.committed} bytes {then}"
     return RefusedError("UPLOAD_CONFLICT", message, {"upload": name, "committed_bytes": str(standing.committed)})
