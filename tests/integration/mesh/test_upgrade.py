@@ -1,6 +1,6 @@
 """The last release and this version in one mesh: each part is upgraded, and goes back, while tasks run.
 
-The release is the commit that put its contract into protos/released. Its code runs with this version's dependencies.
+The release is the last commit that put a contract into protos/released. Its code runs with this version's dependencies.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from comfymesh.stack.processes import Processes, Program
 from comfymesh.testkit.waiting import until
 
 ROOT = Path(__file__).parents[3]
-RELEASED = max((ROOT / "protos" / "released").glob("*.binpb"))
+RELEASED = "protos/released/*.binpb"
 UPGRADE = ("agent", "scheduler", "api")
 """In this order, as docs/operations.md says; back in the opposite one."""
 
@@ -35,7 +35,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The release's sources, as PYTHONPATH."""
     if not (ROOT / ".git").exists() or git("rev-parse", "--is-shallow-repository").strip() == b"true":
         pytest.skip("the history that holds the last release is not here; `git fetch --unshallow` brings it")
-    commit = git("log", "-1", "--format=%H", "--diff-filter=A", "--", str(RELEASED)).decode().strip()
+    commit = git("log", "-1", "--format=%H", "--diff-filter=A", "--", RELEASED).decode().strip()
     directory = tmp_path_factory.mktemp("released")
     archive = git("archive", commit, "services", "protos/src")
     subprocess.run(("tar", "--extract", "--directory", directory), input=archive, check=True)
