@@ -50,6 +50,17 @@ class TestLoop:
         with pytest.raises(StuckError):
             virtually(lambda: asyncio.Event().wait())
 
+    def test_what_goes_wrong_in_a_callback_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(int, "soon")
+            loop.call_later(1, int, "later")
+            await asyncio.sleep(2)
+
+        virtually(main)
+        told = [record.exc_info[1] for record in caplog.records if record.exc_info]
+        assert [type(error) for error in told] == [ValueError, ValueError]
+
     def test_what_is_meant_for_a_thread_is_done_at_once(self) -> None:
         async def main() -> int:
             return await asyncio.to_thread(sum, [1, 2])

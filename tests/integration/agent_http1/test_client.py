@@ -280,7 +280,7 @@ async def test_a_server_that_speaks_first_is_none() -> None:
             await ask(client, POST)
 
 
-@pytest.mark.parametrize("said", [(), (OK,), (OK, b"o")])
+@pytest.mark.parametrize("said", [(), (OK,), (OK, b"o"), (b"HTTP/1.0 200 OK\r\n\r\n", b"half a file")])
 async def test_a_silence_has_an_end(said: tuple[bytes, ...]) -> None:
     async with served(once(*said)) as (server, client):
         with pytest.raises(TimeoutError, match="no answer in time"):

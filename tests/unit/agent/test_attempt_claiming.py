@@ -9,7 +9,7 @@ import pytest
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import GraphRefused
 from comfymesh.agent.comfyui.events import StepProgress
-from comfymesh.agent.comfyui.outcome import Outcome
+from comfymesh.agent.comfyui.outcome import Lost, Outcome
 from comfymesh.bus import subjects, tasklog
 from comfymesh.bus.port import Message
 from comfymesh.tasks.events import Assigned, CancelRequested, Event
@@ -85,6 +85,20 @@ async def test_what_the_log_refuses_is_taken_back_whatever_it_has_come_to(
     assert bench.session.cancelled == ([prompt_of()] if outcome is None else [])
     assert bench.last() == before
     assert bench.workplace.line.lose(prompt_of()) is False
+
+
+async def test_what_is_lost_while_it_is_taken_back_stands_before_nobody_else(bench: Bench) -> None:
+    """Whatever takes the instance down next would be laid to its charge."""
+    stored = await bench.task()
+    with bench.bus.away():
+        running = asyncio.create_task(bench.attempt(bench.offered(stored)).run())
+        prompt = await bench.session.prompt()
+        await asyncio.sleep(0.001)  # on virtual time: until the log has been asked
+        prompt.end(Lost("the server no longer knows it"))
+    await bench.happen(ELSEWHERE)
+    await running
+    bench.workplace.line.enter("next")
+    assert bench.workplace.line.lose("next") is True
 
 
 async def test_nothing_of_it_is_told_before_the_claim_is_in_the_log(bench: Bench) -> None:

@@ -150,6 +150,7 @@ async def test_a_file_that_is_too_large_is_lost_and_the_message_names_the_settin
         await asyncio.sleep(1)
     with pytest.raises(OutputsLostError, match=r"a\.png has more than 1000 bytes; see COMFYMESH_AGENT_MAX_ARTIFACT"):
         await collecting.finish({"9": images("a.png")})
+    assert http.viewing == 0
 
 
 @pytest.mark.parametrize("filename", ["../a.png", "/etc/passwd", "", "a\x00.png"])

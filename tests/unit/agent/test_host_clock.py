@@ -72,6 +72,8 @@ def test_nothing_is_kept_of_before_the_host_was_started(
             for offsets in ("[]", "[[0, NaN]]", "[[0, 1e999]]", '[["0", 1]]')
         ),
         '{"boot_id": "this", "offsets": [[0, 1' + 400 * "0" + "]]}",
+        "[" * 60_000,
+        " " * (1 << 16) + '{"boot_id": "this", "offsets": [[0, 1]]}',
     ],
 )
 def test_notes_that_can_not_be_read_are_as_good_as_none(

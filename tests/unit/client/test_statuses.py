@@ -96,6 +96,7 @@ def test_all_details_are_kept() -> None:
     ("code", "text", "kind", "reason", "said"),
     [
         ("UNAVAILABLE", "a; b: Connection refused", Unavailable, "SERVER_UNREACHABLE", "(Connection refused)"),
+        ("UNAVAILABLE", "a; b: Connection refused (111)", Unavailable, "SERVER_UNREACHABLE", "(Connection refused)"),
         (
             "UNAVAILABLE",
             "a: connect: Connection refused (111)",

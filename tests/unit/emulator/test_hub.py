@@ -39,6 +39,7 @@ class Stage:
     crashed: asyncio.Event = field(default_factory=asyncio.Event)
     lines: dict[str, Line] = field(default_factory=lambda: {"a": Line(), "b": Line()})
     drained: int = 0
+    gone: ConnectionError | None = None
 
     def __post_init__(self) -> None:
         self.hub = Hub(Faults({}), lambda _: self.crashed.set())
@@ -47,6 +48,8 @@ class Stage:
 
     async def _drain(self) -> None:
         self.drained += 1
+        if self.gone is not None:
+            raise self.gone
 
     async def run(self) -> None:
         """Let the hub send what waits."""
@@ -111,3 +114,10 @@ async def test_a_socket_that_is_gone_is_no_error() -> None:
     stage.hub.send("event", 1, None)
     await stage.run()
     assert (stage.lines["a"].writes, len(stage.lines["b"].writes)) == ([], 1)
+
+
+async def test_a_reader_that_dies_while_it_is_waited_for_ends_nobody_elses_events() -> None:
+    stage = Stage(gone=ConnectionResetError("Connection lost"))
+    stage.hub.send("event", 1, None)
+    await stage.run()
+    assert [len(line.writes) for line in stage.lines.values()] == [1, 1]

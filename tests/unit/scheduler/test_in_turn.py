@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.decisions import OfferWork
 from comfymesh.scheduler.domain.dispatch import Dispatcher
-from comfymesh.scheduler.domain.events import CatalogRead, Event, LogRead, NodeReported, Run, TaskChanged, TaskRan, Tick
+from comfymesh.scheduler.domain.events import (
+    CatalogRead,
+    Event,
+    LogRead,
+    NodeReported,
+    PolicyChanged,
+    Run,
+    TaskChanged,
+    TaskRan,
+    Tick,
+)
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report
+from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
 from comfymesh.scheduler.domain.offers import Offers
-from comfymesh.tasks.record import Key, ModelFile, Requirements, Timing
+from comfymesh.scheduler.domain.patience import Patient
+from comfymesh.scheduler.domain.seats import Seats
+from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.policy import PolicySettings
+from comfymesh.tasks.record import Key, ModelFile, Placement, Requirements, TaskRecord, Timing
 from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.tasks import after, assigned, queued
 
@@ -68,6 +85,127 @@ def test_what_changes_nothing_of_the_queue_has_nobody_looked_at_again(monkeypatc
     assert not looked_at
     play.tell(Tick())
     assert len(looked_at) == 1
+
+
+class Crowd:
+    """As many model sets as a look at those who wait leaves some out: for each a node that is busy with it, and a task.
+
+    As many others idle.
+    """
+
+    SIZE = 12
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.core = Core(report_ttl=20.0, resend_after=1e6)
+        files = [f"m{number}" for number in range(self.SIZE)]
+        catalog = Catalog.from_object_info(
+            {LOADER[0]: {"input": {"required": {LOADER[1]: [files, {}]}}, "output": ["MODEL"]}}
+        )
+        self.tell(CatalogRead("c", catalog))
+        self.tell(LogRead())
+        for number in range(self.SIZE):
+            self.report(f"warm{number}", f"m{number}")
+            first = self.task("first", number)
+            self.tell(TaskChanged(first, 2 * number + 1))
+            self.tell(TaskChanged(after(first, assigned(f"warm{number}")), 2 * number + 2))
+        self.idle()
+        self.clock.advance(5.0)
+        for number in range(self.SIZE):
+            assert not self.tell(TaskChanged(self.task("second", number), 2 * self.SIZE + number + 1))
+
+    def task(self, name: str, number: int) -> TaskRecord:
+        needs = Requirements(models=(ModelFile(*LOADER, f"m{number}"),), placement=Placement(pool="p"))
+        return queued(f"{name}-{number}", requirements=needs, create_time=self.clock())
+
+    def tell(self, event: Event) -> list[str]:
+        decided = self.core.handle(event, self.clock())
+        offered = [decision for decision in decided if isinstance(decision, OfferWork)]
+        assert all(offer.place.node.startswith("cold") for offer in offered if "second" in offer.record.key.task_id)
+        return [offer.record.key.task_id for offer in offered]
+
+    def report(
+        self, node: str, *models: str, is_open: bool = True, state: InstanceState = InstanceState.READY, pool: str = "p"
+    ) -> list[str]:
+        instance = Instance("x", state, 1, "c", models, pool=pool)
+        return self.tell(NodeReported(Report(node, "1", open=is_open, instances={"x": instance})))
+
+    def idle(self) -> None:
+        for number in range(self.SIZE):
+            self.report(f"cold{number}")
+
+
+def other_models(crowd: Crowd, node: str, model: str) -> list[str]:
+    return crowd.report(node, "others")
+
+
+def unwell(crowd: Crowd, node: str, model: str) -> list[str]:
+    return crowd.report(node, model, state=InstanceState.STARTING)
+
+
+def cordoned(crowd: Crowd, node: str, model: str) -> list[str]:
+    return crowd.report(node, model, is_open=False)
+
+
+def elsewhere(crowd: Crowd, node: str, model: str) -> list[str]:
+    return crowd.report(node, model, pool="other")
+
+
+def without_it(crowd: Crowd, node: str, model: str) -> list[str]:
+    return crowd.tell(NodeReported(Report(node, "1", open=True)))
+
+
+def distrusted(crowd: Crowd, node: str, model: str) -> list[str]:
+    offered = []
+    for number in range(PolicySettings().breaker_failures):
+        failure = FailureClass.DEVICE_FAULT
+        run = Run(
+            Key("t", f"{node}-{number}"),
+            "",
+            crowd.clock(),
+            (model,),
+            Place(node, "x"),
+            None,
+            succeeded=False,
+            failure=failure,
+        )
+        offered += crowd.tell(TaskRan(run))
+    return offered
+
+
+@pytest.mark.parametrize("turns", [other_models, unwell, cordoned, elsewhere, without_it, distrusted])
+def test_who_waits_for_an_instance_that_is_not_to_be_had_any_more_goes_elsewhere_at_once(
+    turns: Callable[[Crowd, str, str], list[str]],
+) -> None:
+    crowd = Crowd()
+    for number in reversed(range(crowd.SIZE // 2)):
+        assert turns(crowd, f"warm{number}", f"m{number}") == [f"second-{number}"]
+
+
+def test_who_waits_for_nodes_that_fall_silent_goes_elsewhere_at_once_however_many() -> None:
+    crowd = Crowd()
+    crowd.clock.advance(15.0)
+    crowd.idle()
+    crowd.clock.advance(5.0)
+    assert len(crowd.tell(Tick())) == crowd.SIZE
+
+
+def test_another_policy_is_followed_at_once_by_all_who_wait() -> None:
+    assert len(Crowd().tell(PolicyChanged(PolicySettings(affinity=False)))) == Crowd.SIZE
+
+
+def test_instances_that_all_differ_leave_no_fewer_looks_to_those_who_wait() -> None:
+    seats = Seats()
+    for number in range(500):
+        instance = Instance("x", InstanceState.READY, 1, "c", labels={"own": str(number)})
+        seats.report(Report(f"n{number}", "1", open=True, instances={"x": instance}))
+    patient = Patient(seats, lambda *_: True)
+    families = [Family((f"m{number}",)) for number in range(10)]
+    for family in families:
+        group = Group(Requirements(), family, ())
+        group.add(Waiting(Key("t", "task"), 1, group, 0, 0.0))
+        patient.add(family)
+    assert patient.in_turn(4) == families[:4]
 
 
 def test_a_report_looks_at_offers_to_its_node_alone() -> None:

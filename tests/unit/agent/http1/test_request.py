@@ -29,6 +29,10 @@ def test_a_body_goes_out_with_its_head_and_tells_its_length() -> None:
     assert body == b"{}!"
 
 
+def test_no_body_has_a_length_as_well() -> None:
+    assert sent(Request("POST", "/api/jobs/1/cancel")).endswith(b"\r\nContent-Length: 0\r\n\r\n")
+
+
 def test_a_large_body_goes_out_in_pieces() -> None:
     body = bytes(range(256)) * 4 * 1024
     pieces = list(Request("POST", "/prompt", (b"<", body, b">"), "x/y").pieces(ADDRESS))

@@ -125,7 +125,9 @@ async def test_a_catalog_is_kept_under_the_settings_of_its_pool(tmp_path: Path) 
     assert (await other.read(), await kept.read()) == (b"{}", None)
 
 
-@pytest.mark.parametrize("content", [b"", b"no zlib", zlib.compress(b"[]"), zlib.compress(b"{}")[:4]])
+@pytest.mark.parametrize(
+    "content", [b"", b"no zlib", zlib.compress(b"[]"), zlib.compress(b"{}")[:4], zlib.compress(b"[" * 60_000)]
+)
 async def test_a_kept_catalog_that_can_not_be_read_is_none(tmp_path: Path, content: bytes) -> None:
     kept = KeptCatalog(pool(), tmp_path)
     await kept.write(b"{}")

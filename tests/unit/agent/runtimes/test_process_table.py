@@ -61,3 +61,9 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path, me: ProcessIdenti
     process_record.write(tmp_path / "process.json", record)
     assert process_record.read(tmp_path / "process.json") == record
     assert [path.name for path in tmp_path.iterdir()] == ["process.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "[" * 60_000])
+def test_a_record_that_can_not_be_read_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "process.json").write_text(text)
+    assert process_record.read(tmp_path / "process.json") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -32,7 +33,8 @@ class Outlet:
         """Sends messages that `frame` has made, in one write; a socket that is gone is no error."""
         if not self.socket.closed and not self.transport.is_closing():
             self.transport.write(b"".join(frames))
-            await self.drain()
+            with contextlib.suppress(ConnectionError):
+                await self.drain()
 
 
 def frame(message: bytes | str) -> bytes:

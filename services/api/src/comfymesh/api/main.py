@@ -8,64 +8,22 @@ import os
 import sys
 import time
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import replace
 
-from comfymesh.api import sweeping, taskrows
+from comfymesh.api import taskrows
 from comfymesh.api.access import setup
 from comfymesh.api.access.audit import Audit
-from comfymesh.api.access.directory import Directory
-from comfymesh.api.access.quotas import Quotas
-from comfymesh.api.access.stored import StoredAssets
-from comfymesh.api.alert_service import AlertService
-from comfymesh.api.alerting import Alerting
-from comfymesh.api.artifacts import Artifacts
-from comfymesh.api.asset_service import AssetService
-from comfymesh.api.assets import Assets
-from comfymesh.api.catalogs import FleetCatalogs
-from comfymesh.api.creation import Creation
-from comfymesh.api.dead_letter_service import DeadLetterService
-from comfymesh.api.dead_letters import DeadLetters
+from comfymesh.api.access.certificates import Certificates
 from comfymesh.api.desk import answering
-from comfymesh.api.download_urls import DownloadUrls
-from comfymesh.api.fleet import FleetView
-from comfymesh.api.fleet_service import FleetService
-from comfymesh.api.following import Following
-from comfymesh.api.group_service import GroupService
-from comfymesh.api.groups import Groups
-from comfymesh.api.hub import Hub
-from comfymesh.api.inputs import Inputs
-from comfymesh.api.insight import Insight
 from comfymesh.api.interceptors import Door
-from comfymesh.api.key_service import KeyService
 from comfymesh.api.metering import Metering
-from comfymesh.api.policies import Policies
-from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.room import Room
-from comfymesh.api.scheduling_service import SchedulingService
-from comfymesh.api.server import Place, serving
+from comfymesh.api.server import Place, Server, serving
+from comfymesh.api.services import Services
 from comfymesh.api.settings import ApiSettings
-from comfymesh.api.submitting import Submitting
-from comfymesh.api.task_service import TaskService
-from comfymesh.api.tenant_service import TenantService
-from comfymesh.api.turns import Turns
-from comfymesh.api.uploads import Uploads
-from comfymesh.api.usage_service import UsageService
-from comfymesh.api.watching import Watching
-from comfymesh.api.webhooks import Webhooks
-from comfymesh.api.workflow_service import WorkflowService
-from comfymesh.api.workflows.desk import Workflows
-from comfymesh.api.workflows.reviewing import Reviewing
-from comfymesh.api.workflows.shelf import Shelf
-from comfymesh.api.workflows.store import WorkflowStore
+from comfymesh.api.sources import Sources
 from comfymesh.artifacts.store import open_store
 from comfymesh.bus.checkpoints import open_kept
-from comfymesh.bus.intents import IntentStore
 from comfymesh.bus.jetstream import JetStreamBus
-from comfymesh.bus.lag import Lag
-from comfymesh.bus.policies import PolicyStore
-from comfymesh.bus.tasklog import TaskLog
-from comfymesh.egress.guard import Egress
-from comfymesh.graphs import DEFAULT_LIMITS
 from comfymesh.runtime import presence, service, workers
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import nats_tls, open_bus
@@ -109,78 +67,47 @@ async def _serve(settings: ApiSettings, stop: asyncio.Event) -> None:
     async with await service.unless_stopped(stop, open_bus(settings, "api")) as bus, Background() as background:
         store = open_store(settings.artifacts_url, bus)
         kept = await service.unless_stopped(stop, open_kept(bus, settings.checkpoint_dir, "api", taskrows.LAYOUT))
-        log, model = TaskLog(bus), ReadModel(kept)
-        hub, fleet = Hub(model), FleetView(bus, store, time.monotonic)
-        background.spawn(fleet.follow(background), "fleet view")
-        background.spawn(fleet.follow_intents(), "intents")
-        lag = Lag(bus, hub.position)
-        background.spawn(hub.follow(lag.noting(log.events(kept.reading.start))), "task hub")
-        directory, stored_assets, shelf = Directory(bus, time.time), StoredAssets(bus, time.time), Shelf(bus)
-        background.spawn(directory.follow(), "directory")
-        background.spawn(stored_assets.follow(), "stored assets")
-        background.spawn(shelf.follow(), "shelf of workflows")
-        gate = await setup.gate(settings, directory, background)
-        # Nobody is let in, and nothing is listed or watched, before all that was stored has been read.
-        for ready in (directory.ready, stored_assets.ready, shelf.ready, hub.ready):
-            await service.first(ready, stop, background.failed)
+        sources = Sources.follow(bus, store, kept, background)
+        gate = await setup.gate(settings, sources.directory, background)
+        await sources.ready(stop, background.failed)
 
-        quotas = Quotas(directory, model, hub, stored_assets, shelf, time.time)
-        audit = Audit(bus, time.time)
-        assets = Assets(bus, store, time.time, settings.api_max_asset_bytes, quotas)
-        artifacts = Artifacts(log, bus, store)
-        terms = sweeping.terms(settings.api_blob_grace_hours, settings.api_asset_retention_days)
-        sweeper = sweeping.Sweeper(bus, store, (model, hub), directory, assets, terms, time.time)
-        background.spawn(sweeping.run(sweeper, Turns(bus, "sweeper"), terms.grace), "sweeper")
-        limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
-        inputs = Inputs(assets, settings.input_url_hosts, Egress(settings.egress_allow))
-        workflows = Workflows(WorkflowStore(bus), shelf, model, quotas, time.time, limits)
-        creation = Creation(directory, fleet, inputs, workflows, store, time.time, settings.api_settle_seconds)
-        insight = Insight(bus, time.monotonic)
-        background.spawn(insight.run(), "insight")
-        watching = Watching(hub, log, bus, model, insight, settings.api_heartbeat_seconds)
-        following = Following(hub, log, model, settings.api_heartbeat_seconds)
-        servicers = (
-            TaskService(log, Submitting(creation, log, quotas), watching, following, artifacts, fleet, insight),
-            GroupService(Groups(following, log, bus), following),
-            DeadLetterService(log, DeadLetters(log, time.time, directory, quotas), following),
-            AssetService(
-                assets,
-                Uploads(bus, store, assets, time.time, quotas),
-                artifacts,
-                DownloadUrls(assets, artifacts, store, time.time),
-                Room(settings.api_max_uploads, "uploads"),
-                settings.api_upload_silence_seconds,
-            ),
-            WorkflowService(workflows, Reviewing(workflows, fleet, assets, inputs, directory), shelf),
-            FleetService(fleet, IntentStore(bus), directory, FleetCatalogs(fleet, store), following.heartbeat),
-            AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
-            TenantService(directory, quotas, audit),
-            KeyService(directory, time.time),
-            SchedulingService(Policies(PolicyStore(bus)), insight),
-            UsageService(bus, time.time),
-        )
-        place = Place(
-            settings.api_listen,
-            certificates,
-            settings.api_max_connection_calls,
-            settings.api_compress_responses,
-            shared=bool(settings.api_worker_of),
-        )
-        room = Room(settings.api_max_calls)
-        background.spawn(sample(settings.metrics_sample_seconds, Metering(hub, room, lag).sample), "metrics")
+        audit, room = Audit(bus, time.time), Room(settings.api_max_calls)
+        services = Services(settings, bus, store, sources, audit)
+        services.run(background)
+        metering = Metering(sources.hub, room, sources.lag)
+        background.spawn(sample(settings.metrics_sample_seconds, metering.sample), "metrics")
         door = Door(gate, room, audit)
-        async with _desk(settings, bus, background), serving(place, door, servicers) as server:
+        async with (
+            _desk(settings, bus, background),
+            serving(_place(settings, certificates), door, services.all()) as server,
+        ):
             logger.info("listening on port %d", server.port, extra={"action": "listening", "port": server.port})
             background.spawn(presence.show(bus, "api"), "presence")
             if settings.api_worker_of:
                 background.spawn(_stop_when_orphaned(settings.api_worker_of, stop), "parent")
-            try:
-                await service.until(stop, background.failed)
-                await server.announce(settings.api_drain_notice_seconds)
-            finally:
-                hub.drain()
-                await server.drain(settings.api_drain_seconds)
-                model.close()
+            await _until_drained(settings, stop, background.failed, server, sources)
+
+
+async def _until_drained(
+    settings: ApiSettings, stop: asyncio.Event, failed: asyncio.Event, server: Server, sources: Sources
+) -> None:
+    try:
+        await service.until(stop, failed)
+        await server.announce(settings.api_drain_notice_seconds)
+    finally:
+        sources.hub.drain()
+        await server.drain(settings.api_drain_seconds)
+        sources.model.close()
+
+
+def _place(settings: ApiSettings, certificates: Certificates | None) -> Place:
+    return Place(
+        settings.api_listen,
+        certificates,
+        settings.api_max_connection_calls,
+        settings.api_compress_responses,
+        shared=bool(settings.api_worker_of),
+    )
 
 
 async def _stop_when_orphaned(parent: int, stop: asyncio.Event) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Self, cast
 from uuid import uuid4
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 _RECONNECT_WAIT = 0.25
 _PING_INTERVAL = 10
 _HANDSHAKE_SECONDS = 2.0
+_TOLD = 16
 _COMPLETE = frozenset({204, 404})
 _PENDING = "Nats-Num-Pending"
 _HEADER_ROOM = 1024
@@ -50,6 +52,7 @@ class Connection:
         self._servers = _CREDENTIALS.sub("//", url)
         self._name = name
         self._last_error = ""
+        self._told = deque[str](maxlen=_TOLD)
         self._client = TlsClient(tls) if tls else MeshClient()
         self._inbox = f"_INBOX.{uuid4().hex}"
         self._tokens = itertools.count(1)
@@ -219,9 +222,10 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error) or type(error).__name__
-        # Each try to connect again tells the same; once is enough until something changes.
-        level = logging.DEBUG if text == self._last_error else logging.WARNING
+        # Each try to connect again tells the same, or two errors in turn; once is enough until something changes.
+        level = logging.DEBUG if text in self._told else logging.WARNING
         self._last_error = text
+        self._told.append(text)
         logger.log(level, "NATS at %s: %s", self._servers, text, extra={"action": "bus_error"})
 
     async def _on_disconnect(self) -> None:
@@ -232,6 +236,7 @@ class Connection:
 
     async def _on_reconnect(self) -> None:
         self._last_error = ""
+        self._told.clear()
         logger.info("connected to NATS again", extra={"action": "bus_reconnected"})
         for callback in list(self._reconnected):
             callback()

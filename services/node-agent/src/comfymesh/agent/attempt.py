@@ -167,6 +167,7 @@ class Attempt:
         if submitted or self._may_be_known:
             await self._interrupt()
         await asyncio.gather(executing, return_exceptions=True)
+        self._workplace.line.lose(self._prompt_id)  # Nobody judges it.
 
     def _timed(self, end: events.Event) -> events.Event:
         """An end, with where the time went. What the instance holds in memory by now is noted as well."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,7 +124,8 @@ class Collecting:
 
     async def _keep_file(self, file: OutputFile) -> _Kept:
         try:
-            content = await Content.collect(self._http.view(file), self._max_bytes)
+            async with aclosing(self._http.view(file)) as pieces:  # else its connection stays open as long as the error
+                content = await Content.collect(pieces, self._max_bytes)
         except ContentTooLargeError as error:
             raise OutputsLostError(f"{file.filename} has {error}; see COMFYMESH_AGENT_MAX_ARTIFACT_BYTES") from error
         return await self._keep(content)

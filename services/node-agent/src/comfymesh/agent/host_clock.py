@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 _NAME = "clock.json"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LOOK_SECONDS = 5.0
+_MOST_CHARACTERS = 64 << 10
 
 
 class HostClock:
@@ -59,12 +60,13 @@ class HostClock:
 
     def _read(self) -> Sequence[Offset]:
         try:
-            kept = json.loads(self._path.read_text())
+            with self._path.open(encoding="utf-8") as file:
+                kept = json.loads(file.read(_MOST_CHARACTERS))
             offsets = [(_finite(since), _finite(offset)) for since, offset in kept["offsets"]]
             return offsets if kept["boot_id"] == _boot_id() else []
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             logger.warning("%s can't be read, and is made anew: %s", self._path, error)
             return []
 

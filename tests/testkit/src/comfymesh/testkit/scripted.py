@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
@@ -137,7 +137,7 @@ class ScriptedHttp(ComfyHttp):
         self.uploaded.append((f"{subfolder}/{name}", content))
         return f"{subfolder}/{name}"
 
-    async def view(self, file: OutputFile) -> AsyncIterator[bytes]:
+    async def view(self, file: OutputFile) -> AsyncGenerator[bytes, None]:
         """See ComfyHttp."""
         self.viewed.append(file.filename)
         self.viewing += 1

@@ -31,7 +31,7 @@ from comfymesh.agent.http1.errors import BodyTooLargeError
 from comfymesh.agent.http1.request import Request, form
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
     from types import TracebackType
 
     from comfymesh.agent.comfyui.outputs import OutputFile
@@ -249,7 +249,7 @@ class ComfyHttp:
         async with self._asking(doing, request) as response:
             return read_stored_name(Answer(doing, response.status, await _read(response, doing)))
 
-    async def view(self, file: OutputFile) -> AsyncIterator[bytes]:
+    async def view(self, file: OutputFile) -> AsyncGenerator[bytes, None]:
         """GET /view: the file's bytes in chunks, never held as a whole.
 
         Args:

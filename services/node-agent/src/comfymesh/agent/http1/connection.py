@@ -150,7 +150,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """It is closed."""
-        if error is None:
+        # Where we have closed it, its end says nothing of the answer.
+        if error is None and self.open:
             self._end()
         self._fail(BrokenError(f"{type(error).__name__} {error}" if error else "the connection is closed"))
         self._lost(self)

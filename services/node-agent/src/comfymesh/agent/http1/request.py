@@ -47,7 +47,10 @@ class Request(NamedTuple):
             raise ValueError(f"{self.target!r} is no path")
         lines = f"{self.method} {address.prefix}{self.target} HTTP/1.1\r\n{address.headers}"
         if self.content_type:
-            lines += f"Content-Type: {self.content_type}\r\nContent-Length: {sum(map(len, self.body))}\r\n"
+            lines += f"Content-Type: {self.content_type}\r\n"
+        # Of nothing as well, where it is asked for by POST: proxies refuse one without (RFC 9110, section 8.6).
+        if not self.repeatable:
+            lines += f"Content-Length: {sum(map(len, self.body))}\r\n"
         return f"{lines}\r\n".encode("ascii")
 
     def pieces(self, address: Address) -> Iterator[bytes | memoryview]:

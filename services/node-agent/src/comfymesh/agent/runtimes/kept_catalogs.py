@@ -65,7 +65,7 @@ class KeptCatalog:
             document: Any = json.loads(text)
         except FileNotFoundError:
             return None
-        except (OSError, zlib.error, ValueError) as error:
+        except (OSError, zlib.error, ValueError, RecursionError) as error:
             logger.warning("%s can't be read: %s", self._path, error)
             return None
         return text if isinstance(document, dict) else None

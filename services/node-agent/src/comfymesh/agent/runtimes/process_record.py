@@ -39,7 +39,7 @@ def read(path: Path) -> ProcessRecord | None:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         return ProcessRecord(**(fields | {"process": ProcessIdentity(**fields["process"])}))
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

@@ -95,7 +95,7 @@ class Dispatcher:
         self._seats.forget(family)
 
     def look_again(self) -> None:
-        """What an instance can run has changed: look at everything again."""
+        """What an instance can run has changed, or the policy: look at everything again."""
         self._fresh.update(self._standing)
 
     def next(self, now: float, *, in_turn: bool) -> Iterator[tuple[Waiting, Seat]]:
@@ -105,6 +105,8 @@ class Dispatcher:
         """
         if self._seats.changed:
             self._review(now)
+        self._fresh.update(self._seats.left)
+        self._seats.left.clear()
         if in_turn and self._seats.idle:
             self._fresh.update(dict.fromkeys(self._patient.in_turn(_COMPARED)))
         elif in_turn:

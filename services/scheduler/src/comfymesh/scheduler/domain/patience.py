@@ -54,9 +54,9 @@ class Patient:
         for family in self._in_line:
             if len(found) >= count or asked >= _ASKED:
                 break
-            asked += max(len(kinds) * len(family.lanes), 1)
-            fits = any(self._fits(family, kind) for kind in kinds)
-            (found if fits else unfit).append(family)
+            fitting = next((number for number, kind in enumerate(kinds, 1) if self._fits(family, kind)), 0)
+            asked += max((fitting or len(kinds)) * len(family.lanes), 1)
+            (found if fitting else unfit).append(family)
         for family in unfit:
             del self._in_line[family]
             self._aside[family] = None

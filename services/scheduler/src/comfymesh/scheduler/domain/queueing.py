@@ -56,6 +56,7 @@ class WaitingTasks:
         self._settings = self._dispatcher.settings = settings
         self._tenants.set(settings)
         self._parked.look_again()
+        self._dispatcher.look_again()
 
     def fleet_changed(self) -> None:
         """Instances came or went. The fleet on paper follows when a task is next sent to it: many may go at once."""

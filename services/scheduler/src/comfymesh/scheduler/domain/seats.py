@@ -84,6 +84,11 @@ class Seat:
         return self.serves and self.allowed > 0
 
     @property
+    def homes(self) -> tuple[Family, ...]:
+        """Families that may wait for it."""
+        return tuple(self.families) if self.takes_work else ()
+
+    @property
     def has_room(self) -> bool:
         """Whether it can be given another attempt now."""
         return self.serves and self.instance is not None and self.taken < min(self._slots(self.instance), self.allowed)
@@ -150,6 +155,7 @@ class Seats:
         idle: Those with nothing to do.
         ahead: Those that are busy and have room for more.
         changed: Those that got room and have not been looked at since.
+        left: Families that may have waited for one that is not to be had any more, and have not been looked at since.
         busy: How many of them have anything to do.
         idle_kinds: How many of each kind idle.
         idle_kinds_version: Changes when one idles of a kind of which none did.
@@ -168,6 +174,7 @@ class Seats:
         self.idle: dict[Seat, None] = {}
         self.ahead: dict[Seat, None] = {}
         self.changed: dict[Seat, None] = {}
+        self.left: dict[Family, None] = {}
         self.busy = 0
         self.idle_kinds: dict[Kind, int] = {}
         self.idle_kinds_version = 0
@@ -194,14 +201,15 @@ class Seats:
             self._lose(seats[name])
         for name, instance in report.instances.items():
             seat = self[Place(report.node, name)]
-            known = (seat.kind, seat.resident)
+            kind, resident, homes = seat.kind, seat.resident, seat.homes
             self._sort(seat, site_of(report, instance), instance.catalog)
             self._seat_on_gpu(seat, instance)
             seat.report, seat.instance = report, instance
             seat.serves = report.open and instance.serving
             if instance.resident or instance.state is InstanceState.STOPPED:
                 self.holds(seat, instance.resident)
-            self.place(seat, again=known != (seat.kind, seat.resident))
+            self.place(seat, again=kind is not seat.kind or resident != seat.resident)
+            self._leave(homes, seat.homes if kind is seat.kind else ())
         return before.keys() != report.instances.keys()
 
     def _sort(self, seat: Seat, site: Site, catalog: str) -> None:
@@ -233,15 +241,23 @@ class Seats:
     def allow(self, place: Place, attempts: float, until: float = 0.0) -> None:
         """An instance may have so many attempts at most, and that is so `until` then, if not for good."""
         if (seat := self._seats.get(place)) is not None and seat.allowed != attempts:
+            homes = seat.homes
             seat.allowed, seat.barred_until = attempts, until
             self.place(seat)
+            self._leave(homes, seat.homes)
 
     def lose(self, node: str) -> None:
         """A node is gone."""
         for seat in list(self._on_node.get(node, {}).values()):
             self._lose(seat)
 
+    def _leave(self, homes: tuple[Family, ...], stay: tuple[Family, ...]) -> None:
+        """Families that waited for an instance have to look for another, but for those that `stay`."""
+        if homes != stay:
+            self.left.update((family, None) for family in homes if family.count and family not in stay)
+
     def _lose(self, seat: Seat) -> None:
+        self._leave(seat.homes, ())
         seat.report = seat.instance = None
         seat.serves = False
         self._leave_gpu(seat)
@@ -349,6 +365,7 @@ class Seats:
 
     def forget(self, family: Family) -> None:
         """No task of this family is known any more."""
+        self.left.pop(family, None)
         if (holders := self._holders.pop(family, None)) is None:
             return
         for seat in holders.all:

@@ -54,7 +54,7 @@ class _Handle(asyncio.Handle):
         self._callback: Callable[..., object] | None = callback
         self._args = args
         self._cancelled = False
-        self._source_traceback = None
+        self._source_traceback = self._repr = None
 
     def cancel(self) -> None:
         self._cancelled = True
