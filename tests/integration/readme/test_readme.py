@@ -17,8 +17,8 @@ from PIL import Image
 
 from comfymesh.stack.mesh import free_port
 
-# The first that needs the mesh also starts it, which may take a minute. What runs of a test that is cut off is told
-# SERVER_DRAINING when the mesh is stopped.
+# The first that needs the mesh also starts it, which may take a minute. A test that was cut off leaves its command
+# behind, and that is told SERVER_DRAINING when the mesh is stopped.
 pytestmark = pytest.mark.timeout(150)
 
 ROOT = Path(__file__).parents[3]

@@ -15,7 +15,7 @@ from comfymesh.bus.tasklog import Stored
 from comfymesh.tasks import codec
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Key, ModelFile, Requirements, State, TaskRecord, Timing
-from comfymesh.testkit.benches import FOLDERS, GRAPH, PICTURE, SUCCESS, Bench, packed, prompt_of
+from comfymesh.testkit.benches import FOLDERS, GRAPH, MAX_BYTES, PICTURE, SUCCESS, Bench, packed, prompt_of
 from comfymesh.testkit.scripted import unreachable
 from comfymesh.testkit.tasks import assigned, failed, queued
 from comfymesh.v1 import task_pb2
@@ -180,6 +180,15 @@ async def test_an_output_that_is_gone_fails_the_attempt(bench: Bench) -> None:
     assert failure(bench.last()) is FailureClass.OUTPUT_LOST
     # Else a second try would be answered from its cache, with the same name of a file that is not there.
     assert bench.session.http.freed == [(True, True)]
+
+
+async def test_an_output_that_is_too_large_costs_comfyui_none_of_its_models(bench: Bench) -> None:
+    bench.session.http.files["picture.png"] = bytes(MAX_BYTES + 1)
+    _, running = await bench.attempt_at()
+    (await bench.session.prompt()).end(SUCCESS)
+    await running
+    assert failure(bench.last()) is FailureClass.OUTPUT_LOST
+    assert bench.session.http.freed == []
 
 
 async def test_of_what_is_lost_before_it_began_only_the_first_in_line_may_be_to_blame(bench: Bench) -> None:

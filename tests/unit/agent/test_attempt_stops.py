@@ -72,6 +72,21 @@ async def test_a_cancelled_attempt_that_was_faster_is_cancelled_all_the_same(ben
     assert bench.last().artifacts == ()
 
 
+async def test_nothing_more_is_stored_of_a_cancelled_attempt_however_slowly_it_comes(bench: Bench) -> None:
+    bench.session.http.held.clear()
+    attempt, running = await bench.attempt_at()
+    prompt = await bench.session.prompt()
+    prompt.begin()
+    prompt.end(SUCCESS)
+    await asyncio.sleep(60)
+    assert bench.session.http.viewing == 1
+    await bench.happen(CancelRequested())
+    await attempt.reconsider()
+    await running
+    assert bench.session.http.viewing == 0
+    assert bench.states()[-2:] == [CANCELLING, CANCELLED]
+
+
 async def test_an_attempt_that_was_given_to_somebody_else_stops_without_a_word(bench: Bench) -> None:
     attempt, running = await bench.attempt_at()
     await bench.session.prompt()
@@ -118,6 +133,25 @@ async def test_what_is_given_back_before_it_is_staged_is_not_executed(bench: Ben
     attempt.give_back("the agent is stopping")
     await attempt.run()
     assert bench.session.submitted == []
+    assert bench.states() == [QUEUED, ASSIGNED, QUEUED]
+
+
+async def test_what_is_given_back_twice_while_it_lets_go_is_given_back_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def graph(_: TaskRecord) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(1)
+
+    monkeypatch.setattr(bench.workplace.staging, "graph", graph)
+    attempt, running = await bench.attempt_at()
+    await asyncio.sleep(1)
+    for _ in range(2):
+        attempt.give_back("the agent is stopping")
+        await asyncio.sleep(0.5)
+    await running
     assert bench.states() == [QUEUED, ASSIGNED, QUEUED]
 
 
@@ -198,6 +232,24 @@ async def test_an_adopted_attempt_has_what_is_left_of_its_time_and_never_more_th
     await running
     assert loop.time() - adopted == pytest.approx(left)
     assert failure(bench.last()) is FailureClass.TIMEOUT
+
+
+async def test_the_host_s_clock_is_looked_at_when_an_attempt_begins(bench: Bench) -> None:
+    """A step just before would not be noted if the agent were killed now, and the log tells the beginning by it."""
+    asked: list[float] = []
+
+    def passed(moment: float) -> float:
+        asked.append(moment)
+        return 9.0
+
+    attempt, running = await bench.attempt_at(execution_timeout=10.0)
+    attempt._passed = passed
+    (await bench.session.prompt()).begin()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    assert asked == [pytest.approx(NOW + began)]
+    await running
+    assert loop.time() - began == pytest.approx(10.0)
 
 
 async def test_an_adopted_prompt_that_only_waits_has_not_begun(bench: Bench) -> None:

@@ -38,6 +38,12 @@ def test_names_that_could_escape_a_path_or_a_container_name_are_refused(name: st
         AttachSpec.model_validate({"name": name, "url": "http://127.0.0.1:8188"})
 
 
+@pytest.mark.parametrize("rest", ["?token=1", "/?", "/a#b"])
+def test_what_no_request_would_carry_is_refused_in_an_address(rest: str) -> None:
+    with pytest.raises(ValidationError, match="is sent with no request"):
+        AttachSpec.model_validate({"name": "a", "url": f"http://127.0.0.1:8188{rest}"})
+
+
 @pytest.mark.parametrize("flag", ["--listen", "--port=80", "--temp-directory", "--temp", "--user", "--database-url=x"])
 def test_where_an_instance_listens_and_writes_is_not_for_arguments(flag: str) -> None:
     with pytest.raises(ValidationError, match="is not for `arguments`"):

@@ -14,7 +14,7 @@ from typing import Any
 from comfymesh.agent import leftovers
 from comfymesh.agent.attempt_trace import AttemptTrace
 from comfymesh.agent.claim import Claim
-from comfymesh.agent.collecting import OutputsLostError
+from comfymesh.agent.collecting import OutputsLostError, OutputsRefusedError
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable, GraphRefused
 from comfymesh.agent.comfyui.events import Event as ComfyEvent
@@ -88,6 +88,7 @@ class Attempt:
         self._running = False
         self._limit: asyncio.TimerHandle | None = None
         self._staging: asyncio.Timeout | None = None
+        self._storing: asyncio.Timeout | None = None
 
     @property
     def started(self) -> bool:
@@ -131,6 +132,7 @@ class Attempt:
         if self._claim.taken and not await self._claim.is_wanted():
             self._unwanted = True
             self._begin_to_interrupt()
+            _end(self._storing)
 
     def give_back(self, reason: str) -> None:
         """Let somebody else run it."""
@@ -202,7 +204,8 @@ class Attempt:
         except (SpecMissingError, BlobMissingError) as error:
             return verdict.failure(FailureClass.INTERNAL, str(error))
         except OutputsLostError as error:
-            await self._forget_results()
+            if not isinstance(error, OutputsRefusedError):
+                await self._forget_results()
             return verdict.failure(FailureClass.OUTPUT_LOST, str(error))
         except InputError as error:
             return verdict.failure(error.failure, str(error), error.metadata)
@@ -268,8 +271,7 @@ class Attempt:
 
     def _end_staging(self) -> None:
         """Nothing that is still brought is wanted: servers of callers may take their time."""
-        if self._staging is not None:
-            self._staging.reschedule(asyncio.get_running_loop().time())
+        _end(self._staging)
 
     def _check_stop(self) -> None:
         if self._unwanted or self._stop or self._record.state is State.CANCELLING:
@@ -283,7 +285,9 @@ class Attempt:
         """
         if self._limit is None:
             limit, told = self._record.definition.execution_timeout, self._record.start_time
-            left = limit - (self._passed(told) if told is not None else 0.0)
+            # Asked of what begins now too: that its clock was set just before must be known to later lives.
+            passed = self._passed(time.time() if told is None else told)
+            left = limit if told is None else limit - passed
             self._limit = asyncio.get_running_loop().call_later(min(max(left, 0.0), limit), self._time_out, limit)
 
     def _time_out(self, limit: float) -> None:
@@ -353,5 +357,17 @@ class Attempt:
             return await self._collecting.finish(outcome.outputs)
 
         self._relay.storing()
-        with tracing.part("upload"):
-            return await patiently(finish, StoreUnavailableError, what="store outputs")
+        try:
+            with tracing.part("upload"):
+                async with asyncio.timeout(None) as self._storing:
+                    return await patiently(finish, StoreUnavailableError, what="store outputs")
+        except TimeoutError:
+            self._check_stop()
+            raise
+        finally:
+            self._storing = None
+
+
+def _end(waiting: asyncio.Timeout | None) -> None:
+    if waiting is not None and not waiting.expired():  # It may take a while to let go.
+        waiting.reschedule(asyncio.get_running_loop().time())

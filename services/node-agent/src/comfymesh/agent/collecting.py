@@ -31,6 +31,10 @@ class OutputsLostError(Exception):
     """The prompt succeeded, but not everything that it made can be had."""
 
 
+class OutputsRefusedError(OutputsLostError):
+    """It is there, and not taken: ComfyUI would make it just so again."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """Bytes that are in the store, or, where they are few, in `small`."""
@@ -90,7 +94,7 @@ class Collecting:
         found = read_outputs(outputs)
         if found.rejected:
             first = found.rejected[0]
-            raise OutputsLostError(f"graph node {first.graph_node} names a file that can't be taken: {first.reason}")
+            raise OutputsRefusedError(f"graph node {first.graph_node} names a file that can't be taken: {first.reason}")
         files = [file for file in found.files if file.type != _SHOWN_INPUT]
         made: list[OutputFile | OutputText] = sorted(
             [*files, *found.texts], key=lambda output: natural_order(output.graph_node)
@@ -127,7 +131,7 @@ class Collecting:
             async with aclosing(self._http.view(file)) as pieces:  # else its connection stays open as long as the error
                 content = await Content.collect(pieces, self._max_bytes)
         except ContentTooLargeError as error:
-            raise OutputsLostError(f"{file.filename} has {error}; see COMFYMESH_AGENT_MAX_ARTIFACT_BYTES") from error
+            raise OutputsRefusedError(f"{file.filename} has {error}; see COMFYMESH_AGENT_MAX_ARTIFACT_BYTES") from error
         return await self._keep(content)
 
     async def _keep(self, content: Content) -> _Kept:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter, field_validator, model_validator
 
 InstanceName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 """Name of an instance, unique on its node. It becomes part of container names and paths."""
@@ -60,6 +60,16 @@ class AttachSpec(_Spec):
 
     runtime: Literal["attach"] = "attach"
     url: HttpUrl
+
+    @field_validator("url")
+    @classmethod
+    def _only_a_place(cls, url: HttpUrl) -> HttpUrl:
+        if url.query is not None or url.fragment is not None:
+            raise ValueError(
+                "what follows `?` or `#` is sent with no request; leave it out, and where the server wants a password, "
+                "give it as http://name:password@host"
+            )
+        return url
 
 
 class ProcessSpec(_Spec):
