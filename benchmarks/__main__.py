@@ -32,6 +32,7 @@ from benchmarks import (
     throughput,
     watchers,
 )
+from benchmarks.figures import LEAST_VALUES
 
 SUITES = ("overhead", "bare", "burst", "relayed", "progress", "calls")
 ON_REQUEST = ("telemetry", "sustained", "watchers", "recovery", "takeover", "faults", "affinity", "queue", "idle-gap")
@@ -64,7 +65,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--waiting", default=40, show_default=True, help="Tasks that wait at once for the suite idle-gap.")
 @click.option("--look-ahead", default=1, show_default=True, help="Attempts that wait at the instance meanwhile.")
 @click.option("--course", default=40, show_default=True, help="Tasks of a round of the suite telemetry, each way.")
-@click.option("--turns", default=10, show_default=True, help="Rounds of it.")
+@click.option(
+    "--turns", type=click.IntRange(min=LEAST_VALUES), default=10, show_default=True, help="Rounds of it, at least six."
+)
 @click.option("--length", "lengths", default=LENGTHS, multiple=True, help="Seconds of a prompt there; may be repeated.")
 @click.option("--cached", default=1000, show_default=True, help="Cached tasks.")
 @click.option("--tasks", "sustained", default=3000, show_default=True, help="Tasks of a sustained course.")

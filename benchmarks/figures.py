@@ -10,7 +10,8 @@ from typing import Self, TypeVar
 
 T = TypeVar("T")
 _BEYOND = 0.025
-_LEAST_VALUES = 6
+LEAST_VALUES = 6
+"""Fewer can't tell the range of their median that well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ class Median:
         Raises:
             ValueError: there are too few.
         """
-        if len(values) < _LEAST_VALUES:
-            raise ValueError(f"{len(values)} values can't tell a median well enough, {_LEAST_VALUES} can")
+        if len(values) < LEAST_VALUES:
+            raise ValueError(f"{len(values)} values can't tell a median well enough, {LEAST_VALUES} can")
         ordered, count = sorted(values), len(values)
         rank = max(rank for rank in range(count // 2) if _tail(count, rank) <= _BEYOND)
         return cls(statistics.median(ordered), ordered[rank], ordered[count - 1 - rank])
