@@ -132,7 +132,7 @@ class Attempt:
         if self._claim.taken and not await self._claim.is_wanted():
             self._unwanted = True
             self._begin_to_interrupt()
-            _end(self._storing)
+            _give_up(self._storing)
 
     def give_back(self, reason: str) -> None:
         """Let somebody else run it."""
@@ -271,7 +271,7 @@ class Attempt:
 
     def _end_staging(self) -> None:
         """Nothing that is still brought is wanted: servers of callers may take their time."""
-        _end(self._staging)
+        _give_up(self._staging)
 
     def _check_stop(self) -> None:
         if self._unwanted or self._stop or self._record.state is State.CANCELLING:
@@ -368,6 +368,6 @@ class Attempt:
             self._storing = None
 
 
-def _end(waiting: asyncio.Timeout | None) -> None:
+def _give_up(waiting: asyncio.Timeout | None) -> None:
     if waiting is not None and not waiting.expired():  # It may take a while to let go.
         waiting.reschedule(asyncio.get_running_loop().time())
