@@ -41,11 +41,12 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
 async def _serve(settings: AgentSettings, stop: asyncio.Event) -> None:
     reload = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # `entry` has had it wait.
     await serve(settings, stop, reload)
 
 
 def main() -> None:
-    """Entry point of `comfymesh-agent`. Without arguments, the agent runs."""
+    """Run the agent, or one of its commands. The process begins in `entry`."""
     if sys.argv[1:]:
         sys.exit(commands.run(sys.argv[1:]))
     seal()
