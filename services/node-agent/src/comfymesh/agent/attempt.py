@@ -14,7 +14,7 @@ from typing import Any
 from comfymesh.agent import leftovers
 from comfymesh.agent.attempt_trace import AttemptTrace
 from comfymesh.agent.claim import Claim
-from comfymesh.agent.collecting import OutputsLostError, OutputsRefusedError
+from comfymesh.agent.collecting import OutputRefusedError, OutputsLostError
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable, GraphRefused
 from comfymesh.agent.comfyui.events import Event as ComfyEvent
@@ -201,9 +201,10 @@ class Attempt:
         except (SpecMissingError, BlobMissingError) as error:
             return verdict.failure(FailureClass.INTERNAL, str(error))
         except OutputsLostError as error:
-            if not isinstance(error, OutputsRefusedError):
-                await self._forget_results()
+            await self._forget_results()
             return verdict.failure(FailureClass.OUTPUT_LOST, str(error))
+        except OutputRefusedError as error:
+            return verdict.of_refused_output(str(error), error.problem, error.graph_node)
         except InputError as error:
             return verdict.failure(error.failure, str(error), error.metadata)
 
