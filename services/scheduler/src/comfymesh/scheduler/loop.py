@@ -140,8 +140,10 @@ class Scheduler:
             self._feed(_changed(stored))
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+        telling = self._work.spawn(self._live.tell(), "progress of the start")
         async for item in self._log.changes(self._live.start):
             if isinstance(item, CaughtUp):
+                telling.cancel()
                 self._live.complete()
                 self._log_read = True
                 self._metering.acting = self._leading
