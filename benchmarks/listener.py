@@ -3,7 +3,7 @@
 python -m benchmarks.listener frames|grpc|sdk mesh|bare TARGET FIRST COUNT
 
 Says so on standard output once every stream has told its first message. Ends at the first line on standard input, and
-prints the milliseconds from publishing to receipt of everything that it received, as JSON. It only keeps what comes with
+prints the milliseconds from publishing to receipt of all that it received, as JSON. It only keeps what comes with
 its time, and reads it after the end, since a machine that clients share with the API has no core for them.
 
 `frames` reads a TCP connection as a load generator does (`benchmarks.http2`), `grpc` has grpc.aio hand messages over,
