@@ -336,4 +336,7 @@ def _artifact_of(message: task_pb2.Artifact, small: Mapping[str, bytes]) -> Arti
 
 def to_task(record: TaskRecord) -> task_pb2.Task:
     """The task of a record as callers see it."""
-    return _task(record)
+    task = task_pb2.Task()
+    task.CopyFrom(defined(record.definition).task)
+    _tell(task, record)
+    return task
