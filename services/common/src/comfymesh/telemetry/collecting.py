@@ -15,6 +15,7 @@ from opentelemetry.sdk.metrics.export import (
     Metric,
     MetricExportResult,
     MetricsData,
+    ResourceMetrics,
     ScopeMetrics,
 )
 
@@ -40,8 +41,11 @@ def complete(collected: MetricsData, metrics: Metrics) -> MetricsData:
     """What the SDK has collected, and histograms: in the same scope, since the exporter sends one of each name."""
     now = time.time_ns()
     found = [_metric(instrument, series, now) for instrument, series in metrics.histograms().items() if series]
-    first, *others = collected.resource_metrics
-    return MetricsData([replace(first, scope_metrics=[_with(scope, found) for scope in first.scope_metrics]), *others])
+    return MetricsData([_to(resource, found) for resource in collected.resource_metrics])
+
+
+def _to(resource: ResourceMetrics, found: Sequence[Metric]) -> ResourceMetrics:
+    return replace(resource, scope_metrics=[_with(scope, found) for scope in resource.scope_metrics])
 
 
 def _with(scope: ScopeMetrics, found: Sequence[Metric]) -> ScopeMetrics:
