@@ -28,6 +28,7 @@ from comfymesh.tasks.record import (
     Timing,
     Work,
 )
+from comfymesh.tasks.usage import Ending
 from comfymesh.v1 import dead_letter_pb2, error_reason_pb2, task_pb2
 from comfymesh.wire.v1 import task_record_pb2
 
@@ -35,6 +36,7 @@ __all__ = [
     "attempt_failure",
     "decode",
     "encode",
+    "ending_of",
     "failure_of",
     "from_message",
     "needs_of",
@@ -295,6 +297,26 @@ def attempt_failure(failure: Failure) -> dead_letter_pb2.AttemptFailure:
         instance=failure.instance,
         reason=_REASONS[failure.failure],
         time=timestamp(failure.time),
+    )
+
+
+def ending_of(message: task_record_pb2.TaskRecord) -> Ending:
+    """What `usage` asks of a record: a fraction of what its whole value costs.
+
+    Raises:
+        KeyError, ValueError: this version can't read it.
+    """
+    task = message.task
+    return Ending(
+        event=message.event,
+        state=_STATE_OF[task.state],
+        attempt=task.attempt,
+        node=names.parse_node(task.node) if task.node else "",
+        instance=task.instance,
+        failures=[failure_of(failure) for failure in message.failures],
+        start_time=seconds(task.start_time) if task.HasField("start_time") else None,
+        timing=timing_of(task.timing) if task.HasField("timing") else None,
+        update_time=seconds(task.update_time),
     )
 
 
