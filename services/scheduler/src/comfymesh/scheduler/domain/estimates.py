@@ -89,6 +89,7 @@ class Estimates:
         self._runs = _Means()
         self._loads = _Means()
         self._kinds: dict[str, str] = {}
+        self._usual: dict[str | None, float] = {}
         self._reference: str | None = None
         self._speeds: dict[str, _Ratio] = {}
         self._sizes: dict[int, _Ratio] = {}
@@ -104,11 +105,27 @@ class Estimates:
         known = self._loads.get(model)
         if known is not None:
             return known.total / known.count
-        return self._loads.towards(((), ("kind", self._kinds.get(model))), FIRST_LOAD, 1.0)
+        return self._usual_load(model)
+
+    def _usual_load(self, model: str) -> float:
+        """Seconds that files of its kind take, each counted once."""
+        kind = self._kinds.get(model)
+        usual = self._usual.get(kind)
+        if usual is None:
+            usual = self._usual[kind] = self._loads.towards(((), ("kind", kind)), FIRST_LOAD, 1.0)
+        return usual
 
     def loads(self, models: Iterable[str]) -> float:
         """Seconds that it takes to load model files one after the other."""
         return sum(map(self.load, models))
+
+    def price(self, models: Iterable[str]) -> float:
+        """Seconds that loading model files is priced at: of each, halfway in ratio from the usual load to its own.
+
+        Priced at its own, who waits for a slow model waits longer by as much as it is slower. Of batches that begin
+        with a set-up, it is the root of what that takes to which the best length of a batch grows (ADR 75).
+        """
+        return sum(math.sqrt(self.load(model) * self._usual_load(model)) for model in models)
 
     def speed(self, gpu_class: str) -> float:
         """How long a run takes on a GPU of this class, as a multiple of what `run` says."""
@@ -155,6 +172,7 @@ class Estimates:
             first = model not in self._loads
             self._loads.learn(model, share)
             if first:
+                self._usual.clear()
                 self._loads.learn((), share)
                 self._loads.learn(("kind", self._kinds.get(model)), share)
 
