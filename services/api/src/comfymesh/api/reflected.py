@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
 
 _POOL = descriptor_pool.Default()
 
 
-class Symbols:
+class _Symbols:
     """All that protobuf knows, and methods by their names: of those it knows none, and grpcurl's `describe` asks."""
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever reflection asks of a pool
@@ -29,3 +30,8 @@ class Symbols:
             found = _POOL.FindServiceByName(service)
             found.methods_by_name[method]  # or there is no such method
             return found.file
+
+
+def symbols() -> DescriptorPool:
+    """What reflection looks names up in."""
+    return cast("DescriptorPool", _Symbols())
