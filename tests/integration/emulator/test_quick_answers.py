@@ -36,6 +36,9 @@ def post(body: object, path: str = "/prompt") -> tuple[str, bytes]:
         post(7),
         (f"GET /history/{PROMPT_ID}", b""),
         (f"GET /api/history/{PROMPT_ID}", b""),
+        (f"GET /history/{PROMPT_ID.upper()}", b""),
+        (f"GET /History/{PROMPT_ID}", b""),
+        (f"get /history/{PROMPT_ID}", b""),
     ],
 )
 async def test_both_ways_answer_the_same(tmp_path: Path, line: str, body: bytes) -> None:

@@ -19,8 +19,7 @@ from comfymesh.emulator.wording import JSON, REASONS, SERVER_ERROR, TEXT
 _log = logging.getLogger(__name__)
 _REQUEST = re.compile(
     rb"(?:POST (?:/api)?/prompt|GET (?:/api)?/history/([0-9a-f-]{36})) HTTP/1\.1\r\n"
-    rb"(?:(?:Host|User-Agent|Accept|Accept-Encoding|Content-Type): [ -~]*\r\n|Content-Length: ([0-9]{1,9})\r\n)*\r\n",
-    re.IGNORECASE,
+    rb"(?i:(?:Host|User-Agent|Accept|Accept-Encoding|Content-Type): [ -~]*\r\n|Content-Length: ([0-9]{1,9})\r\n)*\r\n"
 )
 """With headers that change nothing. Any other, and aiohttp has it: an origin, a coding, an end of the connection."""
 
