@@ -216,7 +216,8 @@ def _formatter(unit: str) -> Formatter:
     if unit == "percentunit":
         return FuncFormatter(lambda value, _: f"{100 * value:.3g} %")
     if unit in {"bytes", "Bps"}:
-        return EngFormatter("B", places=0 if unit == "Bps" else 1)
+        sized = EngFormatter("B", places=1)
+        return FuncFormatter(lambda value, _: sized(value).replace(".0 ", " "))
     if unit == "s":
         return FuncFormatter(lambda value, _: f"{1000 * value:.3g} ms" if 0 < value < 0.1 else f"{value:.3g} s")
     return FuncFormatter(lambda value, _: f"{value:.3g}")
