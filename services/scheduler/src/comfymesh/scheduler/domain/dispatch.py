@@ -268,8 +268,16 @@ class Dispatcher:
         return [lane for lane in lanes if not served[lane.group]]
 
     def _is_served(self, group: Group, holders: Holders) -> bool:
-        looked_at = islice((seat for seat in holders.all if seat.takes_work), _LOOKED_AT)
-        return any(self._fits(group, seat) for seat in looked_at)
+        looked_at = 0
+        for seat in holders.all:
+            if not seat.takes_work:
+                continue
+            if self._fits(group, seat):
+                return True
+            looked_at += 1
+            if looked_at >= _LOOKED_AT:
+                break
+        return False
 
     def _best_held(self, lanes: list[Lane], seat: Seat, now: float) -> Match | None:
         """The task in these lanes that is worth most, were its family's models in place."""
