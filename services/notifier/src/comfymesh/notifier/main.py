@@ -45,6 +45,7 @@ async def serve(settings: NotifierSettings, stop: asyncio.Event) -> None:
     """Tell people and programs what happens, until `stop` is set."""
     path = settings.notifier_rules
     rules = Rules(version=1) if path is None else rulesfile.read(path)
+    rules = rules.documented(settings.notifier_docs_url)
     addresses = open_channels(rules, str(path))
     outward = OutwardHttp(Egress(settings.egress_allow), total_seconds=settings.notifier_webhook_seconds)
     with contextlib.closing(History(settings.notifier_log)) as history:
