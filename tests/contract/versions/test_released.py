@@ -16,7 +16,7 @@ from google.protobuf import message_factory
 from hypothesis import given, settings
 
 from comfymesh.tasks import codec, events, machine
-from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.failures import WRITTEN_AS, FailureClass
 from comfymesh.tasks.record import ArtifactKind, Resolution, State, TaskRecord
 from comfymesh.testkit import tasks
 from comfymesh.testkit.apis import BOOTSTRAP, GRAPH, LocalApi, local_api
@@ -31,7 +31,7 @@ WRITTEN = {
     f"{TASK}.State": {f"STATE_{state}" for state in State},
     "comfymesh.v1.Artifact.Kind": {f"KIND_{kind}" for kind in ArtifactKind},
     f"{TASK}.DeadLetterResolution": {f"DEAD_LETTER_RESOLUTION_{resolution}" for resolution in Resolution},
-    "comfymesh.v1.ErrorReason": {f"ERROR_REASON_{failure}" for failure in FailureClass},
+    "comfymesh.v1.ErrorReason": {f"ERROR_REASON_{WRITTEN_AS.get(failure, failure)}" for failure in FailureClass},
 }
 
 pytestmark = pytest.mark.parametrize("path", RELEASED[-1:], ids=lambda path: path.stem)

@@ -354,3 +354,11 @@ def _artifact_of(message: task_pb2.Artifact, small: Mapping[str, bytes]) -> Arti
         kind=_KIND_OF[message.kind],
         small=small.get(artifact_id, b""),
     )
+
+
+def to_task(record: TaskRecord) -> task_pb2.Task:
+    """The task of a record as callers see it."""
+    task = task_pb2.Task()
+    task.CopyFrom(defined(record.definition).task)
+    _tell(task, record)
+    return task

@@ -19,7 +19,8 @@ SUCCEEDED = "SUCCEEDED"
 CANCELLED = "CANCELLED"
 RELEASED = "RELEASED"
 
-_ENDS: Mapping[str, str] = {"Succeeded": SUCCEEDED, "AttemptFailed": "", "Released": RELEASED, "Cancelled": CANCELLED}
+SUCCESS = "Succeeded"
+ENDS: Mapping[str, str] = {SUCCESS: SUCCEEDED, "AttemptFailed": "", "Released": RELEASED, "Cancelled": CANCELLED}
 """Events that end an attempt, and what that comes to; empty where the failure says it."""
 
 UNCHARGED = frozenset(
@@ -92,9 +93,9 @@ class AttemptUsage:
 
 def of_record(record: TaskRecord | Ending) -> AttemptUsage | None:
     """What the attempt took that this record has ended; None where it ends none."""
-    if record.event not in _ENDS or not record.attempt:
+    if record.event not in ENDS or not record.attempt:
         return None
-    outcome = CANCELLED if record.state == CANCELLED else _ENDS[record.event] or str(record.failures[-1].failure)
+    outcome = CANCELLED if record.state == CANCELLED else ENDS[record.event] or str(record.failures[-1].failure)
     load, run = executed(record.start_time, record.timing, record.update_time, handed_back=outcome == RELEASED)
     gpu_class = record.timing.gpu_class if record.timing else ""
     return AttemptUsage(record.attempt, record.node, record.instance, outcome, load, run, gpu_class)
