@@ -76,6 +76,15 @@ def test_every_variable_in_the_docs_is_a_setting() -> None:
     assert named - known - ELSEWHERE == set()
 
 
+@pytest.mark.parametrize("page", ["log.md", "agent.md"])
+def test_what_the_docs_name_as_shown_by_tests_is(page: str) -> None:
+    rows = [line for line in (ROOT / "docs" / page).read_text().splitlines() if line.startswith("|")]
+    files = {name for row in rows for name in re.findall(r"\btests/[\w/*]+(?:\.py)?", row)}
+    assert {name for name in files if not list(ROOT.glob(name))} == set()
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert {name for row in rows for name in re.findall(r"`(test_\w+)`", row) if f"def {name}(" not in tests} == set()
+
+
 def test_every_failure_in_the_docs_names_tests_that_exist_and_every_fault_of_the_emulator_is_there() -> None:
     page = (ROOT / "docs" / "failures.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("|") and "`test_" in line]

@@ -6,14 +6,14 @@ it is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from comfymesh.tasks.failures import FailureClass
 
 if TYPE_CHECKING:
-    from comfymesh.tasks.record import ModelFile, TaskRecord, Timing
+    from comfymesh.tasks.record import Failure, ModelFile, State, TaskRecord, Timing
 
 SUCCEEDED = "SUCCEEDED"
 CANCELLED = "CANCELLED"
@@ -42,6 +42,20 @@ caller brought about, a cancelled task included, is charged to the tenant."""
 
 MOST_SECONDS = 31 * 24 * 3600.0
 """What an agent may say that an attempt loaded, or ran."""
+
+
+class Ending(NamedTuple):
+    """What all of this follows from, of a record of which no whole value was made. Fields as in TaskRecord."""
+
+    event: str
+    state: State
+    attempt: int
+    node: str
+    instance: str
+    failures: Sequence[Failure]
+    start_time: float | None
+    timing: Timing | None
+    update_time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +91,7 @@ class AttemptUsage:
         return self.outcome not in UNCHARGED
 
 
-def of_record(record: TaskRecord) -> AttemptUsage | None:
+def of_record(record: TaskRecord | Ending) -> AttemptUsage | None:
     """What the attempt took that this record has ended; None where it ends none."""
     if record.event not in ENDS or not record.attempt:
         return None
@@ -107,7 +121,7 @@ def _bounded(seconds: float) -> float:
     return min(max(seconds, 0.0), MOST_SECONDS)
 
 
-def charged_seconds(record: TaskRecord) -> float:
+def charged_seconds(record: TaskRecord | Ending) -> float:
     """What a task was charged with up to this record: all its attempts that have ended."""
     failed = sum(failure.seconds for failure in record.failures if failure.failure not in UNCHARGED)
     last = of_record(record)
@@ -116,7 +130,7 @@ def charged_seconds(record: TaskRecord) -> float:
     return failed + last.seconds
 
 
-def _is_noted(record: TaskRecord) -> bool:
+def _is_noted(record: TaskRecord | Ending) -> bool:
     """Whether the attempt that has ended is among the failures."""
     return bool(record.failures) and record.failures[-1].attempt == record.attempt
 
