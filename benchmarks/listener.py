@@ -84,7 +84,8 @@ async def by_frames(source: Source, target: str, numbers: range, enough: Enough)
         if line.broken.done():
             line.broken.result()
     finally:
-        line.broken.cancel()
+        if not line.broken.cancel():
+            line.broken.exception()  # Seen.
         transport.abort()
     return line.received
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 
 _CLIENTS = 2
 """Processes, each with one connection."""
@@ -19,8 +20,8 @@ async def start(kind: str, source: str, target: str, streams: int) -> Clients:
     Raises:
         ListenerFailedError: one of them could not.
     """
-    share = streams // _CLIENTS
-    return [await _start(kind, source, target, str(share * number), str(share)) for number in range(_CLIENTS)]
+    bounds = [streams * number // _CLIENTS for number in range(_CLIENTS + 1)]
+    return [await _start(kind, source, target, str(first), str(end - first)) for first, end in pairwise(bounds)]
 
 
 class ListenerFailedError(Exception):
