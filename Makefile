@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MEMBERS := protos services/common services/api services/scheduler services/notifier services/node-agent \
 	services/gateway clients/python devtools/emulator devtools/stack tests/testkit
+RELEASED := protos/src $(addprefix services/,common api scheduler node-agent)
 CODE := $(MEMBERS) tests benchmarks examples deploy
 BASE ?= main
 WORKERS ?= 3
@@ -86,10 +87,11 @@ skew: setup ## run chaos on a mesh of two versions: old agents, then old control
 			--python $(CURDIR)/.cache/versions/$(OTHER)/$(BIN)/python --of $$old --save out/skew || exit 1; \
 	done
 
-contract: setup ## keep the contract of a version that is released (VERSION)
+contract: setup ## keep the contract and the sources of a version that is released (VERSION)
 	@test -n "$(VERSION)" || { echo 'name the version: make contract VERSION=1.2.3'; exit 2; }
 	@test ! -e protos/released/$(VERSION).binpb || { echo 'protos/released/$(VERSION).binpb is there: a released contract is never changed'; exit 1; }
 	@$(BIN)/buf build --exclude-source-info --as-file-descriptor-set -o protos/released/$(VERSION).binpb
+	@git archive HEAD $(RELEASED) ':!*.pyi' | xz -9e > tests/data/released/$(VERSION).tar.xz
 
 bench: setup ## measure: overhead, throughput, progress latency
 	@$(BIN)/python -m benchmarks $(ARGS)

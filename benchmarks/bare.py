@@ -31,7 +31,6 @@ _RECORD = bytes(700)
 """As large as the record of a short task."""
 _WARM_UP = 20
 _PAUSE = 0.005
-_CLIENTS = 2
 
 Leg = Callable[[], Awaitable[float]]
 
@@ -122,6 +121,7 @@ class BareCrowd:
         sent, received: Messages a second; later ones take the place of what was not sent yet.
         p50, p99: Milliseconds from making a message to its receipt.
         cores: Cores kept busy by the server and by each client.
+        client: What they listen with, as in `watchers`.
     """
 
     streams: int
@@ -131,10 +131,11 @@ class BareCrowd:
     p50: float
     p99: float
     cores: dict[str, float]
+    client: str
 
     def rows(self) -> list[tuple[str, str]]:
         """The figures for a table."""
-        what = f"bare grpc.aio, {self.streams} streams, {self.rate:g} messages/s each"
+        what = f"bare grpc.aio, {self.streams} streams, {self.rate:g} messages/s each, by {self.client}"
         cores = ", ".join(f"{name} {cores:.2f}" for name, cores in self.cores.items())
         return [
             (f"**{what}: p50 / p99**", f"**{self.p50:.1f} / {self.p99:.1f} ms**"),
@@ -142,19 +143,18 @@ class BareCrowd:
         ]
 
 
-async def crowd(streams: int, rate: float, seconds: float) -> BareCrowd:
+async def crowd(streams: int, rate: float, seconds: float, client: str) -> BareCrowd:
     """Measure it with two client processes."""
     async with _peer() as (port, _, pid), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        share = str(streams // _CLIENTS)
-        clients = [await listeners.start("benchmarks.barepeer", "listen", port, share) for _ in range(_CLIENTS)]
-        pids = {"server": pid, **{f"client {number}": client.pid for number, client in enumerate(clients)}}
+        clients = await listeners.start(client, "bare", f"127.0.0.1:{port}", streams)
+        pids = {"server": pid, **listeners.pids(clients)}
         before, began = usages(pids), time.perf_counter()
         sent = int(await channel.unary_unary("/bare.Bare/Tell", None, None)(f"[{rate}, {seconds}]".encode()))
         after, took = usages(pids), time.perf_counter() - began
-        noted = [latency for client in clients for latency in await listeners.latencies(client)]
+        noted = await listeners.latencies(clients)
     cores = {name: (after[name].cpu_seconds - before[name].cpu_seconds) / took for name in pids}
     p50, p99 = percentile(noted, 50), percentile(noted, 99)
-    return BareCrowd(streams, rate, sent / took, len(noted) / took, p50, p99, cores)
+    return BareCrowd(streams, rate, sent / took, len(noted) / took, p50, p99, cores, client)
 
 
 @asynccontextmanager
@@ -163,7 +163,7 @@ async def _peer() -> AsyncIterator[tuple[str, str, int]]:
     with tempfile.TemporaryDirectory(prefix="comfymesh-benchmark-") as directory:
         async with ground.nats(ground.Sync.ALWAYS, Path(directory)) as nats_url:
             await _reachable(nats_url)
-            command = (sys.executable, "-m", "benchmarks.barepeer", "serve", nats_url)
+            command = (sys.executable, "-m", "benchmarks.barepeer", nats_url)
             peer = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
             assert peer.stdout is not None
             try:

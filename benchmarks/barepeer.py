@@ -1,7 +1,6 @@
 """The other process of `bare`: answers and sends with the libraries alone, nothing of the mesh between.
 
-python -m benchmarks.barepeer serve NATS_URL     serves gRPC and listens to NATS; prints its port
-python -m benchmarks.barepeer listen PORT COUNT  COUNT streams; prints the latencies when told to on standard input
+python -m benchmarks.barepeer NATS_URL    serves gRPC and listens to NATS; prints its port
 """
 
 from __future__ import annotations
@@ -21,6 +20,9 @@ from nats.aio.msg import Msg
 
 APPENDED, HEARD = "bare.appended", "heard"
 """Subjects: what the stream stores, and when the other process had it."""
+
+FOLLOW = "/bare.Bare/Follow"
+"""A stream that is told something again and again."""
 
 _PADDING = bytes(80)
 """With the time before it, as large as a progress message of the mesh."""
@@ -91,33 +93,10 @@ async def serve(nats_url: str) -> None:
     await server.wait_for_termination()
 
 
-async def listen(port: str, count: int) -> list[float]:
-    """Follow `count` streams until standard input says that it is enough; answers latencies in milliseconds."""
-    latencies: list[float] = []
-    begun = asyncio.Semaphore(0)
-
-    async def follow(channel: grpc.aio.Channel) -> None:
-        async for message in channel.unary_stream("/bare.Bare/Follow", None, None)(b""):
-            if message:
-                latencies.append((time.time_ns() - int.from_bytes(message[:8])) / 1e6)
-            else:
-                begun.release()
-
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        following = [asyncio.create_task(follow(channel)) for _ in range(count)]
-        for _ in following:
-            await begun.acquire()
-        print("following", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
-        for task in following:
-            task.cancel()
-        await asyncio.gather(*following, return_exceptions=True)
-    return latencies
+def sent(message: bytes) -> int:
+    """When a message of a stream was made, in nanoseconds since the epoch; 0 of the empty one that each begins with."""
+    return int.from_bytes(message[:8])
 
 
 if __name__ == "__main__":
-    mode, where, *rest = sys.argv[1:]
-    if mode == "serve":
-        uvloop.run(serve(where))
-    else:
-        print(json.dumps(asyncio.run(listen(where, int(rest[0])))))
+    uvloop.run(serve(sys.argv[1]))

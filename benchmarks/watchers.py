@@ -26,8 +26,7 @@ from comfymesh.v1 import task_pb2, task_service_pb2
 
 _NODE = "nowhere"
 _FOREVER = "100000"
-_CLIENTS = 2
-_RAW, _SDK = "raw", "sdk"
+_FRAMES = "frames"
 _DEAF = 20
 _DEAF_RATE = 100.0
 _SECONDS = 10.0
@@ -47,7 +46,7 @@ class Crowd:
         p99: The same for 99 %.
         kilobytes: Memory of the API for each watcher, in kB.
         cores: Cores kept busy by API, NATS and the clients.
-        client: What they listen with: `raw`, gRPC alone, or our `sdk`.
+        client: What they listen with, of the kinds of `benchmarks.listener`.
         deaf: Watchers beside them that never read.
     """
 
@@ -64,9 +63,7 @@ class Crowd:
 
     def rows(self) -> list[tuple[str, str]]:
         """The figures for a table."""
-        what = f"{self.watchers} watchers, {self.rate:g} events/s each"
-        if self.client != _RAW:
-            what += f", with the {self.client}"
+        what = f"{self.watchers} watchers, {self.rate:g} events/s each, by {self.client}"
         if self.deaf:
             what += f", {self.deaf} more that never read"
         cores = ", ".join(f"{name} {cores:.2f}" for name, cores in self.cores.items())
@@ -84,15 +81,16 @@ class Crowd:
 
 @dataclass(frozen=True, slots=True)
 class Watchers:
-    """Crowds, the same on a bare gRPC server, and what a watcher that never reads adds to the API's memory, in kB."""
+    """Crowds, the same on bare gRPC servers, and what a watcher that never reads adds to the API's memory, in kB."""
 
     crowds: Sequence[Crowd]
-    bare: bare.BareCrowd
+    bare: Sequence[bare.BareCrowd]
     deaf_kilobytes: float
 
     def rows(self) -> list[tuple[str, str]]:
         """The figures for a table."""
-        rows = [row for crowd in self.crowds for row in crowd.rows()] + self.bare.rows()
+        rows = [row for crowd in self.crowds for row in crowd.rows()]
+        rows += [row for crowd in self.bare for row in crowd.rows()]
         what = f"a watcher that never reads ({_DEAF_RATE:g} events/s for {_SECONDS:g} s): memory"
         return [*rows, (what, f"{self.deaf_kilobytes:.0f} kB")]
 
@@ -100,19 +98,19 @@ class Watchers:
 async def measure(watchers: int, rates: Sequence[float]) -> Watchers:
     """Measure `watchers` watchers at each rate, and a fifth of them with and without some that never read.
 
-    At the highest rate with our SDK as well; the others listen with gRPC alone, since what a caller spends is its own.
+    All listen to frames, since what a caller spends is its own. At the highest rate gRPC's and our own client follow.
     """
-    few, calm = watchers // 5, 10.0
+    few, calm, most = watchers // 5, 10.0, max(rates)
     crowds = [await _crowd(watchers, rate) for rate in rates]
-    crowds.append(await _crowd(watchers, max(rates), _SDK))
-    alone = await bare.crowd(watchers, max(rates), _SECONDS)
+    crowds += [await _crowd(watchers, most, client) for client in ("grpc", "sdk")]
+    alone = [await bare.crowd(watchers, most, _SECONDS, client) for client in (_FRAMES, "grpc")]
     crowds.append(await _crowd(few, calm))
     async with _mesh(few + _DEAF) as (mesh, bus):
         crowd, kilobytes = await _beside_deaf(mesh, bus, few, calm)
     return Watchers([*crowds, crowd], alone, kilobytes)
 
 
-async def _crowd(watchers: int, rate: float, client: str = _RAW) -> Crowd:
+async def _crowd(watchers: int, rate: float, client: str = _FRAMES) -> Crowd:
     async with _mesh(watchers) as (mesh, bus):
         return await _watched(mesh, bus, watchers, rate, client)
 
@@ -145,23 +143,18 @@ async def _mesh(tasks: int) -> AsyncIterator[tuple[Mesh, JetStreamBus]]:
 
 
 async def _watched(
-    mesh: Mesh, bus: JetStreamBus, watchers: int, rate: float, client: str = _RAW, deaf: int = 0
+    mesh: Mesh, bus: JetStreamBus, watchers: int, rate: float, client: str = _FRAMES, deaf: int = 0
 ) -> Crowd:
     pids = {"api": mesh.processes.pid("api"), "nats": mesh.processes.pid("nats"), "publisher": os.getpid()}
     idle = usage(pids["api"]).resident_bytes
-    share = watchers // _CLIENTS
-    clients = [
-        await listeners.start("benchmarks.listener", client, mesh.target, str(share * number), str(share))
-        for number in range(_CLIENTS)
-    ]
-    pids |= {f"client {number}": client.pid for number, client in enumerate(clients)}
+    clients = await listeners.start(client, "mesh", mesh.target, watchers)
+    pids |= listeners.pids(clients)
     before, began = usages(pids), time.perf_counter()
-    published = await _publish(bus, range(share * _CLIENTS), rate, _SECONDS)
+    published = await _publish(bus, range(watchers), rate, _SECONDS)
     after, seconds = usages(pids), time.perf_counter() - began
-    told = [await listeners.latencies(client) for client in clients]
-    latencies = [latency for each in told for latency in each]
+    latencies = await listeners.latencies(clients)
     return Crowd(
-        share * _CLIENTS,
+        watchers,
         rate,
         published / seconds,
         len(latencies) / seconds,

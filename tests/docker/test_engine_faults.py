@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -15,7 +16,7 @@ from comfymesh.agent.condition import Condition, InstanceState
 from comfymesh.agent.domain.lives import Endurance
 from comfymesh.agent.instance import Care, Instance
 from comfymesh.agent.leftovers import Leftovers
-from comfymesh.agent.runtimes.contract import Exited, RuntimeFailed, RuntimeFailureReason
+from comfymesh.agent.runtimes.contract import Absent, Exited, Running, RuntimeFailed, RuntimeFailureReason
 from comfymesh.agent.runtimes.docker import DockerRuntime
 from comfymesh.agent.runtimes.specs import DockerSpec
 from comfymesh.agent.workplace import Files, Workplace
@@ -34,6 +35,19 @@ pytestmark = pytest.mark.docker
 READY, DOWN, QUARANTINED = InstanceState.READY, InstanceState.DOWN, InstanceState.QUARANTINED
 GRACE = timedelta(seconds=1)
 FOREVER = ("sh", "-c", "while :; do sleep 1; done")
+PATIENCE_SECONDS = 30.0
+PULLER = """
+import ast, asyncio, sys
+from comfymesh.agent.runtimes.docker import DockerRuntime
+from comfymesh.agent.runtimes.specs import DockerSpec
+
+async def main():
+    node, image, command = ast.literal_eval(sys.argv[1])
+    runtime = DockerRuntime(DockerSpec(name="one", image=image, command=command, pull=True), node=node)
+    await runtime.start(lambda words: print(words, flush=True))
+
+asyncio.run(main())
+"""
 
 
 class Kept:
@@ -141,6 +155,54 @@ async def test_a_container_that_keeps_ending_is_started_later_and_later_and_then
     assert reasons
     assert all("no such model" in reason for reason in reasons)
     assert (await until_status(one.runtime, Exited)).code == 3
+
+
+@pytest.fixture
+async def registry(engine: docker.DockerClient) -> AsyncIterator[Registry]:
+    """One that takes its time."""
+    async with Registry(mebibytes=8) as registry:
+        registry.hurries.clear()
+        yield registry
+        registry.hurries.set()
+        await asyncio.to_thread(engine.images.remove, f"{registry.repository}@{registry.digest}", force=True)
+
+
+async def test_a_start_that_is_given_up_does_not_wait_for_its_image(
+    registry: Registry, docker_world: DockerWorld
+) -> None:
+    """Else an agent that is asked to stop would stay for as long as an image of 10 GB takes to come."""
+    pinned = f"{registry.repository}@{registry.digest}"
+    runtime = await docker_world.runtime(image=pinned, pull=True, command=FOREVER)
+    words: asyncio.Queue[str] = asyncio.Queue()
+    starting = asyncio.create_task(runtime.start(words.put_nowait))
+    await words.get()
+    starting.cancel()
+    await asyncio.wait({starting}, timeout=PATIENCE_SECONDS)
+    assert starting.cancelled()
+    assert await runtime.poll() == Absent()
+    registry.hurries.set()
+    await runtime.start()
+    assert await runtime.poll() == Running()
+    await runtime.stop(GRACE)
+
+
+async def test_an_agent_that_is_killed_while_an_image_comes_leaves_the_pull_to_the_next_one(
+    registry: Registry, docker_world: DockerWorld
+) -> None:
+    pinned = f"{registry.repository}@{registry.digest}"
+    runtime = await docker_world.runtime(image=pinned, pull=True, command=FOREVER)
+    first = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PULLER, repr((docker_world.node, pinned, FOREVER)), stdout=asyncio.subprocess.PIPE
+    )
+    assert first.stdout is not None
+    assert b"pulling" in await first.stdout.readline()
+    first.kill()
+    await first.wait()
+    assert await runtime.poll() == Absent()
+    registry.hurries.set()
+    await runtime.start()
+    assert await runtime.poll() == Running()
+    await runtime.stop(GRACE)
 
 
 async def test_an_image_is_pulled_with_progress_and_only_by_its_digest(

@@ -273,7 +273,7 @@ class World(RuleBasedStateMachine):
             await self.assets.remove(TENANT, known)
         waiting = {sha256 for stored in self.waiting for sha256 in stored.record.definition.spec.blobs or ()}
         for _ in range(4):
-            self.clock.advance(25 * HOUR)
+            self.clock.advance(23 * HOUR)
             for removal in await self.sweepers[0].look():
                 await self.sweepers[0].remove(removal)
         assert {version.sha256 async for version in self.store.versions(TENANT)} == waiting

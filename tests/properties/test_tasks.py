@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -130,6 +131,15 @@ def test_nothing_leaves_a_final_state(record: TaskRecord, event: Event) -> None:
 @given(tasks.records)
 def test_a_record_comes_back_from_the_log_as_it_was(record: TaskRecord) -> None:
     assert codec.decode(codec.encode(record)) == record
+
+
+@given(record=tasks.records, other=tasks.records)
+def test_who_goes_on_from_a_message_writes_what_anybody_would(record: TaskRecord, other: TaskRecord) -> None:
+    read = codec.from_message(codec.to_message(record), goes_on=True)
+    assert read == record
+    further = replace(other, definition=read.definition)
+    assert codec.to_message(further) == codec.to_message(replace(other, definition=replace(record.definition)))
+    assert codec.decode(codec.encode(further)) == further
 
 
 @settings(max_examples=40, deadline=None)

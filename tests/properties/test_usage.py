@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from comfymesh.bus import records
 from comfymesh.bus.records import Stored
 from comfymesh.bus.tasklog import TaskLog
-from comfymesh.tasks import events, usage
+from comfymesh.tasks import codec, events, usage
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import State, TaskError, TaskRecord, Timing
 from comfymesh.testkit.memory_bus import MemoryBus
@@ -137,5 +137,9 @@ def test_the_last_record_of_a_task_knows_what_it_was_charged_with(story: list[Tr
         last = {record.key.task_id: record for record in world.records()}
         found = {task_id: round(usage.charged_seconds(record) * 1e6) for task_id, record in last.items()}
         assert found == {task_id: world.charged[task_id] for task_id in last}
+        for record in world.records():
+            message = codec.to_message(record)
+            whole = usage.of_record(codec.from_message(message))
+            assert usage.of_record(codec.ending_of(message)) == whole
 
     asyncio.run(run())

@@ -22,6 +22,7 @@ OF_AN_ATTEMPT = {
     "MISSING_DEPENDENCY": "unit/agent/test_verdict.py",
     "PREEMPTED": "unit/agent/test_attempts.py",
     "INPUT_UNAVAILABLE": "unit/agent/test_url_inputs.py",
+    "OUTPUT_REFUSED": "unit/agent/test_verdict.py",
 }
 """Why an attempt failed, as its agent finds out: shown there, without a mesh around."""
 OF_A_CLIENT = {"NOT_IMPLEMENTED": "unit/client/test_statuses.py"}

@@ -11,9 +11,12 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2_grpc
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 
 from comfymesh.api.access.gate import KEY_PREFIX
 from comfymesh.bus import subjects
@@ -65,6 +68,28 @@ async def test_the_scheme_is_read_as_http_has_it(api: LocalApi) -> None:
 async def test_health_and_reflection_need_no_credentials(api: LocalApi) -> None:
     answer = await health_pb2_grpc.HealthStub(api.channel).Check(health_pb2.HealthCheckRequest())
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    assert "comfymesh.v1.TaskService" in [each.name for each in (await reflect(api, list_services="")).service]
+
+
+async def reflect(api: LocalApi, **asked: str) -> Any:
+    """What reflection answers to one question."""
+    stub = reflection_pb2_grpc.ServerReflectionStub(api.channel)
+    (answer,) = [each async for each in stub.ServerReflectionInfo(iter([ServerReflectionRequest(**asked)]))]
+    return getattr(answer, str(answer.WhichOneof("message_response")))
+
+
+@pytest.mark.parametrize("symbol", ["Task", "TaskService", "TaskService.GetTask", "Task.State"])
+async def test_reflection_knows_every_symbol_of_the_contract(api: LocalApi, symbol: str) -> None:
+    """`describe` of grpcurl names a method, as its `list` shows it."""
+    found = await reflect(api, file_containing_symbol=f"comfymesh.v1.{symbol}")
+    file = FileDescriptorProto.FromString(found.file_descriptor_proto[0])
+    kind = "task_service" if symbol.startswith("TaskService") else "task"
+    assert file.name == f"comfymesh/v1/{kind}.proto"
+
+
+@pytest.mark.parametrize("symbol", ["comfymesh.v1.TaskService.NoMethod", "comfymesh.v1.Nothing", "x", "", "."])
+async def test_reflection_says_of_what_there_is_not_that_it_is_not_found(api: LocalApi, symbol: str) -> None:
+    assert (await reflect(api, file_containing_symbol=symbol)).error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
 async def test_a_scope_allows_its_methods_and_no_others(api: LocalApi) -> None:

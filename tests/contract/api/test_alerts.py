@@ -161,6 +161,8 @@ async def test_what_is_wrong_is_told_all_at_once(
             {"callback_url": "https://example.org", "callback_states": [5, 5, 99]},
             ["task.callback_states[1]", "task.callback_states[2]"],
         ),
+        # As many as fit a message would otherwise be compared each with each.
+        ({"callback_url": "https://example.org", "callback_states": [5] * 2_000_000}, ["task.callback_states"]),
     ],
 )
 async def test_a_callback_that_can_not_be_is_refused(api: LocalApi, fields: dict[str, Any], wrong: list[str]) -> None:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from comfymesh.artifacts.bus_store import BusStore
@@ -109,6 +110,12 @@ async def stores_again(bus: JetStreamBus, number: int) -> bool:
     return not (await store(bus, number, 1))[1]
 
 
+async def health(server: NatsServer) -> tuple[int, bool]:
+    """What the server says of itself, and whether it speaks of a disk that is full."""
+    async with aiohttp.ClientSession() as session, session.get(f"{server.monitor_url}/healthz") as answer:
+        return answer.status, os.strerror(errno.ENOSPC).lower() in (await answer.text()).lower()
+
+
 async def test_what_jetstream_may_use_is_full(server: NatsServer) -> None:
     """It leaves a part of the disk alone, and goes on by itself as soon as something is dropped."""
     async with bus_of(server) as bus:
@@ -137,9 +144,13 @@ async def test_the_disk_itself_is_full(server: NatsServer, disk: Disk) -> None:
         assert refusal is not None
         unsure = f"task.default.t{100 + len(more)}"
         assert await there(bus) == [*accepted, *more]
+        # So the health check of compose.yaml, which asks this, says so too, and goes on to say it when there is room.
+        assert await health(server) == (503, True)
         filler.unlink()
+        assert await health(server) == (503, True)
         await server.restart()
         await until(lambda: bus.connected, "the new server")
+        assert await health(server) == (200, False)
         await until(lambda: stores_again(bus, 200), "an append with room")
         # What was not confirmed may have been stored or not; what was confirmed is there.
         assert [subject for subject in await there(bus) if subject not in {unsure, "task.default.t200"}] == [

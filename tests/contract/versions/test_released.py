@@ -16,7 +16,7 @@ from google.protobuf import message_factory
 from hypothesis import given, settings
 
 from comfymesh.tasks import codec, events, machine
-from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.failures import WRITTEN_AS, FailureClass
 from comfymesh.tasks.record import ArtifactKind, Resolution, State, TaskRecord
 from comfymesh.testkit import tasks
 from comfymesh.testkit.apis import BOOTSTRAP, GRAPH, LocalApi, local_api
@@ -31,7 +31,7 @@ WRITTEN = {
     f"{TASK}.State": {f"STATE_{state}" for state in State},
     "comfymesh.v1.Artifact.Kind": {f"KIND_{kind}" for kind in ArtifactKind},
     f"{TASK}.DeadLetterResolution": {f"DEAD_LETTER_RESOLUTION_{resolution}" for resolution in Resolution},
-    "comfymesh.v1.ErrorReason": {f"ERROR_REASON_{failure}" for failure in FailureClass},
+    "comfymesh.v1.ErrorReason": {f"ERROR_REASON_{WRITTEN_AS.get(failure, failure)}" for failure in FailureClass},
 }
 
 pytestmark = pytest.mark.parametrize("path", RELEASED[-1:], ids=lambda path: path.stem)
@@ -116,11 +116,13 @@ def test_a_record_that_a_released_version_has_read_and_written_is_the_same(path:
     assert codec.decode(again) == record
 
 
-def test_what_a_later_version_has_added_outlives_our_changes(path: Path) -> None:
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_a_later_version_has_added_outlives_our_changes(path: Path, *, goes_on: bool) -> None:
     later = Version.released(path, {RECORD: ("added", 1900), TASK: ("also_added", 1901)})
     message = later.type(RECORD).FromString(codec.encode(tasks.queued()))
     message.added, message.task.also_added = "kept", "as well"
-    record = codec.decode(message.SerializeToString())
+    ours = task_record_pb2.TaskRecord.FromString(message.SerializeToString())
+    record = codec.from_message(ours, goes_on=goes_on)
     for event in (tasks.assigned(), events.Started(), tasks.failed()):
         record = machine.apply(record, event, tasks.NOW)
         stored = task_record_pb2.TaskRecord.FromString(codec.encode(record))

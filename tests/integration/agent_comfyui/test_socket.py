@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import random
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from websockets.asyncio.server import Server, ServerConnection, serve
 
 from comfymesh.agent.comfyui.events import FeatureFlags, Status, TextProgress
 from comfymesh.agent.comfyui.protocol import HELLO
-from comfymesh.agent.comfyui.socket import EventSocket
+from comfymesh.agent.comfyui.socket import EventSocket, SocketTimings
 
 from .conftest import SOCKET
 
@@ -27,13 +32,21 @@ class Ears:
         self.states: asyncio.Queue[str | None] = asyncio.Queue()
 
 
+def status(remaining: int) -> str:
+    return json.dumps({"type": "status", "data": {"status": {"exec_info": {"queue_remaining": remaining}}}})
+
+
+def address(server: Server) -> str:
+    return f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+
+
 @asynccontextmanager
-async def listening(url: str, ears: Ears) -> AsyncIterator[EventSocket]:
+async def listening(url: str, ears: Ears, timings: SocketTimings = SOCKET) -> AsyncIterator[EventSocket]:
     socket = EventSocket(
         url.replace("http", "ws") + "/ws",
         ears.events.put_nowait,
         ears.states.put_nowait,
-        timings=SOCKET,
+        timings=timings,
         rng=random.Random(0),
     )
     socket.start()
@@ -65,6 +78,35 @@ async def test_events_of_any_size_arrive_in_order(fake: FakeComfy) -> None:
         await ears.events.get()
         assert isinstance(await ears.events.get(), FeatureFlags)
         assert await ears.events.get() == TextProgress("2", "step 1")
+
+
+async def test_what_comes_in_pieces_overtakes_nothing_and_nothing_overtakes_it() -> None:
+    ears = Ears()
+
+    async def tell(socket: ServerConnection) -> None:
+        await socket.send(status(0))
+        await socket.recv()
+        for number in range(1, 4):
+            await socket.send(status(number))
+            await socket.send([status(10 + number)[:20], status(10 + number)[20:]])
+        await socket.wait_closed()
+
+    async with serve(tell, "127.0.0.1", 0) as server, listening(address(server), ears):
+        told = [await ears.events.get() for _ in range(7)]
+    assert [event.queue_remaining for event in told if isinstance(event, Status)] == [0, 1, 11, 2, 12, 3, 13]
+
+
+async def test_a_server_that_greets_nobody_is_left() -> None:
+    ears, calls = Ears(), itertools.count()
+
+    async def greet_the_second(socket: ServerConnection) -> None:
+        if next(calls):
+            await socket.send(status(0))
+        await socket.wait_closed()
+
+    timings = replace(SOCKET, open=0.05)
+    async with serve(greet_the_second, "127.0.0.1", 0) as server, listening(address(server), ears, timings):
+        assert await ears.states.get() is not None
 
 
 async def test_a_lost_connection_is_told_and_replaced_under_another_client_id(fake: FakeComfy) -> None:

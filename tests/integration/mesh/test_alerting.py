@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import os
+import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
+from pathlib import Path
+from shutil import which
 
 import pytest
 import pytest_asyncio
 import yaml
+from click.testing import CliRunner
+from click.testing import Result as CalledAs
 from standardwebhooks import Webhook
 
+from comfymesh.cli.main import cli
 from comfymesh.client import AlertState, DeliveryState, NotFound, NoticeKind, Severity, UsageDimension, UsageReport
-from comfymesh.testkit import graphs
+from comfymesh.testkit import graphs, pages
 from comfymesh.testkit.meshes import LocalMesh, State, local_mesh
 from comfymesh.testkit.receivers import Receiver, receiver
 from comfymesh.testkit.waiting import until
@@ -152,6 +159,60 @@ async def test_a_callback_is_called_signed_and_can_be_called_again(mesh: LocalMe
     assert third.headers["webhook-id"] == received[0].headers["webhook-id"]
 
 
+def called(mesh: LocalMesh, command: str, **values: str) -> Awaitable[CalledAs]:
+    """Run a command of the docs, with what a reader puts in; a process of its own would take longer than it does."""
+    words = ["--target", mesh.target, *pages.arguments(command, **values)]
+    return asyncio.to_thread(CliRunner().invoke, cli, words)
+
+
+async def test_the_commands_of_the_page_on_alerts_do_what_they_say(mesh: LocalMesh) -> None:
+    await mesh.finished((await mesh.create(graphs.raising("runtime"))).name)
+    alert = (await until(mesh.client.alerts, "an alert"))[0].name
+    said = dict[str, str]()
+    for command in pages.commands("alerts.md", "Having your say"):
+        silence = "".join(silence.name for silence in await mesh.client.silences())
+        ran = await called(mesh, command, ALERT=alert.partition("/")[2], SILENCE=silence.partition("/")[2])
+        assert ran.exit_code == 0, (command, ran.output)
+        said[command.split()[2]] = ran.output
+    assert "deliberate failure" in said["list"]
+    assert "new disk" in said["silences"]
+    assert await mesh.client.silences() == []
+    assert "broken" in said["channels"]
+    assert "failed" in said["history"]
+    assert "failed" in said["rules"]
+
+
+async def test_the_command_of_the_page_on_webhooks_has_a_receiver_called(
+    mesh: LocalMesh, ops: Receiver, tmp_path: Path
+) -> None:
+    (command,) = pages.commands("webhooks.md", "Webhooks")
+    graph = tmp_path / "graph.json"
+    graph.write_text(graphs.text(graphs.picture()))
+    url = "https://shop.example/hooks/pictures"
+    ran = await called(mesh, command, **{"graph.json": str(graph), url: f"{ops.url}/hooks/pictures"})
+    assert ran.exit_code == 0, ran.output
+    (request,) = await ops.until_received(1)
+    assert (request.path, request.json["type"]) == ("/hooks/pictures", "task.succeeded")
+
+
+@pytest.mark.skipif(not which("jq") and "CI" not in os.environ, reason="needs jq: apt-get install jq")
+async def test_the_logs_are_asked_as_the_page_says(mesh: LocalMesh) -> None:
+    task = await mesh.finished((await mesh.create(graphs.raising("runtime"))).name)
+    of_task, unusual = pages.commands("operations.md", "When something is wrong")
+    of_this = await printed(of_task.replace('"TASK"', f'"{task.name.partition("/")[2]}"'), mesh.directory / "logs")
+    assert "NODE_EXCEPTION" in of_this
+    levels = re.findall(r'^  "level": "(.*)",$', await printed(unusual, mesh.directory / "logs"), re.MULTILINE)
+    assert set(levels) <= {"warning", "error", "critical"}
+
+
+async def printed(command: str, folder: Path) -> str:
+    """What a command prints that ends well."""
+    process = await asyncio.create_subprocess_shell(command, cwd=folder, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return out.decode()
+
+
 async def test_a_callback_into_the_network_is_given_up(mesh: LocalMesh, ops: Receiver) -> None:
     done = await mesh.client.run(json.dumps(graphs.picture()), callback_url="http://169.254.169.254/latest")
 
@@ -194,5 +255,8 @@ async def test_the_ledger_has_what_the_slots_were_busy(mesh: LocalMesh) -> None:
     # The attempt that was thrown away is in it, with the time that it had its instance for.
     (cancelled,) = [row for row in report.rows if row.outcome == "CANCELLED"]
     assert cancelled.gpu_seconds > 0
-    code, out, _ = await comfymesh(mesh, "usage", "--by", "outcome", "--csv")
-    assert (code, len(out.splitlines())) == (0, 1 + len(report.rows))
+    (shown,) = re.findall(r"`(comfymesh usage - .*) > usage.csv`", (pages.DOCS / "usage.md").read_text())
+    said = await called(mesh, shown)
+    assert said.exit_code == 0, said.output
+    rows = csv.DictReader(said.output.splitlines())
+    assert sum(float(row["load_seconds"]) + float(row["run_seconds"]) for row in rows) == pytest.approx(took, abs=1e-3)

@@ -15,18 +15,24 @@ import pytest
 import pytest_asyncio
 
 from comfymesh.client import AsyncClient, NotFound, TaskChanged, TaskState
-from comfymesh.testkit import graphs
+from comfymesh.testkit import graphs, pages
 from comfymesh.testkit.meshes import LocalMesh, State, local_mesh
 from comfymesh.testkit.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
 SERVICES = ("api", "scheduler", "agent")
+BACKUP, VERIFY, RESTORE = pages.commands("operations.md", "Back up and restore")
+FOLDER, FILE = "/backups/", "/backups/comfymesh-20261128T031500Z.backup"
+REPLICAS = "COMFYMESH_NATS_REPLICAS=3 "
+"""What the page gives to restore for a cluster; here is one server."""
 
 
-async def admin(mesh: LocalMesh, *arguments: str) -> tuple[int, str]:
+async def admin(mesh: LocalMesh, command: str, file: Path, *more: str) -> tuple[int, str]:
+    """Run a command of the page, on this file or in this folder."""
+    words = pages.arguments(command.removeprefix(REPLICAS), **{FOLDER: f"{file}/", FILE: str(file)})
     ran = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "comfymesh.cli", "admin", *arguments),
+        *(sys.executable, "-m", "comfymesh.cli", *words, *more),
         env={**os.environ, "COMFYMESH_NATS_URL": mesh.nats_url},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -75,7 +81,8 @@ async def load(mesh: LocalMesh, over: asyncio.Event) -> list[str]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def before(mesh: LocalMesh) -> Before:
     """Back up under load, lose everything, restore."""
-    file, client = mesh.directory / "mesh.backup", mesh.client
+    folder, client = mesh.directory / "backups", mesh.client
+    folder.mkdir()
     done = (await client.run(graphs.picture())).task.name
     running = (await client.create(graphs.steps(100, 0.1))).name
     running_token = await token_of(client, running, TaskState.RUNNING)
@@ -84,8 +91,11 @@ async def before(mesh: LocalMesh) -> Before:
     key = (await client.create_key(tenant)).key.name
     over = asyncio.Event()
     loading = asyncio.create_task(load(mesh, over))
-    code, output = await admin(mesh, "backup", str(file))
+    code, output = await admin(mesh, BACKUP, folder)
     assert (code, "Whole" in output) == (0, True), output
+    (file,) = folder.iterdir()
+    code, output = await admin(mesh, VERIFY, file)
+    assert code == 0, output
     over.set()
     assert await loading
     made = Before(
@@ -95,7 +105,7 @@ async def before(mesh: LocalMesh) -> Before:
     made.lost_token = await token_of(client, made.lost, TaskState.QUEUED, TaskState.ASSIGNED)
 
     # Not over what is there, and not under whoever runs.
-    code, output = await admin(mesh, "restore", str(file), "--replace")
+    code, output = await admin(mesh, RESTORE, file, "--replace")
     assert (code, "[MESH_ALIVE]" in output) == (1, True), output
     for name in (*SERVICES, "nats"):
         await mesh.hold(name)
@@ -110,7 +120,7 @@ async def before(mesh: LocalMesh) -> Before:
 
 
 async def restored(mesh: LocalMesh, file: Path) -> tuple[int, str] | None:
-    code, output = await admin(mesh, "restore", str(file))
+    code, output = await admin(mesh, RESTORE, file)
     return None if "[NATS_UNAVAILABLE]" in output else (code, output)
 
 

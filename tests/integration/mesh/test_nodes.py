@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from comfymesh.cli.main import cli
 from comfymesh.client import Availability, CaughtUp, NodeChanged
-from comfymesh.testkit import graphs
+from comfymesh.testkit import graphs, pages
 from comfymesh.testkit.meshes import FINAL, LocalMesh, State
 from comfymesh.testkit.refusals import refused
 from comfymesh.testkit.waiting import until
@@ -84,6 +84,15 @@ async def test_what_is_wanted_outlives_agent_api_scheduler_and_nats(mesh: LocalM
     await until(look, "a node that is cordoned as before", deadline=40)
     await mesh.client.uncordon_node(NODE)
     await mesh.until_serving()
+
+
+async def test_a_host_is_taken_away_as_the_page_says(mesh: LocalMesh) -> None:
+    drain, uncordon = pages.commands("operations.md", "Start and stop")
+    for command, wanted in ((drain, Availability.DRAINING), (uncordon, Availability.OPEN)):
+        words = ["--target", mesh.target, *pages.arguments(command, **{"gpu-1": NODE})]
+        ran = await asyncio.to_thread(CliRunner().invoke, cli, words)
+        assert ran.exit_code == 0, ran.output
+        await is_(mesh, wanted)
 
 
 async def test_a_test_that_fails_leaves_no_node_closed_to_the_next(mesh: LocalMesh) -> None:

@@ -62,7 +62,7 @@ async def test_a_second_agent_of_the_same_name_leaves_the_first_alone(mesh: Loca
     settings = await asyncio.to_thread(Path(f"/proc/{first.pid}/environ").read_bytes)
     environment = dict(line.split("=", 1) for line in settings.decode().split("\0") if "=" in line)
     second = await asyncio.create_subprocess_exec(
-        *module("comfymesh.agent.main"),
+        *module("comfymesh.agent.entry"),
         env=environment,
         stderr=asyncio.subprocess.STDOUT,
         stdout=asyncio.subprocess.PIPE,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
+from pathlib import Path
 
 from standardwebhooks import Webhook
 
 from comfymesh.bus import streams, subjects
 from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.testkit import pages
 from comfymesh.testkit.nats import NatsServer
 from comfymesh.testkit.receivers import Received, Receiver
 from comfymesh.testkit.waiting import until
@@ -41,6 +45,18 @@ async def test_failing_tasks_lead_to_one_message_with_their_number(
     assert (line["rule"], line["kind"], line["notice"]) == ("failed", "firing", ids([request])[0])
     assert await notifier.stop() == 0
     assert len(ops.received) == await notices(bus) == 1
+
+
+async def test_it_begins_as_the_page_says(notifier: NotifierProcess) -> None:
+    (command,) = pages.blocks("alerts.md", "Alerts")
+    environment = {**os.environ, **notifier.environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    with notifier.log.open("ab") as output:
+        started = await asyncio.create_subprocess_shell(
+            f"exec env {command}", cwd=pages.DOCS.parent, env=environment, stdout=output, stderr=output
+        )
+    await until(lambda: "listening to the mesh" in notifier.output(), "a notifier that listens")
+    started.terminate()
+    assert await started.wait() == 0
 
 
 async def test_a_notifier_that_is_killed_while_it_counts_tells_once_and_all(

@@ -34,6 +34,7 @@ pytestmark = [
 LIBRARIES = Path(__file__).parents[2] / "data" / "libraries"
 PANELS = {(dashboard.name, panel.title): panel.queries for dashboard in ALL for panel in dashboard.panels}
 INTERVAL = "20s"
+DOCS_URL = "https://wiki.example/comfymesh/"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -48,7 +49,7 @@ async def asked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prome
     plan = mesh.MeshPlan(folder / "mesh", [mesh.emulated()], "127.0.0.1:0", environment, notifier=True, metrics=True)
     async with (
         mesh.running(plan) as up,
-        prometheus.running(folder / "prometheus", up.metrics.values()) as reader,
+        prometheus.running(folder / "prometheus", up.metrics.values(), docs_url=DOCS_URL) as reader,
         AsyncClient(up.target) as client,
     ):
         await until(lambda: reader.reads(4), "a first reading of everything", deadline=20)
@@ -109,7 +110,10 @@ async def test_every_rule_is_healthy_and_the_watchdog_fires(asked: Prometheus) -
     rules = await asked.rules()
     assert len(rules) == len(ALERTS) + len(RECORDINGS)
     assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
-    assert [rule["state"] for rule in rules if rule["name"] == "ComfyMeshWatchdog"] == ["firing"]
+    (watchdog,) = [rule for rule in rules if rule["name"] == "ComfyMeshWatchdog"]
+    assert watchdog["state"] == "firing"
+    (alert,) = watchdog["alerts"]
+    assert alert["annotations"]["runbook_url"] == f"{DOCS_URL}docs/alerts.md#watchdog"
 
 
 async def test_what_was_done_is_what_is_told(asked: Prometheus) -> None:

@@ -136,3 +136,16 @@ async def test_a_collector_that_is_down_stops_nobody(endpoint: str, tmp_path: Pa
     async with mesh.running(plan) as up, AsyncClient(up.target) as client:
         result = await client.run(GRAPH)
     assert result.artifacts
+
+
+async def test_metrics_are_sent_to_the_same_collector_and_name_traces(story: Story) -> None:
+    measured = story.collector.measured
+    ended = measured["comfymesh-scheduler", "comfymesh.task.ended"].sum
+    assert sum(point.as_double for point in ended.data_points) == len(story.traces)
+    took = measured["comfymesh-scheduler", "comfymesh.task.duration"].histogram.data_points
+    assert sum(point.count for point in took) == len(story.traces)
+    assert {example.trace_id for point in took for example in point.exemplars} <= set(story.traces.values())
+    assert all(point.exemplars for point in took)
+    calls = measured["comfymesh-api", "rpc.server.call.duration"].histogram.data_points
+    methods = {a.value.string_value for point in calls for a in point.attributes if a.key == "rpc.method"}
+    assert "comfymesh.v1.TaskService/RunTask" in methods

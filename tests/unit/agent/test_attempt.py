@@ -12,6 +12,7 @@ from comfymesh.agent.comfyui.outcome import Failed, Interrupted, Lost, Outcome, 
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Entry, Message
 from comfymesh.bus.tasklog import Stored
+from comfymesh.scheduler.domain.breaker import OF_THE_INSTANCE
 from comfymesh.tasks import codec
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Key, ModelFile, Requirements, State, TaskRecord, Timing
@@ -182,12 +183,15 @@ async def test_an_output_that_is_gone_fails_the_attempt(bench: Bench) -> None:
     assert bench.session.http.freed == [(True, True)]
 
 
-async def test_an_output_that_is_too_large_costs_comfyui_none_of_its_models(bench: Bench) -> None:
+async def test_an_output_that_is_refused_is_the_graphs_and_costs_the_instance_nothing(bench: Bench) -> None:
+    """Neither the models that ComfyUI has in memory, nor its good name: its breaker counts no such failure."""
     bench.session.http.files["picture.png"] = bytes(MAX_BYTES + 1)
     _, running = await bench.attempt_at()
     (await bench.session.prompt()).end(SUCCESS)
     await running
-    assert failure(bench.last()) is FailureClass.OUTPUT_LOST
+    assert bench.last().state is FAILED
+    assert failure(bench.last()) is FailureClass.INVALID_WORKFLOW
+    assert failure(bench.last()) not in OF_THE_INSTANCE
     assert bench.session.http.freed == []
 
 

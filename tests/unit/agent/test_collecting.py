@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from comfymesh.agent.collecting import Collecting, OutputsLostError
+from comfymesh.agent.collecting import Collecting, OutputRefusedError, OutputsLostError
 from comfymesh.agent.comfyui.errors import ComfyUnreachable, OutputMissing
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import read_all
@@ -141,15 +141,16 @@ async def test_a_file_that_is_gone_is_lost(http: ScriptedHttp, collecting: Colle
 
 
 @pytest.mark.parametrize("early", [True, False])
-async def test_a_file_that_is_too_large_is_lost_and_the_message_names_the_setting(
+async def test_a_file_that_is_too_large_is_refused_and_the_message_names_the_setting(
     http: ScriptedHttp, collecting: Collecting, *, early: bool
 ) -> None:
     http.files["a.png"] = b"x" * (MAX_BYTES + 1)
     if early:
         collecting.hint("9", images("a.png"))
         await asyncio.sleep(1)
-    with pytest.raises(OutputsLostError, match=r"a\.png has more than 1000 bytes; see COMFYMESH_AGENT_MAX_ARTIFACT"):
+    with pytest.raises(OutputRefusedError, match=r"9 has more than 1000 bytes; see COMFYMESH_AGENT_MAX_ART") as caught:
         await collecting.finish({"9": images("a.png")})
+    assert (caught.value.problem, caught.value.graph_node) == ("OUTPUT_TOO_LARGE", "9")
     assert http.viewing == 0
 
 
@@ -158,8 +159,9 @@ async def test_a_file_with_a_hostile_name_is_not_even_asked_for(
     http: ScriptedHttp, collecting: Collecting, filename: str
 ) -> None:
     collecting.hint("9", images(filename))
-    with pytest.raises(OutputsLostError, match="graph node 9 names a file that can't be taken"):
+    with pytest.raises(OutputRefusedError, match="graph node 9 names a file that can't be taken") as caught:
         await collecting.finish({"9": images(filename)})
+    assert caught.value.problem == "OUTPUT_NAME"
     assert http.viewed == []
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from comfymesh.agent.comfyui.events import Preview, StepProgress
+from comfymesh.agent.comfyui.events import ExecutionSucceeded, Preview, StepProgress
 from comfymesh.agent.relay import Relay
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Message
@@ -142,6 +142,32 @@ async def test_storing_is_told(watcher: Watcher) -> None:
     watcher.relay.storing()
     await asyncio.sleep(1)
     assert watcher.told[-1].phase == task_pb2.TaskProgress.PHASE_STORING
+
+
+@pytest.mark.parametrize("executed_after", [0.2 * PACE, 0.9 * PACE])
+async def test_what_is_executed_at_once_is_told_only_where_storing_takes_long(
+    watcher: Watcher, executed_after: float
+) -> None:
+    watcher.begin()
+    watcher.step(1)
+    await asyncio.sleep(executed_after)
+    watcher.relay.feed(ExecutionSucceeded("p"))
+    watcher.relay.storing()
+    await asyncio.sleep(0.24)
+    assert watcher.told == []
+    await asyncio.sleep(0.02)
+    assert [told.phase for told in watcher.told] == [task_pb2.TaskProgress.PHASE_STORING]
+
+
+async def test_once_anything_was_told_storing_is_told_without_delay(watcher: Watcher) -> None:
+    watcher.begin()
+    watcher.step(1)
+    await asyncio.sleep(3 * PACE)
+    watcher.relay.feed(ExecutionSucceeded("p"))
+    watcher.relay.storing()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [told.phase for told in watcher.told][1:] == [task_pb2.TaskProgress.PHASE_STORING]
 
 
 async def test_an_artifact_is_told_with_all_progress_from_then_on(watcher: Watcher) -> None:

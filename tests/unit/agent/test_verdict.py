@@ -15,7 +15,7 @@ from comfymesh.agent.domain.own_outputs import with_own_prefix
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.tasks import events
 from comfymesh.tasks.events import AttemptFailed, Event, Released
-from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.failures import WRITTEN_AS, FailureClass
 
 
 def kind(event: Event) -> FailureClass:
@@ -26,6 +26,13 @@ def kind(event: Event) -> FailureClass:
 def refused(*types: str, outer: str = "prompt_outputs_failed_validation") -> GraphRefused:
     errors = [{"type": name, "message": name, "details": "d"} for name in types]
     return GraphRefused({"type": outer, "message": "m"}, {"1": {"errors": errors, "class_type": "A"}} if errors else {})
+
+
+def test_a_refused_output_is_told_in_a_word_that_the_last_version_knows() -> None:
+    event = verdict.of_refused_output("too large", "OUTPUT_TOO_LARGE", "9")
+    assert isinstance(event, AttemptFailed)
+    assert {FailureClass("OUTPUT_REFUSED"): event.error.failure} == WRITTEN_AS
+    assert event.error.metadata == {"problem": "OUTPUT_TOO_LARGE", "graph_node": "9"}
 
 
 def test_a_loss_before_the_beginning_counts_against_nobody() -> None:

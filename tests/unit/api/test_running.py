@@ -91,7 +91,8 @@ class Running:
 async def running() -> AsyncIterator[Running]:
     bus = MemoryBus()
     log = TaskLog(bus)
-    creation = Mock(spec=Creation, prepare=AsyncMock(return_value=NewTask(queued(), spec_pb2.Spec())))
+    new, sealed = NewTask(queued(), b"{}", spec_pb2.Spec()), (queued(), spec_pb2.Spec())
+    creation = Mock(spec=Creation, prepare=AsyncMock(return_value=new), seal=AsyncMock(return_value=sealed))
     model = ReadModel()
     hub = Hub(model)
     following = asyncio.create_task(hub.follow(log.events()))

@@ -10,7 +10,7 @@ from unittest.mock import AsyncMock, MagicMock, Mock, patch
 
 import pytest
 
-from comfymesh import names
+from comfymesh import graphs, names
 from comfymesh.api import sweeping
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.assets import Assets
@@ -19,6 +19,8 @@ from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.settings import ApiSettings
 from comfymesh.api.sweeping import Sweeper
 from comfymesh.api.turns import Turns
+from comfymesh.api.workflows.desk import Workflows
+from comfymesh.api.workflows.store import WorkflowStore
 from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.errors import StoreUnavailableError
@@ -31,6 +33,8 @@ from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import DIGEST, queued
 from comfymesh.testkit.waiting import until
+from comfymesh.v1.workflow_pb2 import Workflow
+from comfymesh.v1.workflow_service_pb2 import CreateWorkflowRequest
 from comfymesh.wire.v1 import spec_pb2, workflow_record_pb2
 
 HOUR = 3600.0
@@ -197,6 +201,31 @@ async def test_an_asset_stays_that_a_workflow_has_as_a_default() -> None:
         assert await its.sweeper.remove_unused() == 1
         assert await its.assets.find("default", kept.rpartition("/")[2]) is not None
         assert await its.assets.find("default", old.rpartition("/")[2]) is None
+
+
+async def test_an_asset_stays_that_becomes_a_default_while_a_sweep_is_under_way() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"a default"
+
+    async with world() as its:
+        asset = await its.assets.add("default", "", "", pieces())
+        its.clock.advance(30 * 24 * HOUR)
+        shelf, limits = MagicMock(until=AsyncMock()), graphs.DEFAULT_LIMITS
+        store = WorkflowStore(its.bus)
+        workflows = Workflows(store, shelf, MagicMock(), MagicMock(), its.assets.use, its.clock, limits)
+        workflow = Workflow(graph_json='{"1": {"class_type": "LoadImage", "inputs": {"image": "x"}}}')
+        place = {"graph_node": "1", "input": "image"}
+        workflow.inputs.add(name="image", kind="KIND_IMAGE", targets=[place], default_value={"asset": asset.name})
+        look = its.sweeper._defaults
+
+        async def look_before_it_is_one(tenant: str) -> set[str]:
+            found = await look(tenant)
+            await workflows.create(tenant, CreateWorkflowRequest(workflow_id="w", workflow=workflow))
+            return found
+
+        with patch.object(its.sweeper, "_defaults", look_before_it_is_one):
+            assert await its.sweeper.remove_unused() == 0
+        assert await its.assets.find("default", asset.sha256) is not None
 
 
 async def test_no_asset_goes_where_a_workflow_cannot_be_read() -> None:

@@ -17,7 +17,7 @@ from comfymesh.tasks.record import Key
 from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import queued
-from comfymesh.testkit.waiting import take
+from comfymesh.testkit.waiting import take, until
 from comfymesh.wire.v1 import spec_pb2
 
 LAYOUT = "CREATE TABLE things (n INTEGER)"
@@ -178,3 +178,17 @@ async def test_times_of_different_precision_are_the_same(bus: MemoryBus) -> None
     checkpoint = reading.checkpoint()
     assert checkpoint is not None
     assert problem(checkpoint, await bus.state(TASKS), message) == ""
+
+
+async def test_a_log_that_takes_long_to_read_is_told_about(
+    bus: MemoryBus, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await write(bus, "one", "two", "three")
+    kept = await open_kept(bus, str(tmp_path), "test", LAYOUT)
+    kept.database.close()
+    assert caplog.messages == ["the task log is read from its beginning to 3"]
+    telling = asyncio.ensure_future(kept.tell(lambda: 2, every=0.0))
+    await until(lambda: len(caplog.messages) > 1, "a word of it")
+    telling.cancel()
+    assert caplog.messages[1] == "the task log has been read up to 2 of 3"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from comfymesh.bus.server import (
     sync_seconds,
 )
 from comfymesh.runtime.errors import EXIT_CONFIGURATION, ServiceFailedError
+
+ROOT = Path(__file__).parents[3]
 
 
 def refusal(version: str, cluster: str = "") -> str:
@@ -78,3 +82,11 @@ def test_the_sync_setting_is_read_from_what_the_monitoring_port_tells(
 ) -> None:
     assert sync_seconds(varz) == seconds
     assert describe_sync(seconds) == told
+
+
+def test_every_configuration_that_we_ship_syncs_before_it_confirms() -> None:
+    """Wherever a server keeps streams. A line that is commented out does not count."""
+    ours = [path for folder in ("deploy", "devtools") for path in (ROOT / folder).rglob("*.conf")]
+    keeping = {path.name: path.read_text() for path in ours if re.search(r"(?m)^\s*jetstream\s*\{", path.read_text())}
+    assert set(keeping) == {"single.conf", "cluster.conf", "nats.conf"}
+    assert all(re.search(r"(?m)^\s*sync_interval: always$", text) for text in keeping.values())

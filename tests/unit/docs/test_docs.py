@@ -17,6 +17,11 @@ from comfymesh.tasks.record import FINAL
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "README.md"]
+TESTS = {
+    name
+    for path in (ROOT / "tests").rglob("test_*.py")
+    for name in re.findall(r"^ *(?:async )?def (test_\w+)\(", path.read_text(), re.MULTILINE)
+}
 ELSEWHERE = {
     *(
         "COMFYMESH_TARGET",
@@ -71,12 +76,28 @@ def test_every_variable_in_the_docs_is_a_setting() -> None:
     assert named - known - ELSEWHERE == set()
 
 
+@pytest.mark.parametrize("page", ["log.md", "agent.md"])
+def test_what_the_docs_name_as_shown_by_tests_is(page: str) -> None:
+    rows = [line for line in (ROOT / "docs" / page).read_text().splitlines() if line.startswith("|")]
+    files = {name for row in rows for name in re.findall(r"\btests/[\w/*]+(?:\.py)?", row)}
+    assert {name for name in files if not list(ROOT.glob(name))} == set()
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert {name for row in rows for name in re.findall(r"`(test_\w+)`", row) if f"def {name}(" not in tests} == set()
+
+
 def test_every_failure_in_the_docs_names_tests_that_exist_and_every_fault_of_the_emulator_is_there() -> None:
     page = (ROOT / "docs" / "failures.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("|") and "`test_" in line]
-    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    assert {name for row in rows for name in re.findall(r"`(test_\w+)`", row) if f"def {name}(" not in tests} == set()
+    assert all(re.search(r"`test_\w+`", row) for row in rows)
     assert {fault for fault in Fault if f"`{fault}`" not in page} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_tests_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text()
+    places = {found.rstrip(".") for found in re.findall(r"(?<![\w/])tests/[\w/*.-]+", text)}
+    assert {place for place in places if not list(ROOT.glob(place))} == set()
+    assert {name for name in re.findall(r"`(test_\w+)`", text) if name not in TESTS} == set()
 
 
 def test_every_setting_of_security_is_documented() -> None:

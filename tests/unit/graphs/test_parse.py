@@ -23,6 +23,12 @@ def test_a_recorded_workflow_survives_parsing_and_writing(path: Path) -> None:
     assert parse_graph(graph.to_json()) == graph
 
 
+def test_a_byte_order_mark_is_told() -> None:
+    with pytest.raises(GraphError, match="byte order mark") as caught:
+        parse_graph(f'\ufeff{{"1": {NODE}}}')
+    assert caught.value.reason is GraphErrorReason.NOT_JSON
+
+
 def test_integers_of_64_bits_stay_exact() -> None:
     graph = parse_graph('{"1": {"class_type": "A", "inputs": {"seed": 18446744073709551615}}}')
     assert graph.nodes["1"].inputs["seed"] == 2**64 - 1
@@ -58,6 +64,10 @@ def test_bytes_are_read_as_utf_8() -> None:
         (f'{{"1": {NODE}, "1": {NODE}}}', GraphErrorReason.DUPLICATE_KEY),
         ("[" * 100_000, GraphErrorReason.TOO_DEEP),
         (f'{{"1": {"[" * 70}{"]" * 70}}}', GraphErrorReason.TOO_DEEP),
+        (f'{{"1": {"[" * 64}{"]" * 64}}}', GraphErrorReason.TOO_DEEP),
+        (f'{{"1": {"[" * 63}{"]" * 63}}}', GraphErrorReason.BAD_NODE),
+        (f'{{"1": {"[" * 63}{{"x": 1}}, 2{"]" * 63}}}', GraphErrorReason.TOO_DEEP),
+        ('{"1": {"class_type": "A", "inputs": {"\\ud800": "x"}}}', GraphErrorReason.BAD_TEXT),
     ],
 )
 def test_what_is_no_graph_is_refused_with_a_reason(text: str | bytes, reason: GraphErrorReason) -> None:

@@ -38,6 +38,16 @@ def test_the_rules_of_the_compose_file_are_good_and_say_what_to_do() -> None:
     assert [rule.runbook for rule in rules.rules] == [f"docs/alerts.md#{rule.name}" for rule in rules.rules]
 
 
+@pytest.mark.parametrize("docs_url", ["https://wiki.example/mesh", "https://wiki.example/mesh/"])
+def test_runbooks_lead_to_where_the_pages_are(rules: Rules, docs_url: str) -> None:
+    own = rules.rules[0].model_copy(update={"runbook": "https://other.example/page"})
+    none = rules.rules[0].model_copy(update={"runbook": ""})
+    led = rules.model_copy(update={"rules": (rules.rules[0], own, none)}).documented(docs_url)
+    first = f"https://wiki.example/mesh/docs/alerts.md#{rules.rules[0].name}"
+    assert [rule.runbook for rule in led.rules] == [first, "https://other.example/page", ""]
+    assert rules.documented("") is rules
+
+
 def test_every_kind_key_field_and_setting_is_documented(rules: Rules) -> None:
     keys = {key for rule in rules.rules for key in rule.model_dump(by_alias=True)}
     settings = {f"COMFYMESH_{name}".upper() for name in NotifierSettings.__annotations__}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from comfymesh.notifier.domain.alerts import MOST_ALERTS, NoticeKind
 from comfymesh.notifier.domain.events import Acknowledged, Outcome
 from comfymesh.notifier.domain.values import Severity
@@ -127,6 +129,18 @@ def test_what_is_silenced_is_not_told_and_not_told_later() -> None:
     telling.core.silences["s"] = Silence("s", ("task-*",), telling.now, telling.now + 600, {"class": "NODE_*"})
     telling.fails(10)
     assert telling.passes(700) == []
+    assert len(telling.fails()) == 1
+
+
+def test_nobody_is_told_in_a_maintenance_window_and_everybody_after_it() -> None:
+    begins = datetime.fromtimestamp(Telling(rules_of()).now + 60, UTC)
+    window = {"starts": begins, "ends": begins + timedelta(minutes=10), "rules": ["task-*"], "name": "disks"}
+    telling = Telling(rules_of({"kind": "task_failed", "wait": 0, "group_by": ["task"]}, maintenance=(window,)))
+    assert len(telling.fails()) == 1
+    assert telling.passes(61) == []
+    telling.fails(10)
+    assert telling.passes(600) == []
+    assert len(telling.told) == 1
     assert len(telling.fails()) == 1
 
 

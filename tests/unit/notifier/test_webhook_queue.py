@@ -179,6 +179,24 @@ async def test_an_endpoint_that_is_down_is_not_asked_by_each_of_many() -> None:
     assert len(bench.caller.calls) <= 8
 
 
+async def test_a_restart_asks_an_endpoint_that_is_down_a_few_times_and_keeps_its_pauses() -> None:
+    bench = Bench(Scripted(*[Answer(0, "away")] * 100))
+    for number in range(50):
+        await bench.ended(f"t{number}")
+    async with bench.running():
+        await until(lambda: sum(delivery.attempt_count for delivery in bench.deliveries()) >= 5)
+    tried = {call for _, call in bench.caller.calls}
+    again = Bench(bench.caller, bench.bus)
+    bench.caller.calls.clear()
+    async with again.running():
+        await until(lambda: len(again.caller.calls) >= 5)
+        for _ in range(20):
+            await asyncio.sleep(0)
+    assert len(again.caller.calls) <= 8
+    # Who was tried is not due yet: that is written down.
+    assert not tried & {call for _, call in again.caller.calls}
+
+
 async def test_a_redelivery_that_is_asked_for_meanwhile_is_not_overwritten() -> None:
     bench = Bench(Scripted())
     bench.caller.hangs = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import shlex
+import subprocess
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +14,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from comfymesh.notifier.domain import signing
 from comfymesh.notifier.domain.hooks import PAUSES, Again, Breaker, Delivered, GivenUp, judge
+from comfymesh.testkit import pages
 
 NOW = 1_700_000_000.0
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -85,6 +88,12 @@ def test_signatures_are_those_of_the_standard() -> None:
         Webhook(SECRET).verify(BODY.decode() + " ", headers)
     with pytest.raises(WebhookVerificationError):
         Webhook(SECRET).verify(BODY.decode(), signing.headers(keys, "msg_1", now.timestamp() - 3600, BODY))
+
+
+def test_the_command_of_the_page_makes_a_secret() -> None:
+    (command,) = pages.commands("webhooks.md", "Secrets")
+    made = subprocess.run(shlex.split(command), capture_output=True, text=True, check=True).stdout.strip()
+    assert len(signing.key_of(made)) == 32
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!!!!", "whsec_c2hvcnQ=", "not base64"])

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from comfymesh.runtime import patience
-from comfymesh.runtime.patience import patiently
+from comfymesh.runtime.patience import UnwantedError, Wait, patiently
 
 
 class AwayError(Exception):
@@ -78,3 +78,35 @@ async def test_waiting_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_a_wait_is_given_up_while_what_is_asked_takes_its_time() -> None:
+    wait = Wait(lambda: True)
+    let_go = asyncio.Event()
+
+    async def ask() -> None:
+        wait.give_up()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            wait.give_up()  # Twice: it is not over yet.
+            let_go.set()
+            raise
+
+    with pytest.raises(UnwantedError):
+        await wait.patiently(ask, AwayError, what="ask")
+    assert let_go.is_set()
+    wait.give_up()  # Nothing waits.
+    assert await wait.patiently(Oracle(AwayError(), 5).ask, AwayError, what="ask") == 5
+
+
+async def test_a_wait_asks_for_nothing_that_is_not_wanted_any_more() -> None:
+    oracle, wanted = Oracle(AwayError(), 5), iter([True, False])
+    with pytest.raises(UnwantedError):
+        await Wait(lambda: next(wanted)).patiently(oracle.ask, AwayError, what="ask")
+    assert oracle.answers == [5]
+
+
+async def test_a_timeout_of_what_is_asked_is_no_end_of_the_wait() -> None:
+    with pytest.raises(TimeoutError):
+        await Wait(lambda: True).patiently(Oracle(TimeoutError()).ask, AwayError, what="ask")

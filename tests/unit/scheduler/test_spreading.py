@@ -68,11 +68,13 @@ def test_it_counts_for_ever_and_forgets() -> None:
 class World:
     """Two instances: one holds the models and is busy for `busy` seconds, the other has nothing to do."""
 
-    def __init__(self, *, busy: float, idle: bool = True) -> None:
+    def __init__(self, *, busy: float, idle: bool = True, load: float = LOAD) -> None:
         self.popularity = Popularity()
-        self.seats, estimates = Seats(), Estimates()
-        estimates.learn_load(("m",), LOAD)
-        self.spreading = Spreading(self.seats, estimates, self.popularity)
+        self.seats, self.estimates = Seats(), Estimates()
+        for model, seconds in (*((f"usual-{n}", LOAD) for n in range(100)), ("m", load)):
+            self.estimates.meet(model, "Checkpoint")
+            self.estimates.learn_load((model,), seconds)
+        self.spreading = Spreading(self.seats, self.estimates, self.popularity)
         self.group = Group(Requirements(), Family(("m",)), ())
         self.seats.meet(self.group.family)
         for name, resident in (("warm", ("m",)), ("cold", ("n",))):
@@ -87,6 +89,10 @@ class World:
             task = Waiting(Key("t", str(number)), 1, self.group, 0, 0.0)
             task.run, task.fifo = RUN, fifo
             self.group.add(task)
+
+    @property
+    def price(self) -> float:
+        return self.estimates.price(("m",))
 
     @property
     def pays(self) -> bool:
@@ -115,13 +121,27 @@ def test_while_nobody_idles_only_the_backlog_counts() -> None:
     world = World(busy=2 * PATIENCE * LOAD, idle=False)
     world.waits(fifo=LOAD + RUN)
     assert not world.pays
-    world.waits(fifo=math.inf, count=math.ceil(SETTINGS.spread_after * LOAD / RUN))
+    world.waits(fifo=math.inf, count=math.ceil(SETTINGS.spread_after * world.price / RUN))
     assert world.pays
+
+
+def tasks_until_a_copy_pays(load: float) -> int:
+    world = World(busy=0.0, idle=False, load=load)
+    count = 0
+    while not world.pays:
+        world.waits(fifo=math.inf)
+        count += 1
+    return count
+
+
+def test_what_loads_four_times_as_long_waits_for_twice_as_much() -> None:
+    """The root, not the load itself: else who wants a slow model would wait for four times as much (ADR 75)."""
+    assert tasks_until_a_copy_pays(4 * LOAD) == pytest.approx(2 * tasks_until_a_copy_pays(LOAD), rel=0.05)
 
 
 def test_what_goes_on_being_asked_for_is_spread_sooner() -> None:
     world, other = World(busy=0.0, idle=False), Family(("n",))
-    world.waits(fifo=math.inf, count=math.ceil(0.6 * SETTINGS.spread_after * LOAD / RUN))
+    world.waits(fifo=math.inf, count=math.ceil(0.6 * SETTINGS.spread_after * world.price / RUN))
     assert not world.pays
     for _ in range(10):  # Half of what is asked for is the family's: one of two instances that are busy.
         world.popularity.saw(world.group.family, RUN)

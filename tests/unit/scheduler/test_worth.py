@@ -80,6 +80,35 @@ def test_loads_are_learned_by_file_and_guessed_by_kind() -> None:
     assert not estimates.is_patched_in("a")
 
 
+@given(st.floats(0.5, 500.0), st.floats(0.5, 500.0), st.floats(1.0, 10.0))
+def test_a_model_is_priced_between_the_usual_load_and_its_own(one: float, other: float, longer: float) -> None:
+    estimates = Estimates()
+    for name, seconds in (("one", one), ("other", other)):
+        estimates.meet(name, "Checkpoint")
+        estimates.learn_load((name,), seconds)
+    estimates.meet("new", "Checkpoint")
+    usual = estimates.load("new")
+    for name in ("one", "other"):
+        own, price = estimates.load(name), estimates.price((name,))
+        assert min(own, usual) <= price * (1 + 1e-9)
+        assert price <= max(own, usual) * (1 + 1e-9)
+    assert estimates.price(("one", "other")) == pytest.approx(estimates.price(("one",)) + estimates.price(("other",)))
+    before = estimates.price(("one",))
+    estimates.learn_load(("one",), longer * estimates.load("one"))
+    assert estimates.price(("one",)) >= before
+
+
+def test_a_price_is_that_of_files_of_its_kind_as_soon_as_one_was_loaded() -> None:
+    estimates = Estimates()
+    estimates.meet("a", "Checkpoint")
+    estimates.meet("b", "Checkpoint")
+    assert estimates.price(("b",)) == pytest.approx(FIRST_LOAD)
+    estimates.learn_load(("a",), 40.0)
+    assert estimates.price(("b",)) == pytest.approx(estimates.load("b"))
+    assert estimates.price(("b",)) > FIRST_LOAD
+    assert estimates.price(()) == 0.0
+
+
 def test_files_that_are_loaded_together_share_the_time() -> None:
     estimates = Estimates()
     estimates.learn_load(("a",), 30.0)

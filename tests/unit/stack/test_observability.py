@@ -96,6 +96,12 @@ def test_each_alert_says_what_to_do(alert: making.Alert) -> None:
     assert alert.severity in {"info", "warning", "error", "critical"}
 
 
+def test_what_is_counted_is_told_as_a_whole_number_although_prometheus_extrapolates() -> None:
+    counting = [alert for alert in ALERTS if "increase(" in alert.signal]
+    assert counting
+    assert all("{{ printf `%.0f` $value }}" in alert.summary for alert in counting)
+
+
 def test_queries_are_filled_as_grafana_does_it() -> None:
     asked = 'rate(x{tenant=~"$tenant"}[$__rate_interval])'
     assert filled(asked, "15s") == 'rate(x{tenant=~".*"}[15s])'

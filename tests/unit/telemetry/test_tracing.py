@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from comfymesh.client import tracing as sdk
 from comfymesh.client.access import Access
-from comfymesh.telemetry import otlp, tracing
+from comfymesh.telemetry import encoding, tracing
 from comfymesh.telemetry.spans import Finished, Recorder
 from comfymesh.testkit.measuring import recorded
 
@@ -28,7 +28,7 @@ def spans() -> Iterator[list[Finished]]:
 
 def sent(*spans: Finished) -> list[Span]:
     """As a collector reads it."""
-    message = otlp.request(spans, Resource())
+    message = encoding.request(spans, Resource())
     return list(type(message).FromString(message.SerializeToString()).resource_spans[0].scope_spans[0].spans)
 
 

@@ -106,7 +106,7 @@ class AssetServiceServicer(object):
     def AbortUpload(self, request, context):
         """Gives an upload up: what has come of it is forgotten, and no longer counts as announced. Who still sends it is refused,
         by UPLOAD_CONFLICT or UPLOAD_NOT_FOUND. An upload of which all has come is not given up but becomes an asset:
-        UPLOAD_CONFLICT.
+        UPLOAD_CONFLICT. To give up again what was given up within ten minutes changes nothing and succeeds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

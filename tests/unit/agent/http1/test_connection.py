@@ -83,6 +83,83 @@ async def test_no_more_is_read_than_is_taken(connection: Connection, transport: 
     assert connection.leave()
 
 
+class Clock(asyncio.AbstractEventLoop):
+    """An event loop whose time is set."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return self._loop.create_future()
+
+    def call_at(self, when: float, callback: Any, *args: Any, **_: Any) -> asyncio.TimerHandle:
+        del when
+        return self._loop.call_later(3600.0, callback, *args)
+
+
+@pytest.fixture
+async def clock() -> Clock:
+    return Clock(asyncio.get_running_loop())
+
+
+async def body(clock: Clock, transport: Transport, size: int) -> tuple[Connection, AsyncIterator[bytes]]:
+    """A body of which 20 bytes have to come in 60 s of waiting."""
+    connection = Connection(clock, lambda _: None)
+    connection.connection_made(transport)
+    asking = asyncio.create_task(connection.ask((b"GET",), Patience(silence=60.0, least=20)))
+    await turns()
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+    await asking
+    return connection, connection.pieces()
+
+
+async def take(clock: Clock, connection: Connection, pieces: AsyncIterator[bytes], size: int) -> bytes:
+    """A piece that comes after half of the longest silence."""
+    piece = asyncio.ensure_future(anext(pieces))
+    await turns()
+    clock.now += 30.0
+    connection.data_received(b"a" * size)
+    return await piece
+
+
+async def test_a_body_that_trickles_is_given_up(clock: Clock, transport: Transport) -> None:
+    """No silence is longer than it may be, so without a least speed it would never end."""
+    connection, pieces = await body(clock, transport, 1000)
+    await take(clock, connection, pieces, 9)
+    with pytest.raises(TimeoutError, match="no more than 18 bytes in 60 s"):
+        await take(clock, connection, pieces, 9)
+    assert transport.aborted
+
+
+async def test_a_body_that_is_slow_and_not_too_slow_is_read_to_its_end(clock: Clock, transport: Transport) -> None:
+    connection, pieces = await body(clock, transport, 100)
+    for _ in range(10):
+        assert len(await take(clock, connection, pieces, 10)) == 10
+    assert await anext(pieces, None) is None
+
+
+async def test_a_body_is_not_slow_while_nobody_takes_it(clock: Clock, transport: Transport) -> None:
+    connection, pieces = await body(clock, transport, 30)
+    for _ in range(30):
+        connection.data_received(b"a")
+        assert await anext(pieces) == b"a"
+        clock.now += 100.0
+    assert await anext(pieces, None) is None
+
+
+async def test_the_last_piece_may_be_small(clock: Clock, transport: Transport) -> None:
+    connection, pieces = await body(clock, transport, 1)
+    piece = asyncio.ensure_future(anext(pieces))
+    await turns()
+    clock.now += 60.0
+    connection.data_received(b"a")
+    assert await piece == b"a"
+
+
 async def test_a_whole_body_is_read_up_to_its_limit(connection: Connection, transport: Transport) -> None:
     asking = asyncio.create_task(connection.ask((b"GET",), PATIENCE))
     await turns()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +15,20 @@ from comfymesh.scheduler.simulate import cells_plot
 from comfymesh.scheduler.simulate.cells import simulate
 from comfymesh.scheduler.simulate.cells_command import Meter, figures
 from comfymesh.scheduler.simulate.cells_plan import Plan
+from comfymesh.testkit import pages
 
 SMALL = Plan(nodes=12, models=8, seconds=240.0, report_every=10.0, lost_at=60.0, lost_for=90.0, notice=30.0)
+
+
+def test_the_command_of_the_page_keeps_a_cell_of_2000_nodes_busy() -> None:
+    (command,) = pages.commands("scaling.md", "A cell of 2,000 nodes at full load")
+    words = [sys.executable, *shlex.split(command)[1:]]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    figures = dict(re.split(" {2,}", line, maxsplit=1) for line in said.splitlines() if "  " in line)
+    created, succeeded, twice = figures["created, succeeded, executed twice"].split(", ")
+    assert created == succeeded != "0"
+    assert twice == "0"
+    assert float(figures["busy at the middle"].rstrip("%")) > 85
 
 
 def test_what_the_loss_of_a_cell_comes_to() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from comfymesh.stack.observability.dashboards import ALL
@@ -101,9 +102,19 @@ def test_what_has_no_data_is_named() -> None:
         ("s", 0.0042, "4.2 ms"),
         ("s", 0.0, "0 s"),
         ("percentunit", 0.0227, "2.27 %"),
-        ("bytes", 30e6, "30.0 MB"),
+        ("bytes", 30e6, "30 MB"),
         ("short", 32.0, "32"),
     ],
 )
 def test_numbers_are_told_with_their_unit(unit: str, value: float, text: str) -> None:
     assert picture._formatter(unit)(value) == text
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.0), (1.0, 1.0), (3.0, 14.0)])
+def test_what_is_counted_has_whole_numbers_at_its_axis(values: tuple[float, ...]) -> None:
+    axes = Figure().add_axes((0, 0, 1, 1))
+    picture._curves(axes, Shown(lines_panel("short"), (line("one", *values),)))
+    bottom, top = axes.get_ylim()
+    assert bottom == 0
+    assert top >= max(*values, 1)
+    assert all(float(at).is_integer() for at in axes.get_yticks())

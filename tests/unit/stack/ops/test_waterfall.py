@@ -45,7 +45,7 @@ def rows(spans: Sequence[Sent]) -> list[str]:
 
 def columns(row: str) -> tuple[str, str, str]:
     """From, took, and the span with what it is indented by."""
-    return row[:9].strip(), row[11:20].strip(), row[22:56].rstrip()
+    return row[:10].strip(), row[12:22].strip(), row[24:58].rstrip()
 
 
 CALL = sent("comfymesh.v1.TaskService/RunTask", "call", "of the caller", 0, 1000)
@@ -57,16 +57,16 @@ def test_spans_stand_below_their_parents_in_the_order_in_which_they_began() -> N
     inner = sent("claim", "three", "one", 100, 200)
     shown = [columns(row) for row in rows([second, inner, first, CALL])]
     assert shown == [
-        ("0.000 s", "1.000 s", "TaskService/RunTask"),
-        ("0.100 s", "0.300 s", "  attempt"),
-        ("0.100 s", "0.100 s", "    claim"),
-        ("0.500 s", "0.500 s", "  attempt"),
+        ("0.0 ms", "1000.0 ms", "TaskService/RunTask"),
+        ("100.0 ms", "300.0 ms", "  attempt"),
+        ("100.0 ms", "100.0 ms", "    claim"),
+        ("500.0 ms", "500.0 ms", "  attempt"),
     ]
 
 
 def test_the_title_counts_and_names_the_trace() -> None:
     title = waterfall([CALL]).splitlines()[0]
-    assert title == "trace 00000000000000000000000000000001: 1 spans of 1 services in 1.000 s"
+    assert title == "trace 00000000000000000000000000000001: 1 spans of 1 services in 1000.0 ms"
 
 
 def test_bars_lie_where_the_time_was_spent() -> None:

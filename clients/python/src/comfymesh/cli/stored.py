@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import click
 from comfymesh.cli.arguments import parse_file, parse_pairs
 from comfymesh.cli.jsonlines import plain
 from comfymesh.client import InputKind, WorkflowInput, WorkflowRef
+from comfymesh.client.graphs import decode_graph, file_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,6 +54,18 @@ async def read_inputs(client: AsyncClient, workflow: WorkflowRef, texts: Sequenc
     versioned = "@" in workflow.name or "/versions/" in workflow.name
     known = await (client.workflows.version if versioned else client.workflows.get)(workflow.name)
     return given_to(known.inputs, texts)
+
+
+def specs_at(path: str | None) -> list[WorkflowInput] | None:
+    """The inputs in a file, or in standard input where that is `-`; None where none is named."""
+    if path is None:
+        return None
+    if path == "-":
+        return read_specs(decode_graph(sys.stdin.buffer.read(), "Standard input"), "Standard input")
+    try:
+        return read_specs(decode_graph(Path(path).read_bytes(), path), path)
+    except OSError as error:
+        raise file_unreadable(Path(path), error) from error
 
 
 def read_specs(text: str, origin: str) -> list[WorkflowInput]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import aclosing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +12,7 @@ from comfymesh.cli.arguments import parse_labels
 from comfymesh.cli.jsonlines import line, plain
 from comfymesh.cli.options import read_graph, with_session
 from comfymesh.cli.outcomes import ExitCode
-from comfymesh.cli.stored import given_to, read_inputs, read_specs, spec_json, stored
+from comfymesh.cli.stored import given_to, read_inputs, spec_json, specs_at, stored
 from comfymesh.cli.workflow_tables import (
     input_table,
     review_text,
@@ -23,7 +21,6 @@ from comfymesh.cli.workflow_tables import (
     workflow_table,
 )
 from comfymesh.client import Workflow
-from comfymesh.client.graphs import decode_graph, file_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
     from comfymesh.client import (
         AsyncClient,
         WorkflowChanges,
-        WorkflowInput,
         WorkflowReview,
         WorkflowVersion,
     )
@@ -148,7 +144,7 @@ def create(session: Session, /, *, workflow: str, graph: str, no_inputs: bool, *
     if no_inputs and said["specs"]:
         raise click.UsageError("Give --inputs or --no-inputs, not both.")
     text = read_graph(graph)
-    inputs = [] if no_inputs else _specs(said["specs"])
+    inputs = [] if no_inputs else specs_at(said["specs"])
     made = session.call(
         lambda client: client.workflows.create(
             workflow,
@@ -288,7 +284,7 @@ def validate(session: Session, subject: str, specs: str | None, given: Sequence[
     if name is not None and specs:
         raise click.UsageError("--inputs is for graphs; a stored workflow has its own.")
     text = "" if name is not None else read_graph(subject)
-    inputs = _specs(specs) or []
+    inputs = specs_at(specs) or []
 
     async def look(client: AsyncClient) -> WorkflowReview:
         if name is not None:
@@ -318,7 +314,7 @@ def _changes(said: dict[str, Any]) -> WorkflowChanges:
     changes: WorkflowChanges = {}
     if said["graph"]:
         changes["graph"] = read_graph(said["graph"])
-    if (inputs := _specs(said["specs"])) is not None:
+    if (inputs := specs_at(said["specs"])) is not None:
         changes["inputs"] = inputs
     if said["default_version"] is not None:
         changes["default_version"] = said["default_version"]
@@ -329,18 +325,6 @@ def _changes(said: dict[str, Any]) -> WorkflowChanges:
     if said["labels"] or said["no_labels"]:
         changes["labels"] = parse_labels(said["labels"])
     return changes
-
-
-def _specs(path: str | None) -> list[WorkflowInput] | None:
-    """The inputs in a file; None where none is named."""
-    if path is None:
-        return None
-    if path == "-":
-        return read_specs(decode_graph(sys.stdin.buffer.read(), "Standard input"), "Standard input")
-    try:
-        return read_specs(decode_graph(Path(path).read_bytes(), path), path)
-    except OSError as error:
-        raise file_unreadable(Path(path), error) from error
 
 
 def _print(session: Session, found: Workflow | WorkflowVersion) -> None:

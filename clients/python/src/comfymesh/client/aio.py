@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from comfymesh.client import batches, callbacks, convert, downloads, following, requests, watching
 from comfymesh.client.access import Access, ApiKey, Tls
@@ -19,11 +17,11 @@ from comfymesh.client.errors import TaskCancelled, TaskExpired, TaskFailed
 from comfymesh.client.events import Event
 from comfymesh.client.fleet import FleetCalls
 from comfymesh.client.groups import AsyncGroupHandle
-from comfymesh.client.models import Artifact, Task, TaskState
+from comfymesh.client.models import Task, TaskState
 from comfymesh.client.results import Result
 from comfymesh.client.retries import RetryPolicy
 from comfymesh.client.scheduling import SchedulingCalls
-from comfymesh.client.scheduling_convert import waiting_from_proto
+from comfymesh.client.tasks import TaskCalls
 from comfymesh.client.usage import UsageCalls
 from comfymesh.client.workflow_convert import workflow_name
 from comfymesh.client.workflows import AsyncWorkflows
@@ -40,8 +38,6 @@ if TYPE_CHECKING:
     from comfymesh.client.errors import ComfyMeshError
     from comfymesh.client.events import TasksEvent
     from comfymesh.client.graphs import Runnable
-    from comfymesh.client.models import LoadedArtifact
-    from comfymesh.client.requests import TaskFilter
     from comfymesh.client.uploads import InputValue
 
 DEFAULT_TARGET = "127.0.0.1:7700"
@@ -50,7 +46,7 @@ _ENDINGS = {TaskState.CANCELLED: TaskCancelled, TaskState.EXPIRED: TaskExpired}
 
 
 class AsyncClient(
-    AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, AdministrationCalls, UsageCalls
+    TaskCalls, AssetCalls, DeadLetterCalls, FleetCalls, SchedulingCalls, AlertCalls, AdministrationCalls, UsageCalls
 ):
     """A client of one ComfyMesh server, for asyncio.
 
@@ -217,57 +213,6 @@ class AsyncClient(
         """
         return AsyncGroupHandle(name, self._transport, self._server, self._timeout)
 
-    async def get(self, task: str | Task) -> Task:
-        """The task as it stands now.
-
-        Args:
-            task: ``tasks/{task}``, its last part alone, or a task.
-
-        Raises:
-            NotFound: There is none of that name.
-            ComfyMeshError: The call failed.
-        """
-        request = task_service_pb2.GetTaskRequest(name=task_name(task))
-        answer = await self._call(self._transport.get_task, request)
-        task = convert.task_from_proto(answer.task)
-        if not answer.HasField("waiting"):
-            return task
-        return replace(task, waiting=waiting_from_proto(answer.waiting))
-
-    async def task_graph(self, task: str | Task) -> dict[str, Any]:
-        """The graph that a task runs, its inputs set. An input that receives a file holds the file's name.
-
-        Args:
-            task: ``tasks/{task}``, its last part alone, or a task.
-
-        Raises:
-            NotFound: There is none of that name.
-            ComfyMeshError: The call failed.
-        """
-        request = task_service_pb2.GetTaskGraphRequest(name=task_name(task))
-        answer = await self._ask(lambda stubs, seconds: stubs.tasks.GetTaskGraph(request, timeout=seconds))
-        graph: dict[str, Any] = json.loads(answer.graph_json)
-        return graph
-
-    async def list(self, *, page_size: int = 0, **which: Unpack[TaskFilter]) -> AsyncGenerator[Task]:
-        """All tasks, newest first; pages are fetched as they are needed.
-
-        Args:
-            page_size: Tasks to fetch at a time; 0 lets the server decide.
-            **which: Which tasks.
-
-        Raises:
-            ComfyMeshError: The call failed.
-        """
-        request = requests.list_tasks(which, page_size)
-        while True:
-            answer = await self._call(self._transport.list_tasks, request)
-            for message in answer.tasks:
-                yield convert.task_from_proto(message)
-            if not answer.next_page_token:
-                return
-            request.page_token = answer.next_page_token
-
     async def watch(
         self, task: str | Task, resume_token: str | None = None, *, previews: bool = False
     ) -> AsyncGenerator[Event]:
@@ -320,38 +265,6 @@ class AsyncClient(
         async with aclosing(following.tasks(self._transport.watch_tasks, self._server, request)) as events:
             async for event in events:
                 yield event
-
-    async def cancel(self, task: str | Task, reason: str = "") -> Task:
-        """Asks for a task to be stopped; returns at once.
-
-        Args:
-            task: ``tasks/{task}``, its last part alone, or a task.
-            reason: Why, at most 512 characters.
-
-        Returns:
-            The task after the request was stored.
-
-        Raises:
-            NotFound: There is none of that name.
-            Conflict: It has ended otherwise already.
-            ComfyMeshError: The call failed.
-        """
-        request = task_service_pb2.CancelTaskRequest(name=task_name(task), reason=reason)
-        answer = await self._call(self._transport.cancel_task, request)
-        return convert.task_from_proto(answer.task)
-
-    async def read_artifact(self, artifact: str | Artifact) -> LoadedArtifact:
-        """Reads an artifact and checks its hash.
-
-        Args:
-            artifact: ``tasks/{task}/artifacts/{artifact}``, or an artifact.
-
-        Raises:
-            NotFound: There is none of that name.
-            ComfyMeshError: The call failed.
-        """
-        name = artifact if isinstance(artifact, str) else artifact.name
-        return await downloads.download(self._transport.read_artifact, self._server, name)
 
     def _watch(self, task: str | Task, token: str, previews: bool) -> AsyncGenerator[Event]:  # noqa: FBT001
         request = task_service_pb2.WatchTaskRequest(name=task_name(task), resume_token=token, include_previews=previews)

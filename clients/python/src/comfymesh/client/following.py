@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
     from comfymesh.client.events import GroupEvent, TasksEvent
-    from comfymesh.client.retries import Retrier, Server
+    from comfymesh.client.retries import Server
 
     OpenTasks = Callable[[task_service_pb2.WatchTasksRequest], AsyncGenerator[task_service_pb2.WatchTasksResponse]]
     OpenGroup = Callable[[group_service_pb2.WatchGroupRequest], AsyncGenerator[group_service_pb2.WatchGroupResponse]]
@@ -35,22 +35,16 @@ async def tasks(
     Raises:
         ComfyMeshError: The watch was refused, or the server stayed away for too long.
     """
-    retrier, caught_up = server.retrier(), False
-    while True:
-        try:
-            async with aclosing(_messages(open_stream, retrier, request)) as messages:
-                async for message in messages:
-                    match message.WhichOneof("event"):
-                        case "task":
-                            for event in _changes(message):
-                                yield event
-                        case "caught_up" if not caught_up:
-                            caught_up = True
-                            yield CaughtUp(message.resume_token)
-            broken = _ended_early()
-        except Unavailable as error:
-            broken = error
-        await retrier.failed(broken)
+    caught_up = False
+    async with aclosing(_messages(open_stream, server, request, ends=False)) as messages:
+        async for message in messages:
+            match message.WhichOneof("event"):
+                case "task":
+                    for event in _changes(message):
+                        yield event
+                case "caught_up" if not caught_up:
+                    caught_up = True
+                    yield CaughtUp(message.resume_token)
 
 
 async def group(
@@ -61,34 +55,47 @@ async def group(
     Raises:
         ComfyMeshError: The watch was refused, or the server stayed away for too long.
     """
-    retrier, caught_up = server.retrier(), False
+    caught_up = False
+    async with aclosing(_messages(open_stream, server, request, ends=True)) as messages:
+        async for message in messages:
+            match message.WhichOneof("event"):
+                case "task":
+                    for event in _changes(message):
+                        yield event
+                case "group":
+                    yield GroupChanged(group_from_proto(message.group), message.resume_token)
+                case "caught_up" if not caught_up:
+                    caught_up = True
+                    yield CaughtUp(message.resume_token)
+
+
+async def _messages(
+    open_stream: Callable[[Q], AsyncGenerator[R]], server: Server, request: Q, *, ends: bool
+) -> AsyncGenerator[R]:
+    """Every message, over as many streams as it takes: each begins behind the last message of the one before.
+
+    Args:
+        open_stream: Opens a stream.
+        server: Says how patient to be.
+        request: What to watch.
+        ends: Whether the server may end it. Else that is a stream that broke.
+    """
+    retrier = server.retrier()
+    request.max_changes = _MOST_CHANGES
     while True:
         try:
-            async with aclosing(_messages(open_stream, retrier, request)) as messages:
+            async with aclosing(open_stream(request)) as messages:
                 async for message in messages:
-                    match message.WhichOneof("event"):
-                        case "task":
-                            for event in _changes(message):
-                                yield event
-                        case "group":
-                            yield GroupChanged(group_from_proto(message.group), message.resume_token)
-                        case "caught_up" if not caught_up:
-                            caught_up = True
-                            yield CaughtUp(message.resume_token)
+                    retrier.succeeded()
+                    request.resume_token = message.resume_token
+                    yield message
         except Unavailable as error:
-            await retrier.failed(error)
+            broken = error
         else:
-            return
-
-
-async def _messages(open_stream: Callable[[Q], AsyncGenerator[R]], retrier: Retrier, request: Q) -> AsyncGenerator[R]:
-    """The messages of one stream. The next one begins behind the last of them."""
-    request.max_changes = _MOST_CHANGES
-    async with aclosing(open_stream(request)) as messages:
-        async for message in messages:
-            retrier.succeeded()
-            request.resume_token = message.resume_token
-            yield message
+            if ends:
+                return
+            broken = Unavailable("The server ended a stream that has no end.", reason=STREAM_BROKEN, code="UNAVAILABLE")
+        await retrier.failed(broken)
 
 
 def _changes(
@@ -97,7 +104,3 @@ def _changes(
     for change in message.passed:
         yield TaskChanged(task_from_proto(change.task), change.resume_token)
     yield TaskChanged(task_from_proto(message.task), message.resume_token)
-
-
-def _ended_early() -> Unavailable:
-    return Unavailable("The server ended a stream that has no end.", reason=STREAM_BROKEN, code="UNAVAILABLE")

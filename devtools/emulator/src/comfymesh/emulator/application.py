@@ -10,9 +10,9 @@ from aiohttp.typedefs import Handler
 
 from comfymesh.emulator.emulator import EMULATOR, Emulator
 from comfymesh.emulator.routes import CORE_ROUTES, SINGLE_ROUTES
+from comfymesh.emulator.wording import SERVER_ERROR
 
 _log = logging.getLogger(__name__)
-_SERVER_ERROR = "500 Internal Server Error\n\nServer got itself in trouble"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -46,7 +46,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     except Exception as error:  # the edge of the server: ComfyUI answers 500 with this text for anything unforeseen
         _log.info("A request failed: %s", error, extra={"path": request.path})
-        return web.Response(status=500, text=_SERVER_ERROR)
+        return web.Response(status=500, text=SERVER_ERROR)
 
 
 def _is_foreign(request: web.Request) -> bool:

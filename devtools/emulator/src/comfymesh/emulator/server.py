@@ -7,12 +7,16 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
+from typing import cast
 
 from aiohttp import web
 
 from comfymesh.emulator.application import make_application
 from comfymesh.emulator.emulator import Emulator
 from comfymesh.emulator.faults import Fault
+from comfymesh.emulator.front import Answered, Front
+from comfymesh.emulator.quick import answer
 from comfymesh.emulator.settings import Settings
 
 
@@ -34,8 +38,9 @@ class Server:
 
     def _make(self) -> None:
         self.emulator = Emulator(self._settings, self._crash_with, self._restart)
-        self._runner = web.AppRunner(make_application(self.emulator), access_log=None, shutdown_timeout=0.1)
-        self._site: web.TCPSite | None = None
+        application = make_application(self.emulator)
+        self._runner = web.AppRunner(application, access_log_class=Answered, shutdown_timeout=0.1)
+        self._listener: asyncio.Server | None = None
 
     async def start(self) -> str:
         """Starts listening and returns the address."""
@@ -48,9 +53,11 @@ class Server:
     async def _listen(self) -> str:
         await self._runner.setup()
         self.emulator.start()
-        self._site = web.TCPSite(self._runner, self._settings.listen, self._port, backlog=1024)
-        await self._site.start()
-        host, self._port = self._runner.addresses[0][:2]
+        make, quick = cast("web.Server", self._runner.server), partial(answer, self.emulator)
+        self._listener = await self._loop.create_server(
+            lambda: Front(make(), quick), self._settings.listen, self._port, backlog=1024
+        )
+        host, self._port = self._listener.sockets[0].getsockname()[:2]
         return f"http://{host}:{self._port}"
 
     async def stop(self) -> None:
@@ -62,6 +69,8 @@ class Server:
 
     async def _end(self) -> None:
         await self.emulator.stop()
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()
 
     def _restart(self, seconds: float) -> None:
@@ -83,8 +92,8 @@ class Server:
     def _vanish(self) -> None:
         """Cuts every connection without a word and refuses new ones."""
         server = self._runner.server
-        if self._site is not None and server is not None:
-            self._closing = asyncio.ensure_future(self._site.stop())
+        if self._listener is not None and server is not None:
+            self._listener.close()
             for connection in list(server.connections):
                 if connection.transport is not None:
                     connection.transport.abort()

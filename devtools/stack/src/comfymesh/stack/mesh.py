@@ -183,7 +183,7 @@ def _agent(plan: MeshPlan, number: int, settings: dict[str, str]) -> Program:
         "COMFYMESH_AGENT_DRAIN_SECONDS": "5",
     }
     name = "agent" if plan.agents == 1 else f"agent-{number}"
-    return Program(name, module("comfymesh.agent.main"), {**own, **settings})
+    return Program(name, module("comfymesh.agent.entry"), {**own, **settings})
 
 
 def _gateway(listen: str, api: str, settings: Mapping[str, str]) -> Program:

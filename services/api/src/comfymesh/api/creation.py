@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID, uuid4, uuid5
 
@@ -19,10 +19,10 @@ from comfymesh.api.workflows.desk import Workflows
 from comfymesh.api.workflows.resolving import Resolved, resolve
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
-from comfymesh.graphs import Graph
+from comfymesh.graphs import Checker, Graph
 from comfymesh.runtime import logcontext, redaction
 from comfymesh.tasks import codec, machine, rights
-from comfymesh.tasks.record import Definition, Key, SpecRef, TaskRecord
+from comfymesh.tasks.record import Definition, Key, Placement, SpecRef, TaskRecord
 from comfymesh.telemetry import tracing
 from comfymesh.v1 import task_pb2, task_service_pb2
 from comfymesh.wire.v1 import spec_pb2
@@ -35,10 +35,17 @@ _INLINE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """A task that is ready to be stored."""
+    """A task that was checked.
+
+    Attributes:
+        record: Its first record.
+        graph: The text of its graph.
+        files: The spec, still without the graph.
+    """
 
     record: TaskRecord
-    spec: spec_pb2.Spec
+    graph: bytes
+    files: spec_pb2.Spec
 
     @property
     def key(self) -> Key:
@@ -76,6 +83,7 @@ class Creation:
         self._store = store
         self._clock = clock
         self._settled_at = clock() + settle_seconds
+        self._checker = Checker()
 
     async def prepare(self, request: CreateRequest, tenant: str) -> NewTask:
         """Check a request.
@@ -97,13 +105,14 @@ class Creation:
         task = resolved.task
         given = await self._inputs.read(task, tenant)
         graph = self._graph(task.graph_json, given)
-        placement = codec.placement_of(task.placement)
+        placement = codec.placement_of(task.placement) if task.HasField("placement") else Placement()
         fit = feasibility.check(
             graph,
             self._fleet.offers(),
             placement,
             allow_partial=task.allow_partial_outputs,
             settling=self._clock() < self._settled_at,
+            validate=self._checker.validate,
         )
         needed = feasibility.requirements(fit.validation, placement)
         owner = self._directory.tenant(tenant)
@@ -116,11 +125,10 @@ class Creation:
             url_hosts=owner.allowance.url_hosts if owner is not None and given.urls else (),
         )
         key, digest = identity(request, tenant)
-        spec = await self._spec(text, files, tenant)
         definition = Definition(
             key=key,
             request_digest=digest,
-            spec=SpecRef(_spec_digest(text, files), len(text), blobs=tuple(sorted(rights.blobs_of(spec)))),
+            spec=SpecRef(_spec_digest(text, files), len(text), blobs=tuple(sorted(rights.blobs_of(files)))),
             requirements=needed,
             work=feasibility.work(fit),
             create_time=self._clock(),
@@ -137,7 +145,7 @@ class Creation:
             callback_states=fields.callback_states(task),
             workflow_version=resolved.version,
         )
-        return NewTask(machine.create(definition), spec)
+        return NewTask(machine.create(definition), text, files)
 
     def _graph(self, text: str, given: Given) -> Graph:
         graph = self._workflows.graph(text, "task.graph_json")
@@ -152,16 +160,17 @@ class Creation:
             raise invalid(wrong)
         return graph
 
-    async def _spec(self, text: bytes, files: spec_pb2.Spec, tenant: str) -> spec_pb2.Spec:
-        """The files with the graph: what is stored."""
-        packed = packing.pack(text)
+    async def seal(self, new: NewTask) -> tuple[TaskRecord, spec_pb2.Spec]:
+        """The record and the spec of a task, as they are to be stored. A graph that is too large for them is stored."""
+        record, spec, packed = new.record, new.files, packing.pack(new.graph)
         if len(packed) <= _INLINE_BYTES:
-            files.graph_zlib = packed
-            return files
+            spec.graph_zlib = packed
+            return record, spec
         with Content.of(packed) as content:
-            await self._store.put(tenant, content)
-            files.graph_blob.sha256, files.graph_blob.size_bytes = content.sha256, content.size_bytes
-        return files
+            await self._store.put(record.key.tenant, content)
+            spec.graph_blob.sha256, spec.graph_blob.size_bytes = content.sha256, content.size_bytes
+        ref = replace(record.definition.spec, blobs=tuple(sorted(rights.blobs_of(spec))))
+        return replace(record, definition=replace(record.definition, spec=ref)), spec
 
 
 def _words(task: task_pb2.Task) -> Iterator[str]:

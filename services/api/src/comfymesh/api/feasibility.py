@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from grpc import StatusCode
@@ -40,6 +40,7 @@ def check(
     *,
     allow_partial: bool,
     settling: bool,
+    validate: Callable[[Graph, Catalog], Validation] = graphs.validate,
 ) -> Fit:
     """Find an instance that could run a graph.
 
@@ -49,11 +50,12 @@ def check(
         placement: Where the caller wants it to run.
         allow_partial: Whether invalid outputs may be left out.
         settling: Whether nodes may still be on their way, since this process has just started.
+        validate: Checks the graph against a catalog.
 
     Raises:
         RefusedError: no instance could run it.
     """
-    fits = _fits(graph, offers)
+    fits = _fits(graph, offers, validate)
     if not fits:
         raise _nothing_known(offers, settling=settling)
     able = [
@@ -95,16 +97,17 @@ def requirements(validation: Validation, placement: Placement = _ANYWHERE) -> Re
 
 def work(fit: Fit) -> Work:
     """How much work the graph is."""
-    found = graphs.work(fit.validation.graph, fit.catalog, fit.validation.runnable_outputs)
+    validation = fit.validation
+    found = graphs.work(validation.graph, fit.catalog, validation.runnable_outputs, validation.sound)
     return Work(found.shape, found.units)
 
 
-def _fits(graph: Graph, offers: Sequence[Offer]) -> dict[int, Fit]:
+def _fits(graph: Graph, offers: Sequence[Offer], validate: Callable[[Graph, Catalog], Validation]) -> dict[int, Fit]:
     """The graph as each distinct catalog sees it, by the catalog's id."""
     found: dict[int, Fit] = {}
     for offer in offers:
         if offer.catalog is not None and id(offer.catalog) not in found:
-            validation = graphs.validate(graph, offer.catalog)
+            validation = validate(graph, offer.catalog)
             found[id(offer.catalog)] = Fit(f"{offer.node}/{offer.instance}", validation, offer.catalog)
     return found
 

@@ -34,6 +34,7 @@ _MAX_CONDITIONS = 64
 _MOST_CHANGES = 64
 _FAILURES = frozenset(error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{failure}") for failure in FailureClass)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_STATES = frozenset(task_pb2.Task.State.values()) - {task_pb2.Task.STATE_UNSPECIFIED}
 _INPUT = re.compile(r"[^.]{1,128}\..{1,128}", re.DOTALL)
 
 
@@ -45,7 +46,7 @@ def violations(task: task_pb2.Task, task_id: str, request_id: str) -> list[Viola
         *_numbers(task),
         *input_violations(task),
         *_texts(task),
-        *_placement(task.placement),
+        *(_placement(task.placement) if task.HasField("placement") else ()),
         *group_violations("task.group", task.group),
         *_callback(task),
     ]
@@ -105,7 +106,7 @@ def filter_violations(
     if len(labels) + len(states) > _MAX_CONDITIONS:
         yield Violation("labels", f"at most {_MAX_CONDITIONS} labels and states can be asked for at once")
     for index, state in enumerate(states):
-        if state not in task_pb2.Task.State.values() or state == task_pb2.Task.STATE_UNSPECIFIED:
+        if state not in _STATES:
             yield Violation(f"states[{index}]", f"{state} is not a state of tasks")
     yield from group_violations("group", group)
     if digest and not _DIGEST.fullmatch(digest):
@@ -233,11 +234,14 @@ def _callback(task: task_pb2.Task) -> Iterator[Violation]:
         yield from _url("task.callback_url", task.callback_url)
     elif task.callback_states:
         yield Violation("task.callback_states", "says when to call, and there is no callback_url")
-    known = set(task_pb2.Task.State.values()) - {task_pb2.Task.STATE_UNSPECIFIED}
-    for index, state in enumerate(task.callback_states):
-        if state not in known:
+    states = task.callback_states[: len(_STATES) + 1]
+    if len(states) > len(_STATES):
+        yield Violation("task.callback_states", f"has more entries than there are states, which are {len(_STATES)}")
+        return
+    for index, state in enumerate(states):
+        if state not in _STATES:
             yield Violation(f"task.callback_states[{index}]", f"{state} is not a state of tasks")
-        if state in task.callback_states[:index]:
+        if state in states[:index]:
             yield Violation(f"task.callback_states[{index}]", "is there twice")
 
 

@@ -69,7 +69,9 @@ async def _serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         kept = await service.unless_stopped(stop, open_kept(bus, settings.checkpoint_dir, "api", taskrows.LAYOUT))
         sources = Sources.follow(bus, store, kept, background)
         gate = await setup.gate(settings, sources.directory, background)
+        telling = background.spawn(kept.tell(lambda: sources.hub.position), "progress of the start")
         await sources.ready(stop, background.failed)
+        telling.cancel()
 
         audit, room = Audit(bus, time.time), Room(settings.api_max_calls)
         services = Services(settings, bus, store, sources, audit)

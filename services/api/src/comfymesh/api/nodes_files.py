@@ -19,6 +19,8 @@ _OF_COMFYUI = {_FOLDER, "output", "temp"}
 _LONGEST_PATH = 1024
 # How ComfyUI's loaders are told another folder than that of inputs (`folder_paths.annotated_filepath`).
 _ANNOTATED = re.compile(r"\.\w{1,8}.?\[(?:output|temp)\]\Z", re.DOTALL)
+# Without one of these names nothing leads there. Outside of ASCII letters have more than two cases.
+_TOLD = re.compile("|".join(sorted(_OF_COMFYUI)), re.IGNORECASE)
 _WHY = "names a file of the node itself; give the file as an asset (upload it first)"
 
 # The agent leads every one of these into a folder of the attempt: nothing is read there.
@@ -37,6 +39,8 @@ def violations(
     """
     for node in graph.nodes.values():
         for name, value in node.inputs.items():
+            if not isinstance(value, (str, list, dict)):
+                continue
             place = (node.id, name)
             if name == _LED_ELSEWHERE or place in assets or not any(map(is_nodes_own, _texts(value))):
                 continue
@@ -50,7 +54,7 @@ def is_nodes_own(text: str) -> bool:
     It does in one of ComfyMesh's folders, or out of the folder of inputs into one that ComfyUI writes in. A text of
     several lines, or one longer than a path, is a prompt and may say what it likes.
     """
-    if len(text) > _LONGEST_PATH or len(text.splitlines()) > 1:
+    if len(text) > _LONGEST_PATH or (text.isascii() and not _TOLD.search(text)) or len(text.splitlines()) > 1:
         return False
     path = text.strip().replace("\\", "/").casefold()
     if _ANNOTATED.search(path):

@@ -12,6 +12,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from comfymesh.api import reflected
 from comfymesh.api.access.certificates import Certificates
 from comfymesh.api.interceptors import MAX_REQUEST_BYTES, Door, Edge
 from comfymesh.api.room import Room
@@ -138,7 +139,9 @@ async def serving(place: Place, door: Door, servicers: Iterable[object]) -> Asyn
     served = [_added(server, servicer) for servicer in servicers]
     checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only the synchronous one
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflection.enable_server_reflection((*served, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection(
+        (*served, health.SERVICE_NAME, reflection.SERVICE_NAME), server, reflected.symbols()
+    )
     port = _open_port(server, place)
     await server.start()
     for name in ("", *served):

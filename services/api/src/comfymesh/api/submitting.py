@@ -36,7 +36,7 @@ class Submitting:
         """
         new = await self.prepare(request, tenant)
         if validate_only and isinstance(new, NewTask):
-            return codec.to_message(new.record).task
+            return codec.to_task(new.record)
         return (await self.store(new, request)).task
 
     async def prepare(self, request: CreateRequest, tenant: str) -> NewTask | Stored:
@@ -80,7 +80,7 @@ class Submitting:
     async def _create(self, new: NewTask, request: CreateRequest) -> Stored:
         try:
             async with self.quotas.task(new.key.tenant) as counted:
-                stored = await self.log.create(new.record, new.spec)
+                stored = await self.log.create(*await self.creation.seal(new))
                 counted(stored.sequence)
         except RefusedError:
             # What was accepted stays so, however little room there is now.

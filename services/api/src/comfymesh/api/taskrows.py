@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-
-from comfymesh.bus.records import is_whole
 from comfymesh.bus.tasklog import Stored
-from comfymesh.tasks.codec import seconds
+from comfymesh.tasks.codec import ending_of, seconds
 from comfymesh.tasks.usage import charged_seconds
 from comfymesh.v1 import task_pb2
 
@@ -88,9 +85,15 @@ def _changing(stored: Stored) -> tuple[object, ...]:
 
 def _spent(stored: Stored) -> tuple[float, int]:
     """GPU-seconds that the tenant is charged with, once the task has ended, and bytes that are kept."""
-    ended = stored.task.HasField("end_time") and is_whole(stored, logging.DEBUG)
-    spent = charged_seconds(stored.record) if ended else 0.0
+    spent = _charged(stored) if stored.task.HasField("end_time") else 0.0
     return spent, sum(artifact.size_bytes for artifact in stored.task.artifacts)
+
+
+def _charged(stored: Stored) -> float:
+    try:
+        return charged_seconds(ending_of(stored.message))
+    except (LookupError, ValueError):
+        return 0.0  # A later version has written what this one can't read.
 
 
 def _place_of_task(stored: Stored) -> tuple[int, int]:

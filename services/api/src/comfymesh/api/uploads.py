@@ -134,13 +134,19 @@ class Uploads:
     async def abort(self, tenant: str, name: str) -> None:
         """Forget an upload; its parts go like any blob that nobody names.
 
-        One of which all has come is about to be an asset, which must not escape what its tenant may store.
+        One of which all has come is about to be an asset, which must not escape what its tenant may store. For some
+        minutes again is fine, unless it has become an asset: whoever was not told that it is done asks once more.
 
         Raises:
             RefusedError: there is no such upload, or all of it has come.
         """
+        sha256 = names.parse_upload(name)
         while True:
-            standing = await self._get(tenant, name)
+            standing, mark = await self._last(tenant, sha256)
+            if standing is None:
+                if mark and await self._assets.find(tenant, sha256) is None:
+                    return
+                raise not_found("upload", name)
             if standing.record.parts and standing.committed == standing.size:
                 raise _conflict(standing, "and is all there: send an empty stream behind it, and delete the asset")
             if await self._end(tenant, standing):

@@ -31,8 +31,14 @@ class Look:
     oldest_attempt: float = float("inf")
 
 
+_MOST_APART = 24 * 3600.0
+"""Whoever looks more rarely may miss a name that came and went, which lives a day at least. Seconds."""
+
+
 class Suspects:
     """Remembers what was seen without a name, and since when. Forgetting it all does no harm but to begin anew.
+
+    Which it does by itself when it has not looked for long: somebody else may have looked after the blobs meanwhile.
 
     Args:
         grace: A blob is removed so long after it was first seen without a name, if it is not named meanwhile. In
@@ -42,6 +48,7 @@ class Suspects:
     def __init__(self, grace: float) -> None:
         self._grace = grace
         self._since: dict[tuple[str, str], tuple[float, Version]] = {}
+        self._looked = float("-inf")
 
     def __len__(self) -> int:
         return len(self._since)
@@ -49,6 +56,9 @@ class Suspects:
     def look(self, look: Look) -> list[Version]:
         """Take in what was seen; answers what can be removed, each as it was when it was first suspected."""
         before, self._since = self._since, {}
+        if look.began - self._looked > _MOST_APART:
+            before = {}
+        self._looked = look.began
         ripe = min(look.began - self._grace, look.oldest_attempt - self._grace)
         removable = []
         for version in look.idle:

@@ -6,9 +6,11 @@ it has read. The log stays the only truth: what is doubtful is thrown away, and 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
@@ -16,6 +18,7 @@ from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, Message, StreamState
 from comfymesh.bus.records import MARKS_KEPT, Dropped, Stored, Unreadable
 from comfymesh.bus.streams import TASKS
+from comfymesh.runtime import supervisor
 from comfymesh.runtime.database import Database
 from comfymesh.runtime.patience import patiently
 from comfymesh.tasks.record import Key
@@ -110,10 +113,29 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a process keeps of the log: the database, and how far it has read."""
+    """What a process keeps of the log.
+
+    Attributes:
+        database: Where it is.
+        reading: How far it has read.
+        end: Where the log ended at the start.
+    """
 
     database: Database
     reading: Reading
+    end: int = 0
+
+    async def tell(self, position: Callable[[], int], every: float = 5.0) -> None:
+        """Say now and then how far the log has been read, for people who wait until the service is there."""
+        try:
+            while True:
+                await asyncio.sleep(every)
+                read = position()
+                fields = {"action": "log_being_read", "sequence": read, "last": self.end}
+                logger.info("the task log has been read up to %d of %d", read, self.end, extra=fields)
+                supervisor.status(f"reads the task log: {read} of {self.end}")
+        finally:
+            supervisor.status("running")
 
 
 async def open_kept(bus: Bus, folder: str, name: str, layout: str) -> Kept:
@@ -139,10 +161,12 @@ async def open_kept(bus: Bus, folder: str, name: str, layout: str) -> Kept:
         checkpoint = None
     if checkpoint is None:
         database.clear()
+        fields = {"action": "log_read_whole", "last": state.last}
+        logger.info("the task log is read from its beginning to %d", state.last, extra=fields)
     else:
         fields = {"action": "checkpoint_used", "sequence": checkpoint.sequence, "last": state.last}
         logger.info("the task log is read from %d of %d", checkpoint.sequence, state.last, extra=fields)
-    return Kept(database, Reading(state.created, checkpoint))
+    return Kept(database, Reading(state.created, checkpoint), state.last)
 
 
 def temporary(layout: str) -> Kept:

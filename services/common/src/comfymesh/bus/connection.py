@@ -192,7 +192,8 @@ class Connection:
             The messages, and how many more there are: one answer holds no more bytes than the server likes.
         """
         found: list[Delivery] = []
-        ended: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[tuple[int, int]] = loop.create_future()
         token = str(next(self._tokens))
 
         def take(delivery: Delivery | None) -> None:
@@ -203,13 +204,12 @@ class Connection:
                 ended.set_result((status, int(headers.get(_PENDING, 0))))
 
         self._waiting[token] = take
+        late = loop.call_later(timeout, take, None)
         try:
             await self.publish(subject, data, f"{self._inbox}.{token}")
-            async with asyncio.timeout(timeout):
-                status, pending = await ended
-        except TimeoutError:
-            status = pending = 0
+            status, pending = await ended
         finally:
+            late.cancel()
             self._waiting.pop(token, None)
         if status not in _COMPLETE:
             raise BusUnavailableError(f"NATS did not answer a request to {subject} in full (status {status})")

@@ -11,7 +11,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from comfymesh.bus import monitor, streams
+from comfymesh.bus import direct, monitor, streams
 from comfymesh.bus.api import NO_MESSAGE, Api, ApiError
 from comfymesh.bus.client import Delivery
 from comfymesh.bus.connection import Connection
@@ -168,7 +168,7 @@ class JetStreamBus:
         if self._replicas > 1:
             return await self._from_leader(stream, {"last_by_subj": subject})
         delivery = await self._api.request(f"$JS.API.DIRECT.GET.{stream.name}.{subject}", b"")
-        return None if delivery.status == _NO_MESSAGE_STATUS else direct(delivery)
+        return None if delivery.status == _NO_MESSAGE_STATUS else direct.message(delivery)
 
     async def at(self, stream: Stream, sequence: int) -> Message | None:
         """See Bus.at."""
@@ -197,7 +197,7 @@ class JetStreamBus:
         query = {"seq": after + 1, "next_by_subj": subject, "batch": limit}
         method = f"$JS.API.DIRECT.GET.{stream.name}"
         deliveries, pending = await self._connection.collect(method, json.dumps(query).encode(), self._timeout)
-        return [direct(delivery) for delivery in deliveries], pending
+        return [direct.message(delivery) for delivery in deliveries], pending
 
     async def subjects(self, stream: Stream, subject: str) -> list[str]:
         """See Bus.subjects. The server answers at most 100,000 at a time."""
@@ -328,17 +328,6 @@ def _stored(entry: Entry, delivery: Delivery) -> int:
     if error.get("err_code") in _FULL:
         raise BusFullError(f"{problem}, what it may use of its disk is full")
     raise BusUnavailableError(problem)
-
-
-def direct(delivery: Delivery) -> Message:
-    """The message in the answer to a direct read."""
-    headers = delivery.headers
-    return Message(
-        subject=headers["Nats-Subject"],
-        data=delivery.data,
-        sequence=int(headers["Nats-Sequence"]),
-        time=datetime.fromisoformat(headers["Nats-Time-Stamp"]).timestamp(),
-    )
 
 
 def _from_leader(message: dict[str, Any]) -> Message:

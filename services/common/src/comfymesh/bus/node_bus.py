@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from copy import copy
 from datetime import datetime
 from typing import Self
 
-from comfymesh.bus import desk, subjects
+from comfymesh.bus import desk, direct, subjects
 from comfymesh.bus.client import Delivery
 from comfymesh.bus.connection import Connection
 from comfymesh.bus.consumers import WorkQueue
-from comfymesh.bus.jetstream import JetStreamBus, direct
+from comfymesh.bus.expiry import expire
+from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.port import BusUnavailableError, Entry, Message, SequenceConflictError
 from comfymesh.bus.server import check_version
 from comfymesh.bus.streams import Stream
@@ -67,7 +67,7 @@ class NodeBus(JetStreamBus):
         del stream
         task = {desk.TASK: f"{self._task.tenant}.{self._task.task_id}"} if self._task else {}
         answer = await self._ask(desk.LAST, b"", {desk.SUBJECT: subject, **task})
-        return None if answer.status == desk.NOTHING else direct(answer)
+        return None if answer.status == desk.NOTHING else direct.message(answer)
 
     def work(self, stream: Stream, subject: str, name: str) -> AsyncIterator[Message]:
         """See Bus.work."""
@@ -97,11 +97,13 @@ class NodeBus(JetStreamBus):
         """
         subject = f"{subjects.desk(self._node)}.{verb}"
         future = await self._connection.send(subject, data, headers)
+        timer = expire((future,), self._timeout)
         try:
-            async with asyncio.timeout(self._timeout):
-                answer = await future
+            answer = await future
         except TimeoutError:
             raise BusUnavailableError(f"no api answered {subject} within {self._timeout:g} s") from None
+        finally:
+            timer.cancel()
         if answer.status in {desk.NOT_YOURS, desk.AWAY}:
             reason = answer.headers.get(desk.REASON, "no api answers; is one running, with COMFYMESH_API_DESK=true?")
             raise BusUnavailableError(f"{subject} was refused: {reason}")

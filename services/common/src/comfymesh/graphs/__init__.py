@@ -13,6 +13,7 @@ The way through it::
 """
 
 from comfymesh.graphs.catalog import Catalog, InputSpec, NodeClass
+from comfymesh.graphs.checker import Checker
 from comfymesh.graphs.counting import holds_more_than
 from comfymesh.graphs.errors import GraphError, GraphErrorReason
 from comfymesh.graphs.graph import Graph, GraphNode, JsonValue, Link
@@ -26,6 +27,7 @@ __all__ = [
     "DEFAULT_LIMITS",
     "MODEL_SUFFIXES",
     "Catalog",
+    "Checker",
     "Graph",
     "GraphError",
     "GraphErrorReason",

@@ -72,7 +72,7 @@ MODEL_SIZES = "comfymesh:model_sizes"
 """Where a stored catalog has the sizes of model files, beside the classes. No class is called so."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Catalog:
     """All node classes of an instance. It is large and never changes, so it is equal to itself alone.
 

@@ -11,6 +11,8 @@ from comfymesh.graphs.errors import GraphError, GraphErrorReason
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 
@@ -66,6 +68,8 @@ class Graph:
             GraphError: UNKNOWN_INPUT when the graph has no such graph node. An input that the node does not
                 yet hold is added: optional inputs are often left out of a graph.
         """
+        if not values:
+            return self
         nodes = dict(self.nodes)
         for (node_id, name), value in values.items():
             node = nodes.get(node_id)
@@ -84,7 +88,7 @@ class Graph:
 
     def to_json(self) -> str:
         """Returns the graph as compact JSON text; integers keep all their digits."""
-        return json.dumps(self.to_prompt(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return _ENCODER.encode(self.to_prompt())
 
 
 def _node_to_prompt(node: GraphNode) -> JsonValue:

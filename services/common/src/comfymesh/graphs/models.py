@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".gguf", ".onnx")
 """How the names of model files end; a value of a list with such an end is taken for one."""
 
+_LONGEST_SUFFIX = max(map(len, MODEL_SUFFIXES))
+
 
 @dataclass(frozen=True, slots=True)
 class ModelReference:
@@ -41,7 +43,7 @@ def model_references(graph: Graph, catalog: Catalog) -> tuple[ModelReference, ..
         ModelReference(value, node.id, node.class_type, name, known=_is_offered(catalog, node, name, value))
         for node in graph.nodes.values()
         for name, value in node.inputs.items()
-        if _names_model(value) and _is_list_input(catalog, node, name)
+        if names_model(value) and is_list_input(catalog, node, name)
     )
 
 
@@ -51,16 +53,17 @@ def offered_models(catalog: Catalog) -> Mapping[str, frozenset[str]]:
     for node_class in catalog.classes.values():
         for spec in node_class.inputs.values():
             for value in spec.options if spec.upload is None else ():
-                if _names_model(value):
+                if names_model(value):
                     found.setdefault(value, set()).add(f"{node_class.name}.{spec.name}")
     return {name: frozenset(inputs) for name, inputs in found.items()}
 
 
-def _names_model(value: JsonValue) -> TypeGuard[str]:
-    return isinstance(value, str) and value.lower().endswith(MODEL_SUFFIXES)
+def names_model(value: JsonValue) -> TypeGuard[str]:
+    """Tells whether a value is taken for a model file where it stands in a list."""
+    return isinstance(value, str) and value[-_LONGEST_SUFFIX:].lower().endswith(MODEL_SUFFIXES)
 
 
-def _is_list_input(catalog: Catalog, node: GraphNode, name: str) -> bool:
+def is_list_input(catalog: Catalog, node: GraphNode, name: str) -> bool:
     """Tells whether the input takes values of a list; any input may, where the catalog lacks the class."""
     node_class = catalog.classes.get(node.class_type)
     if node_class is None:

@@ -12,7 +12,7 @@ from comfymesh.graphs.errors import GraphError, GraphErrorReason
 from comfymesh.graphs.graph import Graph, GraphNode, JsonValue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 
+_BYTE_ORDER_MARK = "\ufeff"
+
 
 def parse_graph(text: str | bytes, limits: Limits = DEFAULT_LIMITS) -> Graph:
     """Parses the JSON text of a graph in API format. Integers of any size stay exact.
@@ -48,7 +50,10 @@ def parse_graph(text: str | bytes, limits: Limits = DEFAULT_LIMITS) -> Graph:
             f"the graph holds more than {limits.max_values} values; pass large inputs as assets",
         )
     document = _load(decoded)
-    _check_values(document, limits.max_depth)
+    if decoded.count("{") + decoded.count("[") > limits.max_depth:
+        _check_depth(document, limits.max_depth)
+    if "\\u" in decoded:  # only an escape writes half of a surrogate pair into a text that is valid itself
+        _check_texts(document)
     return _graph(document, limits)
 
 
@@ -71,16 +76,14 @@ def _decoded(text: str | bytes, limits: Limits) -> str:
 
 def _load(text: str) -> JsonValue:
     try:
-        return cast(
-            "JsonValue",
-            json.loads(text, object_pairs_hook=_object, parse_float=_finite_float, parse_constant=_refuse_constant),
-        )
+        return cast("JsonValue", _DECODER.decode(text))
     except GraphError:
         raise
     except json.JSONDecodeError as error:
+        problem = "a byte order mark" if text.startswith(_BYTE_ORDER_MARK) else error.msg
         raise GraphError(
             GraphErrorReason.NOT_JSON,
-            f"the graph is not JSON: {error.msg} at line {error.lineno}, column {error.colno}",
+            f"the graph is not JSON: {problem} at line {error.lineno}, column {error.colno}",
             line=error.lineno,
             column=error.colno,
         ) from error
@@ -114,21 +117,34 @@ def _refuse_constant(name: str) -> NoReturn:
     raise GraphError(GraphErrorReason.BAD_NUMBER, f"{name} is not JSON; use a number")
 
 
-def _check_values(document: JsonValue, max_depth: int) -> None:
-    """Walks all values without recursion: depth within the limit, every string encodable."""
-    waiting: list[tuple[dict[str, JsonValue] | list[JsonValue], int]] = [([document], 0)]
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_finite_float, parse_constant=_refuse_constant)
+
+
+def _check_depth(document: JsonValue, max_depth: int) -> None:
+    level = [document] if isinstance(document, (dict, list)) else []
+    for _ in range(max_depth):
+        level = [each for value in level for each in _inside(value) if isinstance(each, (dict, list))]
+        if not level:
+            return
+    raise GraphError(
+        GraphErrorReason.TOO_DEEP,
+        f"the graph is nested deeper than {max_depth} levels; flatten its values",
+    )
+
+
+def _inside(value: dict[str, JsonValue] | list[JsonValue]) -> Iterable[JsonValue]:
+    return value.values() if isinstance(value, dict) else value
+
+
+def _check_texts(document: JsonValue) -> None:
+    """Walks all values without recursion: every string can be encoded."""
+    waiting: list[dict[str, JsonValue] | list[JsonValue]] = [[document]]
     while waiting:
-        value, depth = waiting.pop()
-        if depth > max_depth:
-            raise GraphError(
-                GraphErrorReason.TOO_DEEP,
-                f"the graph is nested deeper than {max_depth} levels; flatten its values",
-            )
-        for child in _children(value):
+        for child in _children(waiting.pop()):
             if isinstance(child, str):
                 _check_text(child)
             elif isinstance(child, (dict, list)):
-                waiting.append((child, depth + 1))
+                waiting.append(child)
 
 
 def _children(value: dict[str, JsonValue] | list[JsonValue]) -> list[JsonValue]:

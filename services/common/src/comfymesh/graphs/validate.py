@@ -6,7 +6,7 @@ same violations, in the same words (ComfyUI protocol notes, section 4), and all 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeGuard
 
 from comfymesh.graphs.graph import Graph, GraphNode, JsonValue, Link
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from comfymesh.graphs.catalog import Catalog, InputSpec, NodeClass
+    from comfymesh.graphs.structures import Sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Validation:
         refused_outputs: Output graph nodes that would be left out.
         models: Model files that the graph names.
         reached: Graph nodes that an output needs; the others never run.
+        sound: What is remembered of the graph's structure; None where nothing is.
     """
 
     graph: Graph
@@ -41,6 +43,7 @@ class Validation:
     refused_outputs: tuple[str, ...]
     models: tuple[ModelReference, ...]
     reached: frozenset[str]
+    sound: Sound | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_partial(self) -> bool:

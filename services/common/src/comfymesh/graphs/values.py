@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import posixpath
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +27,10 @@ _ANNOTATION = re.compile(r"\s?\[(?:input|output|temp)\]\Z")
 _DRIVE = re.compile(r"[A-Za-z]:/")
 
 FileExists = Callable[[str], bool]
+Surely = Callable[["JsonValue"], bool]
+"""Tells whether a plain value is right as it is; where it says no, the value may be right all the same."""
+
+_MOST_SEEN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,64 @@ def check_value(spec: InputSpec, value: JsonValue, file_exists: FileExists | Non
     if spec.upload is not None:
         return CheckedValue(value, _check_upload(spec, value, file_exists))
     return CheckedValue(value, _check_range(spec, value) or _check_list(spec, value, hints))
+
+
+def surely(spec: InputSpec) -> Surely:
+    """What knows values of an input that `check_value` would leave alone and find nothing wrong with.
+
+    Only values of the very type are known, not what can be converted to it, and not `true` for a number.
+    """
+    if spec.upload is not None:
+        return _never
+    low, high = (spec.config.get(name) for name in ("min", "max"))
+    match spec.type:
+        case "INT":
+            return _Within(int, low, high)
+        case "FLOAT":
+            return _Within(float, low, high)
+        case "STRING":
+            return lambda value: type(value) is str
+        case "BOOLEAN" if low is None and high is None:
+            return lambda value: type(value) is bool
+        case kind if kind == COMBO:
+            return _Listed(spec.options)
+        case _:
+            return _never
+
+
+def _never(_: JsonValue) -> bool:
+    return False
+
+
+class _Within:
+    """Knows numbers of a type within a range. Neither NaN nor infinity is within one."""
+
+    def __init__(self, kind: type[int | float], low: JsonValue, high: JsonValue) -> None:
+        self._kind = kind
+        self._low = low if isinstance(low, (int, float)) else -sys.float_info.max
+        self._high = high if isinstance(high, (int, float)) else sys.float_info.max
+
+    def __call__(self, value: JsonValue) -> bool:
+        return type(value) is self._kind and self._low <= value <= self._high
+
+
+class _Listed:
+    """Knows texts of a list, which may be long: those that were asked for are found at once."""
+
+    def __init__(self, options: tuple[JsonValue, ...]) -> None:
+        self._options = options
+        self._seen: set[str] = set()
+
+    def __call__(self, value: JsonValue) -> bool:
+        if type(value) is not str:
+            return False
+        if value in self._seen:
+            return True
+        if value not in self._options:
+            return False
+        if len(self._seen) < _MOST_SEEN:
+            self._seen.add(value)
+        return True
 
 
 def _converted(kind: str, value: JsonValue) -> JsonValue:

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from comfymesh.graphs.catalog import COMBO, Catalog
-from comfymesh.graphs.models import MODEL_SUFFIXES
+from comfymesh.graphs.models import names_model
 from comfymesh.graphs.walk import walk
 
 if TYPE_CHECKING:
     from comfymesh.graphs.graph import Graph, GraphNode, JsonValue
+    from comfymesh.graphs.structures import Sound
 
 _DIGEST_BYTES = 8
 _MEGAPIXEL = 1024.0 * 1024.0
@@ -45,20 +46,32 @@ class GraphWork:
     units: float
 
 
-def work(graph: Graph, catalog: Catalog, outputs: Sequence[str]) -> GraphWork:
+def work(graph: Graph, catalog: Catalog, outputs: Sequence[str], sound: Sound | None = None) -> GraphWork:
     """Measures a graph.
 
     Args:
         graph: The graph, checked.
         catalog: What its classes are like.
         outputs: Output graph nodes that will run.
+        sound: What is known of graphs of its structure, all of whose outputs run.
     """
-    sources = {node.id: _sources(node, graph) for node in graph.nodes.values()}
-    running = walk(sources, outputs).finished
+    if sound is not None:
+        return GraphWork(_known_shape(graph, sound), _units(graph, catalog, sound.running))
+    running = walk({node.id: feeding(node, graph) for node in graph.nodes.values()}, outputs).finished
     return GraphWork(_shape(graph, running), _units(graph, catalog, running))
 
 
-def _sources(node: GraphNode, graph: Graph) -> list[str]:
+def _known_shape(graph: Graph, sound: Sound) -> str:
+    files = sound.files(graph)
+    if (known := sound.shapes.get(files)) is not None:
+        return known
+    shape = _shape(graph, sound.running)
+    sound.note_shape(files, shape)
+    return shape
+
+
+def feeding(node: GraphNode, graph: Graph) -> list[str]:
+    """Graph nodes that a graph node has links to, by whichever input."""
     return [link.node_id for _, link in node.links() if isinstance(link.node_id, str) and link.node_id in graph.nodes]
 
 
@@ -78,7 +91,7 @@ def _parts(node: GraphNode, names: Mapping[str, bytes]) -> list[bytes]:
     for name, value in sorted(node.inputs.items()):
         if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
             parts += [_text(name), names.get(value[0], b""), _text(str(value[1]))]
-        elif isinstance(value, str) and value.lower().endswith(MODEL_SUFFIXES):
+        elif names_model(value):
             parts += [_text(name), _text(value)]
     return parts
 

@@ -34,6 +34,49 @@ async def patiently(ask: Callable[[], Awaitable[T]], *absences: type[Exception],
             await asyncio.sleep(_WAIT_SECONDS)
 
 
+class UnwantedError(Exception):
+    """What was waited for is not wanted any more."""
+
+
+class Wait:
+    """A wait that others may give up, from outside of it. One wait at a time.
+
+    Args:
+        wanted: Whether it is wanted still. Asked before each try.
+    """
+
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        self._wanted = wanted
+        self._scope: asyncio.Timeout | None = None
+
+    async def patiently(self, ask: Callable[[], Awaitable[T]], *absences: type[Exception], what: str) -> T:
+        """As `patiently`, for as long as it is wanted.
+
+        Raises:
+            UnwantedError: it was given up.
+        """
+
+        async def try_once() -> T:
+            if not self._wanted():
+                raise UnwantedError
+            return await ask()
+
+        try:
+            async with asyncio.timeout(None) as self._scope:
+                return await patiently(try_once, *absences, what=what)
+        except TimeoutError:
+            if self._scope is not None and self._scope.expired():
+                raise UnwantedError from None
+            raise
+        finally:
+            self._scope = None
+
+    def give_up(self) -> None:
+        """End the wait, if there is one now, whatever it does at the moment."""
+        if self._scope is not None and not self._scope.expired():  # It may take a while to let go.
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+
 async def is_set(event: asyncio.Event, within: float) -> bool:
     """Whether an event is set, or is within so many seconds."""
     with contextlib.suppress(TimeoutError):

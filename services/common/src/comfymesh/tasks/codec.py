@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import cast
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from comfymesh import names
+from comfymesh.tasks.defining import ANYWHERE, STATES, defined, keep
 from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.moments import seconds, timestamp
 from comfymesh.tasks.record import (
     Artifact,
     ArtifactKind,
@@ -22,17 +23,32 @@ from comfymesh.tasks.record import (
     Requirements,
     Resolution,
     SpecRef,
-    State,
     TaskError,
     TaskRecord,
     Timing,
     Work,
 )
+from comfymesh.tasks.usage import Ending
 from comfymesh.v1 import dead_letter_pb2, error_reason_pb2, task_pb2
 from comfymesh.wire.v1 import task_record_pb2
 
-_STATES = {state: cast("task_pb2.Task.State", task_pb2.Task.State.Value(f"STATE_{state}")) for state in State}
-_STATE_OF = {number: state for state, number in _STATES.items()}
+__all__ = [
+    "attempt_failure",
+    "decode",
+    "encode",
+    "ending_of",
+    "failure_of",
+    "from_message",
+    "needs_of",
+    "placement_of",
+    "seconds",
+    "timestamp",
+    "timing_of",
+    "to_artifact",
+    "to_message",
+]
+
+_STATE_OF = {number: state for state, number in STATES.items()}
 _KINDS = {kind: cast("task_pb2.Artifact.Kind", task_pb2.Artifact.Kind.Value(f"KIND_{kind}")) for kind in ArtifactKind}
 _KIND_OF = {number: kind for kind, number in _KINDS.items()}
 _RESOLUTIONS = {
@@ -54,7 +70,6 @@ _REASONS = {
     for failure in FailureClass
 }
 _FAILURE_OF = {number: failure for failure, number in _REASONS.items()}
-_ANYWHERE = Placement()
 _RETRYABLE = frozenset(
     {
         FailureClass.DEVICE_FAULT,
@@ -82,45 +97,34 @@ def decode(data: bytes) -> TaskRecord:
 
 def to_message(record: TaskRecord) -> task_record_pb2.TaskRecord:
     """The record as a message; its `task` is what callers may see."""
-    definition = record.definition
-    message = task_record_pb2.TaskRecord(
-        task=_task(record),
-        tenant=definition.key.tenant,
-        task_id=definition.key.task_id,
-        request_digest=definition.request_digest,
-        spec=task_record_pb2.SpecRef(
-            digest=definition.spec.digest,
-            size_bytes=definition.spec.size_bytes,
-            small=definition.spec.small,
-            blobs=map(bytes.fromhex, definition.spec.blobs or ()),
-            blobs_known=definition.spec.blobs is not None,
-        ),
-        requirements=task_record_pb2.Requirements(
-            node_classes=definition.requirements.node_classes,
-            models=[
-                task_record_pb2.ModelFile(node_class=model.node_class, input=model.input, name=model.name)
-                for model in definition.requirements.models
-            ],
-        ),
-        failures=[_failure(failure) for failure in record.failures],
-        event=record.event,
-        trace_parent=definition.trace_parent,
-        releases=record.releases,
-        small_artifacts={artifact.artifact_id: artifact.small for artifact in record.artifacts if artifact.small},
-        work=task_record_pb2.GraphWork(shape=definition.work.shape, units=definition.work.units),
-    )
+    message = task_record_pb2.TaskRecord()
+    message.CopyFrom(defined(record.definition))
+    _tell(message.task, record)
+    message.event = record.event
+    message.releases = record.releases
+    if record.failures:
+        message.failures.extend(map(_failure, record.failures))
+    for artifact in record.artifacts:
+        if artifact.small:
+            message.small_artifacts[artifact.artifact_id] = artifact.small
     if record.not_before:
         message.not_before.CopyFrom(timestamp(record.not_before))
-    if definition.unknown:
-        message.MergeFromString(definition.unknown)
     return message
 
 
-def from_message(message: task_record_pb2.TaskRecord) -> TaskRecord:
-    """The record in a message."""
+def from_message(message: task_record_pb2.TaskRecord, *, goes_on: bool = False) -> TaskRecord:
+    """The record in a message.
+
+    Args:
+        message: The record.
+        goes_on: Whether further records are to be written of the task: what they have in common is kept then.
+    """
     task = message.task
+    definition = _definition(message)
+    if goes_on:
+        keep(definition, message)
     return TaskRecord(
-        definition=_definition(message),
+        definition=definition,
         state=_STATE_OF[task.state],
         event=message.event,
         update_time=seconds(task.update_time),
@@ -141,50 +145,21 @@ def from_message(message: task_record_pb2.TaskRecord) -> TaskRecord:
     )
 
 
-def timestamp(moment: float) -> Timestamp:
-    """Seconds since the epoch as a protobuf timestamp, to the microsecond."""
-    whole, fraction = divmod(round(moment * 1_000_000), 1_000_000)
-    return Timestamp(seconds=whole, nanos=fraction * 1000)
-
-
-def seconds(moment: Timestamp) -> float:
-    """A protobuf timestamp as seconds since the epoch, to the microsecond."""
-    return (moment.seconds * 1_000_000 + moment.nanos // 1000) / 1_000_000
-
-
-def _task(record: TaskRecord) -> task_pb2.Task:
-    definition = record.definition
-    task = task_pb2.Task(
-        name=names.task(definition.key.task_id),
-        display_name=definition.display_name,
-        priority=definition.priority,
-        labels=definition.labels,
-        max_retries=definition.max_retries,
-        allow_partial_outputs=definition.allow_partial_outputs,
-        group=names.group(definition.group) if definition.group else "",
-        state=_STATES[record.state],
-        state_reason=record.reason,
-        attempt=record.attempt,
-        node=names.node(record.node) if record.node else "",
-        instance=record.instance,
-        artifacts=[to_artifact(definition.key.task_id, artifact) for artifact in record.artifacts],
-        create_time=timestamp(definition.create_time),
-        update_time=timestamp(record.update_time),
-        graph_digest=definition.spec.digest,
-        requeued_from=names.task(definition.requeued_from) if definition.requeued_from else "",
-        requeued_as=names.task(record.requeued_as) if record.requeued_as else "",
-        callback_url=definition.callback_url,
-        callback_states=[_STATES[state] for state in definition.callback_states],
-        workflow=definition.workflow_version.partition("/versions/")[0],
-        workflow_version=definition.workflow_version,
-    )
+def _tell(task: task_pb2.Task, record: TaskRecord) -> None:
+    """Write down how the task stands, in a message that has its definition."""
+    task.state = STATES[record.state]
+    task.state_reason = record.reason
+    task.attempt = record.attempt
+    task.instance = record.instance
+    task.update_time.CopyFrom(timestamp(record.update_time))
+    if record.node:
+        task.node = names.node(record.node)
+    if record.artifacts:
+        task.artifacts.extend([to_artifact(record.key.task_id, artifact) for artifact in record.artifacts])
+    if record.requeued_as:
+        task.requeued_as = names.task(record.requeued_as)
     if record.resolution is not None:
         task.dead_letter_resolution = _RESOLUTIONS[record.resolution]
-    task.execution_timeout.FromMilliseconds(round(definition.execution_timeout * 1000))
-    if definition.start_timeout is not None:
-        task.start_timeout.FromMilliseconds(round(definition.start_timeout * 1000))
-    if definition.requirements.placement != _ANYWHERE:
-        task.placement.CopyFrom(_placement(definition.requirements.placement))
     if record.error is not None:
         task.error.CopyFrom(_error(record.error))
     if record.timing is not None:
@@ -193,10 +168,9 @@ def _task(record: TaskRecord) -> task_pb2.Task:
         task.start_time.CopyFrom(timestamp(record.start_time))
     if record.end_time is not None:
         task.end_time.CopyFrom(timestamp(record.end_time))
-    return task
 
 
-def needs_of(message: task_record_pb2.Requirements, placement: Placement = _ANYWHERE) -> Requirements:
+def needs_of(message: task_record_pb2.Requirements, placement: Placement = ANYWHERE) -> Requirements:
     """What a graph needs of an instance, and where its caller wants it."""
     models = tuple(ModelFile(model.node_class, model.input, model.name) for model in message.models)
     return Requirements(tuple(message.node_classes), models, placement)
@@ -214,7 +188,7 @@ def _definition(message: task_record_pb2.TaskRecord) -> Definition:
             tuple(digest.hex() for digest in message.spec.blobs) if message.spec.blobs_known else None,
         ),
         requirements=needs_of(
-            message.requirements, placement_of(task.placement) if task.HasField("placement") else _ANYWHERE
+            message.requirements, placement_of(task.placement) if task.HasField("placement") else ANYWHERE
         ),
         create_time=seconds(task.create_time),
         display_name=task.display_name,
@@ -264,15 +238,6 @@ def placement_of(message: task_pb2.Placement) -> Placement:
         gpu_class=message.gpu_class,
         min_vram_bytes=message.min_vram_bytes,
         pool=message.pool,
-    )
-
-
-def _placement(placement: Placement) -> task_pb2.Placement:
-    return task_pb2.Placement(
-        labels=dict(placement.labels),
-        gpu_class=placement.gpu_class,
-        min_vram_bytes=placement.min_vram_bytes,
-        pool=placement.pool,
     )
 
 
@@ -335,6 +300,26 @@ def attempt_failure(failure: Failure) -> dead_letter_pb2.AttemptFailure:
     )
 
 
+def ending_of(message: task_record_pb2.TaskRecord) -> Ending:
+    """What `usage` asks of a record: a fraction of what its whole value costs.
+
+    Raises:
+        KeyError, ValueError: this version can't read it.
+    """
+    task = message.task
+    return Ending(
+        event=message.event,
+        state=_STATE_OF[task.state],
+        attempt=task.attempt,
+        node=names.parse_node(task.node) if task.node else "",
+        instance=task.instance,
+        failures=[failure_of(failure) for failure in message.failures],
+        start_time=seconds(task.start_time) if task.HasField("start_time") else None,
+        timing=timing_of(task.timing) if task.HasField("timing") else None,
+        update_time=seconds(task.update_time),
+    )
+
+
 def failure_of(message: task_record_pb2.Failure) -> Failure:
     """A failed attempt, as its record has it."""
     failure = _FAILURE_OF[message.reason]
@@ -369,3 +354,11 @@ def _artifact_of(message: task_pb2.Artifact, small: Mapping[str, bytes]) -> Arti
         kind=_KIND_OF[message.kind],
         small=small.get(artifact_id, b""),
     )
+
+
+def to_task(record: TaskRecord) -> task_pb2.Task:
+    """The task of a record as callers see it."""
+    task = task_pb2.Task()
+    task.CopyFrom(defined(record.definition).task)
+    _tell(task, record)
+    return task

@@ -24,6 +24,7 @@ class FailureClass(StrEnum):
     TIMEOUT = "TIMEOUT"
     EXPIRED = "EXPIRED"
     OUTPUT_LOST = "OUTPUT_LOST"
+    OUTPUT_REFUSED = "OUTPUT_REFUSED"
     CANCELLED = "CANCELLED"
     PREEMPTED = "PREEMPTED"
     INTERNAL = "INTERNAL"
@@ -65,10 +66,14 @@ POLICIES: dict[FailureClass, Policy] = {
     FailureClass.TIMEOUT: _FINAL,
     FailureClass.EXPIRED: _FINAL,
     FailureClass.OUTPUT_LOST: Policy(max_failures=2),
+    FailureClass.OUTPUT_REFUSED: _FINAL,
     FailureClass.CANCELLED: _FINAL,
     FailureClass.PREEMPTED: Policy(max_failures=0),
     FailureClass.INTERNAL: Policy(max_failures=3, back_off=timedelta(seconds=1)),
 }
+
+WRITTEN_AS: dict[FailureClass, FailureClass] = {FailureClass.OUTPUT_REFUSED: FailureClass.INVALID_WORKFLOW}
+"""Classes that this version reads and the last one does not: what is written for them, until the next one (ADR 47)."""
 
 MAX_BACK_OFF = timedelta(minutes=5)
 """No task waits longer than this between two attempts."""

@@ -192,6 +192,7 @@ class Definition:
     `workflow_version` is the full name of the version of a workflow that it was made of, empty where it was of none.
     `trace_parent` is the W3C trace context of the call that created the task, empty where it was not traced.
     `unknown` is what a later version has written of the task and this one does not know, as it is stored; see `codec`.
+    `message` is the codec's: the same as it is written, once that was needed.
     """
 
     key: Key
@@ -214,6 +215,7 @@ class Definition:
     callback_states: tuple[State, ...] = ()
     workflow_version: str = ""
     unknown: bytes = b""
+    message: object = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def start_by(self) -> float | None:

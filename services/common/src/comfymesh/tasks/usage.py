@@ -6,20 +6,21 @@ it is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from comfymesh.tasks.failures import FailureClass
 
 if TYPE_CHECKING:
-    from comfymesh.tasks.record import ModelFile, TaskRecord, Timing
+    from comfymesh.tasks.record import Failure, ModelFile, State, TaskRecord, Timing
 
 SUCCEEDED = "SUCCEEDED"
 CANCELLED = "CANCELLED"
 RELEASED = "RELEASED"
 
-_ENDS: Mapping[str, str] = {"Succeeded": SUCCEEDED, "AttemptFailed": "", "Released": RELEASED, "Cancelled": CANCELLED}
+SUCCESS = "Succeeded"
+ENDS: Mapping[str, str] = {SUCCESS: SUCCEEDED, "AttemptFailed": "", "Released": RELEASED, "Cancelled": CANCELLED}
 """Events that end an attempt, and what that comes to; empty where the failure says it."""
 
 UNCHARGED = frozenset(
@@ -41,6 +42,20 @@ caller brought about, a cancelled task included, is charged to the tenant."""
 
 MOST_SECONDS = 31 * 24 * 3600.0
 """What an agent may say that an attempt loaded, or ran."""
+
+
+class Ending(NamedTuple):
+    """What all of this follows from, of a record of which no whole value was made. Fields as in TaskRecord."""
+
+    event: str
+    state: State
+    attempt: int
+    node: str
+    instance: str
+    failures: Sequence[Failure]
+    start_time: float | None
+    timing: Timing | None
+    update_time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +91,11 @@ class AttemptUsage:
         return self.outcome not in UNCHARGED
 
 
-def of_record(record: TaskRecord) -> AttemptUsage | None:
+def of_record(record: TaskRecord | Ending) -> AttemptUsage | None:
     """What the attempt took that this record has ended; None where it ends none."""
-    if record.event not in _ENDS or not record.attempt:
+    if record.event not in ENDS or not record.attempt:
         return None
-    outcome = CANCELLED if record.state == CANCELLED else _ENDS[record.event] or str(record.failures[-1].failure)
+    outcome = CANCELLED if record.state == CANCELLED else ENDS[record.event] or str(record.failures[-1].failure)
     load, run = executed(record.start_time, record.timing, record.update_time, handed_back=outcome == RELEASED)
     gpu_class = record.timing.gpu_class if record.timing else ""
     return AttemptUsage(record.attempt, record.node, record.instance, outcome, load, run, gpu_class)
@@ -106,7 +121,7 @@ def _bounded(seconds: float) -> float:
     return min(max(seconds, 0.0), MOST_SECONDS)
 
 
-def charged_seconds(record: TaskRecord) -> float:
+def charged_seconds(record: TaskRecord | Ending) -> float:
     """What a task was charged with up to this record: all its attempts that have ended."""
     failed = sum(failure.seconds for failure in record.failures if failure.failure not in UNCHARGED)
     last = of_record(record)
@@ -115,7 +130,7 @@ def charged_seconds(record: TaskRecord) -> float:
     return failed + last.seconds
 
 
-def _is_noted(record: TaskRecord) -> bool:
+def _is_noted(record: TaskRecord | Ending) -> bool:
     """Whether the attempt that has ended is among the failures."""
     return bool(record.failures) and record.failures[-1].attempt == record.attempt
 

@@ -27,7 +27,9 @@ from prometheus_client.core import (
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
+from comfymesh.telemetry.collecting import complete
 from comfymesh.telemetry.instrument import Instrument
+from comfymesh.telemetry.metrics import Metrics
 
 
 class Exposition(Collector):
@@ -35,16 +37,18 @@ class Exposition(Collector):
 
     Args:
         instruments: What there is, by name.
+        metrics: What has been recorded.
 
     Attributes:
         reader: Where the values come from; to be given to a MeterProvider.
         port: Where it listens.
     """
 
-    def __init__(self, instruments: Mapping[str, Instrument]) -> None:
+    def __init__(self, instruments: Mapping[str, Instrument], metrics: Metrics) -> None:
         self.reader = InMemoryMetricReader()
         self.port = 0
         self._instruments = instruments
+        self._metrics = metrics
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -66,7 +70,7 @@ class Exposition(Collector):
     def collect(self) -> Iterator[Family]:
         """Everything as it is now."""
         read = self.reader.get_metrics_data()
-        for resource in read.resource_metrics if read else ():
+        for resource in complete(read, self._metrics).resource_metrics if read else ():
             yield _target(resource.resource.attributes)
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:

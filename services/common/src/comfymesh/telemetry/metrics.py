@@ -1,17 +1,19 @@
-"""Records what a process measures. Counting is an addition in a dictionary; OpenTelemetry reads it when it collects.
+"""Records what a process measures: an addition in a dictionary, or in the cells of a histogram.
 
-Only histograms go through the SDK with each value, since those keep exemplars. Everything is recorded by the thread of
-the event loop; collectors have threads of their own and read copies.
+OpenTelemetry reads it when it collects. Everything is recorded by the thread of the event loop; collectors have threads
+of their own and read copies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from comfymesh.telemetry.cells import Cells
 from comfymesh.telemetry.instrument import Attribute, Instrument, Kind
 from comfymesh.telemetry.leaders import Leaders, largest
 
@@ -30,7 +32,8 @@ class Metrics:
         self.enabled = False
         self._counts: dict[Instrument, dict[Labels, float]] = {}
         self._levels: dict[Instrument, dict[Labels, float]] = {}
-        self._histograms: dict[Instrument, Histogram] = {}
+        self._histograms: dict[Instrument, dict[Labels, Cells]] = {}
+        self._open: set[Instrument] = set()
         self._leaders: dict[Attribute, Leaders] = {}
 
     def bind(self, meter: Meter, instruments: Iterable[Instrument]) -> None:
@@ -42,6 +45,7 @@ class Metrics:
             for attribute in instrument.attributes:
                 if not attribute.is_closed:
                     self._leaders.setdefault(attribute, Leaders(attribute.most))
+                    self._open.add(instrument)
             self._make(instrument, meter)
         self.enabled = True
 
@@ -57,8 +61,16 @@ class Metrics:
 
     def record(self, histogram: Instrument, value: float, *labels: str, context: Context | None = None) -> None:
         """Sort a value into its bucket. The sampled span in `context`, or the present one, may become its exemplar."""
-        if (sorting := self._histograms.get(histogram)) is not None:
-            sorting.record(max(value, 0.0), _attributes(histogram, self._told(histogram, labels)), context)
+        series = self._histograms.get(histogram)
+        if series is None:
+            return
+        told = self._told(histogram, labels)
+        cells = series.get(told)
+        if cells is None:
+            if len(series) >= histogram.most_series:
+                self._forget_former(histogram, series)
+            cells = series[told] = Cells(histogram.buckets)
+        cells.take(max(value, 0.0), context)
 
     def set(self, gauge: Instrument, levels: Mapping[Labels, float]) -> None:
         """How things stand. What is not told any more is not there any more."""
@@ -75,6 +87,10 @@ class Metrics:
             self._forget_former(instrument, self._counts[instrument])
         return dict({**self._counts, **self._levels}.get(instrument, {}))
 
+    def histograms(self) -> dict[Instrument, dict[Labels, Cells]]:
+        """Every series of every histogram. Its cells go on being filled."""
+        return {histogram: dict(series) for histogram, series in self._histograms.items()}
+
     def _make(self, instrument: Instrument, meter: Meter) -> None:
         name, unit, told = instrument.name, instrument.unit, instrument.description
         read: Callable[[CallbackOptions], Iterable[Observation]] = partial(self._observe, instrument)
@@ -89,27 +105,25 @@ class Metrics:
                 self._levels[instrument] = {}
                 meter.create_observable_gauge(name, [read], unit, told)
             case Kind.HISTOGRAM:
-                self._histograms[instrument] = meter.create_histogram(
-                    name, unit, told, explicit_bucket_boundaries_advisory=list(instrument.buckets)
-                )
+                self._histograms[instrument] = {}
 
     def _observe(self, instrument: Instrument, _: CallbackOptions) -> list[Observation]:
         known = self._counts.get(instrument) or self._levels.get(instrument) or {}
         # `list` of a dictionary's items is one step of the interpreter: nobody changes it meanwhile.
-        return [Observation(value, _attributes(instrument, labels)) for labels, value in list(known.items())]
+        return [Observation(value, attributes(instrument, labels)) for labels, value in list(known.items())]
 
     def _told(self, instrument: Instrument, labels: Labels) -> Labels:
-        if all(attribute.is_closed for attribute in instrument.attributes):
+        if instrument not in self._open:
             return labels
         pairs = zip(instrument.attributes, labels, strict=True)
         return tuple(value if a.is_closed else self._leaders[a].label(value) for a, value in pairs)
 
-    def _forget_former(self, counter: Instrument, counts: dict[Labels, float]) -> None:
+    def _forget_former(self, instrument: Instrument, series: dict[Labels, Any]) -> None:
         """Drop the series of values that are not told apart any more."""
-        for labels in list(counts):
-            pairs = zip(counter.attributes, labels, strict=True)
+        for labels in list(series):
+            pairs = zip(instrument.attributes, labels, strict=True)
             if not all(attribute.is_closed or value in self._leaders[attribute] for attribute, value in pairs):
-                del counts[labels]
+                del series[labels]
 
     def _bounded(self, gauge: Instrument, levels: Mapping[Labels, float]) -> dict[Labels, float]:
         """At most as many series as the gauge may have. Only its first attribute may be open."""
@@ -126,7 +140,8 @@ class Metrics:
         }
 
 
-def _attributes(instrument: Instrument, labels: Labels) -> dict[str, str]:
+def attributes(instrument: Instrument, labels: Labels) -> dict[str, str]:
+    """What tells a series apart, by name."""
     return {attribute.name: value for attribute, value in zip(instrument.attributes, labels, strict=True)}
 
 

@@ -8,12 +8,11 @@ from importlib.metadata import version
 from uuid import uuid4
 
 from opentelemetry import metrics
-from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
-from comfymesh.telemetry import catalogue, tracing
+from comfymesh.telemetry import catalogue, collecting, tracing
 from comfymesh.telemetry.exposition import Exposition
 from comfymesh.telemetry.metrics import METRICS
 from comfymesh.telemetry.otlp import Sender
@@ -80,7 +79,7 @@ def start(plan: Plan) -> Telemetry:
 
 
 def _show(listen: str) -> Exposition:
-    exposition = Exposition(catalogue.BY_NAME)
+    exposition = Exposition(catalogue.BY_NAME, METRICS)
     host, _, port = listen.rpartition(":")
     exposition.listen(host.strip("[]"), int(port))
     logger.info("metrics are on port %d", exposition.port, extra={"action": "metrics_shown", "port": exposition.port})
@@ -98,13 +97,14 @@ def _measure(plan: Plan, resource: Resource, exposition: Exposition | None) -> M
     if exposition is not None:
         readers.append(exposition.reader)
     if plan.endpoint:
-        exporter = OTLPMetricExporter(endpoint=plan.endpoint, insecure=_is_plain(plan.endpoint), timeout=_TIMEOUT)
+        exporter = collecting.Exporter(endpoint=plan.endpoint, insecure=_is_plain(plan.endpoint), timeout=_TIMEOUT)
+        exporter.metrics = METRICS
         readers.append(PeriodicExportingMetricReader(exporter))
     if not readers:
         return None
     meters = MeterProvider(metric_readers=readers, resource=resource)
     metrics.set_meter_provider(meters)
-    METRICS.bind(meters.get_meter("comfymesh"), catalogue.of(plan.service))
+    METRICS.bind(meters.get_meter(collecting.SCOPE), catalogue.of(plan.service))
     return meters
 
 

@@ -64,7 +64,7 @@ class _Recorded(Span):
     is_recording = True
 
     def __init__(self, value: Finished, sink: Sink) -> None:
-        super().__init__()
+        self._within = None
         self._value = value
         self._sink = sink
 
@@ -128,10 +128,9 @@ def begin(
     span_id = span_id or random.getrandbits(64) or 1
     if not parent.is_valid and not recorder.keeps(trace_id):
         return Span(_unsampled(trace_id, span_id))
-    value = Finished(name, trace_id, span_id, parent.span_id, parent.is_remote, start or time.time_ns(), kind=kind)
-    value.links = links if parent.is_valid else ()
-    if attributes:
-        value.attributes.update(attributes)
+    begun, told = start or time.time_ns(), dict(attributes) if attributes else {}
+    links = links if parent.is_valid else ()
+    value = Finished(name, trace_id, span_id, parent.span_id, parent.is_remote, begun, 0, kind, told, links)
     return _Recorded(value, recorder.sink)
 
 

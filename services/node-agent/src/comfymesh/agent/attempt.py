@@ -14,7 +14,7 @@ from typing import Any
 from comfymesh.agent import leftovers
 from comfymesh.agent.attempt_trace import AttemptTrace
 from comfymesh.agent.claim import Claim
-from comfymesh.agent.collecting import OutputsLostError, OutputsRefusedError
+from comfymesh.agent.collecting import OutputRefusedError, OutputsLostError
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable, GraphRefused
 from comfymesh.agent.comfyui.events import Event as ComfyEvent
@@ -34,7 +34,7 @@ from comfymesh.bus.tasklog import SpecMissingError
 from comfymesh.runtime import logcontext, redaction
 from comfymesh.runtime.background import stop
 from comfymesh.runtime.faultpoints import FaultPoint, reached
-from comfymesh.runtime.patience import patiently
+from comfymesh.runtime.patience import UnwantedError, Wait
 from comfymesh.tasks import events
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Artifact, State, TaskRecord, Timing, prompt_id
@@ -44,10 +44,6 @@ logger = logging.getLogger(__name__)
 
 _RETRY_WAIT = 0.25
 _STOP_TRIES = 20
-
-
-class _StoppedError(Exception):
-    """It is not to go on, and there is nothing in ComfyUI that would say so."""
 
 
 class Attempt:
@@ -87,8 +83,9 @@ class Attempt:
         self._interrupting: asyncio.Task[None] | None = None
         self._running = False
         self._limit: asyncio.TimerHandle | None = None
-        self._staging: asyncio.Timeout | None = None
-        self._storing: asyncio.Timeout | None = None
+        # Servers of callers, and ComfyUI, may take their time.
+        self._staging = Wait(lambda: not self._stopped)
+        self._storing = Wait(lambda: not self._unwanted)
 
     @property
     def started(self) -> bool:
@@ -132,7 +129,7 @@ class Attempt:
         if self._claim.taken and not await self._claim.is_wanted():
             self._unwanted = True
             self._begin_to_interrupt()
-            _give_up(self._storing)
+            self._storing.give_up()
 
     def give_back(self, reason: str) -> None:
         """Let somebody else run it."""
@@ -192,7 +189,7 @@ class Attempt:
         """Wait for what ComfyUI makes of it; answers the event that ends it."""
         try:
             return await self._judge(await executing)
-        except _StoppedError:
+        except UnwantedError:
             return verdict.of_interrupt(self._stop, started=self.started)
         except GraphRefused as error:
             self._workplace.staging.forget()
@@ -204,9 +201,10 @@ class Attempt:
         except (SpecMissingError, BlobMissingError) as error:
             return verdict.failure(FailureClass.INTERNAL, str(error))
         except OutputsLostError as error:
-            if not isinstance(error, OutputsRefusedError):
-                await self._forget_results()
+            await self._forget_results()
             return verdict.failure(FailureClass.OUTPUT_LOST, str(error))
+        except OutputRefusedError as error:
+            return verdict.of_refused_output(str(error), error.problem, error.graph_node)
         except InputError as error:
             return verdict.failure(error.failure, str(error), error.metadata)
 
@@ -231,7 +229,8 @@ class Attempt:
 
     async def _submit(self, graph: dict[str, Any]) -> Outcome:
         # From here on the session knows the prompt, and whoever stops it reaches it there.
-        self._check_stop()
+        if self._stopped:
+            raise UnwantedError
         self._relay.executing(graph)
         self._stopwatch.submit(graph)
         self._trace.submit(graph)
@@ -255,27 +254,16 @@ class Attempt:
         return outcome
 
     async def _stage(self) -> dict[str, Any]:
-        async def stage() -> dict[str, Any]:
-            self._check_stop()
-            return await self._workplace.staging.graph(self._record)
+        graph = partial(self._workplace.staging.graph, self._record)
+        with tracing.part("stage"):
+            return await self._staging.patiently(
+                graph, BusUnavailableError, StoreUnavailableError, what="stage an attempt"
+            )
 
-        try:
-            with tracing.part("stage"):
-                async with asyncio.timeout(None) as self._staging:
-                    return await patiently(stage, BusUnavailableError, StoreUnavailableError, what="stage an attempt")
-        except TimeoutError:
-            self._check_stop()
-            raise
-        finally:
-            self._staging = None
-
-    def _end_staging(self) -> None:
-        """Nothing that is still brought is wanted: servers of callers may take their time."""
-        _give_up(self._staging)
-
-    def _check_stop(self) -> None:
-        if self._unwanted or self._stop or self._record.state is State.CANCELLING:
-            raise _StoppedError
+    @property
+    def _stopped(self) -> bool:
+        """Whether it is not to go on."""
+        return self._unwanted or self._stop is not None or self._record.state is State.CANCELLING
 
     def _limit_time(self) -> None:
         """Once the execution timeout has passed the prompt is interrupted, and still followed to its end.
@@ -296,7 +284,7 @@ class Attempt:
 
     def _begin_to_interrupt(self) -> None:
         """Stop it in ComfyUI, for as long as it runs here: after that the session may be closed."""
-        self._end_staging()
+        self._staging.give_up()
         if self._running and (self._interrupting is None or self._interrupting.done()):
             self._interrupting = asyncio.create_task(self._interrupt())
 
@@ -351,23 +339,7 @@ class Attempt:
                 return verdict.of_loss(outcome, started=self.started or first)
 
     async def _collect(self, outcome: Succeeded) -> tuple[Artifact, ...]:
-        async def finish() -> tuple[Artifact, ...]:
-            if self._unwanted:
-                raise _StoppedError
-            return await self._collecting.finish(outcome.outputs)
-
         self._relay.storing()
-        try:
-            with tracing.part("upload"):
-                async with asyncio.timeout(None) as self._storing:
-                    return await patiently(finish, StoreUnavailableError, what="store outputs")
-        except TimeoutError:
-            self._check_stop()
-            raise
-        finally:
-            self._storing = None
-
-
-def _give_up(waiting: asyncio.Timeout | None) -> None:
-    if waiting is not None and not waiting.expired():  # It may take a while to let go.
-        waiting.reschedule(asyncio.get_running_loop().time())
+        finish = partial(self._collecting.finish, outcome.outputs)
+        with tracing.part("upload"):
+            return await self._storing.patiently(finish, StoreUnavailableError, what="store outputs")

@@ -193,7 +193,7 @@ class Attempts:
         return [held for (task, _), held in self._held.items() if task == key]
 
     def _claim(self, work: work_pb2.Work) -> Claim:
-        record = codec.from_message(work.record)
+        record = codec.from_message(work.record, goes_on=True)
         if record.state is State.QUEUED:
             return Claim.offered(self._log, record, work.log_sequence, self._node, work.instance)
         return Claim.held(self._log, record, work.log_sequence)

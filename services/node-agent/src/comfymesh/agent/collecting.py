@@ -31,8 +31,18 @@ class OutputsLostError(Exception):
     """The prompt succeeded, but not everything that it made can be had."""
 
 
-class OutputsRefusedError(OutputsLostError):
-    """It is there, and not taken: ComfyUI would make it just so again."""
+class OutputRefusedError(Exception):
+    """An output is there, and not taken: wherever the graph is run, it makes it just so again.
+
+    Attributes:
+        problem: OUTPUT_TOO_LARGE or OUTPUT_NAME.
+        graph_node: Which has made it.
+    """
+
+    def __init__(self, problem: str, graph_node: str, message: str) -> None:
+        super().__init__(message)
+        self.problem = problem
+        self.graph_node = graph_node
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +97,16 @@ class Collecting:
         """Every output that history names; answers once all are stored.
 
         Raises:
-            OutputsLostError: there is none, or one is gone, refused or too large.
+            OutputsLostError: there is none, or one is gone.
+            OutputRefusedError: one is not taken.
             StoreUnavailableError: the store did not take one.
             ComfyUnreachable, ComfyError: the instance did not give one.
         """
         found = read_outputs(outputs)
         if found.rejected:
             first = found.rejected[0]
-            raise OutputsRefusedError(f"graph node {first.graph_node} names a file that can't be taken: {first.reason}")
+            message = f"graph node {first.graph_node} names a file that can't be taken: {first.reason}"
+            raise OutputRefusedError("OUTPUT_NAME", first.graph_node, message)
         files = [file for file in found.files if file.type != _SHOWN_INPUT]
         made: list[OutputFile | OutputText] = sorted(
             [*files, *found.texts], key=lambda output: natural_order(output.graph_node)
@@ -131,7 +143,9 @@ class Collecting:
             async with aclosing(self._http.view(file)) as pieces:  # else its connection stays open as long as the error
                 content = await Content.collect(pieces, self._max_bytes)
         except ContentTooLargeError as error:
-            raise OutputsRefusedError(f"{file.filename} has {error}; see COMFYMESH_AGENT_MAX_ARTIFACT_BYTES") from error
+            which = f"{file.filename} of graph node {file.graph_node}"
+            message = f"{which} has {error}; see COMFYMESH_AGENT_MAX_ARTIFACT_BYTES"
+            raise OutputRefusedError("OUTPUT_TOO_LARGE", file.graph_node, message) from error
         return await self._keep(content)
 
     async def _keep(self, content: Content) -> _Kept:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import NoReturn
 
 from comfymesh.agent.comfyui.errors import ComfyError, ComfyUnreachable
 from comfymesh.agent.comfyui.http import ComfyHttp
@@ -228,20 +229,23 @@ class Instance:
                 self.care = replace(self.care, digest=endpoint.digest)
             self._set(Condition(InstanceState.READY, "", version, catalog, inventory))
             logger.info("instance %s serves (ComfyUI %s)", self.name, version, extra={"action": "instance_ready"})
-            keeper = Keeper(self.name, self._runtime, workplace, self.care.limits, self._set_retiring)
-            self._keeper = keeper
-            try:
-                await keeper.run(lambda: self._tend(http))
-            except Exception as error:  # whatever it is, attempts must not lose their session by it
-                self._set_down(error)
-                self.workplace = None
-                if isinstance(error, InstanceDownError) and error.lost is not None:
-                    await self._put_down(workplace, error.lost)
-                # Attempts find out by themselves what has become of their prompts.
-                await workplace.wait_empty()
-                raise
-            finally:
-                self.workplace = None
+            await self._keep(workplace, http)
+
+    async def _keep(self, workplace: Workplace, http: ComfyHttp) -> NoReturn:
+        """Keep it well for as long as it serves."""
+        self._keeper = Keeper(self.name, self._runtime, workplace, self.care.limits, self._set_retiring)
+        try:
+            await self._keeper.run(lambda: self._tend(http))
+        except Exception as error:  # whatever it is, attempts must not lose their session by it
+            self._set_down(error)
+            self.workplace = None
+            if isinstance(error, InstanceDownError) and error.lost is not None:
+                await self._put_down(workplace, error.lost)
+            # Attempts find out by themselves what has become of their prompts.
+            await workplace.wait_empty()
+            raise
+        finally:
+            self.workplace = None
 
     async def _warm_up(self, workplace: Workplace, warm_up: WarmUp) -> None:
         try:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from comfymesh.agent.comfyui.events import Event, Preview
+from comfymesh.agent.comfyui.events import Event, ExecutionSucceeded, Preview
 from comfymesh.agent.comfyui.progress import PromptProgress
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 Phase = task_pb2.TaskProgress.Phase
 
 _PROGRESS_SECONDS = 0.05
+_STORING_SECONDS = 0.25
+"""From when ComfyUI has executed what nothing was told of yet: its end is about to be told, as in `claim`."""
 _PREVIEW_SECONDS = 0.25
 _INTEREST_SECONDS = 3.0
 _ETA_AFTER_SECONDS = 1.0
@@ -54,6 +56,7 @@ class Relay:
         self._interest = float("-inf")
         self._changed = asyncio.Event()
         self._open = False
+        self._quiet_until = float("-inf")
         self._first: asyncio.TimerHandle | None = None
         self._telling: asyncio.Task[None] | None = None
 
@@ -79,6 +82,7 @@ class Relay:
     def began(self) -> None:
         """ComfyUI has begun to execute it."""
         self._began = time.monotonic()
+        self._quiet_until = self._began + _PROGRESS_SECONDS
 
     def storing(self) -> None:
         """The outputs are being stored."""
@@ -102,6 +106,8 @@ class Relay:
                 self._preview, self._preview_sent = event, now
                 self._news()
             return
+        if isinstance(event, ExecutionSucceeded):
+            self._put_off()
         before = self._progress.view
         self._progress.feed(event)
         if self._progress.view != before:
@@ -111,8 +117,16 @@ class Relay:
         """Nothing is told of an attempt's first moments: many are over before anybody could look."""
         self._changed.set()
         if self._open and self._first is None:
-            since = time.monotonic() - self._began if self._began is not None else _PROGRESS_SECONDS
-            self._first = asyncio.get_running_loop().call_later(max(0.0, _PROGRESS_SECONDS - since), self._begin)
+            left = max(0.0, self._quiet_until - time.monotonic())
+            self._first = asyncio.get_running_loop().call_later(left, self._begin)
+
+    def _put_off(self) -> None:
+        if self._telling is None:
+            self._quiet_until = time.monotonic() + _STORING_SECONDS
+            if self._first is not None:
+                self._first.cancel()
+                self._first = None
+                self._news()
 
     def _begin(self) -> None:
         self._telling = asyncio.create_task(self._tell())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 from comfymesh.bus import streams, subjects
@@ -20,7 +21,7 @@ from comfymesh.notifier.domain.rules import Rules
 from comfymesh.notifier.domain.state import State
 from comfymesh.notifier.history import History
 from comfymesh.notifier.ledger import LedgerKeeper
-from comfymesh.notifier.loop import Notifier
+from comfymesh.notifier.loop import Notifier, Tell
 from comfymesh.notifier.memory import Memory, SupersededError, encode
 from comfymesh.notifier.rulesfile import Problem, RulesError
 from comfymesh.notifier.sending import Address, AddressError, address_of
@@ -44,44 +45,53 @@ async def serve(settings: NotifierSettings, stop: asyncio.Event) -> None:
     """Tell people and programs what happens, until `stop` is set."""
     path = settings.notifier_rules
     rules = Rules(version=1) if path is None else rulesfile.read(path)
+    rules = rules.documented(settings.notifier_docs_url)
     addresses = open_channels(rules, str(path))
-    history = History(settings.notifier_log)
     outward = OutwardHttp(Egress(settings.egress_allow), total_seconds=settings.notifier_webhook_seconds)
-    async with await service.unless_stopped(stop, open_bus(settings, "notifier")) as bus, outward as http:
-        memory = Memory(bus)
-        state = await service.unless_stopped(stop, begin(bus, memory))
-        async with Background() as background:
-            deliveries = [Delivery(channel, addresses[channel.name], bus, time.time) for channel in rules.channels]
-            for delivery in deliveries:
-                background.spawn(_tell(delivery), "channel")
-            webhooks = WebhookQueue(bus, SignedCaller(http, settings.webhook_keys, time.time), time.time)
-            background.spawn(webhooks.run(background), "webhook queue")
-            background.spawn(_show(bus, rules, addresses), "setup")
-            background.spawn(LedgerKeeper(bus, time.time).keep(), "ledger")
+    with contextlib.closing(History(settings.notifier_log)) as history:
+        async with await service.unless_stopped(stop, open_bus(settings, "notifier")) as bus, outward as http:
+            memory = Memory(bus)
+            state = await service.unless_stopped(stop, begin(bus, memory))
+            async with Background() as background:
+                webhooks = WebhookQueue(bus, SignedCaller(http, settings.webhook_keys, time.time), time.time)
+                background.spawn(webhooks.run(background), "webhook queue")
+                background.spawn(_show(bus, rules, addresses), "setup")
+                background.spawn(LedgerKeeper(bus, time.time).keep(), "ledger")
+                notifier = Notifier(
+                    Core(rules, state, time.time()),
+                    rules,
+                    bus,
+                    memory,
+                    call=webhooks.add,
+                    tell_now=_teller(rules, addresses, bus, background),
+                    log=history.write,
+                    clock=time.time,
+                )
+                await _run(notifier, rules, stop, background.failed)
 
-            def tell_now(notice: alert_pb2.AlertNotice) -> None:
-                for delivery in deliveries:
-                    if delivery.name in notice.channels:
-                        background.spawn(delivery.tell(notice), "notice")
 
-            notifier = Notifier(
-                Core(rules, state, time.time()),
-                rules,
-                bus,
-                memory,
-                call=webhooks.add,
-                tell_now=tell_now,
-                log=history.write,
-                clock=time.time,
-            )
-            async with notifier:
-                fields = {"action": "listening", "rules": len(rules.rules), "channels": len(rules.channels)}
-                logger.info("listening to the mesh", extra=fields)
-                try:
-                    await service.until(stop, notifier.failed, background.failed)
-                except service.ServiceFailedError as error:
-                    raise notifier.superseded or error from None
-    history.close()
+def _teller(rules: Rules, addresses: Mapping[str, Address], bus: Bus, background: Background) -> Tell:
+    """Begin with what is still to be told on each channel; answers what tells a new notice at once."""
+    deliveries = [Delivery(channel, addresses[channel.name], bus, time.time) for channel in rules.channels]
+    for delivery in deliveries:
+        background.spawn(_tell(delivery), "channel")
+
+    def tell_now(notice: alert_pb2.AlertNotice) -> None:
+        for delivery in deliveries:
+            if delivery.name in notice.channels:
+                background.spawn(delivery.tell(notice), "notice")
+
+    return tell_now
+
+
+async def _run(notifier: Notifier, rules: Rules, stop: asyncio.Event, failed: asyncio.Event) -> None:
+    async with notifier:
+        fields = {"action": "listening", "rules": len(rules.rules), "channels": len(rules.channels)}
+        logger.info("listening to the mesh", extra=fields)
+        try:
+            await service.until(stop, notifier.failed, failed)
+        except service.ServiceFailedError as error:
+            raise notifier.superseded or error from None
 
 
 def open_channels(rules: Rules, source: str) -> dict[str, Address]:

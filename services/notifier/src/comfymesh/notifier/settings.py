@@ -19,6 +19,12 @@ class NotifierSettings(EgressSettings):
     notifier_log: Path | None = Field(
         None, description="File that takes a line of JSON for everything that was told. None is written where empty."
     )
+    notifier_docs_url: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="Address below which this repository's pages can be read, such as https://wiki.example/comfymesh/."
+        " Runbooks of rules that are paths then lead there.",
+    )
     notifier_webhook_secrets: SecretStr = Field(
         SecretStr(""),
         description="Secrets that callbacks of tasks are signed with, separated by commas: whsec_ and base64 of 24 to"

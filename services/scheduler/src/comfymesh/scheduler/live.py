@@ -39,12 +39,14 @@ class LiveTasks:
     """
 
     def __init__(self, kept: Kept) -> None:
+        self._kept = kept
         self._database = kept.database
         self._reading = kept.reading
         self._fresh: dict[Key, Stored | None] = {}
         self._ran: list[Stored] = []
         self._complete = False
         self.start = kept.reading.start
+        self._position = self.start.sequence if self.start else 0
         if self.start is None:
             self._database.script(LAYOUT)
 
@@ -61,6 +63,10 @@ class LiveTasks:
         """The newest records that told of the end of an attempt which ran, in order."""
         return self._stored(_ALL_RAN)
 
+    async def tell(self) -> None:
+        """Say now and then how far the log has been read, for as long as this runs."""
+        await self._kept.tell(lambda: self._position)
+
     def complete(self) -> None:
         """Everything that the log held has been taken in: from now on it is worth keeping."""
         self._complete = True
@@ -73,6 +79,7 @@ class LiveTasks:
             event: What happened.
             ran: Whether it is a record that tells of the end of an attempt which ran.
         """
+        self._position = event.sequence
         if not self._database.kept:
             return
         self._reading.take(event)

@@ -1,4 +1,4 @@
-"""Feeds the core from the bus and carries out what it decides."""
+"""Feeds the core from the bus, and has carried out what it decides."""
 
 from __future__ import annotations
 
@@ -9,41 +9,28 @@ from typing import Self
 from google.protobuf.message import DecodeError
 
 from comfymesh import names
-from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus import streams, subjects
 from comfymesh.bus.checkpoints import LogEvent
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.port import Bus, BusError, CaughtUp, Message, Subscription
-from comfymesh.bus.tasklog import Dropped, StaleRecordError, Stored, TaskLog, Unreadable, UnreadableRecordError
-from comfymesh.runtime import logcontext
+from comfymesh.bus.tasklog import Dropped, Stored, TaskLog, Unreadable
 from comfymesh.runtime.background import Background
-from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.runtime.health import HEALTH
 from comfymesh.scheduler import reports
 from comfymesh.scheduler.answering import Answering
+from comfymesh.scheduler.carrying import Carrier
 from comfymesh.scheduler.clock import SteadyClock
 from comfymesh.scheduler.demand import tell_demand
 from comfymesh.scheduler.domain.core import Core
-from comfymesh.scheduler.domain.decisions import (
-    Change,
-    Decision,
-    OfferWork,
-    ReadCatalog,
-    ReadRecord,
-    SendWork,
-    StopWork,
-    TakeBack,
-)
+from comfymesh.scheduler.domain.decisions import Decision
 from comfymesh.scheduler.domain.events import (
-    CatalogRead,
     Deaf,
     Event,
     Leading,
     LogRead,
     NodeReported,
     PolicyChanged,
-    RecordRead,
     TaskChanged,
     TaskEnded,
     TaskRan,
@@ -52,17 +39,12 @@ from comfymesh.scheduler.domain.events import (
 from comfymesh.scheduler.live import LiveTasks
 from comfymesh.scheduler.metering import Metering
 from comfymesh.scheduler.runs import run_of
-from comfymesh.tasks import codec, machine
-from comfymesh.telemetry import tracing
-from comfymesh.wire.v1 import node_report_pb2, spec_pb2, work_pb2
+from comfymesh.wire.v1 import node_report_pb2
 
 logger = logging.getLogger(__name__)
 
-_RETRY_WAIT = 0.25
 _NOBODY = "-"
 _AT_ONCE = 100
-_MOST_CATALOGS = 10_000
-"""Catalogs of which it is known where they are: those that reports named last."""
 
 
 class Scheduler:
@@ -91,11 +73,10 @@ class Scheduler:
         self._core = core
         self._bus = bus
         self._log = TaskLog(bus)
-        self._store = store
+        self._carrier = Carrier(bus, store, clock)
         self._clock = clock
         self._tick = tick
         self._live = live
-        self._catalogs: dict[str, spec_pb2.BlobRef] = {}
         self._leading = True
         self._log_read = False
         self._metering = metering or Metering(bus, clock)
@@ -110,7 +91,7 @@ class Scheduler:
         self._work.spawn(self._follow_tasks(), "task tail")
         self._work.spawn(self._follow_policy(), "policy tail")
         self._work.spawn(self._follow_clock(), "clock")
-        self._work.spawn(tell_demand(lambda: self._core.demand(self._clock()), self._publish), "demand")
+        self._work.spawn(tell_demand(lambda: self._core.demand(self._clock()), self._carrier.publish), "demand")
         self._questions = await self._bus.subscribe(subjects.SCHEDULING_QUESTIONS, self._take_question)
         return self
 
@@ -140,8 +121,10 @@ class Scheduler:
             self._feed(_changed(stored))
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+        telling = self._work.spawn(self._live.tell(), "progress of the start")
         async for item in self._log.changes(self._live.start):
             if isinstance(item, CaughtUp):
+                telling.cancel()
                 self._live.complete()
                 self._log_read = True
                 self._metering.acting = self._leading
@@ -179,7 +162,7 @@ class Scheduler:
     async def _answer(self, message: Message) -> None:
         if (answered := await self._answering.answer(message.data)) is not None:
             subject, told = answered
-            await self._publish(subject, told.SerializeToString())
+            await self._carrier.publish(subject, told.SerializeToString())
 
     async def _follow_reports(self) -> None:
         async for item in self._bus.tail(streams.REPORTS, subjects.ALL_REPORTS):
@@ -218,14 +201,8 @@ class Scheduler:
             return
         self._metering.reported(report)
         for offer in message.offers:
-            self._note_catalog(offer.catalog)
+            self._carrier.note_catalog(offer.catalog)
         self._feed(NodeReported(report))
-
-    def _note_catalog(self, catalog: spec_pb2.BlobRef) -> None:
-        self._catalogs.pop(catalog.sha256, None)
-        self._catalogs[catalog.sha256] = catalog
-        if len(self._catalogs) > _MOST_CATALOGS:
-            del self._catalogs[next(iter(self._catalogs))]
 
     def _feed(self, event: Event) -> None:
         for decision in self._core.handle(event, self._clock()):
@@ -234,126 +211,11 @@ class Scheduler:
             self._work.spawn(self._carry_out(decision), type(decision).__name__)
 
     async def _carry_out(self, decision: Decision) -> None:
-        logcontext.bind(**_names(decision))
-        match decision:
-            case Change():
-                await self._change(decision)
-            case OfferWork():
-                await self._offer_work(decision)
-            case SendWork():
-                await self._send_work(decision)
-            case StopWork():
-                await self._stop_work(decision)
-            case TakeBack():
-                await self._take_back(decision)
-            case ReadCatalog():
-                await self._read_catalog(decision)
-            case ReadRecord():
-                await self._read_record(decision)
-
-    async def _change(self, decision: Change) -> None:
-        """Append a change. Refused or not confirmed, it needs no more care: the log tells how the task stands."""
-        record = machine.apply(decision.record, decision.event, self._clock())
-        reached(FaultPoint.CHANGE_DECIDED)
-        try:
-            await self._log.append(record, decision.sequence)
-        except StaleRecordError as error:
-            logger.debug("%s", error)
-        except UnreadableRecordError as error:
-            logger.warning("%s of task %s is not possible: %s", record.event, record.key.task_id, error)
-        except BusError as error:
-            logger.warning("%s of task %s is not confirmed: %s", record.event, record.key.task_id, error)
-        else:
-            reached(FaultPoint.CHANGE_STORED)
-            logger.info("task %s is %s", record.key.task_id, record.state, extra=_log_fields(decision))
-
-    async def _offer_work(self, decision: OfferWork) -> None:
-        work = work_pb2.Work(
-            record=codec.to_message(decision.record), log_sequence=decision.sequence, instance=decision.place.instance
-        )
-        reached(FaultPoint.OFFER_DECIDED)
-        await self._publish(subjects.work(decision.place.node), work.SerializeToString())
-        reached(FaultPoint.OFFER_SENT)
-        place, record = decision.place, decision.record
-        where: dict[str, str | int] = {"comfymesh.node": place.node, "comfymesh.instance": place.instance}
-        tracing.past("wait", record.definition.trace_parent, record.update_time, where)
-
-    async def _send_work(self, decision: SendWork) -> None:
-        work = work_pb2.Work(record=codec.to_message(decision.record), log_sequence=decision.sequence)
-        await self._publish(subjects.work(decision.record.node), work.SerializeToString())
-
-    async def _stop_work(self, decision: StopWork) -> None:
-        key = decision.key
-        order = work_pb2.StopAttempt(
-            tenant=key.tenant, task_id=key.task_id, attempt=decision.attempt, reason=decision.reason
-        )
-        await self._publish(subjects.control(decision.node), order.SerializeToString())
-
-    async def _take_back(self, decision: TakeBack) -> None:
-        record = decision.record
-        order = work_pb2.StopAttempt(
-            tenant=record.key.tenant,
-            task_id=record.key.task_id,
-            attempt=record.attempt,
-            reason=decision.reason,
-            preempted=True,
-            running=decision.running,
-        )
-        await self._publish(subjects.control(record.node), order.SerializeToString())
-
-    async def _publish(self, subject: str, data: bytes) -> None:
-        try:
-            await self._bus.publish(subject, data)
-        except BusError as error:
-            logger.debug("%s was not told, and will be told again: %s", subject, error)
-
-    async def _read_record(self, decision: ReadRecord) -> None:
-        """Tell a record that the core did not keep. Where that fails, it asks again."""
-        try:
-            stored = await self._log.get(decision.key)
-        except (BusError, UnreadableRecordError) as error:
-            logger.warning("the record of task %s can't be read: %s", decision.key.task_id, error)
-            return
-        if stored is not None and stored.sequence == decision.sequence:
-            self._feed(RecordRead(stored.record, stored.sequence))
-
-    async def _read_catalog(self, decision: ReadCatalog) -> None:
-        if (where := self._catalogs.get(decision.digest)) is None:
-            return
-        while True:
-            try:
-                catalog = await read_catalog(self._store, where)
-            except CatalogMissingError as error:
-                logger.warning("can't read a catalog, will try again: %s", error)
-                await asyncio.sleep(4 * _RETRY_WAIT)
-            else:
-                self._feed(CatalogRead(decision.digest, catalog))
-                return
-
-
-def _names(decision: Decision) -> dict[str, object]:
-    """Names what a decision is about in every line that is logged while it is carried out."""
-    match decision:
-        case Change(record=record) | OfferWork(record=record) | SendWork(record=record):
-            trace = tracing.trace_id(record.definition.trace_parent)
-            return {"tenant": record.key.tenant, "task": record.key.task_id, **trace}
-        case StopWork(key=key) | ReadRecord(key=key):
-            return {"tenant": key.tenant, "task": key.task_id}
-        case _:
-            return {}
+        if (event := await self._carrier.carry_out(decision)) is not None:
+            self._feed(event)
 
 
 def _changed(stored: Stored) -> TaskChanged | TaskEnded:
     if stored.is_final:
         return TaskEnded(stored.key, stored.sequence)
     return TaskChanged(stored.record, stored.sequence)
-
-
-def _log_fields(decision: Change) -> dict[str, object]:
-    key = decision.record.key
-    return {
-        "action": f"task_{type(decision.event).__name__.lower()}",
-        "tenant": key.tenant,
-        "task": key.task_id,
-        "attempt": decision.record.attempt,
-    }

@@ -112,7 +112,7 @@ class Metering:
         context = tracing.parent(stored.message.trace_parent)
         if event == "Assigned":
             self._claim(stored.message, context)
-        elif is_whole(stored, logging.DEBUG) and (used := usage.of_record(stored.record)) is not None:
+        elif (used := _used(stored)) is not None:
             self._end_attempt(stored.message, used, context)
         if stored.is_final and event != "Resolved":
             self._end_task(stored.task, tenant, context)
@@ -154,24 +154,23 @@ class Metering:
         self._metrics.add(catalogue.ATTEMPTS, 1, used.outcome)
         self._metrics.add(catalogue.GPU_TIME, used.seconds, message.tenant)
         if used.outcome not in {usage.RELEASED, usage.CANCELLED} and task.HasField("timing"):
-            self._time(message, context)
+            self._time(message, used, context)
         if used.outcome == usage.SUCCEEDED:
             size = sum(artifact.size_bytes for artifact in task.artifacts)
             self._metrics.add(catalogue.ARTIFACT_BYTES, size)
 
-    def _time(self, message: task_record_pb2.TaskRecord, context: Context | None) -> None:
+    def _time(self, message: task_record_pb2.TaskRecord, used: usage.AttemptUsage, context: Context | None) -> None:
         """Where the time of an attempt went."""
-        task, timing = message.task, timing_of(message.task.timing)
-        in_comfyui = timing.load_seconds + timing.run_seconds
-        self._metrics.record(catalogue.RAN, timing.run_seconds, context=context)
+        task, loaded = message.task, message.task.timing.loaded_models
+        self._metrics.record(catalogue.RAN, used.run_seconds, context=context)
         if task.HasField("end_time") and task.HasField("start_time"):
-            stored = seconds(task.end_time) - seconds(task.start_time) - in_comfyui
+            stored = seconds(task.end_time) - seconds(task.start_time) - used.seconds
             self._metrics.record(catalogue.STORED, stored, context=context)
-        if timing.loaded:
-            self._metrics.record(catalogue.LOADED, timing.load_seconds, context=context)
-        for model in timing.loaded:
+        if loaded:
+            self._metrics.record(catalogue.LOADED, used.load_seconds, context=context)
+        for model in loaded:
             self._metrics.add(catalogue.MODEL_LOADS, 1, model)
-        found = "miss" if timing.loaded else "hit"
+        found = "miss" if loaded else "hit"
         self._metrics.add(catalogue.AFFINITIES, 1, found if message.requirements.models else "none")
 
     # How things stand
@@ -218,6 +217,17 @@ class Metering:
         states = {(stream.name,): await self._bus.state(stream) for stream in streams.ALL}
         self._metrics.set(catalogue.STREAM_MESSAGES, {name: state.messages for name, state in states.items()})
         self._metrics.set(catalogue.STREAM_BYTES, {name: state.size for name, state in states.items()})
+
+
+def _used(stored: Stored) -> usage.AttemptUsage | None:
+    """What the attempt took that a record has ended. Of one that has succeeded no value is made: most have."""
+    task, event = stored.task, stored.message.event
+    if event != usage.SUCCESS or task.state != task_pb2.Task.STATE_SUCCEEDED:
+        return usage.of_record(stored.record) if event in usage.ENDS and is_whole(stored, logging.DEBUG) else None
+    timing = timing_of(task.timing) if task.HasField("timing") else None
+    began = seconds(task.start_time) if task.HasField("start_time") else None
+    load, run = usage.executed(began, timing, seconds(task.update_time))
+    return usage.AttemptUsage(task.attempt, task.node, task.instance, usage.SUCCEEDED, load, run)
 
 
 def _ages(shares: _Shares, now: float) -> dict[Labels, float]:

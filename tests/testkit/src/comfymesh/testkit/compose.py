@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -11,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from comfymesh.testkit import pages
+
 ROOT = Path(__file__).parents[5]
-PAGE = ROOT / "docs" / "operations.md"
 
 _SECONDS = 240
 _LABELS = "com.docker.compose"
@@ -20,9 +20,7 @@ _LABELS = "com.docker.compose"
 
 def blocks() -> list[str]:
     """The blocks of commands that the docs have on Compose, in order, as scripts."""
-    section = PAGE.read_text().split("\n## With compose\n")[1].split("\n## ")[0]
-    found = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
-    return [re.sub(r"^\$ ", "", block, flags=re.MULTILINE) for block in found]
+    return pages.blocks("operations.md", "With compose")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gzip
 import hashlib
 import io
@@ -26,6 +28,7 @@ TINY = "tiny:1"
 
 _READY_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
+_PIECE = 64 * 1024
 
 
 class OwnEngine:
@@ -168,6 +171,9 @@ class Registry:
 
     Args:
         mebibytes: How much noise.
+
+    Attributes:
+        hurries: While it is not set, of a layer comes only a little now and then, and never all.
     """
 
     NAME = "noise"
@@ -192,6 +198,8 @@ class Registry:
         self._manifest = _json(manifest)
         self._kind = str(manifest["mediaType"])
         self._runner: web.AppRunner | None = None
+        self.hurries = asyncio.Event()
+        self.hurries.set()
         self.digest = _digest(self._manifest)
         self.port = 0
 
@@ -232,8 +240,22 @@ class Registry:
             headers["Docker-Content-Digest"] = self.digest
         return web.Response(body=self._manifest, headers=headers)
 
-    async def _answer_blob(self, request: web.Request) -> web.Response:
-        return web.Response(body=self._blobs[request.match_info["digest"]], content_type="application/octet-stream")
+    async def _answer_blob(self, request: web.Request) -> web.StreamResponse:
+        blob = self._blobs[request.match_info["digest"]]
+        answer = web.StreamResponse()
+        answer.content_length, answer.content_type = len(blob), "application/octet-stream"
+        await answer.prepare(request)
+        with contextlib.suppress(ConnectionResetError):  # An engine may give it up.
+            await self._send(blob, answer)
+        return answer
+
+    async def _send(self, blob: bytes, answer: web.StreamResponse) -> None:
+        while len(blob) > 2 * _PIECE and not self.hurries.is_set():
+            await answer.write(blob[:_PIECE])
+            blob = blob[_PIECE:]
+            await asyncio.sleep(_LOOK_SECONDS)
+        await self.hurries.wait()
+        await answer.write(blob)
 
 
 def _json(value: dict[str, Any]) -> bytes:

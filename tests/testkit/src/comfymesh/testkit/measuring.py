@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from opentelemetry.sdk.metrics import MeterProvider
 
-from comfymesh.telemetry import catalogue, tracing
+from comfymesh.telemetry import catalogue, collecting, tracing
 from comfymesh.telemetry.exposition import Exposition
 from comfymesh.telemetry.instrument import Instrument
 from comfymesh.telemetry.metrics import Metrics
@@ -17,10 +17,10 @@ from comfymesh.telemetry.spans import Finished, Recorder
 @contextmanager
 def measured(service: str) -> Iterator[tuple[Metrics, Exposition]]:
     """Metrics as they are bound in a service, and what Prometheus would read of them."""
-    exposition = Exposition(catalogue.BY_NAME)
-    provider = MeterProvider(metric_readers=[exposition.reader], shutdown_on_exit=False)
     metrics = Metrics()
-    metrics.bind(provider.get_meter("test"), catalogue.of(service))
+    exposition = Exposition(catalogue.BY_NAME, metrics)
+    provider = MeterProvider(metric_readers=[exposition.reader], shutdown_on_exit=False)
+    metrics.bind(provider.get_meter(collecting.SCOPE), catalogue.of(service))
     try:
         yield metrics, exposition
     finally:

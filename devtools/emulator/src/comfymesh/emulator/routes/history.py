@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
-from comfymesh.emulator.emulator import EMULATOR
+from comfymesh.emulator.emulator import EMULATOR, Emulator
 from comfymesh.emulator.routes.bodies import ids_in, read_object
 
 
@@ -16,9 +18,13 @@ async def _history(request: web.Request) -> web.Response:
 
 
 async def _entry(request: web.Request) -> web.Response:
-    prompt_id = request.match_info["prompt_id"]
-    entry = request.app[EMULATOR].queue.entry(prompt_id)
-    return web.json_response({} if entry is None else {prompt_id: entry})
+    return web.json_response(entry(request.app[EMULATOR], request.match_info["prompt_id"]))
+
+
+def entry(emulator: Emulator, prompt_id: str) -> Mapping[str, object]:
+    """Returns what is answered to a question for one prompt: empty while it waits or runs."""
+    found = emulator.queue.entry(prompt_id)
+    return {} if found is None else {prompt_id: found}
 
 
 async def _change_history(request: web.Request) -> web.Response:

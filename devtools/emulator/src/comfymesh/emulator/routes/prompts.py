@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from typing import cast
@@ -13,15 +14,24 @@ from comfymesh.emulator.emulator import EMULATOR, Emulator
 from comfymesh.emulator.faults import Fault
 from comfymesh.emulator.partial import without_first_output
 from comfymesh.emulator.prompt_queue import Prompt
-from comfymesh.emulator.routes.bodies import ids_in, read_json, read_object
+from comfymesh.emulator.routes.bodies import ids_in, read_object
 from comfymesh.graphs import JsonValue
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 async def _submit(request: web.Request) -> web.Response:
-    emulator = request.app[EMULATOR]
-    body = await read_json(request)
+    status, answer = submit(request.app[EMULATOR], await request.read())
+    return web.json_response(answer, status=status)
+
+
+def submit(emulator: Emulator, data: bytes) -> tuple[int, JsonValue]:
+    """Takes a prompt, or refuses it; returns HTTP status and answer.
+
+    Raises:
+        Exception: Of any kind, as the real server; it answers 500.
+    """
+    body: JsonValue = json.loads(data)
     number = _number(emulator, body)
     if not isinstance(body, dict) or "prompt" not in body:
         return _refused(error("no_prompt", "No prompt provided", "No prompt provided"))
@@ -42,7 +52,7 @@ async def _submit(request: web.Request) -> web.Response:
         verdict = without_first_output(verdict)
     extra_data = _extra_data(body, emulator.faults.clock())
     emulator.queue.put(Prompt(number, prompt_id, verdict.graph, extra_data, [*verdict.outputs]))
-    return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
+    return 200, {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
 
 
 def _number(emulator: Emulator, body: JsonValue) -> float:
@@ -79,8 +89,8 @@ def _extra_data(body: dict[str, JsonValue], now: int) -> dict[str, JsonValue]:
     return extra_data
 
 
-def _refused(problem: dict[str, JsonValue], node_errors: dict[str, JsonValue] | None = None) -> web.Response:
-    return web.json_response({"error": problem, "node_errors": node_errors or {}}, status=400)
+def _refused(problem: dict[str, JsonValue], node_errors: dict[str, JsonValue] | None = None) -> tuple[int, JsonValue]:
+    return 400, {"error": problem, "node_errors": node_errors or {}}
 
 
 async def _remaining(request: web.Request) -> web.Response:

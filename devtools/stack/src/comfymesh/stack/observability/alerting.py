@@ -8,7 +8,6 @@ _BROKEN = 'rpc_response_status_code=~"INTERNAL|UNKNOWN|DATA_LOSS"'
 _ATTEMPTS = "comfymesh_attempt_ended_total"
 
 RECORDINGS = (
-    Recording("comfymesh:task_ended:rate5m", "sum by (comfymesh_task_state) (rate(comfymesh_task_ended_total[5m]))"),
     Recording(
         "comfymesh:task_failure:ratio5m",
         'sum(rate(comfymesh_task_ended_total{comfymesh_task_state="FAILED"}[5m]))'
@@ -97,7 +96,7 @@ ALERTS = (
         f'sum(increase({_ATTEMPTS}{{comfymesh_attempt_outcome="OUT_OF_MEMORY"}}[10m]))',
         "0s",
         "warning",
-        "{{ $value | humanize }} attempts ran out of GPU memory in 10 minutes.",
+        "{{ printf `%.0f` $value }} attempts ran out of GPU memory in 10 minutes.",
         "out-of-memory",
         above=3,
     ),
@@ -106,7 +105,7 @@ ALERTS = (
         f'sum(increase({_ATTEMPTS}{{comfymesh_attempt_outcome="DEVICE_FAULT"}}[10m]))',
         "0s",
         "error",
-        "{{ $value | humanize }} attempts met a broken GPU in 10 minutes.",
+        "{{ printf `%.0f` $value }} attempts met a broken GPU in 10 minutes.",
         "gpu-errors",
         above=0,
     ),
@@ -115,7 +114,7 @@ ALERTS = (
         f'sum(increase({_ATTEMPTS}{{comfymesh_attempt_outcome="STALLED"}}[10m]))',
         "0s",
         "warning",
-        "{{ $value | humanize }} attempts stood still in 10 minutes.",
+        "{{ printf `%.0f` $value }} attempts stood still in 10 minutes.",
         "stalled-task",
         above=0,
     ),
@@ -224,7 +223,7 @@ ALERTS = (
         'sum(increase(comfymesh_notice_told_total{comfymesh_notice_outcome="failed"}[15m]))',
         "0s",
         "error",
-        "{{ $value | humanize }} notices could not be delivered.",
+        "{{ printf `%.0f` $value }} notices could not be delivered.",
         "notices-fail",
         above=0,
     ),

@@ -1,4 +1,4 @@
-"""A collector of one's own: keeps the spans that services send, for whoever wants to look at them."""
+"""A collector of one's own: keeps the spans and metrics that services send, for whoever wants to look at them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
@@ -28,22 +30,27 @@ class Sent:
 
 @dataclass(slots=True)
 class Collector:
-    """Keeps spans, drops metrics.
+    """Keeps every span, and each metric as it was sent last.
 
     Attributes:
         endpoint: Where services send them: COMFYMESH_OTLP_ENDPOINT.
         sent: Every span so far.
+        measured: Metrics by service and name.
     """
 
     endpoint: str = ""
     sent: list[Sent] = field(default_factory=list)
+    measured: dict[tuple[str, str], Metric] = field(default_factory=dict)
 
     async def Export(self, request: Any, _: Any) -> Any:  # noqa: ANN401, N802  # the contract's name, of two services
         """Take in what a service sends."""
         if isinstance(request, metrics_service_pb2.ExportMetricsServiceRequest):
+            for resource in request.resource_metrics:
+                found = (metric for scope in resource.scope_metrics for metric in scope.metrics)
+                self.measured |= {(_service(resource.resource), metric.name): metric for metric in found}
             return metrics_service_pb2.ExportMetricsServiceResponse()
         for resource in request.resource_spans:
-            service = next(a.value.string_value for a in resource.resource.attributes if a.key == "service.name")
+            service = _service(resource.resource)
             self.sent += [Sent(service, span) for scope in resource.scope_spans for span in scope.spans]
         return trace_service_pb2.ExportTraceServiceResponse()
 
@@ -55,6 +62,10 @@ class Collector:
         """Every span of a trace, in the order in which they began."""
         found = (sent for sent in self.sent if sent.span.trace_id == trace_id)
         return sorted(found, key=lambda sent: sent.span.start_time_unix_nano)
+
+
+def _service(resource: Resource) -> str:
+    return next(a.value.string_value for a in resource.attributes if a.key == "service.name")
 
 
 @asynccontextmanager

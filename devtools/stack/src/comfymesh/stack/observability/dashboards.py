@@ -81,7 +81,7 @@ QUEUE = Dashboard(
     (
         number("waiting", TASKS, "sum(comfymesh_queue_depth)"),
         number("oldest waits", SECONDS, "max(comfymesh_queue_age_seconds)"),
-        number("tasks a second", RATE, "sum(comfymesh:task_ended:rate5m)"),
+        number("tasks a second", RATE, rate(catalogue.TASKS_ENDED)),
         number("failed, of all", SHARE, "comfymesh:task_failure:ratio5m"),
         lines(
             "waiting by priority",

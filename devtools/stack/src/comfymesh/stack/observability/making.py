@@ -14,6 +14,8 @@ from comfymesh.stack.observability.dashboards import ALL
 from comfymesh.stack.observability.model import RUNBOOKS, Alert, Dashboard, Look, Panel
 
 _MADE = "# Made by `make docs` from devtools/stack/src/comfymesh/stack/observability. Change that.\n"
+_DOCS = "{{ $externalLabels.docs_url }}"
+"""Where the pages are, as prometheus.yml says; nothing where it does not."""
 _SOURCE = {"type": "prometheus", "uid": "prometheus"}
 _COLUMNS, _WIDTH, _HEIGHT = 24, 8, 7
 _NUMBER_WIDTH, _NUMBER_HEIGHT = 6, 4
@@ -114,7 +116,7 @@ def _alert(alert: Alert) -> dict[str, Any]:
         "expr": alert.expression,
         "for": alert.lasting,
         "labels": {"severity": alert.severity},
-        "annotations": {"summary": alert.summary, "runbook_url": f"{RUNBOOKS}#{alert.runbook}"},
+        "annotations": {"summary": alert.summary, "runbook_url": f"{_DOCS}{RUNBOOKS}#{alert.runbook}"},
     }
 
 

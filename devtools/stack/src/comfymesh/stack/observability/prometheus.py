@@ -104,9 +104,14 @@ def installed() -> bool:
 
 
 @asynccontextmanager
-async def running(directory: Path, targets: Iterable[str], *, seconds: int = 1) -> AsyncIterator[Prometheus]:
-    """Run one that reads `targets`, and evaluates all rules, every so many seconds."""
-    configuration, place = _configured(directory, list(targets), seconds), f"127.0.0.1:{free_port()}"
+async def running(
+    directory: Path, targets: Iterable[str], *, seconds: int = 1, docs_url: str = ""
+) -> AsyncIterator[Prometheus]:
+    """Run one that reads `targets`, and evaluates all rules, every so many seconds; runbooks are below `docs_url`."""
+    configuration, place = (
+        _configured(directory, _configuration(list(targets), seconds, docs_url)),
+        f"127.0.0.1:{free_port()}",
+    )
     command = (
         "prometheus",
         f"--config.file={configuration}",
@@ -122,20 +127,21 @@ async def running(directory: Path, targets: Iterable[str], *, seconds: int = 1) 
         yield Prometheus(f"http://{place}", session)
 
 
-def _configured(directory: Path, targets: list[str], seconds: int) -> Path:
+def _configured(directory: Path, configuration: dict[str, Any]) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "rules.yml").write_text(rules())
-    configuration = directory / "prometheus.yml"
-    configuration.write_text(json.dumps(_configuration(targets, seconds)))  # JSON is YAML
-    return configuration
+    path = directory / "prometheus.yml"
+    path.write_text(json.dumps(configuration))  # JSON is YAML
+    return path
 
 
-def _configuration(targets: list[str], seconds: int) -> dict[str, Any]:
+def _configuration(targets: list[str], seconds: int, docs_url: str) -> dict[str, Any]:
     return {
         "global": {
             "scrape_interval": f"{seconds}s",
             "scrape_timeout": f"{seconds}s",
             "evaluation_interval": f"{seconds}s",
+            "external_labels": {"docs_url": docs_url} if docs_url else {},
         },
         "rule_files": ["rules.yml"],
         "scrape_configs": [{"job_name": _JOB, "static_configs": [{"targets": targets}]}],

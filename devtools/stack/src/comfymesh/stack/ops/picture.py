@@ -31,6 +31,7 @@ _COLOURS = (
     "#6b7f2a",
     "#4a5a6a",
 )
+_COUNTED = "short"
 _UNITS = {
     "s": "seconds",
     "percentunit": "share",
@@ -38,7 +39,7 @@ _UNITS = {
     "ops": "per second",
     "Bps": "bytes per second",
     "celsius": "°C",
-    "short": "count",
+    _COUNTED: "count",
 }
 
 
@@ -186,11 +187,11 @@ def _curves(axes: Axes, shown: Shown) -> None:
 
 def _scale(axes: Axes, unit: str) -> None:
     """Axes from 0 on, with room above the curves for their names."""
-    top = axes.get_ylim()[1]
-    axes.set_ylim(0, 1.3 * top if top > 1e-9 else 1)
+    top = axes.dataLim.ymax
+    axes.set_ylim(0, 1.4 * top if top > 1e-9 else 1)
     axes.grid(visible=True, color="#e4e7eb", linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=unit == _COUNTED))
     axes.yaxis.set_major_formatter(_formatter(unit))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:g} s"))
@@ -215,7 +216,8 @@ def _formatter(unit: str) -> Formatter:
     if unit == "percentunit":
         return FuncFormatter(lambda value, _: f"{100 * value:.3g} %")
     if unit in {"bytes", "Bps"}:
-        return EngFormatter("B", places=0 if unit == "Bps" else 1)
+        sized = EngFormatter("B", places=1)
+        return FuncFormatter(lambda value, _: sized(value).replace(".0 ", " "))
     if unit == "s":
         return FuncFormatter(lambda value, _: f"{1000 * value:.3g} ms" if 0 < value < 0.1 else f"{value:.3g} s")
     return FuncFormatter(lambda value, _: f"{value:.3g}")

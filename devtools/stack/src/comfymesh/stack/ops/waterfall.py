@@ -27,8 +27,8 @@ def waterfall(spans: Sequence[Sent]) -> str:
     begun = min(sent.span.start_time_unix_nano for sent in spans)
     whole = max(sent.span.end_time_unix_nano for sent in spans) - begun
     services = {sent.service for sent in spans}
-    title = f"trace {spans[0].span.trace_id.hex()}: {len(spans)} spans of {len(services)} services in {_seconds(whole)}"
-    head = f"{'from':>9}  {'took':>9}  {'span':<{_NAME}}  {'service':<{_SERVICE}}"
+    title = f"trace {spans[0].span.trace_id.hex()}: {len(spans)} spans of {len(services)} services in {_ms(whole)}"
+    head = f"{'from':>10}  {'took':>10}  {'span':<{_NAME}}  {'service':<{_SERVICE}}"
     rows = [_row(depth, sent, begun, whole) for depth, sent in _nested(spans)]
     return "\n".join([title, "", head, *rows]) + "\n"
 
@@ -51,7 +51,7 @@ def _row(depth: int, sent: Sent, begun: int, whole: int) -> str:
     start, end = sent.span.start_time_unix_nano - begun, sent.span.end_time_unix_nano - begun
     name = _short("  " * depth + _clean(sent.span.name.removeprefix("comfymesh.v1.")), _NAME)
     service = _short(sent.service.removeprefix("comfymesh-"), _SERVICE)
-    row = f"{_seconds(start):>9}  {_seconds(end - start):>9}  {name:<{_NAME}}  {service:<{_SERVICE}}  "
+    row = f"{_ms(start):>10}  {_ms(end - start):>10}  {name:<{_NAME}}  {service:<{_SERVICE}}  "
     return f"{row}{_bar(start, end, whole)}  {_facts(sent)}".rstrip()
 
 
@@ -73,8 +73,8 @@ def _facts(sent: Sent) -> str:
     )
 
 
-def _seconds(nanoseconds: int) -> str:
-    return f"{nanoseconds / 1e9:.3f} s"
+def _ms(nanoseconds: int) -> str:
+    return f"{nanoseconds / 1e6:.1f} ms"
 
 
 def _short(text: str, longest: int) -> str:

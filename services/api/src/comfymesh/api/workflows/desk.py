@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from weakref import WeakValueDictionary
 
 from comfymesh import names, workflows
@@ -32,6 +32,7 @@ class Workflows:
         shelf: Tells when a change has arrived here.
         model: Tells whether tasks were made of one.
         quotas: How many a tenant may have.
+        use: Notes that an asset of a tenant is used, by its SHA-256.
         clock: Answers seconds since the epoch.
         limits: How large a graph may be.
     """
@@ -42,6 +43,7 @@ class Workflows:
         shelf: Shelf,
         model: ReadModel,
         quotas: Quotas,
+        use: Callable[[str, str], Awaitable[object]],
         clock: Callable[[], float],
         limits: Limits,
     ) -> None:
@@ -49,6 +51,7 @@ class Workflows:
         self._shelf = shelf
         self._model = model
         self._quotas = quotas
+        self._use = use
         self._clock = clock
         self._limits = limits
         self._turns = WeakValueDictionary[tuple[str, str], asyncio.Lock]()
@@ -118,6 +121,7 @@ class Workflows:
             record = changes.created(known, workflow_id, workflow, version, self._clock())
             if request.validate_only:
                 return _with_content(Head(record).workflow, content)
+            await self._use_defaults(tenant, content)
             try:
                 head = await self._store.write(tenant, workflow_id, record, known.sequence, version.packed)
             except SequenceConflictError:
@@ -156,6 +160,7 @@ class Workflows:
                 self._quotas.check_bytes(tenant, len(version.packed.data))
             if request.validate_only:
                 return _with_content(Head(record, known.sequence).workflow, content)
+            await self._use_defaults(tenant, content)
             try:
                 packed = version.packed if version else None
                 head = await self._store.write(tenant, workflow_id, record, known.sequence, packed)
@@ -227,6 +232,11 @@ class Workflows:
                 await self._shelf.until(head.sequence)
                 return
         raise _stale(name)
+
+    async def _use_defaults(self, tenant: str, content: Content) -> None:
+        """Before a version is stored: a sweep that has not seen it yet may be about to remove what it names."""
+        for asset in {spec.default_value.asset for spec in content.inputs} - {""}:
+            await self._use(tenant, names.parse_asset(asset))
 
     def _check_unused(self, tenant: str, known: Head, name: str, number: int) -> None:
         if number == known.record.workflow.default_version:

@@ -56,6 +56,7 @@ class Timeouts:
         submit: POST /prompt, in which the graph is validated.
         catalog: GET /object_info, which blocks the server for seconds with many custom nodes.
         stall: Longest silence within a file transfer, whose whole length has no limit.
+        least_bytes: Of a file that is read, so much has to come in `stall` seconds of waiting.
     """
 
     connect: float = 5.0
@@ -63,6 +64,7 @@ class Timeouts:
     submit: float = 60.0
     catalog: float = 120.0
     stall: float = 60.0
+    least_bytes: int = 1 << 20
 
 
 DEFAULT_TIMEOUTS = Timeouts()
@@ -285,7 +287,10 @@ class ComfyHttp:
         """Ask something that is over after so many seconds; without them, a file goes in or comes out."""
         if self._client is None:
             raise RuntimeError("ComfyHttp is used outside of its context")
-        over = Patience(silence=self._timeouts.stall) if timeout is None else self._client.within(timeout)
+        if timeout is None:
+            over = Patience(silence=self._timeouts.stall, least=self._timeouts.least_bytes)
+        else:
+            over = self._client.within(timeout)
         return Asking(self._client, doing, request, over)
 
 

@@ -11,9 +11,11 @@ import random
 import time
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.frames import Frame, Opcode
 
 from comfymesh.agent.comfyui.errors import ProtocolError
 from comfymesh.agent.comfyui.events import Status
@@ -23,11 +25,12 @@ from comfymesh.agent.comfyui.protocol import HELLO, parse_binary, parse_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from websockets.asyncio.client import ClientConnection
+    from websockets.protocol import Event as Received
 
     from comfymesh.agent.comfyui.events import Event
 
 _log = logging.getLogger(__name__)
+_DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,44 @@ class SocketTimings:
 
 
 DEFAULT_SOCKET_TIMINGS = SocketTimings()
+
+
+class _Line(ClientConnection):
+    """Hands messages on where they are read. The library wakes a task for each, and a prompt tells a dozen.
+
+    One that comes in several frames is put together by the library. It is behind those that came before it, and all
+    that follow go the same way, so that none overtakes it.
+    """
+
+    _take: Callable[[str | bytes], None] | None = None
+    _early: tuple[str | bytes, ...] = ()
+    _in_pieces = False
+
+    def hand_on(self, take: Callable[[str | bytes], None]) -> None:
+        """Give every message to `take`, those first that have come already."""
+        self._take = take
+        for message in self._early:
+            take(message)
+        self._early = ()
+
+    def process_event(self, event: Received) -> None:
+        """Take in what the library has read."""
+        message = self._message(event)
+        if message is None:
+            super().process_event(event)
+        elif self._take is None:
+            self._early += (message,)
+        else:
+            self._take(message)
+
+    def _message(self, event: Received) -> str | bytes | None:
+        """The message in a frame, if it is whole and no other was not."""
+        if not isinstance(event, Frame) or event.opcode not in _DATA:
+            return None
+        self._in_pieces = self._in_pieces or not event.fin
+        if self._in_pieces:
+            return None
+        return bytes(event.data).decode(errors="replace") if event.opcode is Opcode.TEXT else bytes(event.data)
 
 
 class EventSocket:
@@ -89,6 +130,7 @@ class EventSocket:
         self._attempts = 0
         self._heard = time.monotonic()
         self._glut = Glut()
+        self._ungreeted: asyncio.TimerHandle | None = None
 
     @property
     def client_id(self) -> str | None:
@@ -145,17 +187,24 @@ class EventSocket:
             close_timeout=timings.close,
             ping_interval=timings.ping_interval,
             ping_timeout=timings.ping_timeout,
+            create_connection=_Line,
         ) as connection:
             self._connection = connection
             await connection.send(HELLO)
-            await self._greet(connection, client_id)
+            self._ungreeted = asyncio.get_running_loop().call_later(timings.open, connection.transport.abort)
+            take = partial(self._take, client_id)
+            cast("_Line", connection).hand_on(take)
             async for message in connection:
-                self._deliver(message)
+                take(message)
 
-    async def _greet(self, connection: ClientConnection, client_id: str) -> None:
-        async with asyncio.timeout(self._timings.open):
-            while not isinstance(self._deliver(await connection.recv()), Status):
-                pass
+    def _take(self, client_id: str, message: str | bytes) -> None:
+        event = self._deliver(message)
+        if self._client_id is None and isinstance(event, Status):
+            self._greeted(client_id)
+
+    def _greeted(self, client_id: str) -> None:
+        if self._ungreeted is not None:
+            self._ungreeted.cancel()
         self._client_id = client_id
         self._attempts = 0
         _log.info(
@@ -187,6 +236,8 @@ class EventSocket:
 
     def _disconnected(self) -> None:
         self._connection = None
+        if self._ungreeted is not None:
+            self._ungreeted.cancel()
         if self._client_id is not None:
             self._client_id = None
             self._on_state(None)

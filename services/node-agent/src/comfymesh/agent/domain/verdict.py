@@ -17,7 +17,7 @@ from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.graphs.values import leads_out
 from comfymesh.tasks import events
 from comfymesh.tasks.events import AttemptFailed, Event, Released
-from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.failures import WRITTEN_AS, FailureClass
 from comfymesh.tasks.record import Artifact, State, TaskError, TaskRecord
 
 _MAX_TRACEBACK = 16 * 1024
@@ -114,6 +114,12 @@ def of_error(error: ComfyError) -> Event:
         advice = "start it with a larger --max-upload-size, in MB, or give it a smaller file"
         return failure(FailureClass.INPUT_INVALID, f"the instance takes no file of this size: {error}; {advice}")
     return failure(FailureClass.INTERNAL, str(error))
+
+
+def of_refused_output(message: str, problem: str, graph_node: str) -> Event:
+    """The graph makes what is not taken. That says nothing of the instance, and another one would make the same."""
+    kind = FailureClass.OUTPUT_REFUSED
+    return failure(WRITTEN_AS.get(kind, kind), message, {"problem": problem, "graph_node": graph_node})
 
 
 def of_partial_outputs(succeeded: Succeeded) -> Event:

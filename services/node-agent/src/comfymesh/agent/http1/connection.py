@@ -21,10 +21,13 @@ class Patience(NamedTuple):
     Attributes:
         end: When all of it has to be over, in seconds of the event loop.
         silence: Seconds in which something has to come, or to be taken.
+        least: Bytes of a body taken in pieces that have to come in `silence` seconds of waiting. Without them a byte
+            now and then would be enough for ever.
     """
 
     end: float = float("inf")
     silence: float = float("inf")
+    least: int = 0
 
     def until(self, now: float) -> float:
         """When to give up that began to wait now."""
@@ -106,10 +109,18 @@ class Connection(asyncio.Protocol):
         Raises:
             BrokenError, TimeoutError: As in `ask`.
         """
+        waited, come = 0.0, 0
         while True:
+            began = self._loop.time()
             await self._until(1)
             if not self._reader.body:
                 return
+            # How long the taker takes is not the server's fault: only what is waited for it counts.
+            waited += self._loop.time() - began
+            come += len(self._reader.body)
+            if waited >= self._patience.silence:
+                self._require_speed(come, waited)
+                waited, come = 0.0, 0
             yield self._reader.take()
 
     def leave(self) -> bool:
@@ -183,6 +194,11 @@ class Connection(asyncio.Protocol):
 
     def _expire(self) -> None:
         self._fail(TimeoutError("no answer in time"))
+
+    def _require_speed(self, come: int, waited: float) -> None:
+        if come < self._patience.least and not self._reader.complete:
+            self._fail(TimeoutError(f"no more than {come} bytes in {waited:.0f} s"))
+            self._require_open()
 
     def _enough(self, size: int) -> bool:
         reader = self._reader

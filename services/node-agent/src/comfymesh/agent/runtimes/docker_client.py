@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -85,6 +86,8 @@ class DockerEngine:
     async def pull(self, image: str, tell: Callable[[str], None]) -> None:
         """Fetch an image, which may take long: give it an engine object of its own, so that no other call waits.
 
+        Cancelled, it ends with the engine's next word, of which there are several a second, or with its silence.
+
         Args:
             image: The image.
             tell: Told how far it is, in words, on the event loop.
@@ -97,7 +100,11 @@ class DockerEngine:
         def tell_loop(words: str) -> None:
             loop.call_soon_threadsafe(tell, words)
 
-        await self._call(f"pull image {image}", lambda client: _pull(client, image, tell_loop))
+        given_up = threading.Event()
+        try:
+            await self._call(f"pull image {image}", lambda client: _pull(client, image, tell_loop, given_up))
+        finally:
+            given_up.set()
 
     async def create_network(self, owner: Owner) -> None:
         """Make the instance's own bridge network, unless it is there."""
@@ -249,11 +256,13 @@ def _filters(owner: Owner) -> list[str]:
     return [f"{label}={value}" for label, value in owner.labels.items()]
 
 
-def _pull(client: DockerClient, image: str, tell: Callable[[str], None]) -> None:
+def _pull(client: DockerClient, image: str, tell: Callable[[str], None], given_up: threading.Event) -> None:
     progress = PullProgress()
     repository, tag = parse_repository_tag(image)
     try:
         for line in client.api.pull(repository, tag=tag or "latest", stream=True, decode=True):
+            if given_up.is_set():
+                return  # The engine gives it up too: nobody listens any more.
             if words := progress.feed(line):
                 tell(words)
     except APIError as error:

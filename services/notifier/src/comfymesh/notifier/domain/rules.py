@@ -283,6 +283,13 @@ class Rules(Model):
     rules: Annotated[tuple[Rule, ...], Field(max_length=256)] = ()
     maintenance: Annotated[tuple[MaintenanceWindow, ...], Field(max_length=64)] = ()
 
+    def documented(self, docs_url: str) -> Rules:
+        """The same, but runbooks that are paths lead to pages below an address; as they are where that is empty."""
+        if not docs_url:
+            return self
+        rules = [rule.model_copy(update={"runbook": below(docs_url, rule.runbook)}) for rule in self.rules]
+        return self.model_copy(update={"rules": tuple(rules)})
+
     def named(self, name: str) -> BaseRule | None:
         """The rule of that name."""
         return next((rule for rule in self.rules if rule.name == name), None)
@@ -294,6 +301,11 @@ class Rules(Model):
             for channel in self.channels
             if (not channels or channel.name in channels) and severity.rank >= channel.severity.rank
         )
+
+
+def below(docs_url: str, runbook: str) -> str:
+    """A runbook that is a path, as a page below an address. One that is an address already stays, and so does none."""
+    return runbook if not runbook or "://" in runbook else f"{docs_url.rstrip('/')}/{runbook.lstrip('/')}"
 
 
 def cross_check(rules: Rules) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -167,14 +167,14 @@ class Dispatcher:
     def _worth_of_loading(self, family: Family, lanes: list[Lane], seat: Seat, now: float) -> float:
         """The worth of a second of this instance, should it load a family's models to serve these lanes."""
         missing = [model for model in family.models if model not in seat.resident]
-        load = self.settings.load_aversion * (self._estimates.loads(missing) + self._loss(seat))
+        load = self.settings.load_aversion * (self._estimates.price(missing) + self._loss(seat))
         servers = len(self._seats.holders(family).all) + 1
         return best_batch(((self._factor(lane), lane) for lane in lanes), load, servers, now)
 
     def _loss(self, seat: Seat) -> float:
-        """Seconds that will have to be spent to load again what an instance gives up, and nobody else holds."""
+        """The price of loading again what an instance gives up, and nobody else holds."""
         lost = [family.models for family in seat.families if family.count and len(self._seats.holders(family).all) == 1]
-        return max(map(self._estimates.loads, lost), default=0.0)
+        return max(map(self._estimates.price, lost), default=0.0)
 
     # A task has come
 
@@ -268,8 +268,16 @@ class Dispatcher:
         return [lane for lane in lanes if not served[lane.group]]
 
     def _is_served(self, group: Group, holders: Holders) -> bool:
-        looked_at = islice((seat for seat in holders.all if seat.takes_work), _LOOKED_AT)
-        return any(self._fits(group, seat) for seat in looked_at)
+        looked_at = 0
+        for seat in holders.all:
+            if not seat.takes_work:
+                continue
+            if self._fits(group, seat):
+                return True
+            looked_at += 1
+            if looked_at >= _LOOKED_AT:
+                break
+        return False
 
     def _best_held(self, lanes: list[Lane], seat: Seat, now: float) -> Match | None:
         """The task in these lanes that is worth most, were its family's models in place."""
@@ -326,7 +334,7 @@ class Dispatcher:
 
     def _worth_anywhere(self, family: Family, now: float) -> float:
         lanes = ((self._factor(lane), lane) for lane in self._lanes(family))
-        load = self.settings.load_aversion * self._estimates.loads(family.models)
+        load = self.settings.load_aversion * self._estimates.price(family.models)
         servers = len(self._seats.holders(family).all) + 1
         return best_batch(lanes, load, servers, now)
 

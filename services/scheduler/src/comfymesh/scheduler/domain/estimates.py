@@ -89,6 +89,7 @@ class Estimates:
         self._runs = _Means()
         self._loads = _Means()
         self._kinds: dict[str, str] = {}
+        self._prices: dict[str, float] = {}
         self._reference: str | None = None
         self._speeds: dict[str, _Ratio] = {}
         self._sizes: dict[int, _Ratio] = {}
@@ -104,11 +105,30 @@ class Estimates:
         known = self._loads.get(model)
         if known is not None:
             return known.total / known.count
+        return self._usual_load(model)
+
+    def _usual_load(self, model: str) -> float:
+        """Seconds that files of its kind take, each counted once."""
         return self._loads.towards(((), ("kind", self._kinds.get(model))), FIRST_LOAD, 1.0)
 
     def loads(self, models: Iterable[str]) -> float:
         """Seconds that it takes to load model files one after the other."""
         return sum(map(self.load, models))
+
+    def price(self, models: Iterable[str]) -> float:
+        """Seconds that loading model files is priced at: of each, halfway in ratio from the usual load to its own.
+
+        Priced at its own, who waits for a slow model waits longer by as much as it is slower. Of batches that begin
+        with a set-up, it is the root of what that takes to which the best length of a batch grows (ADR 75).
+        """
+        return sum(self._prices.get(model) or self._price(model) for model in models)
+
+    def _price(self, model: str) -> float:
+        """Of one file. It is kept until more is known: whether a load pays is asked more often than one is made."""
+        if len(self._prices) >= _MOST_CLASSES:
+            self._prices.clear()
+        price = self._prices[model] = math.sqrt(self.load(model) * self._usual_load(model))
+        return price
 
     def speed(self, gpu_class: str) -> float:
         """How long a run takes on a GPU of this class, as a multiple of what `run` says."""
@@ -125,7 +145,9 @@ class Estimates:
 
     def meet(self, model: str, node_class: str) -> None:
         """A model file is loaded by this node class: until it was loaded once, it is taken for one of that kind."""
-        self._kinds.setdefault(model, node_class)
+        if model not in self._kinds:
+            self._kinds[model] = node_class
+            self._prices.pop(model, None)
         if len(self._kinds) > _MOST_CLASSES:
             del self._kinds[next(iter(self._kinds))]
 
@@ -154,7 +176,9 @@ class Estimates:
             share = seconds * part / whole if whole else seconds / len(models)
             first = model not in self._loads
             self._loads.learn(model, share)
+            self._prices.pop(model, None)
             if first:
+                self._prices.clear()
                 self._loads.learn((), share)
                 self._loads.learn(("kind", self._kinds.get(model)), share)
 

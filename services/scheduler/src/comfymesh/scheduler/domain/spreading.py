@@ -41,15 +41,14 @@ class Spreading:
         holders = self._seats.holders(family)
         if not holders.all:
             return True
-        load = self._estimates.loads(family.models)
         begun = max(holders.until - now * (len(holders.all) - len(holders.free)), 0.0)
         backlog = family.runs + begun
-        if backlog > self._spare(family, holders) * settings.spread_after * load:
+        if backlog > self._spare(family, holders) * settings.spread_after * self._estimates.price(family.models):
             return True
         if not self._seats.idle:
             return False
         heads = [head for lane in lanes if (head := lane.head()) is not None]
-        return self._too_long(heads, holders, backlog, load, now)
+        return self._too_long(heads, holders, backlog, self._estimates.loads(family.models), now)
 
     def _too_long(self, heads: list[Waiting], holders: Holders, backlog: float, load: float, now: float) -> bool:
         """Whether one of these would wait too long, for its turn or until the first holder is free.

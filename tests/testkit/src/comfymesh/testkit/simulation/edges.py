@@ -17,7 +17,8 @@ from typing import Any, Self
 from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
-from comfymesh.agent import main as agent_main
+from comfymesh.agent import services as agent_services
+from comfymesh.agent import sources as agent_sources
 from comfymesh.agent.comfyui import socket
 from comfymesh.agent.comfyui.answers import Answer
 from comfymesh.agent.comfyui.errors import REASON_BROKEN, REASON_REFUSED, ComfyUnreachable, OutputMissing
@@ -85,8 +86,8 @@ class Edges:
         yield ComfyHttp, "view", self._view_method()
         yield socket, "connect", self._connect
         yield AttachRuntime, "poll", self._poll_method()
-        yield agent_main, "node_secret", lambda _: b"simulated"
-        yield agent_main, "HostClock", _HostClock
+        yield agent_sources, "node_secret", lambda _: b"simulated"
+        yield agent_services, "HostClock", _HostClock
         # Its clock is a default argument, bound before there was a virtual one.
         yield scheduler_main, "Lease", partial(Lease, clock=lambda: asyncio.get_running_loop().time())
         # Not an edge: the hub keeps these in sets, whose order would otherwise hang on addresses.
