@@ -84,7 +84,8 @@ async def by_frames(source: Source, target: str, numbers: range, enough: Enough)
         if line.broken.done():
             line.broken.result()
     finally:
-        line.broken.cancel()
+        if not line.broken.cancel():
+            line.broken.exception()  # Seen.
         transport.abort()
     return line.received
 
@@ -182,7 +183,9 @@ def main(kind: str, source: str, target: str, first: str, count: str) -> None:
     run = uvloop.run if kind == "frames" else asyncio.run
     received = run(KINDS[kind](told, target, numbers, _until_told))
     latencies = [(at - sent) / 1e6 for at, message in received if (sent := told.sent(message))]
-    print(json.dumps(latencies))
+    # Not `print`, which loses what a pipe does not take at once where PYTHONUNBUFFERED is set.
+    with open(sys.stdout.fileno(), "w", closefd=False) as output:
+        json.dump(latencies, output)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 
 _CLIENTS = 2
 """Processes, each with one connection."""
@@ -14,9 +15,17 @@ Clients = Sequence[asyncio.subprocess.Process]
 
 
 async def start(kind: str, source: str, target: str, streams: int) -> Clients:
-    """Processes of `benchmarks.listener` that share the first `streams` streams, once all of them listen."""
-    share = streams // _CLIENTS
-    return [await _start(kind, source, target, str(share * number), str(share)) for number in range(_CLIENTS)]
+    """Processes of `benchmarks.listener` that share the first `streams` streams, once all of them listen.
+
+    Raises:
+        ListenerFailedError: one of them could not.
+    """
+    bounds = [streams * number // _CLIENTS for number in range(_CLIENTS + 1)]
+    return [await _start(kind, source, target, str(first), str(end - first)) for first, end in pairwise(bounds)]
+
+
+class ListenerFailedError(Exception):
+    """A listener ended by itself; what went wrong stands on standard error."""
 
 
 async def _start(*arguments: str) -> asyncio.subprocess.Process:
@@ -25,7 +34,8 @@ async def _start(*arguments: str) -> asyncio.subprocess.Process:
         sys.executable, "-m", "benchmarks.listener", *arguments, stdin=pipe, stdout=pipe, limit=1 << 30
     )
     assert client.stdout is not None
-    await client.stdout.readline()
+    if not await client.stdout.readline():
+        raise ListenerFailedError(arguments)
     return client
 
 
@@ -35,6 +45,12 @@ def pids(clients: Clients) -> dict[str, int]:
 
 
 async def latencies(clients: Clients) -> list[float]:
-    """What they have noted so far, in milliseconds. They end."""
+    """What they have noted so far, in milliseconds. They end.
+
+    Raises:
+        ListenerFailedError: one of them was not told all that it should have been.
+    """
     outputs = [(await client.communicate(b"\n"))[0] for client in clients]
+    if any(client.returncode for client in clients):
+        raise ListenerFailedError([client.returncode for client in clients])
     return [float(latency) for output in outputs for latency in json.loads(output)]

@@ -44,8 +44,10 @@ async def test_a_server_that_does_not_answer_is_unavailable_after_the_timeout(na
     async with JetStreamBus(await Connection.open(nats.url, "patient"), timeout=0.2) as bus:
         await bus.ensure_streams()
         nats.freeze()
-        with pytest.raises(BusUnavailableError, match="confirm"):
+        with pytest.raises(BusUnavailableError, match=rf"confirm {TASK} within"):
             await bus.append([Entry(TASK, b"")])
+        with pytest.raises(BusUnavailableError, match=rf"confirm {TASK} and 999 more within"):
+            await bus.append([Entry(TASK, b"")] * 1000)
         with pytest.raises(BusUnavailableError, match="answer"):
             await bus.last(TASKS, TASK)
         await nats.kill()

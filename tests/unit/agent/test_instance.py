@@ -267,6 +267,19 @@ async def test_a_server_that_is_gone_is_down(host: Host) -> None:
     assert host.told[host.states.index(DOWN)].reason == "it is gone"
 
 
+async def test_whether_somebody_elses_server_is_there_is_asked_only_when_it_does_not_answer(attached: Host) -> None:
+    attached.runtime.sees_process = False
+    await attached.after(60)
+    assert (attached.state, attached.runtime.polls) == (READY, 0)
+    attached.session.http.stats = silent()
+    await attached.after(10)
+    assert attached.runtime.polls > 0
+    assert DOWN not in attached.states
+    attached.session.http.stats, attached.runtime.status = unreachable(), Absent()
+    await attached.after(10)
+    assert attached.told[attached.states.index(DOWN)].reason == "it is gone"
+
+
 async def test_one_slow_answer_is_no_death(host: Host) -> None:
     await host.after(1)
     for _ in range(5):

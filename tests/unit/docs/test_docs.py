@@ -76,7 +76,7 @@ def test_every_variable_in_the_docs_is_a_setting() -> None:
     assert named - known - ELSEWHERE == set()
 
 
-@pytest.mark.parametrize("page", ["log.md", "agent.md"])
+@pytest.mark.parametrize("page", ["log.md", "face.md", "agent.md"])
 def test_what_the_docs_name_as_shown_by_tests_is(page: str) -> None:
     rows = [line for line in (ROOT / "docs" / page).read_text().splitlines() if line.startswith("|")]
     files = {name for row in rows for name in re.findall(r"\btests/[\w/*]+(?:\.py)?", row)}

@@ -150,8 +150,8 @@ class JetStreamBus:
             reached(FaultPoint.APPEND_CONFIRMED)
             return stored  # noqa: TRY300  # what is stored is answered, whatever the next lines do
         except TimeoutError:
-            subjects = ", ".join(entry.subject for entry in entries)
-            raise BusUnavailableError(f"NATS did not confirm {subjects} within {self._timeout:g} s") from None
+            what = entries[0].subject + (f" and {len(entries) - 1} more" if len(entries) > 1 else "")
+            raise BusUnavailableError(f"NATS did not confirm {what} within {self._timeout:g} s") from None
         finally:
             if timer is not None:
                 timer.cancel()

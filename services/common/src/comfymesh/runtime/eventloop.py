@@ -16,6 +16,11 @@ the default, was a twelfth of the agent's CPU."""
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """As asyncio.run, on a loop that costs a fraction of the standard one for each socket and timer."""
+    """As asyncio.run, on a loop that costs a fraction of the standard one for each socket and timer.
+
+    What there is by now, modules and classes, stays as long as the process, so the collector never looks at it again.
+    That was 39 ms of CPU for each full collection of the api, which tells nobody anything meanwhile.
+    """
     gc.set_threshold(*_GARBAGE)
+    gc.freeze()
     return uvloop.run(main)

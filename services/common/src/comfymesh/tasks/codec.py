@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from comfymesh import names
-from comfymesh.tasks.defining import ANYWHERE, STATES, defined, keep
+from comfymesh.tasks.defining import ANYWHERE, STATES, defined, defined_task, keep
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.moments import seconds, timestamp
 from comfymesh.tasks.record import (
@@ -357,8 +357,7 @@ def _artifact_of(message: task_pb2.Artifact, small: Mapping[str, bytes]) -> Arti
 
 
 def to_task(record: TaskRecord) -> task_pb2.Task:
-    """The task of a record as callers see it."""
-    task = task_pb2.Task()
-    task.CopyFrom(defined(record.definition).task)
+    """A task that was just made, as callers would see it: nothing else of its record is made for that."""
+    task = defined_task(record.definition)
     _tell(task, record)
     return task

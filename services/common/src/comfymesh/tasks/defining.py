@@ -42,7 +42,7 @@ def keep(definition: Definition, message: task_record_pb2.TaskRecord) -> None:
 
 def _definition_message(definition: Definition) -> task_record_pb2.TaskRecord:
     message = task_record_pb2.TaskRecord(
-        task=_defined_task(definition),
+        task=defined_task(definition),
         tenant=definition.key.tenant,
         task_id=definition.key.task_id,
         request_digest=definition.request_digest,
@@ -68,7 +68,8 @@ def _definition_message(definition: Definition) -> task_record_pb2.TaskRecord:
     return message
 
 
-def _defined_task(definition: Definition) -> task_pb2.Task:
+def defined_task(definition: Definition) -> task_pb2.Task:
+    """What never changes of a task that was made by this version, as callers see it."""
     task = task_pb2.Task(
         name=names.task(definition.key.task_id),
         display_name=definition.display_name,

@@ -104,9 +104,13 @@ class Keeper:
         """
         while True:
             late = await self._pause()
-            await check_process(self._name, self._runtime)
+            if self._runtime.sees_process:
+                await check_process(self._name, self._runtime)
             steps, self._due = self._due, []
             seen = await self._look(late)
+            # What answers is there: a connection that asks for nothing would only show up in its log.
+            if seen.unanswered and not self._runtime.sees_process:
+                await check_process(self._name, self._runtime)
             for step in steps or [self._ladder.look(seen, time.monotonic())]:
                 await self._take(step)
             if self._retires and self._workplace.free:

@@ -310,9 +310,12 @@ class ScriptedRuntime:
         stop_error: Raised by `stop`.
         memory: What `memory_bytes` answers.
         removed: Folders that were removed, in order.
+        polls: How often `poll` was asked.
     """
 
     def __init__(self) -> None:
+        self.sees_process = True
+        self.polls = 0
         self.status: Status | Exception = Running()
         self.start_error: Exception | None = None
         self.told_at_start: tuple[str, ...] = ()
@@ -341,6 +344,7 @@ class ScriptedRuntime:
 
     async def poll(self) -> Status:
         """See Runtime.poll."""
+        self.polls += 1
         if isinstance(self.status, Exception):
             raise self.status
         return self.status

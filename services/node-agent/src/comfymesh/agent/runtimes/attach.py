@@ -20,6 +20,8 @@ CONNECT_SECONDS = 5.0
 class AttachRuntime:
     """Knows an address and nothing else: it starts nothing and stops nothing."""
 
+    sees_process = False
+
     def __init__(self, spec: AttachSpec) -> None:
         self._host = (spec.url.host or "").strip("[]")
         self._port = spec.url.port or 80

@@ -93,7 +93,13 @@ class Runtime(Protocol):
     killed makes the same object anew and goes on where the last one was. Calls on one object may overlap, except that
     `start` and `stop` are called one at a time. Every method raises `RuntimeFailed` when it cannot find out or cannot
     do it, and none blocks the event loop.
+
+    Attributes:
+        sees_process: Whether `poll` looks at the process: it has ended, with a code, whatever answers at its port. Else
+            it sees no more than a request does.
     """
+
+    sees_process: bool
 
     async def start(self, tell: Callable[[str], None] = silently) -> Endpoint:
         """Make sure that the instance runs, and say where.

@@ -42,6 +42,8 @@ LOOK_SECONDS = 0.1
 class DockerRuntime:
     """One container, found again by its name, which follows from node and instance alone."""
 
+    sees_process = True
+
     def __init__(self, spec: DockerSpec, *, node: str, mount_roots: Sequence[PurePosixPath] = ()) -> None:
         self._spec = spec
         self._mount_roots = mount_roots

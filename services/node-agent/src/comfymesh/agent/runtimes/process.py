@@ -43,6 +43,8 @@ _KILLED_SECONDS = 10.0
 class ProcessRuntime:
     """One ComfyUI process, found again by its record in `STATE_DIRECTORY/instances/NAME/process.json`."""
 
+    sees_process = True
+
     def __init__(self, spec: ProcessSpec, *, node: str, state_directory: Path) -> None:
         self._spec = spec
         self._node = node

@@ -124,7 +124,7 @@ class Estimates:
         return sum(self._prices.get(model) or self._price(model) for model in models)
 
     def _price(self, model: str) -> float:
-        """Of one file. It is kept until more is known: whether a load pays is asked more often than one is made."""
+        """Of one file, kept until more is known: whether a load pays is asked far more often than one is made."""
         if len(self._prices) >= _MOST_CLASSES:
             self._prices.clear()
         price = self._prices[model] = math.sqrt(self.load(model) * self._usual_load(model))

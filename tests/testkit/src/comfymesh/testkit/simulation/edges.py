@@ -224,6 +224,9 @@ class _Connection:
     async def send(self, text: str) -> None:
         """Say something; the simulated ComfyUI does not listen."""
 
+    def hand_on(self, take: Callable[[str | bytes], None]) -> None:
+        """Nothing comes by this way: each message waits until it is read, as one in pieces does."""
+
     async def recv(self) -> str:
         """The next message."""
         await asyncio.sleep(0)
