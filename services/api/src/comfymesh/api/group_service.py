@@ -121,7 +121,8 @@ class _Look:
         summary = self._groups.summary(self._tenant, self._name)
         if summary is None:
             return None
-        self._next, self.changed = now + _LOOK_SECONDS, position < summary.sequence
+        # What the log told a watcher when he came, this replica may not have counted yet.
+        self._next, self.changed = now + _LOOK_SECONDS, position < summary.sequence or not self._groups.knows(position)
         # The end is told when every change that led to it was.
         self.ended = groups.ended(summary, self._expected) and position >= summary.sequence
         group = await self._message(summary, now)

@@ -60,6 +60,10 @@ class Groups:
         """What the group has come to, as far as this replica knows."""
         return self.following.model.group(tenant, name)
 
+    def knows(self, position: int) -> bool:
+        """Whether what this replica knows has every change up to a position."""
+        return self.following.hub.position >= position
+
     async def progress(self, tenant: str, name: str, summary: GroupSummary) -> float:
         """How far the running tasks of a group are, added up."""
         if not 0 < summary.counts.get(State.STATE_RUNNING, 0) <= _MOST_READ:

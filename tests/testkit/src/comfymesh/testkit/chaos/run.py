@@ -27,7 +27,9 @@ from comfymesh.v1 import task_pb2
 
 _TASKS_PER_SECOND = 2.0
 _MEAN_PAUSE = 1.0
-_SETTLE_SECONDS = 300.0
+# Without a change in the log: a backlog may take a slow machine longer than that to work off.
+_SILENT_SECONDS = 300.0
+_LOOK_SECONDS = 10.0
 _WAVE_SECONDS = 2.0
 _LONGEST_WAY = 150.0
 _DEFECT = "Traceback (most recent call last)"
@@ -120,8 +122,7 @@ async def try_out(mesh: Broken, directory: Path, what: str, seed: int, course: C
         clients = Clients(api, recorder, random.Random(rng.random()), cache(maker(rng.random())))
         working = await course(Trial(clients, recorder, rng))
         recorder.note(Fault(recorder.now, "everything is mended"))
-        await asyncio.wait([working], timeout=_SETTLE_SECONDS)
-        settled = working.done() and await _quiet(mesh, began)
+        settled = await _settled(mesh, began, working)
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
         for event in await logreader.history(mesh.nats_url, began):
@@ -150,18 +151,17 @@ async def _through(
     return waves
 
 
-async def _quiet(mesh: Broken, began: float) -> bool:
-    """Wait until every task has ended; answers whether they all have."""
-    until = time.monotonic() + _SETTLE_SECONDS
-    while time.monotonic() < until:
-        last = {
-            record.task: record.state
-            for record in await logreader.history(mesh.nats_url, began)
-            if isinstance(record, Logged)
-        }
-        if all(state in FINAL for state in last.values()):
+async def _settled(mesh: Broken, began: float, working: asyncio.Future[Any]) -> bool:
+    """Wait until every task has ended and its callers have heard, while the log goes on; answers whether they have."""
+    seen, since = 0, time.monotonic()
+    while time.monotonic() - since < _SILENT_SECONDS:
+        records = [event for event in await logreader.history(mesh.nats_url, began) if isinstance(event, Logged)]
+        if len(records) > seen:
+            seen, since = len(records), time.monotonic()
+        last = {record.task: record.state for record in records}
+        if working.done() and all(state in FINAL for state in last.values()):
             return True
-        await asyncio.sleep(1)
+        await (asyncio.sleep(1) if working.done() else asyncio.wait([working], timeout=_LOOK_SECONDS))
     return False
 
 
