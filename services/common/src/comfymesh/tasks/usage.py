@@ -19,8 +19,7 @@ SUCCEEDED = "SUCCEEDED"
 CANCELLED = "CANCELLED"
 RELEASED = "RELEASED"
 
-SUCCESS = "Succeeded"
-ENDS: Mapping[str, str] = {SUCCESS: SUCCEEDED, "AttemptFailed": "", "Released": RELEASED, "Cancelled": CANCELLED}
+ENDS: Mapping[str, str] = {"Succeeded": SUCCEEDED, "AttemptFailed": "", "Released": RELEASED, "Cancelled": CANCELLED}
 """Events that end an attempt, and what that comes to; empty where the failure says it."""
 
 UNCHARGED = frozenset(
