@@ -38,7 +38,17 @@ values: st.SearchStrategy[Any] = st.one_of(
     st.integers(-2, 70),
     st.sampled_from([2**64 - 1, 2**64, -1.0, 0.5, 1.0, 1e300, float("inf"), True, False, None, "", "5", "nan", "x"]),
     st.sampled_from(OPTIONS),
-    st.sampled_from(["new.safetensors", "deep/Other.PT", "../up.png", {"__value__": 7}, {"__value__": "x"}, {}]),
+    st.sampled_from(
+        [
+            "new.safetensors",
+            "deep/Other.PT",
+            "../up.png",
+            {"__value__": 7},
+            {"__value__": "x"},
+            {},
+            {"__value__": ["1", 0]},
+        ]
+    ),
     st.sampled_from(
         [["1", 0], ["1", 1], ["1", True], ["1", 0.0], ["2", 0], ["none", 0], [1, 0], ["1"], [["1"], 0], []]
     ),
@@ -69,7 +79,7 @@ def told(found: Validation, catalog: Catalog) -> tuple[object, ...]:
     return repr(plain), found.reached, repr(found.graph), measured
 
 
-@given(st.sampled_from(GRAPHS), steps, st.sampled_from([5_000, 200_000]))
+@given(st.sampled_from(GRAPHS), steps, st.sampled_from([15_000, 200_000]))
 def test_what_is_found_does_not_depend_on_what_is_remembered(graph: Graph, asked: list[Any], most: int) -> None:
     checker = Checker(most)
     for places, number in asked:

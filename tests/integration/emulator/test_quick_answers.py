@@ -50,6 +50,25 @@ async def test_both_ways_answer_the_same(tmp_path: Path, line: str, body: bytes)
         assert found == await answer_of(other, plain + b"X-Other: 1\r\n\r\n" + body)
 
 
+@pytest.mark.parametrize(
+    ("headers", "most"),
+    [
+        ("", 1000),
+        ("Host: x\r\n", 10),
+        ("Host: x\r\nhost: y\r\n", 1000),
+        ("Host: x\r\nContent-Length: 3\r\n", 1000),
+        ("Host: x\r\nContent-Type: a/b\r\nContent-Type: c/d\r\n", 1000),
+        (f"Host: x\r\nUser-Agent: {'a' * 9000}\r\n", 100_000),
+    ],
+)
+async def test_what_aiohttp_refuses_is_refused(tmp_path: Path, headers: str, most: int) -> None:
+    _, body = post({"prompt": GRAPH})
+    async with serving(Settings(base_directory=tmp_path, max_upload_bytes=most)) as url:
+        head = f"POST /prompt HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+        found, _ = await answer_of(url, head.encode() + body)
+        assert any(b" 400 " in line or b" 413 " in line for line in found)
+
+
 async def test_what_the_agent_asks_for_every_prompt_is_answered_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

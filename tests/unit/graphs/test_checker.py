@@ -56,6 +56,19 @@ def test_an_odd_link_is_told_from_one_that_python_takes_for_the_same(odd: Any) -
         assert bool(checks.validate(asked, catalog).violations) is (link is odd)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 0), (1, 0, 1)])
+def test_a_link_that_is_wrapped_as_a_value_is_no_value(order: tuple[int, ...]) -> None:
+    shown = {"input": {"required": {"it": ["*"]}}, "output": [], "output_node": True}
+    catalog, checks = Catalog.from_object_info({**FEW, "Show": shown}), Checker()
+    values: list[Any] = ["x", {"__value__": ["1", 0]}]
+    for value in (values[each] for each in order):
+        asked = Graph({"1": graph().nodes["1"], "3": GraphNode("3", "Show", {"it": value})})
+        found, whole = checks.validate(asked, catalog), validate(asked, catalog)
+        assert found == whole
+        assert not found.violations
+        assert work(found.graph, catalog, ["3"], found.sound) == work(whole.graph, catalog, ["3"])
+
+
 def test_another_file_is_another_shape() -> None:
     catalog, checks = Catalog.from_object_info(INFO), Checker()
     files = catalog.classes["CheckpointLoaderSimple"].inputs["ckpt_name"].options
@@ -81,8 +94,39 @@ def test_a_catalog_is_let_go_and_another_in_its_place_is_asked_itself(looked: li
     assert not any(each() for each in gone)
 
 
+class Option(str):
+    """A text that can be watched."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_nothing_is_held_of_a_catalog_that_is_gone_once_another_has_come() -> None:
+    checks, gone = Checker(), list[ref[Option]]()
+    for _ in range(3):
+        option = Option("a.pt")
+        gone.append(ref(option))
+        inputs = {"required": {"file": [[option]]}}
+        catalog = Catalog.from_object_info({"It": {"input": inputs, "output": [], "output_node": True}})
+        assert not checks.validate(Graph({"1": GraphNode("1", "It", {"file": "a.pt"})}), catalog).violations
+        del option, inputs, catalog
+    gc.collect()
+    assert [each() is not None for each in gone] == [False, False, True]
+
+
+def test_shapes_that_are_remembered_have_an_end() -> None:
+    catalog, checks, found = Catalog.from_object_info(INFO), Checker(), list[str]()
+    for number in range(200):
+        asked = checks.validate(graph(more=f"{number}.pt"), catalog)
+        assert asked.sound is not None
+        found.append(work(asked.graph, catalog, ["2"], asked.sound).shape)
+        known = [asked.sound.shapes.find(("", "", "", "", f"{each}.pt", "")) for each in range(number + 1)]
+        assert known[:10] == found[:10]
+    assert len(set(found)) == 200
+    assert 10 < len(known) - known.count(None) < 64
+
+
 def test_what_is_remembered_has_an_end(looked: list[Graph]) -> None:
-    catalog, checks = Catalog.from_object_info(INFO), Checker(most=3000)
+    catalog, checks = Catalog.from_object_info(INFO), Checker(most=20_000)
     for name in ("a", "b", "c", "c", "b"):
         checks.validate(graph(name), catalog)
     assert len(looked) == 3

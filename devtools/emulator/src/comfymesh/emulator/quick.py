@@ -22,6 +22,9 @@ _REQUEST = re.compile(
     rb"(?i:(?:Host|User-Agent|Accept|Accept-Encoding|Content-Type): [ -~]*\r\n|Content-Length: ([0-9]{1,9})\r\n)*\r\n"
 )
 """With headers that change nothing. Any other, and aiohttp has it: an origin, a coding, an end of the connection."""
+_NAMES = re.compile(rb"\r\n([A-Za-z-]+):")
+_LONGEST_HEAD = 4096
+"""Longer ones are for aiohttp to refuse, of which one line may have 8,190 bytes."""
 
 
 def answer(emulator: Emulator, data: bytes) -> bytes | None:
@@ -30,7 +33,7 @@ def answer(emulator: Emulator, data: bytes) -> bytes | None:
     if head is None or len(data) - head.end() != int(head[2] or 0):
         return None
     is_prompt = data.startswith(b"POST")
-    if is_prompt != (head[2] is not None):
+    if is_prompt != (head[2] is not None) or not _is_plain(head[0]) or len(data) > emulator.settings.max_upload_bytes:
         return None
     try:
         status, body = submit(emulator, data[head.end() :]) if is_prompt else (200, entry(emulator, head[1].decode()))
@@ -38,6 +41,12 @@ def answer(emulator: Emulator, data: bytes) -> bytes | None:
     except Exception as error:  # the edge of the server, as in `application`
         _log.info("A request failed: %s", error, extra={"path": "/prompt" if is_prompt else "/history"})
         return _response(500, TEXT, SERVER_ERROR.encode())
+
+
+def _is_plain(head: bytes) -> bool:
+    """Tells whether there is a host, and no header twice: aiohttp refuses the others."""
+    names = _NAMES.findall(head.lower())
+    return len(head) <= _LONGEST_HEAD and b"host" in names and len(names) == len(set(names))
 
 
 def _response(status: int, kind: str, body: bytes) -> bytes:

@@ -59,6 +59,8 @@ UNLABEL = "DELETE FROM labels WHERE tenant = ? AND key = ? AND value = ? AND num
 TASK_DATA = "substr(record, task_at + 1, task_size), iif(task_size, NULL, record)"
 """The task's own bytes within its record; where that is written in another way than ours, the record instead."""
 
+_MOST_BYTES = 2**63 - 1
+
 
 def labels(stored: Stored, number: int) -> list[tuple[str, str, str, int]]:
     """What `LABEL` and `UNLABEL` take for the task in row `number`, each label once."""
@@ -86,7 +88,9 @@ def _changing(stored: Stored) -> tuple[object, ...]:
 def _spent(stored: Stored) -> tuple[float, int]:
     """GPU-seconds that the tenant is charged with, once the task has ended, and bytes that are kept."""
     spent = _charged(stored) if stored.task.HasField("end_time") else 0.0
-    return spent, sum(artifact.size_bytes for artifact in stored.task.artifacts)
+    # Nodes write what they like, and the database takes 64 bits.
+    kept = sum(artifact.size_bytes for artifact in stored.task.artifacts)
+    return spent, min(max(0, kept), _MOST_BYTES)
 
 
 def _charged(stored: Stored) -> float:

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 Structure: TypeAlias = tuple[tuple[object, ...], ...]
 """For each graph node its id, its class, and for each input its name and its link, None for a plain value."""
 
-_MOST_SHAPES = 64
-_LONGEST_FILES = 1024
+ROOM_FOR_SHAPES = 8192
+"""Characters that the shapes of one structure may take. Callers choose the values that make them."""
+_OF_A_SHAPE = 256
+_OF_A_FILE = 64
 
 
 def structure_of(graph: Graph) -> Structure | None:
@@ -67,6 +69,25 @@ class ModelPlace:
     is_checked: bool
 
 
+class Shapes:
+    """Shapes of graphs of one structure, by the files that they name, as far as there is room."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, ...], str] = {}
+        self._room = ROOM_FOR_SHAPES
+
+    def find(self, files: tuple[str, ...]) -> str | None:
+        """The shape with these files; None where it is not known."""
+        return self._known.get(files)
+
+    def keep(self, files: tuple[str, ...], shape: str) -> None:
+        """Keep one that was not known."""
+        size = _OF_A_SHAPE + sum(_OF_A_FILE + len(file) for file in files)
+        if size <= self._room:
+            self._known[files] = shape
+            self._room -= size
+
+
 @dataclass(frozen=True, slots=True)
 class Sound:
     """What holds for every graph of a structure that a catalog can run as a whole, whatever its plain values are.
@@ -78,7 +99,7 @@ class Sound:
         models: Where model files may be named.
         running: Graph nodes that count for how much work it is, each after what feeds it.
         texts: Their plain values, as graph node and input: those that name files make its shape.
-        shapes: Its shapes, by these values, as far as they were asked for.
+        shapes: Its shapes, as far as they were asked for.
     """
 
     outputs: tuple[str, ...]
@@ -87,7 +108,7 @@ class Sound:
     models: tuple[ModelPlace, ...]
     running: tuple[str, ...]
     texts: tuple[tuple[str, str], ...]
-    shapes: dict[tuple[str, ...], str] = field(default_factory=dict, compare=False)
+    shapes: Shapes = field(default_factory=Shapes, compare=False)
 
     @classmethod
     def of(cls, graph: Graph, catalog: Catalog, outputs: tuple[str, ...], reached: frozenset[str]) -> Sound:
@@ -114,11 +135,6 @@ class Sound:
         """What tells its shape from others of this structure: values that name files, and empty texts for others."""
         found = (graph.nodes[node_id].inputs[name] for node_id, name in self.texts)
         return tuple(value if names_model(value) else "" for value in found)
-
-    def note_shape(self, files: tuple[str, ...], shape: str) -> None:
-        """Keep a shape, for graphs with the same files."""
-        if len(self.shapes) < _MOST_SHAPES and sum(map(len, files)) <= _LONGEST_FILES:
-            self.shapes[files] = shape
 
 
 def _plain(node: GraphNode) -> Iterator[str]:

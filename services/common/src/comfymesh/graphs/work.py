@@ -63,10 +63,10 @@ def work(graph: Graph, catalog: Catalog, outputs: Sequence[str], sound: Sound | 
 
 def _known_shape(graph: Graph, sound: Sound) -> str:
     files = sound.files(graph)
-    if (known := sound.shapes.get(files)) is not None:
+    if (known := sound.shapes.find(files)) is not None:
         return known
     shape = _shape(graph, sound.running)
-    sound.note_shape(files, shape)
+    sound.shapes.keep(files, shape)
     return shape
 
 

@@ -19,8 +19,7 @@ SUCCEEDED = "SUCCEEDED"
 CANCELLED = "CANCELLED"
 RELEASED = "RELEASED"
 
-SUCCESS = "Succeeded"
-ENDS: Mapping[str, str] = {SUCCESS: SUCCEEDED, "AttemptFailed": "", "Released": RELEASED, "Cancelled": CANCELLED}
+ENDS: Mapping[str, str] = {"Succeeded": SUCCEEDED, "AttemptFailed": "", "Released": RELEASED, "Cancelled": CANCELLED}
 """Events that end an attempt, and what that comes to; empty where the failure says it."""
 
 UNCHARGED = frozenset(
@@ -118,12 +117,12 @@ def executed(
 
 
 def _bounded(seconds: float) -> float:
-    return min(max(seconds, 0.0), MOST_SECONDS)
+    return min(max(0.0, seconds), MOST_SECONDS)  # In this order it is 0 where it is no number.
 
 
 def charged_seconds(record: TaskRecord | Ending) -> float:
-    """What a task was charged with up to this record: all its attempts that have ended."""
-    failed = sum(failure.seconds for failure in record.failures if failure.failure not in UNCHARGED)
+    """What a task was charged with up to this record: all its attempts that have ended, each within bounds."""
+    failed = sum(_bounded(failure.seconds) for failure in record.failures if failure.failure not in UNCHARGED)
     last = of_record(record)
     if last is None or not last.charged or _is_noted(record):
         return failed

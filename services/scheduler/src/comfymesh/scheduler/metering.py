@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -11,12 +10,11 @@ from comfymesh.bus import streams
 from comfymesh.bus.checkpoints import LogEvent
 from comfymesh.bus.lag import Lag
 from comfymesh.bus.port import Bus, BusError
-from comfymesh.bus.records import is_whole
 from comfymesh.bus.tasklog import Stored
 from comfymesh.scheduler.domain.fleet import Report
 from comfymesh.scheduler.domain.views import QueueOverview, Share
 from comfymesh.tasks import usage
-from comfymesh.tasks.codec import seconds, timing_of
+from comfymesh.tasks.codec import ending_of, seconds
 from comfymesh.tasks.record import ModelFile
 from comfymesh.tasks.usage import is_patched_in
 from comfymesh.telemetry import catalogue, tracing
@@ -220,14 +218,13 @@ class Metering:
 
 
 def _used(stored: Stored) -> usage.AttemptUsage | None:
-    """What the attempt took that a record has ended. Of one that has succeeded no value is made: most have."""
-    task, event = stored.task, stored.message.event
-    if event != usage.SUCCESS or task.state != task_pb2.Task.STATE_SUCCEEDED:
-        return usage.of_record(stored.record) if event in usage.ENDS and is_whole(stored, logging.DEBUG) else None
-    timing = timing_of(task.timing) if task.HasField("timing") else None
-    began = seconds(task.start_time) if task.HasField("start_time") else None
-    load, run = usage.executed(began, timing, seconds(task.update_time))
-    return usage.AttemptUsage(task.attempt, task.node, task.instance, usage.SUCCEEDED, load, run)
+    """What the attempt took that a record has ended; None where it ended none, or a later version tells how."""
+    if stored.message.event not in usage.ENDS:
+        return None
+    try:
+        return usage.of_record(ending_of(stored.message))
+    except (LookupError, ValueError):
+        return None
 
 
 def _ages(shares: _Shares, now: float) -> dict[Labels, float]:

@@ -18,6 +18,13 @@ _ENDS = frozenset({Succeeded.__name__, AttemptFailed.__name__})
 
 def run_of(stored: Stored) -> Run | None:
     """The attempt whose end a record tells; None where it tells none, or nothing that can be learned from."""
+    try:
+        return _run_of(stored)
+    except (LookupError, ValueError):
+        return None  # A later version has written what this one can't read.
+
+
+def _run_of(stored: Stored) -> Run | None:
     task, message = stored.task, stored.message
     if message.event not in _ENDS or not task.node:
         return None  # Later records of the task tell it once more.
