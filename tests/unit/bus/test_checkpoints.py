@@ -88,9 +88,7 @@ async def test_a_log_that_was_made_anew_is_read_as_a_whole(bus: MemoryBus, clock
 async def test_a_log_that_lost_its_tail_is_read_as_a_whole(bus: MemoryBus, tmp_path: Path) -> None:
     await write(bus, "one", "two")
     await keep(bus, tmp_path, 2)
-    kept = bus._kept[TASKS.name]
-    del kept.messages[1:]
-    kept.sequence = 1
+    bus.lose(TASKS, after=1)
     assert await found(bus, tmp_path) is None
 
 
@@ -99,8 +97,7 @@ async def test_a_log_that_lost_its_tail_and_got_another_is_read_as_a_whole(
 ) -> None:
     await write(bus, "one", "two")
     await keep(bus, tmp_path, 2)
-    kept = bus._kept[TASKS.name]
-    kept.sequence, kept.messages = 0, []
+    bus.lose(TASKS, after=0)
     # The very same bytes at the same place: the time tells them apart.
     clock.advance(1.0)
     await write(bus, "one", "two")
@@ -136,7 +133,7 @@ async def test_what_could_not_be_read_is_read_again(bus: MemoryBus, tmp_path: Pa
     assert await take(events, 1) == [Unreadable(Key("default", "bad"), sequence)]
     # As an operator does; the record before it is the task again.
     kept = bus._kept[TASKS.name]
-    kept.messages = [message for message in kept.messages if message.sequence != sequence]
+    kept.remove(kept.messages[sequence])
     (event,) = await take(TaskLog(bus).events(left), 1)
     assert isinstance(event, Stored)
     assert event.sequence == 1

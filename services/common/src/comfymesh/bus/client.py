@@ -87,9 +87,17 @@ class MeshClient(Client):
         writer = self._writer
         return writer is None or writer.transport.get_write_buffer_size() > 0
 
+    def _is_gone(self) -> bool:
+        writer = self._writer
+        return writer is None or writer.transport.is_closing()
+
     def _write(self) -> None:
+        """A line that is gone, as the library learns from whoever reads it, is not written to: uvloop raises then.
+
+        What waits is sent over the next one.
+        """
         self._is_about_to_write = False
-        if self._pending and self.is_connected and self._transport:
+        if self._pending and self.is_connected and self._transport and not self._is_gone():
             waiting, self._pending, self._pending_data_size = self._pending, [], 0
             self._transport.write(b"".join(waiting))
 

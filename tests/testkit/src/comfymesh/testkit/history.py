@@ -16,6 +16,11 @@ from typing import Any
 UNGUARDED = -1
 """`Logged.after` of a record that was stored without a guard."""
 
+CLOCKS = ("clock ahead", "clock behind")
+"""Faults that set a clock."""
+LEAVES_NODES = (*CLOCKS, "slow comfyui", "kill comfyui")
+"""Faults that keep no node from being heard."""
+
 
 @dataclass(frozen=True, slots=True)
 class Begun:

@@ -29,6 +29,7 @@ from comfymesh.testkit.plans import Follower, Job, Sweep, Watch, Work
 from comfymesh.v1 import task_pb2, task_service_pb2
 
 _LOOK_SECONDS = 0.5
+_LONGEST_LOOK_SECONDS = 3.0
 
 
 class Clients:
@@ -87,8 +88,10 @@ class Clients:
         """Wait for the end; see to it where it is a failure."""
         if not job.letters:
             return
-        while not await self._has_ended(name):  # noqa: ASYNC110  # the mesh is asked, as a client would
-            await asyncio.sleep(_LOOK_SECONDS)
+        wait = _LOOK_SECONDS
+        while not await self._has_ended(name):  # the mesh is asked, as a client would
+            await asyncio.sleep(wait)
+            wait = min(1.5 * wait, _LONGEST_LOOK_SECONDS)
         async with asyncio.TaskGroup() as group:
             for number, method in enumerate(job.letters):
                 group.create_task(self._resolve(method, name, f"{job.content}/letter{number}", created))

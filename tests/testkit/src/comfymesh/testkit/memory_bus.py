@@ -48,33 +48,56 @@ class _Kept:
 
     stream: Stream
     created: str
-    messages: list[Message] = field(default_factory=list)
+    messages: dict[int, Message] = field(default_factory=dict)
+    """By sequence."""
+    subjects: dict[str, dict[int, Message]] = field(default_factory=dict)
+    """The same by subject, and then by sequence."""
     sequence: int = 0
     ends: dict[int, float] = field(default_factory=dict)
     """When messages are dropped that said so themselves, by their sequence."""
 
     def of(self, pattern: str) -> list[Message]:
-        return [message for message in self.messages if matches(pattern, message.subject)]
+        if "*" not in pattern and ">" not in pattern:
+            return list(self.subjects.get(pattern, {}).values())
+        of_each = [ours for subject, ours in self.subjects.items() if matches(pattern, subject)]
+        if len(of_each) == 1:
+            return list(of_each[0].values())
+        return sorted((message for ours in of_each for message in ours.values()), key=_sequence)
 
     def last(self, subject: str) -> Message | None:
-        return next((m for m in reversed(self.messages) if m.subject == subject), None)
+        ours = self.subjects.get(subject)
+        return ours[next(reversed(ours))] if ours else None
 
     def store(self, subject: str, data: bytes, now: float) -> Message:
         self.sequence += 1
         message = Message(subject, data, self.sequence, now)
-        self.messages.append(message)
-        same = [kept for kept in self.messages if kept.subject == subject]
-        if 0 < self.stream.per_subject < len(same):
-            self.messages.remove(same[0])
+        self.messages[self.sequence] = message
+        ours = self.subjects.setdefault(subject, {})
+        ours[self.sequence] = message
+        if 0 < self.stream.per_subject < len(ours):
+            self.remove(ours[next(iter(ours))])
         return message
 
+    def remove(self, message: Message) -> None:
+        del self.messages[message.sequence]
+        ours = self.subjects[message.subject]
+        del ours[message.sequence]
+        if not ours:
+            del self.subjects[message.subject]
+
+    def forget(self) -> None:
+        self.messages, self.subjects, self.sequence = {}, {}, 0
+
     def expire(self, now: float) -> None:
+        """Drop what has had its time. Messages are in the order of their times."""
         if self.stream.max_age is not None:
             oldest = now - self.stream.max_age.total_seconds()
-            self.messages = [message for message in self.messages if message.time > oldest]
-        if over := {sequence for sequence, end in self.ends.items() if end <= now}:
-            self.messages = [message for message in self.messages if message.sequence not in over]
-            self.ends = {sequence: end for sequence, end in self.ends.items() if sequence not in over}
+            while self.messages and (first := self.messages[next(iter(self.messages))]).time <= oldest:
+                self.remove(first)
+        for sequence in [sequence for sequence, end in self.ends.items() if end <= now]:
+            del self.ends[sequence]
+            if (message := self.messages.get(sequence)) is not None:
+                self.remove(message)
 
 
 class _Listener:
@@ -118,7 +141,7 @@ class MemoryBus:
         """See Bus.append."""
         await self._round_trip()
         for entry in entries:
-            _check_size(entry.subject, entry.data)
+            check_size(entry.subject, entry.data)
         stored, conflicts = list[int](), list[SequenceConflictError]()
         for entry in entries:
             try:
@@ -134,7 +157,7 @@ class MemoryBus:
     async def publish(self, subject: str, data: bytes) -> None:
         """See Bus.publish."""
         self._check_reachable()
-        _check_size(subject, data)
+        check_size(subject, data)
         self._take(subject, data)
 
     async def last(self, stream: Stream, subject: str) -> Message | None:
@@ -145,7 +168,7 @@ class MemoryBus:
     async def at(self, stream: Stream, sequence: int) -> Message | None:
         """See Bus.at."""
         await self._round_trip()
-        return next((m for m in self._current(stream).messages if m.sequence == sequence), None)
+        return self._current(stream).messages.get(sequence)
 
     async def state(self, stream: Stream) -> StreamState:
         """See Bus.state."""
@@ -168,7 +191,9 @@ class MemoryBus:
         """See Bus.purge."""
         await self._round_trip()
         kept = self._kept[stream.name]
-        kept.messages = [m for m in kept.messages if m.sequence > up_to or not matches(subject, m.subject)]
+        for message in kept.of(subject):
+            if message.sequence <= up_to:
+                kept.remove(message)
 
     async def subscribe(self, subject: str, handler: Handler) -> _Listener:
         """See Bus.subscribe."""
@@ -182,7 +207,7 @@ class MemoryBus:
         tail = (stream, subject, queue)
         there = [message for message in self._current(stream).of(subject) if message.sequence > after]
         if not after:
-            there = sorted({m.subject: m for m in there}.values(), key=lambda message: message.sequence)
+            there = sorted({m.subject: m for m in there}.values(), key=_sequence)
         self._tails.append(tail)
         try:
             for message in there:
@@ -202,7 +227,7 @@ class MemoryBus:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            kept.messages.remove(waiting[0])
+            kept.remove(waiting[0])
             yield waiting[0]
 
     def stored(self, subject: str) -> list[Message]:
@@ -213,8 +238,16 @@ class MemoryBus:
         """The server was started again: streams in memory are new."""
         for kept in self._kept.values():
             if kept.stream.storage is Storage.MEMORY:
-                kept.messages, kept.sequence = [], 0
+                kept.forget()
                 kept.created = f"made at {self._clock():.6f}"
+
+    def lose(self, stream: Stream, *, after: int) -> None:
+        """A stream is what it was when `after` was its last message, as of a backup that was restored."""
+        kept = self._kept[stream.name]
+        for message in list(kept.messages.values()):
+            if message.sequence > after:
+                kept.remove(message)
+        kept.sequence = after
 
     @contextmanager
     def away(self) -> Iterator[None]:
@@ -269,12 +302,17 @@ class MemoryBus:
             raise BusUnavailableError("the bus is unreachable, as the test wants it")
 
 
+def _sequence(message: Message) -> int:
+    return message.sequence
+
+
 @lru_cache(maxsize=4096)
 def _stream_name(subject: str) -> str:
     """The name of the stream that takes a subject; empty where none does."""
     return next((s.name for s in streams.ALL if any(matches(pattern, subject) for pattern in s.subjects)), "")
 
 
-def _check_size(subject: str, data: bytes) -> None:
+def check_size(subject: str, data: bytes) -> None:
+    """Raises MessageTooLargeError where the bus does not take so much."""
     if len(data) > MAX_PAYLOAD:
         raise MessageTooLargeError(f"{len(data)} bytes are more than the bus takes for {subject}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -41,7 +42,7 @@ class _Spec(BaseModel):
     recycle_memory_bytes: Annotated[int, Field(ge=64 * 1024 * 1024)] | None = None
     recycle_prompts: Annotated[int, Field(ge=1)] | None = None
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Hash of every setting of the process that is set: an instance that runs under another digest is replaced.
 

@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=1, help="draws the load times (default: %(default)s)")
     add("--set", dest="settings", type=_settings, default=PolicySettings(), metavar="NAME=VALUE,...", help="settings")
     add("--part", choices=["first", "second"], help="replay one half of the trace (default: all of it)")
-    add("--table", nargs="*", choices=list(table.WORLDS), metavar="ROW", help="make the table of docs/scheduling.md")
+    add("--table", nargs="*", choices=list(table.WORLDS), metavar="ROW", help="make the published table")
     add("--json", type=Path, help="write the figures here")
     add("--plot", type=Path, help="draw them here, as PNG")
     return parser

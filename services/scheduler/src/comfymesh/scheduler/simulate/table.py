@@ -1,4 +1,4 @@
-"""The table of docs/scheduling.md: one policy, many worlds, as Markdown."""
+"""The table of docs/scheduling-measured.md: one policy, many worlds, as Markdown."""
 
 from __future__ import annotations
 

@@ -14,14 +14,11 @@ from comfymesh.tasks.record import FINAL, State
 from comfymesh.testkit import tasks
 from comfymesh.testkit.checking.views import View
 from comfymesh.testkit.checking.violations import Promise, Violation
-from comfymesh.testkit.history import UNGUARDED, Logged, Prompted
+from comfymesh.testkit.history import CLOCKS, LEAVES_NODES, UNGUARDED, Logged, Prompted
 
 _MAKING = frozenset({"create", "requeue"})
 _BEGUN = frozenset({Started.__name__, AttemptFailed.__name__})
-_CLOCKS = ("clock ahead", "clock behind")
-_HARMLESS = (*_CLOCKS, "slow comfyui", "kill comfyui")
-_LEAVES_NODES = frozenset({*_HARMLESS, *(f"{what} is over" for what in _HARMLESS)})
-"""Faults that keep no node from being heard."""
+_LEAVES_NODES = frozenset({*LEAVES_NODES, *(f"{what} is over" for what in LEAVES_NODES)})
 _FIRST = machine.create(tasks.definition())
 _LEGAL = {(state.value, event.__name__): targets for (state, event), targets in machine.TRANSITIONS.items()}
 
@@ -58,7 +55,7 @@ def chains(view: View) -> Iterator[Violation]:
 
 def taken_back(view: View) -> Iterator[Violation]:
     """P6: where clocks were set, no node is said to be lost before anything else has happened to one."""
-    if not any(fault.what in _CLOCKS for fault in view.faults):
+    if not any(fault.what in CLOCKS for fault in view.faults):
         return
     since = min((fault.at for fault in view.faults if fault.what not in _LEAVES_NODES), default=math.inf)
     for task, records in view.log.items():

@@ -13,11 +13,14 @@ from typing import Any, Self
 from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Handler, Message, StreamState, Subscription
 from comfymesh.bus.streams import Stream
 from comfymesh.runtime.faultpoints import FaultPoint, reached
-from comfymesh.testkit.memory_bus import MemoryBus
+from comfymesh.testkit.memory_bus import MemoryBus, check_size
 from comfymesh.testkit.simulation.lives import Life
+from comfymesh.testkit.simulation.loop import Pause
 
 _TIMEOUT = 5.0
 _LOOK = 0.05
+_NOBODYS = Context()
+"""What is on its way belongs to no life: it arrives whoever dies."""
 
 
 @dataclass(slots=True)
@@ -55,6 +58,14 @@ class SimulatedServer(MemoryBus):
         super().__init__(clock)
         self.written: list[tuple[Message, int | None]] = []
         self.up = True
+
+    async def _round_trip(self) -> None:
+        """The way to it and back is waited for by whoever asks."""
+
+    def arrive(self, subject: str, data: bytes) -> None:
+        """A message that somebody published has come here."""
+        check_size(subject, data)
+        self._take(subject, data)
 
     def _append(self, entry: Entry) -> int:
         sequence = super()._append(entry)
@@ -116,9 +127,9 @@ class SimulatedBus:
             raise BusUnavailableError("the simulated connection is cut")
         if self._happens(self._rough.dropped):
             return
-        await self._in_order(self._server.publish, subject, data)
+        self._in_order(subject, data)
         if subject.startswith(("work.", "control.")) and self._happens(self._rough.doubled):
-            await self._in_order(self._server.publish, subject, data)
+            self._in_order(subject, data)
 
     async def last(self, stream: Stream, subject: str) -> Message | None:
         """See Bus.last."""
@@ -196,21 +207,21 @@ class SimulatedBus:
     async def _go(self) -> None:
         """The way to the server."""
         self._life.check()
-        await asyncio.sleep(self._latency())
+        await Pause(self._latency())
         self._life.check()
         if not self._reachable or self._happens(self._rough.refused):
             raise BusUnavailableError("the simulated server did not take it")
 
     async def _return(self) -> None:
         """The way back."""
-        await asyncio.sleep(self._latency())
+        await Pause(self._latency())
         self._life.check()
         if not self._reachable:
             raise await self._silence()
 
     async def _arrive(self) -> None:
         """The way of what the server sends by itself: it waits until there is a connection."""
-        await asyncio.sleep(self._latency())
+        await Pause(self._latency())
         while not self._reachable and self._life.alive:  # noqa: ASYNC110  # time is virtual: looking costs nothing
             await asyncio.sleep(_LOOK)
         self._life.check()
@@ -224,12 +235,11 @@ class SimulatedBus:
         await asyncio.sleep(self._rng.uniform(0.0, 2 * _TIMEOUT))
         await asyncio.gather(self._server.append(entries), return_exceptions=True)
 
-    async def _in_order(self, publish: Callable[[str, bytes], Any], subject: str, data: bytes) -> None:
+    def _in_order(self, subject: str, data: bytes) -> None:
         """Publish after what was published before over this connection."""
         loop = asyncio.get_running_loop()
         self._clear_at = max(self._clear_at + 1e-6, loop.time() + self._latency())
-        wait = self._clear_at - loop.time()
-        _begin(_later(wait, publish, subject, data))
+        loop.call_at(self._clear_at, self._server.arrive, subject, data, context=_NOBODYS)
 
     def _latency(self) -> float:
         slow = 100.0 if self._happens(self._rough.slow) else 1.0
@@ -256,16 +266,11 @@ class _Way:
             handler(message)
 
 
-async def _later(wait: float, publish: Callable[[str, bytes], Any], subject: str, data: bytes) -> None:
-    await asyncio.sleep(wait)
-    await publish(subject, data)
-
-
 _on_their_way: set[asyncio.Task[None]] = set()
 
 
 def _begin(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Do something that belongs to no life: what is on its way arrives whoever dies."""
-    task = asyncio.get_running_loop().create_task(coroutine, context=Context())
+    """Do something that belongs to no life."""
+    task = asyncio.get_running_loop().create_task(coroutine, context=_NOBODYS)
     _on_their_way.add(task)
     task.add_done_callback(_on_their_way.discard)

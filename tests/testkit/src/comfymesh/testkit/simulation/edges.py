@@ -39,6 +39,7 @@ from comfymesh.testkit.simulation import lives
 from comfymesh.testkit.simulation.bus import Roughness, SimulatedBus, SimulatedServer
 from comfymesh.testkit.simulation.comfyui import ComfyUI, Socket
 from comfymesh.testkit.simulation.endpoint import Endpoint
+from comfymesh.testkit.simulation.loop import Pause
 
 _HTTP_SECONDS = 0.002
 
@@ -114,12 +115,12 @@ class Edges:
 
     async def _reach(self, comfyui: ComfyUI, doing: str) -> None:
         lives.current().check()
-        await asyncio.sleep(self._rng.expovariate(1.0) * _HTTP_SECONDS)
+        await Pause(self._rng.expovariate(1.0) * _HTTP_SECONDS)
         if not comfyui.up:
             raise ComfyUnreachable(doing, REASON_REFUSED, "nothing listens in the simulation")
 
     async def _return(self, comfyui: ComfyUI, lives_of_it: int, doing: str) -> None:
-        await asyncio.sleep(self._rng.expovariate(1.0) * _HTTP_SECONDS * comfyui.pace)
+        await Pause(self._rng.expovariate(1.0) * _HTTP_SECONDS * comfyui.pace)
         lives.current().check()
         if comfyui.deaths != lives_of_it:
             raise ComfyUnreachable(doing, REASON_BROKEN, "it died in the simulation")

@@ -16,6 +16,7 @@ from comfymesh.api.access import caller
 from comfymesh.testkit.callers import ANYBODY
 from comfymesh.testkit.meshapi import CallFailedError, Followed, one_by_one, one_of, only
 from comfymesh.testkit.simulation.lives import Life
+from comfymesh.testkit.simulation.loop import Pause
 from comfymesh.v1 import asset_service_pb2, dead_letter_service_pb2, group_service_pb2, task_pb2, task_service_pb2
 
 _LATENCY = 0.002
@@ -223,7 +224,7 @@ class SimulatedApi:
         return CallFailedError(refused.reason)
 
     async def _way(self) -> None:
-        await asyncio.sleep(self._rng.expovariate(1.0) * _LATENCY)
+        await Pause(self._rng.expovariate(1.0) * _LATENCY)
 
 
 async def _let_in(coroutine: Any) -> Any:

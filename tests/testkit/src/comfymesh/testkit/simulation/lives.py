@@ -19,6 +19,7 @@ from comfymesh.runtime.service import StoppedError
 _CURRENT: ContextVar[Life] = ContextVar("life")
 _ROUNDS = 2000
 _ROUND_SECONDS = 0.01
+_FEW = 64
 
 Serve = Callable[[asyncio.Event], Awaitable[None]]
 """What a process does until the event is set."""
@@ -52,12 +53,19 @@ class Life:
         self.ended = asyncio.Event()
         self.context: Context = copy_context()
         self.context.run(_CURRENT.set, self)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._many = _FEW
 
     def take(self, task: asyncio.Task[Any]) -> None:
         """A task of this life was started."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.append(task)
+        if len(self._tasks) > self._many:
+            self._many = _FEW + 2 * len(self._left())
+
+    def _left(self) -> list[asyncio.Task[Any]]:
+        """What has not ended. That a task ends is not told to anybody: there are many, and few lives."""
+        self._tasks = [task for task in self._tasks if not task.done()]
+        return self._tasks
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something as a part of this life."""
@@ -76,11 +84,11 @@ class Life:
         """
         self.alive = False
         for _ in range(_ROUNDS):
-            if not self._tasks:
+            if not (left := self._left()):
                 return
-            for task in list(self._tasks):
+            for task in left:
                 task.cancel()
-            await asyncio.wait(list(self._tasks), timeout=_ROUND_SECONDS)
+            await asyncio.wait(left, timeout=_ROUND_SECONDS)
         raise AssertionError(f"{self.name} does not end: {self._tasks}")
 
 

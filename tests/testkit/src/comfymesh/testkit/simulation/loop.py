@@ -67,6 +67,51 @@ class _Timer(_Handle, asyncio.TimerHandle):
     _when: float
 
 
+class Pause:
+    """Waits for so many virtual seconds, as `asyncio.sleep` does: its timer wakes the task, with no future between.
+
+    Of all that a seed waits for, most is the way of a message.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_delay", "_loop", "_timer", "_wake")
+
+    _wake: Callable[[Pause], object]
+    _timer: asyncio.TimerHandle
+
+    def __init__(self, delay: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._delay = delay
+        self._cancelled = False
+        self._asyncio_future_blocking = True
+        """What a task asks whatever it awaits, and resets."""
+
+    def __await__(self) -> Generator[Pause, None, None]:
+        yield self
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Where it waits."""
+        return self._loop
+
+    def add_done_callback(self, wake: Callable[[Pause], object], *, context: Context) -> None:
+        """The task that awaits it says how it is woken."""
+        self._wake, self._context = wake, context
+        self._timer = self._loop.call_later(self._delay, wake, self, context=context)
+
+    def cancel(self, msg: object = None) -> bool:
+        """The task that awaits it is cancelled."""
+        del msg
+        if not self._cancelled:
+            self._cancelled = True
+            self._timer.cancel()
+            self._loop.call_soon(self._wake, self, context=self._context)
+        return True
+
+    def result(self) -> None:
+        """Asked by the task when it is woken."""
+        if self._cancelled:
+            raise asyncio.CancelledError
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """See the module.
 
@@ -147,7 +192,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle._cancelled:
-                handle._run()
+                try:
+                    handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined]  # typeshed hides them
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # as Handle._run does, without a call for each
+                    self.call_exception_handler({"message": f"Exception in callback {handle!r}", "exception": error})
 
     def run_in_executor(self, executor: Any, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:  # type: ignore[override]  # wider than the base's
         """Do at once what is meant for a thread: threads have an order of their own."""

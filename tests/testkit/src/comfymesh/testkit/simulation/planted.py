@@ -16,19 +16,23 @@ from unittest.mock import patch
 from uuid import uuid4
 
 from comfymesh.agent.attempt import Attempt
-from comfymesh.api import creation
+from comfymesh.api import creation, task_service
 from comfymesh.api.backlog import Backlog
+from comfymesh.api.cancelling import Cancelled
 from comfymesh.api.groups import Groups
 from comfymesh.api.readmodel import GroupSummary, ReadModel
 from comfymesh.api.watch import Mailbox
+from comfymesh.api.watching import Watching
 from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.artifacts.content import Content
 from comfymesh.bus import tasklog
-from comfymesh.bus.port import Entry
+from comfymesh.bus.port import Entry, Message
+from comfymesh.bus.streams import TASKS, Stream
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
 from comfymesh.scheduler import main as scheduler_main
 from comfymesh.scheduler.clock import SteadyClock
 from comfymesh.tasks import codec, dead_letters, machine
+from comfymesh.tasks.events import CancelRequested
 from comfymesh.tasks.record import Key, State, TaskRecord
 from comfymesh.testkit.checking import Promise
 from comfymesh.testkit.simulation.bus import SimulatedServer
@@ -37,6 +41,7 @@ from comfymesh.wire.v1 import spec_pb2
 Patch = tuple[Any, str, Any]
 
 _ONE_OF = 7
+_LAG_SECONDS = 0.1
 
 
 def _every(count: int) -> Callable[[], bool]:
@@ -199,11 +204,71 @@ def _limit_by_the_wall() -> Patch:
             if attempt._running and time.time() >= until:
                 attempt._time_out(0.0)
             elif attempt._running:
-                asyncio.get_running_loop().call_later(0.5, look)
+                asyncio.get_running_loop().call_later(0.1, look)
 
         look()
 
     return Attempt, "_limit_time", limit_time
+
+
+def _resumed_by_a_snapshot() -> Patch:
+    """Who resumes is told how the task stands now, and not what has happened meanwhile."""
+    original = Watching.begin
+
+    async def begin(watching: Watching, mailbox: Mailbox, key: Key, after: int) -> None:
+        del after
+        await original(watching, mailbox, key, 0)
+
+    return Watching, "begin", begin
+
+
+def _batch_missed() -> Patch:
+    """The read model loses what it was told in one batch now and then."""
+    original, due = ReadModel._take_in, _every(3 * _ONE_OF)
+
+    def take_in(model: ReadModel) -> None:
+        if model._fresh and due():
+            model._fresh.clear()
+        original(model)
+
+    return ReadModel, "_take_in", take_in
+
+
+def _request_expires_early() -> Patch:
+    """A request is forgotten after seconds instead of a day."""
+    original = creation._task_id
+
+    def task_id(request: creation.CreateRequest, tenant: str) -> str:
+        return f"{original(request, tenant)}{int(time.time()) // 2 % 10}"
+
+    return creation, "_task_id", task_id
+
+
+def _cancelled_too_early() -> Patch:
+    """A wish to cancel is answered, and never stored."""
+
+    async def cancel(log: TaskLog, stored: Stored, reason: str) -> Cancelled:
+        del log
+        if not machine.allows(stored.record, CancelRequested):
+            return Cancelled(stored, changed=False)
+        record = machine.apply(stored.record, CancelRequested(reason), time.time())
+        return Cancelled(Stored(stored.key, stored.sequence, codec.encode(record)), changed=True)
+
+    return task_service, "cancel", cancel
+
+
+def _copy_lags() -> Patch:
+    """What is read of the log to decide something comes from a copy that lags behind."""
+    original = SimulatedServer.last
+
+    async def last(server: SimulatedServer, stream: Stream, subject: str) -> Message | None:
+        found = await original(server, stream, subject)
+        if found is None or stream is not TASKS or server._clock() - found.time > _LAG_SECONDS:
+            return found
+        before = [message for message in server.stored(subject) if message.sequence < found.sequence]
+        return before[-1] if before else None
+
+    return SimulatedServer, "last", last
 
 
 PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
@@ -221,6 +286,11 @@ PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
     "late-though-begun": (_late_though_begun, (Promise.P2,)),
     "clock-believed": (_clock_believed, (Promise.P6,)),
     "limit-by-the-wall": (_limit_by_the_wall, (Promise.P6,)),
+    "resumed-by-a-snapshot": (_resumed_by_a_snapshot, (Promise.P4,)),
+    "batch-missed": (_batch_missed, (Promise.P4,)),
+    "request-expires-early": (_request_expires_early, (Promise.P3,)),
+    "cancelled-too-early": (_cancelled_too_early, (Promise.P4,)),
+    "copy-lags": (_copy_lags, (Promise.P4,)),
 }
 """Every defect by name: how to put it in, and the promises of which one at least is seen broken."""
 

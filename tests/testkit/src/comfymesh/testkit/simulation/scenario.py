@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from comfymesh.runtime.faultpoints import FaultPoint
+from comfymesh.testkit.history import CLOCKS, LEAVES_NODES
 from comfymesh.testkit.plans import Work, work
 from comfymesh.testkit.simulation.bus import Roughness
 
@@ -62,6 +63,8 @@ twelfth (`letter-requeued-anew`) less often."""
 
 _SMALL_SHARE = 0.75
 _CLOCKS_SHARE = 0.5
+_ALONE_SHARE = 0.6
+_BUSY_SECONDS = 3.0
 
 
 def scenario(seed: int) -> Scenario:
@@ -76,18 +79,18 @@ def scenario(seed: int) -> Scenario:
     kinds = [kind for kind in targets if rng.random() < 0.35]
     count = rng.randint(1, size.troubles) if kinds else 0
     seconds = rng.choice(size.seconds)
+    jobs = tuple(work(rng, rng.randint(*size.jobs), rng.choice((1.0, seconds / 2))))
+    rough, lost_answers = _rough(rng), rng.choice((0.0, 0.0, 0.02, 0.2))
+    troubles = [_trouble(rng, rng.choice(kinds), targets, seconds) for _ in range(count)]
     return Scenario(
         seed,
         apis,
         schedulers,
         agents,
-        tuple(work(rng, rng.randint(*size.jobs), rng.choice((1.0, seconds / 2)))),
-        _rough(rng),
-        rng.choice((0.0, 0.0, 0.02, 0.2)),
-        (
-            *(_trouble(rng, rng.choice(kinds), targets, seconds) for _ in range(count)),
-            *_clocks(random.Random(f"{seed}/clocks"), schedulers, agents, seconds),
-        ),
+        jobs,
+        rough,
+        lost_answers,
+        tuple(_with_clocks(seed, troubles, schedulers, agents, seconds)),
         seconds,
     )
 
@@ -110,12 +113,25 @@ def _targets(apis: int, schedulers: int, agents: int) -> dict[str, list[str]]:
     }
 
 
-def _clocks(rng: random.Random, schedulers: int, agents: int, seconds: float) -> Iterator[Trouble]:
-    """Clocks that are set, in some seeds. Drawn apart: the other troubles of a seed stay what they were without it."""
-    names = [*(f"scheduler-{number}" for number in range(schedulers)), *(f"agent-{number}" for number in range(agents))]
-    for _ in range(rng.randint(1, 4) if rng.random() < _CLOCKS_SHARE else 0):
-        kind = rng.choice(("clock ahead", "clock behind"))
-        yield _trouble(rng, kind, {kind: names}, seconds)
+def _with_clocks(seed: int, troubles: Sequence[Trouble], schedulers: int, agents: int, seconds: float) -> list[Trouble]:
+    """Troubles, and in some seeds clocks that are set. These are drawn apart: without them a seed is what it was.
+
+    In most of those seeds nothing else happens to a node: then whatever is lost was lost by a clock.
+    """
+    rng = random.Random(f"{seed}/clocks")
+    if rng.random() >= _CLOCKS_SHARE:
+        return list(troubles)
+    names = [f"scheduler-{number}" for number in range(schedulers)], [f"agent-{number}" for number in range(agents)]
+    clocks = [_clock(rng, rng.choice(names), seconds) for _ in range(rng.randint(2, 5))]
+    alone = rng.random() < _ALONE_SHARE
+    return [*(trouble for trouble in troubles if not alone or trouble.what in LEAVES_NODES), *clocks]
+
+
+def _clock(rng: random.Random, names: Sequence[str], seconds: float) -> Trouble:
+    """A clock that is set while most seeds are at work."""
+    lasts = rng.choice((0.5, 1.0, 5.0, 12.0)) * rng.uniform(0.5, 1.5)
+    at = rng.uniform(0.5, min(seconds - 1, _BUSY_SECONDS))
+    return Trouble(at, rng.choice(CLOCKS), rng.choice(names), lasts)
 
 
 def _trouble(rng: random.Random, kind: str, targets: dict[str, list[str]], seconds: float) -> Trouble:
