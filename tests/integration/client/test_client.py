@@ -105,3 +105,10 @@ def test_who_asks_a_closed_client_is_told_so(server: str) -> None:
 def test_a_callback_that_would_wait_for_itself_is_told_so(client: Client) -> None:
     with pytest.raises(RuntimeError, match="a callback can't wait for its own client"):
         client.run(GRAPH, on_progress=lambda _: client.nodes())
+
+
+def test_a_watch_that_was_left_may_be_forgotten_on_the_clients_own_thread(client: Client) -> None:
+    watches = [client.watch(client.create(GRAPH, display_name="hangs"))]
+    next(watches[0])
+    client.run(GRAPH, on_progress=lambda _: watches.clear())
+    assert client.nodes()

@@ -51,7 +51,7 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._closed = False
-        self._closing = threading.Lock()
+        self._closing = threading.RLock()  # The garbage collector may begin something while it is held.
         self._thread = threading.Thread(target=self._run, name="comfymesh-client", daemon=True)
         self._thread.start()
 
@@ -70,7 +70,10 @@ class LoopThread:
             future.cancel()
 
     def iterate(self, items: AsyncGenerator[T]) -> Iterator[T]:
-        """Yields what an asynchronous generator yields there; closes it when the iteration is left early."""
+        """Yields what an asynchronous generator yields there; closes it when the iteration is left early.
+
+        The garbage collector may be what leaves it, on any thread. On this one it closes the generator by itself.
+        """
         try:
             while True:
                 try:
@@ -78,7 +81,7 @@ class LoopThread:
                 except StopAsyncIteration:
                     return
         finally:
-            if not self._closed:
+            if not (self._closed or self._is_current()):
                 self.call(items.aclose())
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -92,12 +95,17 @@ class LoopThread:
         self._thread.join()
 
     def _begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        own = threading.current_thread() is self._thread
+        if self._is_current():
+            work.close()
+            raise RuntimeError(_OWN_THREAD)
         with self._closing:  # What begins before it is closed is seen to its end.
-            if not (own or self._closed):
+            if not self._closed:
                 return asyncio.run_coroutine_threadsafe(work, self._loop)
         work.close()
-        raise RuntimeError(_OWN_THREAD if own else _CLOSED)
+        raise RuntimeError(_CLOSED)
+
+    def _is_current(self) -> bool:
+        return threading.current_thread() is self._thread
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
