@@ -155,6 +155,24 @@ async def test_closing_tells_that_it_is_over_and_ends_its_task(fake: FakeComfy) 
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "comfyui-socket"]
 
 
+async def test_nothing_is_told_from_when_it_is_closed_on() -> None:
+    ears, told = Ears(), asyncio.Event()
+
+    async def go_on_telling(socket: ServerConnection) -> None:
+        await socket.send(status(0))
+        await told.wait()
+        await socket.send(status(1))
+        await socket.wait_closed()
+
+    async with serve(go_on_telling, "127.0.0.1", 0) as server, listening(address(server), ears) as socket:
+        assert await ears.events.get() == Status(0)
+        closing = asyncio.create_task(socket.close())
+        await asyncio.sleep(0)
+        told.set()
+        await closing
+    assert ears.events.empty()
+
+
 async def test_closing_while_it_waits_for_a_server_ends_its_task(fake: FakeComfy) -> None:
     await fake.die()
     async with listening(fake.url, Ears()):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from comfymesh.client import Client, InvalidRequest, Progress, TaskChanged, TaskState
+from comfymesh.client import Client, Event, InvalidRequest, Progress, TaskChanged, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,3 +78,37 @@ def test_close_ends_the_thread(server: str) -> None:
     (thread,) = {thread for thread in threading.enumerate() if thread.name == "comfymesh-client"} - before
     client.close()
     assert not thread.is_alive()
+
+
+def test_what_others_wait_for_ends_when_the_client_is_closed(server: str) -> None:
+    client = Client(server)
+    events = client.watch(client.create(GRAPH, display_name="hangs"))
+    next(events)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(list[Event], events)
+        client.close()
+        with pytest.raises(RuntimeError, match="the client is closed"):
+            waiting.result(10)
+
+
+def test_who_asks_a_closed_client_is_told_so(server: str) -> None:
+    client = Client(server)
+    events = client.watch(client.create(GRAPH, display_name="hangs"))
+    next(events)
+    client.close()
+    client.close()
+    with pytest.raises(RuntimeError, match="the client is closed"):
+        client.nodes()
+    events.close()  # type: ignore[attr-defined]  # as the interpreter does with an iterator that was left early
+
+
+def test_a_callback_that_would_wait_for_itself_is_told_so(client: Client) -> None:
+    with pytest.raises(RuntimeError, match="a callback can't wait for its own client"):
+        client.run(GRAPH, on_progress=lambda _: client.nodes())
+
+
+def test_a_watch_that_was_left_may_be_forgotten_on_the_clients_own_thread(client: Client) -> None:
+    watches = [client.watch(client.create(GRAPH, display_name="hangs"))]
+    next(watches[0])
+    client.run(GRAPH, on_progress=lambda _: watches.clear())
+    assert client.nodes()

@@ -12,6 +12,7 @@ import pytest
 
 from comfymesh.stack import sources
 from comfymesh.stack.ownership import MeshNotReadyError, require_free, sole_user
+from comfymesh.stack.processes import Processes, Program
 from comfymesh.testkit.waiting import until
 
 
@@ -33,10 +34,15 @@ def test_an_address_that_somebody_listens_at_is_refused() -> None:
     require_free(taken)
 
 
-@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:", "127.0.0.1:99999", "256.0.0.1:80"])
-def test_an_address_that_is_none_is_refused(address: str) -> None:
-    with pytest.raises(MeshNotReadyError, match="can't listen on"):
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "[::1]:7700x", ":7700"])
+def test_an_address_that_is_none_is_told_how_one_is_written(address: str) -> None:
+    with pytest.raises(MeshNotReadyError, match=r"can't listen on .*HOST:PORT"):
         require_free(address)
+
+
+def test_an_address_of_no_machine_is_refused() -> None:
+    with pytest.raises(MeshNotReadyError, match="can't listen on"):
+        require_free("256.0.0.1:80")
 
 
 def test_what_has_inherited_the_lock_holds_it(tmp_path: Path) -> None:
@@ -90,6 +96,13 @@ def is_gone(pid: int) -> bool:
         return ") Z " in Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
         return True
+
+
+@pytest.mark.asyncio
+async def test_of_what_ends_is_told_where_it_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with Processes([Program("one", ("sh", "-c", "exit 78"))], tmp_path) as processes:
+        await until(lambda: caplog.messages, "a word of its end")
+    assert caplog.messages[0] == f"one ended with 78, it is started again; {processes.log('one')} says why"
 
 
 @pytest.mark.parametrize(

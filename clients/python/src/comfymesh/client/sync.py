@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
 from comfymesh.client.aio import DEFAULT_TARGET, AsyncClient
@@ -15,7 +16,8 @@ from comfymesh.client.sync_usage import SyncUsageCalls
 from comfymesh.client.sync_workflows import Workflows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
     from types import TracebackType
     from typing import Any, Self
@@ -38,25 +40,40 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CLOSED = "the client is closed"
+_OWN_THREAD = "a callback can't wait for its own client; use another client there, or another thread"
+
 
 class LoopThread:
     """An event loop that runs on a thread of its own until it is closed."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="comfymesh-client", daemon=True)
+        self._stop = asyncio.Event()
+        self._closed = False
+        self._closing = threading.RLock()  # The garbage collector may begin something while it is held.
+        self._thread = threading.Thread(target=self._run, name="comfymesh-client", daemon=True)
         self._thread.start()
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs a coroutine there and waits for it. An interruption of the wait, such as Ctrl-C, cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Runs a coroutine there and waits for it. An interruption of the wait, such as Ctrl-C, cancels it.
+
+        Raises:
+            RuntimeError: The client is closed, or this is its own thread, which would wait for itself.
+        """
+        future = self._begin(work)
         try:
             return future.result()
+        except CancelledError:
+            raise RuntimeError(_CLOSED) from None
         finally:
             future.cancel()
 
     def iterate(self, items: AsyncGenerator[T]) -> Iterator[T]:
-        """Yields what an asynchronous generator yields there; closes it when the iteration is left early."""
+        """Yields what an asynchronous generator yields there; closes it when the iteration is left early.
+
+        The garbage collector may be what leaves it, on any thread. On this one it closes the generator by itself.
+        """
         try:
             while True:
                 try:
@@ -64,14 +81,35 @@ class LoopThread:
                 except StopAsyncIteration:
                     return
         finally:
-            self.call(items.aclose())
+            if not (self._closed or self._is_current()):
+                self.call(items.aclose())
 
-    def close(self) -> None:
-        """Stops the loop and joins the thread."""
-        self.call(self._loop.shutdown_asyncgens())
-        self._loop.call_soon_threadsafe(self._loop.stop)
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Does a last thing there, ends the loop with all that others wait for, and joins the thread."""
+        if self._closed:
+            return
+        self.call(last())
+        with self._closing:
+            self._closed = True
+        self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
-        self._loop.close()
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        if self._is_current():
+            work.close()
+            raise RuntimeError(_OWN_THREAD)
+        with self._closing:  # What begins before it is closed is seen to its end.
+            if not self._closed:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        raise RuntimeError(_CLOSED)
+
+    def _is_current(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._stop.wait())
 
 
 async def _next(items: AsyncGenerator[T]) -> T:
@@ -115,7 +153,7 @@ class GroupHandle:
 class Client(SyncAdministrationCalls, SyncAlertCalls, SyncAssetCalls, SyncFleetCalls, SyncUsageCalls):
     """A client of one ComfyMesh server. Methods are those of `AsyncClient`, without ``await``.
 
-    Callbacks are called on the client's own thread.
+    It may be used by several threads. Callbacks are called on the client's own thread, where no method can be called.
 
     Example:
         >>> with Client("127.0.0.1:7700") as client:
@@ -147,9 +185,8 @@ class Client(SyncAdministrationCalls, SyncAlertCalls, SyncAssetCalls, SyncFleetC
         self.close()
 
     def close(self) -> None:
-        """Closes the connection. Tasks go on."""
-        self._thread.call(self._client.close())
-        self._thread.close()
+        """Closes the connection. Tasks go on; calls of this client that still wait end with a RuntimeError."""
+        self._thread.close(self._client.close)
 
     def run(
         self,

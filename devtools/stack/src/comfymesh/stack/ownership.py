@@ -40,12 +40,14 @@ def require_free(address: str) -> None:
         MeshNotReadyError: somebody does, or nobody can.
     """
     host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 65536):
+        raise MeshNotReadyError(f"can't listen on {address!r}: write HOST:PORT (--listen), such as 127.0.0.1:7700")
     try:
         with socket.socket(_family(host)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host.strip("[]"), int(port)))
             probe.listen()
-    except (OSError, ValueError, OverflowError) as error:
+    except (OSError, ValueError) as error:
         raise MeshNotReadyError(
             f"can't listen on {address}: {error}; stop what listens there, or choose another address (--listen)"
         ) from None

@@ -111,7 +111,11 @@ class Processes:
             began = time.monotonic()
             code = await self._running[program.name].wait()
             wait = _FIRST_WAIT if time.monotonic() - began > _STABLE_SECONDS else min(2 * wait, _LONGEST_WAIT)
-            logger.warning("%s ended with %s, it is started again", program.name, code, extra={"action": "restart"})
+            logger.warning(
+                "%s ended with %s, it is started again; %s says why",
+                *(program.name, code, self.log(program.name)),
+                extra={"action": "restart"},
+            )
             await asyncio.sleep(wait)
             await self._start(program)
 

@@ -27,14 +27,12 @@ async def serve(settings: AgentSettings, stop: asyncio.Event, reload: asyncio.Ev
     ):
         services = Services(settings, bus, sources.files(settings, bus, outward), background, stop)
         services.run(reload or asyncio.Event())
-        subscriptions = await services.listen()
-        supervisor.ready(f"node {settings.agent_node} takes work")
         try:
-            await service.until(stop, background.failed)
-            await services.drain()
+            async with services.listening():
+                supervisor.ready(f"node {settings.agent_node} takes work")
+                await service.until(stop, background.failed)
+                await services.drain()
         finally:
-            for subscription in subscriptions:
-                await subscription.close()
             await services.close()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from comfymesh.agent.attempts import Attempts
 from comfymesh.agent.crew import Crew
@@ -24,7 +26,7 @@ from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.workplace import Files
 from comfymesh.bus import subjects
 from comfymesh.bus.intents import IntentStore
-from comfymesh.bus.port import Bus, Handler, Subscription
+from comfymesh.bus.port import Bus, Handler
 from comfymesh.runtime.background import Background
 from comfymesh.tasks.placing import Site
 from comfymesh.telemetry.sampling import sample
@@ -96,15 +98,20 @@ class Services:
             background.spawn(running, name)
         self._rolling = background.spawn(self._rollout.run(), "rollout")
 
-    async def listen(self) -> list[Subscription]:
-        """Take what this node is told; answers what is to be closed in the end."""
+    @asynccontextmanager
+    async def listening(self) -> AsyncGenerator[None]:
+        """Take what this node is told."""
         told: dict[str, Handler] = {
             subjects.control(self._node): self._attempts.take_order,
             subjects.interest(self._node): self._attempts.take_interest,
             subjects.demand(self._node): self._pooling.take_demand,
             subjects.wanted(self._node): lambda _: self._wanted.set(),
         }
-        return [await self._bus.subscribe(subject, take) for subject, take in told.items()]
+        async with AsyncExitStack() as subscriptions:
+            for subject, take in told.items():
+                subscription = await self._bus.subscribe(subject, take)
+                subscriptions.push_async_callback(subscription.close)
+            yield
 
     async def drain(self) -> None:
         """Take nothing new, and let what has begun end, for as long as the settings say."""

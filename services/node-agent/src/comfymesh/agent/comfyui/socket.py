@@ -96,6 +96,10 @@ class _Line(ClientConnection):
         return bytes(event.data).decode(errors="replace") if event.opcode is Opcode.TEXT else bytes(event.data)
 
 
+def _drop(message: str | bytes) -> None:
+    """Nobody wants it any more."""
+
+
 class EventSocket:
     """A long-lived socket with a task of its own, which never fails: it reconnects until it is closed.
 
@@ -192,10 +196,13 @@ class EventSocket:
             self._connection = connection
             await connection.send(HELLO)
             self._ungreeted = asyncio.get_running_loop().call_later(timings.open, connection.transport.abort)
-            take = partial(self._take, client_id)
-            cast("_Line", connection).hand_on(take)
-            async for message in connection:
-                take(message)
+            line, take = cast("_Line", connection), partial(self._take, client_id)
+            line.hand_on(take)
+            try:
+                async for message in line:
+                    take(message)
+            finally:
+                line.hand_on(_drop)  # Until the server says goodbye, it may still say other things.
 
     def _take(self, client_id: str, message: str | bytes) -> None:
         event = self._deliver(message)
