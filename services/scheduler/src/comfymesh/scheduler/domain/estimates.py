@@ -193,4 +193,4 @@ def _classes(models: tuple[str, ...], work: Work, tenant: str) -> Iterator[Hasha
 
 def _size(work: Work) -> int:
     """Sizes are told apart by half octaves. What a larger one costs is learned from all runs together."""
-    return round(2 * math.log2(work.units)) if work.units > 0 else 0
+    return round(2 * math.log2(work.units)) if 0 < work.units < math.inf else 0
