@@ -25,6 +25,7 @@ from comfymesh.client import (
     TaskState,
 )
 from comfymesh.gateway.domain import history, naming
+from comfymesh.gateway.domain.fresh import Fresh
 from comfymesh.gateway.domain.history import Prompt
 from comfymesh.gateway.domain.marks import GATEWAY
 from comfymesh.gateway.domain.naming import UploadName
@@ -76,6 +77,7 @@ class Mesh:
         self._offered: OrderedDict[str, tuple[float, Offered]] = OrderedDict()
         self._graphs: OrderedDict[tuple[str, str], tuple[int, dict[str, JsonValue]]] = OrderedDict()
         self._graph_bytes = 0
+        self._fresh = Fresh()
 
     async def offered(self) -> Offered:
         """What the fleet offers the caller now, or did a moment ago."""
@@ -97,7 +99,7 @@ class Mesh:
     ) -> Task:
         """Creates the task of a prompt. Repeated with the same prompt it answers the same task."""
         given: dict[str, InputValue] = {f"{node}.{name}": asset for (node, name), asset in files.items()}
-        return await self._client.create(
+        task = await self._client.create(
             graph,
             given,
             task_id=naming.task_id(submission.prompt_id),
@@ -106,9 +108,11 @@ class Mesh:
             priority=submission.priority,
             allow_partial_outputs=True,
         )
+        self._fresh.note(current_caller(), submission.prompt_id, asyncio.get_running_loop().time())
+        return task
 
     async def tasks(self, states: Sequence[TaskState], most: int) -> list[Task]:
-        """Prompts in one of these states, newest first."""
+        """Prompts in one of these states, newest first. Those that came through this gateway are never missing."""
         found: list[Task] = []
         listed = self._client.list(page_size=min(most, 1000), states=states, labels=GATEWAY)
         async with aclosing(listed) as tasks:
@@ -117,7 +121,18 @@ class Mesh:
                     break
                 if not history.is_gone(task):
                     found.append(task)
-        return found
+        return [*await self._unlisted(found, states), *found][:most]
+
+    async def _unlisted(self, found: Iterable[Task], states: Sequence[TaskState]) -> list[Task]:
+        listed = {naming.prompt_id(task.name) or "" for task in found}
+        names = self._fresh.unlisted(current_caller(), listed, asyncio.get_running_loop().time())
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(prompt_id: str) -> Task | None:
+            async with turns:
+                return await self.task(prompt_id)
+
+        return [task for task in await asyncio.gather(*map(one, names)) if task is not None and task.state in states]
 
     async def task(self, prompt_id: str) -> Task | None:
         """The task of a prompt; None where there is none that came through a gateway."""
