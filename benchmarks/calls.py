@@ -130,12 +130,17 @@ Work = Callable[[_Server, int], Awaitable[None]]
 
 async def measure(rounds: int) -> Calls:
     """Measure `rounds` rounds of every method: API, bare server, bare server again, each round in another order."""
-    async with _servers() as (mesh, bare):
-        sides = {"mesh": mesh, "bare": bare, "again": bare}
-        return Calls({what: await _compared(sides, *work, rounds) for what, work in _WORK.items()})
+    async with _servers() as (mesh, bare, asking):
+        return Calls(
+            {
+                what: await _compared(mesh, asking if what == _ASKING else bare, *work, rounds)
+                for what, work in _WORK.items()
+            }
+        )
 
 
-async def _compared(sides: Mapping[str, _Server], work: Work, count: int, rounds: int) -> Compared:
+async def _compared(mesh: _Server, bare: _Server, work: Work, count: int, rounds: int) -> Compared:
+    sides = {"mesh": mesh, "bare": bare, "again": bare}
     turns: dict[str, list[Turn]] = {name: [] for name in sides}
     for server in sides.values():
         await work(server, round(count * _WARM_UP))
@@ -198,8 +203,10 @@ async def _watch_all(server: _Server, count: int) -> None:
         await asyncio.gather(*(watch() for _ in range(_WATCHERS_OF_ALL)))
 
 
+_ASKING = "GetTask, beside a bare server that asks NATS as well"
 _WORK: Mapping[str, tuple[Work, int]] = {
     "GetTask": (_get, 2000),
+    _ASKING: (_get, 2000),
     f"ListTasks, a page of {callspeer.PAGE}": (_list, 600),
     "CreateTask, checked only": (_validate, 1500),
     f"WatchTask, {_STREAMS} streams, a message": (_watch_each, 20 * _STREAMS),
@@ -209,8 +216,8 @@ _WORK: Mapping[str, tuple[Work, int]] = {
 
 
 @asynccontextmanager
-async def _servers() -> AsyncIterator[tuple[_Server, _Server]]:
-    """A mesh with tasks that run on a node which never reports and is never missed, and the bare server."""
+async def _servers() -> AsyncIterator[tuple[_Server, _Server, _Server]]:
+    """A mesh with tasks of a node that never reports and is never missed; a bare server, and one that asks NATS."""
     async with AsyncExitStack() as stack:
         comfy = await stack.enter_async_context(ground.emulator("emulator"))
         environment = {"COMFYMESH_SCHEDULER_REPORT_TTL": _FOREVER}
@@ -219,18 +226,22 @@ async def _servers() -> AsyncIterator[tuple[_Server, _Server]]:
         now = time.time()
         running = (records.running(number, now, _NODE) for number in range(_TASKS))
         await fill(bus, ((record.key, codec.encode(record)) for record in running))
-        peer, target = await stack.enter_async_context(_peer(mesh.target))
-        bare = await stack.enter_async_context(grpc.aio.insecure_channel(target))
         ours = await stack.enter_async_context(grpc.aio.insecure_channel(mesh.target))
 
         async def publish() -> None:
             for number in range(_STREAMS):
                 await bus.publish(subjects.progress(records.key(number)), callspeer.progress(0.5).SerializeToString())
 
-        async def tell() -> None:
-            await bare.unary_unary(callspeer.TELL, None, None)(b"")
+        async def bare(*arguments: str) -> _Server:
+            peer, target = await stack.enter_async_context(_peer(mesh.target, *arguments))
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
 
-        yield await _server(mesh.processes.pid("api"), ours, publish), await _server(peer, bare, tell)
+            async def tell() -> None:
+                await channel.unary_unary(callspeer.TELL, None, None)(b"")
+
+            return await _server(peer, channel, tell)
+
+        yield await _server(mesh.processes.pid("api"), ours, publish), await bare(), await bare(mesh.nats_url)
 
 
 async def _server(pid: int, channel: grpc.aio.Channel, tell: Callable[[], Awaitable[None]]) -> _Server:
@@ -242,9 +253,9 @@ async def _server(pid: int, channel: grpc.aio.Channel, tell: Callable[[], Awaita
 
 
 @asynccontextmanager
-async def _peer(mesh: str) -> AsyncIterator[tuple[int, str]]:
-    """The bare server: its process id and its address."""
-    command = (sys.executable, "-m", "benchmarks.callspeer", mesh)
+async def _peer(*arguments: str) -> AsyncIterator[tuple[int, str]]:
+    """A bare server: its process id and its address."""
+    command = (sys.executable, "-m", "benchmarks.callspeer", *arguments)
     peer = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert peer.stdout is not None
     try:

@@ -1,8 +1,10 @@
 """The other server of `calls`: a bare grpc.aio server that answers what the mesh answers, and does nothing for it.
 
-python -m benchmarks.callspeer MESH    asks the mesh at MESH for its answers, serves them, prints its port
+python -m benchmarks.callspeer MESH [NATS]    asks the mesh at MESH for its answers, serves them, prints its port
 
 It takes the same requests, of the same messages, and its answers are written anew for every call, as the mesh's are.
+With NATS it asks there for a task before it answers `GetTask`, by nats-py: what never answers with what was can't do
+without.
 """
 
 from __future__ import annotations
@@ -16,9 +18,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+import nats
 import uvloop
+from nats.aio.client import Client
 
 from benchmarks import graphs, records
+from comfymesh.bus import subjects
+from comfymesh.bus.streams import TASKS
 from comfymesh.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
 
 TELL = "/bare.Bare/Tell"
@@ -124,6 +130,19 @@ class BareTasks(task_service_pb2_grpc.TaskServiceServicer):
         return b""
 
 
+class AskingTasks(BareTasks):
+    """Asks NATS for the record of a task before it answers."""
+
+    def __init__(self, answers: Answers, client: Client) -> None:
+        super().__init__(answers)
+        self._client = client
+
+    async def GetTask(self, _: task_service_pb2.GetTaskRequest, __: _Context) -> task_service_pb2.GetTaskResponse:
+        """One task."""
+        await self._client.request(f"$JS.API.DIRECT.GET.{TASKS.name}.{subjects.task(records.key(0))}")
+        return self._answers.get_task
+
+
 async def _ask(target: str) -> Answers:
     async with grpc.aio.insecure_channel(target) as channel:
         stub = task_service_pb2_grpc.TaskServiceStub(channel)
@@ -141,9 +160,10 @@ async def _ask(target: str) -> Answers:
         )
 
 
-async def serve(target: str) -> None:
+async def serve(target: str, nats_url: str = "") -> None:
     """Serve until terminated."""
-    tasks = BareTasks(await _ask(target))
+    answers = await _ask(target)
+    tasks = AskingTasks(answers, await nats.connect(nats_url)) if nats_url else BareTasks(answers)
     server = grpc.aio.server()
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(tasks, server)
     own = {"Tell": grpc.unary_unary_rpc_method_handler(tasks.tell)}
@@ -155,4 +175,4 @@ async def serve(target: str) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(sys.argv[1]))
+    uvloop.run(serve(*sys.argv[1:]))

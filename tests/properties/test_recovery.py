@@ -81,9 +81,9 @@ class Mesh:
                 if task_id not in self.spoilt:
                     (self.spoilt[task_id],) = await self.bus.append([Entry(self.subject(task_id), b"\xff")])
             case "mend":
-                sequence = self.spoilt.pop(task_id, 0)
                 kept = self.bus._kept["TASKS"]
-                kept.messages = [message for message in kept.messages if message.sequence != sequence]
+                if (sequence := self.spoilt.pop(task_id, None)) is not None:
+                    kept.remove(kept.messages[sequence])
             case _:
                 await self.live_once(number, killed=what == "kill")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -75,7 +76,8 @@ class NotifierProcess:
     async def kill(self) -> None:
         """Kill it with SIGKILL."""
         if self._process is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):  # It may have ended by itself.
+                self._process.kill()
             await self._process.wait()
             self._process = None
 
