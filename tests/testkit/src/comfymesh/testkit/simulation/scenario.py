@@ -122,7 +122,9 @@ def _with_clocks(seed: int, troubles: Sequence[Trouble], schedulers: int, agents
     if rng.random() >= _CLOCKS_SHARE:
         return list(troubles)
     names = [f"scheduler-{number}" for number in range(schedulers)], [f"agent-{number}" for number in range(agents)]
-    clocks = [_clock(rng, rng.choice(names), seconds) for _ in range(rng.randint(2, 5))]
+    drawn = [_clock(rng, rng.choice(names), seconds) for _ in range(rng.randint(2, 5))]
+    # Not twice the same way: a scheduler whose clock is set back by more than ten minutes ends, and is meant to.
+    clocks = {(clock.what, clock.target): clock for clock in drawn}.values()
     alone = rng.random() < _ALONE_SHARE
     return [*(trouble for trouble in troubles if not alone or trouble.what in LEAVES_NODES), *clocks]
 
