@@ -224,3 +224,12 @@ async def test_what_the_log_had_given_up_is_not_executed_again_by_work_that_come
     assert bench.session.http.forgotten == [prompt_of()]
     assert bench.session.submitted == []
     assert bench.states()[-1] is State.QUEUED
+
+
+async def test_what_ended_and_was_forgotten_is_not_executed_again_by_work_that_comes_late(bench: Bench) -> None:
+    await bench.task()
+    late = bench.held(await bench.happen(OURS))
+    await bench.happen(AGAIN)
+    await bench.attempt(late).run()
+    assert bench.session.submitted == []
+    assert bench.states()[-1] is State.QUEUED

@@ -225,6 +225,8 @@ class Attempt:
             return await self._in_line(session.resume(self._prompt_id, self._observe))
         if self.started:
             return Lost("the instance no longer knows the prompt that was submitted to it")
+        if self._claim.taken and not await self._claim.is_wanted():
+            return Lost("the log had given this attempt up or ended it when work that tells of it came")
         if self._workplace.leftovers.is_settled(self._claim.key, self._claim.number):
             return Lost("the log gave this attempt up before this life of the agent, and its prompt is forgotten")
         return await self._in_line(self._submit(await self._stage()))
