@@ -225,11 +225,15 @@ class Attempt:
             return await self._in_line(session.resume(self._prompt_id, self._observe))
         if self.started:
             return Lost("the instance no longer knows the prompt that was submitted to it")
-        if self._claim.taken and not await self._claim.is_wanted():
+        if await self._is_late():
             return Lost("the log had given this attempt up or ended it when work that tells of it came")
-        if self._workplace.leftovers.is_settled(self._claim.key, self._claim.number):
-            return Lost("the log gave this attempt up before this life of the agent, and its prompt is forgotten")
         return await self._in_line(self._submit(await self._stage()))
+
+    async def _is_late(self) -> bool:
+        """Whether it was work for an earlier life of this agent and is over. ComfyUI may have forgotten that it ran."""
+        if self._claim.taken:
+            return not await self._claim.is_wanted()
+        return self._workplace.leftovers.is_settled(self._claim.key, self._claim.number)
 
     async def _submit(self, graph: dict[str, Any]) -> Outcome:
         # From here on the session knows the prompt, and whoever stops it reaches it there.
