@@ -58,7 +58,7 @@ class EachMessage:
 
 
 class MeshClient(Client):
-    """The library's client, with shorter ways for what every message passes. CPU for each is in benchmarks/README.md.
+    """The library's client, with shorter ways for what every message passes. CPU for each is in benchmarks/history.md.
 
     In: the library reads the headers of each message, makes an object of it, and wakes a task of its subscription; here
     it is handed on where it was read. Out: the library wakes a task that writes, through a queue and a future; here all
