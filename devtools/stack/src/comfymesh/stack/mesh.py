@@ -83,7 +83,7 @@ async def running(plan: MeshPlan) -> AsyncIterator[Mesh]:
     with sole_user(plan.directory) as lock:
         require_free(plan.listen)
         if plan.gateway:
-            require_free(plan.gateway)
+            require_free(plan.gateway, "--gateway")
         async with _running(plan, lock) as mesh:
             yield mesh
 
