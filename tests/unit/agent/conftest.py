@@ -24,7 +24,7 @@ from comfymesh.agent import (
     warming,
 )
 from comfymesh.bus import tasklog
-from comfymesh.testkit.bench_nodes import Node
+from comfymesh.testkit.bench_nodes import Node, settle
 from comfymesh.testkit.benches import Bench
 from comfymesh.testkit.tasks import NOW
 from comfymesh.testkit.virtual_time import VirtualTimeLoop
@@ -72,5 +72,6 @@ async def bench(clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Asyn
 @pytest.fixture
 async def node(bench: Bench) -> AsyncIterator[Node]:
     node = Node(bench)
+    await settle()
     yield node
     await node.close()

@@ -6,17 +6,19 @@ import asyncio
 
 import pytest
 
+from comfymesh.agent.claim import Claim
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import GraphRefused
 from comfymesh.agent.comfyui.events import StepProgress
 from comfymesh.agent.comfyui.outcome import Lost, Outcome
 from comfymesh.bus import subjects, tasklog
 from comfymesh.bus.port import Message
-from comfymesh.tasks.events import Assigned, CancelRequested, Event
+from comfymesh.tasks.events import Assigned, CancelRequested, Event, Started, Succeeded
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Key, State
 from comfymesh.testkit.benches import GRAPH, INSTANCE, NODE, PICTURE, SUCCESS, Bench, packed, prompt_of
 from comfymesh.testkit.scripted import unreachable
+from comfymesh.testkit.tasks import assigned, failed
 from comfymesh.wire.v1 import spec_pb2
 
 QUEUED, ASSIGNED, SUCCEEDED, FAILED = State.QUEUED, State.ASSIGNED, State.SUCCEEDED, State.FAILED
@@ -187,3 +189,67 @@ async def test_what_an_earlier_life_submitted_without_a_claim_is_adopted(bench: 
     await running
     assert bench.session.submitted == []
     assert (bench.last().state, bench.last().node, bench.last().instance) == (SUCCEEDED, NODE, INSTANCE)
+
+
+# What an earlier life of this agent may have had.
+
+
+async def test_what_an_earlier_life_may_have_had_is_claimed_before_it_is_submitted(bench: Bench) -> None:
+    stored = await bench.task()
+    with bench.bus.away():
+        running = asyncio.create_task(bench.attempt(bench.offered(stored, fresh=False)).run())
+        await asyncio.sleep(60)
+        assert bench.session.submitted == []
+    (await bench.session.prompt()).end(SUCCESS)
+    await running
+    assert bench.session.submitted == [prompt_of()]
+    assert bench.states() == [QUEUED, ASSIGNED, SUCCEEDED]
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        (assigned(), Succeeded(())),
+        (assigned(), failed(FailureClass.INSTANCE_LOST)),
+        (assigned(), failed(FailureClass.INSTANCE_LOST), assigned()),
+        (assigned(), CancelRequested(), failed(FailureClass.INSTANCE_LOST)),
+        (assigned(), failed(FailureClass.INSTANCE_LOST), ELSEWHERE),
+        (CancelRequested(),),
+    ],
+)
+@pytest.mark.parametrize("claimed", [False, True])
+async def test_late_work_of_an_earlier_life_is_not_executed_again(
+    bench: Bench,
+    meanwhile: tuple[Event, ...],
+    claimed: bool,  # noqa: FBT001  # a parameter of the test
+) -> None:
+    """It was submitted, has ended and is forgotten: nothing but the log knows of it."""
+    stored = await bench.task()
+    late = bench.offered(stored, fresh=False)
+    if claimed:
+        late = Claim.held(bench.log, late.record, stored.sequence + 1)
+    for event in meanwhile:
+        await bench.happen(event)
+    before = bench.states()
+    await bench.attempt(late).run()
+    assert bench.session.submitted == []
+    assert bench.states() == before
+
+
+async def test_what_comfyui_still_has_of_an_earlier_life_is_adopted_though_it_was_not_found(bench: Bench) -> None:
+    """Only the end of a history is looked through."""
+    stored = await bench.task()
+    bench.session.standing[prompt_of()] = Standing.ENDED
+    running = asyncio.create_task(bench.attempt(bench.offered(stored, fresh=False)).run())
+    (await bench.session.prompt()).end(SUCCESS)
+    await running
+    assert bench.session.submitted == []
+    assert bench.last().state is SUCCEEDED
+
+
+async def test_what_the_log_knows_to_have_begun_is_not_submitted_again_by_work_from_before(bench: Bench) -> None:
+    stored = await bench.task(assigned())
+    await bench.happen(Started())
+    await bench.attempt(bench.held(stored)).run()
+    assert bench.session.submitted == []
+    assert bench.last().failures[-1].failure is FailureClass.INSTANCE_LOST

@@ -76,6 +76,38 @@ async def test_an_offer_that_was_refused_is_not_executed_when_it_is_told_again(n
     assert node.session.submitted == [prompt_of()]
 
 
+async def test_the_next_life_executes_nothing_again_that_ended_and_was_forgotten(node: Node, bench: Bench) -> None:
+    """Whatever was on its way to the agent when it died, and whatever a scheduler that lags behind repeats."""
+    stored = await bench.task()
+    await node.tell(stored, "x")
+    await settle()
+    current = await bench.log.get(stored.key)
+    assert current is not None
+    (await node.session.prompt()).end(SUCCESS)
+    await settle()
+    await node.close()
+    next_life = Node(bench)
+    await next_life.tell(stored, "x")
+    await next_life.tell(current)
+    await next_life.close()
+    assert node.session.submitted == [prompt_of()]
+    assert bench.states() == [QUEUED, ASSIGNED, SUCCEEDED]
+
+
+async def test_what_comes_while_nobody_knows_where_this_life_began_is_claimed_first(bench: Bench) -> None:
+    stored = await bench.task()
+    work = work_pb2.Work(record=stored.message, log_sequence=stored.sequence, instance="x")
+    await bench.bus.publish(subjects.work("a"), work.SerializeToString())
+    with bench.bus.away():
+        node = Node(bench)
+        await asyncio.sleep(60)
+        assert node.session.submitted == []
+    (await node.session.prompt()).end(SUCCESS)
+    await settle()
+    assert bench.states() == [QUEUED, ASSIGNED, SUCCEEDED]
+    await node.close()
+
+
 async def test_an_offer_that_was_dropped_can_be_made_again(node: Node, bench: Bench) -> None:
     stored = await bench.task()
     await node.tell(stored, "nobody")

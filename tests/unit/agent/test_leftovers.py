@@ -11,7 +11,7 @@ from comfymesh.agent import leftovers
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.tasks.events import Assigned, CancelRequested, Event, Succeeded
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import Key, State, prompt_id
+from comfymesh.tasks.record import Key, prompt_id
 from comfymesh.testkit.benches import INSTANCE, NODE, Bench, prompt_of
 from comfymesh.testkit.scripted import unreachable
 from comfymesh.testkit.tasks import assigned, failed
@@ -203,33 +203,3 @@ async def test_an_instance_that_is_gone_holds_nothing(bench: Bench) -> None:
     await asyncio.sleep(1)
     bench.leftovers.lose()
     await asyncio.wait_for(waiting, 1)
-
-
-@pytest.mark.parametrize("claimed", [False, True])
-async def test_what_the_log_had_given_up_is_not_executed_again_by_work_that_comes_late(
-    bench: Bench,
-    clearing: Any,
-    claimed: bool,  # noqa: FBT001  # a parameter of the test
-) -> None:
-    waiting = await bench.task()
-    late = bench.held(await bench.happen(OURS)) if claimed else bench.offered(waiting)
-    if not claimed:
-        await bench.happen(OURS)
-    await bench.happen(AGAIN)
-    await left(bench)
-    bench.session.standing[prompt_of()] = Standing.ENDED
-    await clearing(0.5)
-    bench.session.standing[prompt_of()] = Standing.UNKNOWN
-    await bench.attempt(late).run()
-    assert bench.session.http.forgotten == [prompt_of()]
-    assert bench.session.submitted == []
-    assert bench.states()[-1] is State.QUEUED
-
-
-async def test_what_ended_and_was_forgotten_is_not_executed_again_by_work_that_comes_late(bench: Bench) -> None:
-    await bench.task()
-    late = bench.held(await bench.happen(OURS))
-    await bench.happen(AGAIN)
-    await bench.attempt(late).run()
-    assert bench.session.submitted == []
-    assert bench.states()[-1] is State.QUEUED

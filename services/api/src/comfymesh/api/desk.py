@@ -65,13 +65,18 @@ class Desk:
             BusUnavailableError: the bus can't be reached.
         """
         if ask.verb == desk.WORK:
-            return Answer(desk.OK, headers={desk.TIME: await self._ensure_work(ask.node)})
+            return await self._work(ask.node)
         if not _PLAIN.fullmatch(ask.subject):
             return not_yours("the subject names no message")
         try:
             return await (self._append(ask) if ask.verb == desk.APPEND else self._last(ask))
         except (UnreadableRecordError, SpecMissingError, DecodeError, KeyError, ValueError) as error:
             return not_yours(f"it can't be read: {error}")
+
+    async def _work(self, node: str) -> Answer:
+        """What was made, and where the log ends: that is where a life of the node's agent begins."""
+        time, end = await self._ensure_work(node), (await self._bus.state(TASKS)).last
+        return Answer(desk.OK, headers={desk.TIME: time, desk.SEQUENCE: str(end)})
 
     async def _append(self, ask: Ask) -> Answer:
         key, expected = subjects.parse_task(ask.subject), int(ask.headers[desk.EXPECTED])

@@ -13,9 +13,9 @@ from comfymesh.bus.connection import Connection
 from comfymesh.bus.consumers import WorkQueue
 from comfymesh.bus.expiry import expire
 from comfymesh.bus.jetstream import JetStreamBus
-from comfymesh.bus.port import BusUnavailableError, Entry, Message, SequenceConflictError
+from comfymesh.bus.port import BusUnavailableError, Entry, Message, SequenceConflictError, StreamState
 from comfymesh.bus.server import check_version
-from comfymesh.bus.streams import Stream
+from comfymesh.bus.streams import TASKS, Stream
 from comfymesh.bus.tls import Tls
 from comfymesh.tasks.record import Key
 
@@ -77,10 +77,20 @@ class NodeBus(JetStreamBus):
 
         return WorkQueue(self._connection, stream.name, subject, name, self.call, ensure).messages()
 
+    async def state(self, stream: Stream) -> StreamState:
+        """See Bus.state. Of the log a node may know where it ends, and no more; of other streams nothing."""
+        if stream.name != TASKS.name:
+            return await super().state(stream)
+        answer = await self._ask(desk.WORK, b"", {})
+        if desk.SEQUENCE not in answer.headers:
+            raise BusUnavailableError(
+                "the api that answered is of an earlier version, and does not say where the log ends"
+            )
+        return StreamState("", int(answer.headers[desk.SEQUENCE]), _time(answer))
+
     async def ensure_work(self) -> float:
         """Have the consumer of our work made; answers what the server's clock shows, seconds since the epoch."""
-        answer = await self._ask(desk.WORK, b"", {})
-        return datetime.fromisoformat(answer.headers[desk.TIME]).timestamp()
+        return _time(await self._ask(desk.WORK, b"", {}))
 
     async def _append_record(self, entry: Entry) -> int:
         headers = {desk.SUBJECT: entry.subject, desk.EXPECTED: str(entry.expected or 0)}
@@ -108,3 +118,7 @@ class NodeBus(JetStreamBus):
             reason = answer.headers.get(desk.REASON, "no api answers; is one running, with COMFYMESH_API_DESK=true?")
             raise BusUnavailableError(f"{subject} was refused: {reason}")
         return answer
+
+
+def _time(answer: Delivery) -> float:
+    return datetime.fromisoformat(answer.headers[desk.TIME]).timestamp()

@@ -71,8 +71,9 @@ class Attempt:
         self._workplace = workplace
         self._previews = previews
         self._prompt_id = prompt_id(claim.key, claim.number, claim.record.node, claim.record.instance)
-        # What the log has, or ComfyUI had before this life of the agent, may have been submitted by an earlier one.
-        self._may_be_known = workplace.leftovers.take(self._prompt_id) or claim.taken
+        # It may have been submitted by an earlier life of the agent.
+        self._may_be_known = workplace.leftovers.take(self._prompt_id) or not claim.fresh
+        self._granted = asyncio.Event()
         self._relay = Relay(bus, claim.key, claim.number)
         self._stopwatch = Stopwatch(claim.record.definition.requirements.models)
         self._trace = AttemptTrace(claim, self._prompt_id)
@@ -99,7 +100,8 @@ class Attempt:
     async def run(self) -> None:
         """Claim it, execute it, store what it made, and write its end to the log.
 
-        ComfyUI begins while the log is asked; nothing that comes of it leaves this object before the log has agreed.
+        ComfyUI begins while the log is asked, or after that where an earlier life of the agent may have had it.
+        Nothing that comes of it leaves this object before the log has agreed.
         """
         with self._trace.running():
             self._running = True
@@ -144,7 +146,10 @@ class Attempt:
 
     async def _take(self) -> bool:
         with tracing.part("claim"):
-            return await self._claim.take()
+            taken = await self._claim.take()
+        if taken:
+            self._granted.set()
+        return taken
 
     async def _run_claimed(self, executing: asyncio.Task[Outcome]) -> None:
         if self._record.state is State.CANCELLING:
@@ -223,17 +228,11 @@ class Attempt:
         if self._may_be_known and await session.look(self._prompt_id) is not Standing.UNKNOWN:
             logger.info("adopted a prompt", extra=self._claim.fields("attempt_adopted"))
             return await self._in_line(session.resume(self._prompt_id, self._observe))
+        if not self._claim.fresh:
+            await self._granted.wait()  # It may have ended, and ComfyUI have been told to forget it.
         if self.started:
             return Lost("the instance no longer knows the prompt that was submitted to it")
-        if await self._is_late():
-            return Lost("the log had given this attempt up or ended it when work that tells of it came")
         return await self._in_line(self._submit(await self._stage()))
-
-    async def _is_late(self) -> bool:
-        """Whether it was work for an earlier life of this agent and is over. ComfyUI may have forgotten that it ran."""
-        if self._claim.taken:
-            return not await self._claim.is_wanted()
-        return self._workplace.leftovers.is_settled(self._claim.key, self._claim.number)
 
     async def _submit(self, graph: dict[str, Any]) -> Outcome:
         # From here on the session knows the prompt, and whoever stops it reaches it there.

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,16 +15,18 @@ from comfymesh.agent.attempt import Attempt
 from comfymesh.agent.claim import Claim
 from comfymesh.agent.comfyui.protocol import clean
 from comfymesh.agent.domain import verdict
+from comfymesh.agent.domain.past import Past
 from comfymesh.agent.host_clock import by_the_wall
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.workplace import Workplace
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, Message
-from comfymesh.bus.streams import WORK
+from comfymesh.bus.port import Bus, BusUnavailableError, Message
+from comfymesh.bus.streams import TASKS, WORK
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime import logcontext
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.faultpoints import FaultPoint, reached
+from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import codec
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Key, State
@@ -33,7 +34,6 @@ from comfymesh.wire.v1 import work_pb2
 
 logger = logging.getLogger(__name__)
 
-_REMEMBERED = 4096
 _PATIENCE_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 _GIVE_BACK_SECONDS = 3.0
@@ -84,7 +84,7 @@ class Attempts:
         self.previews = previews
         # Usually one of a task. An older one that was given up on stays until it has stopped.
         self._held: dict[_Name, _Held] = {}
-        self._ended: OrderedDict[_Name, None] = OrderedDict()
+        self._past = Past()
         self._running = Background(failed)
         self._leaving = False
         self.closed = False
@@ -105,10 +105,15 @@ class Attempts:
         return self._used.get(instance, float("-inf"))
 
     async def take_work(self) -> None:
-        """Take in what the scheduler tells this node, for ever."""
+        """Take in what the scheduler tells this node, for ever. Called once, when a life of the agent begins."""
+        self._running.spawn(self._learn_beginning(), "beginning of this life")
         async for message in self._bus.work(WORK, subjects.work(self._node), self._node):
             reached(FaultPoint.WORK_RECEIVED)
             self._take(message)
+
+    async def _learn_beginning(self) -> None:
+        what = "learn where the task log ends"
+        self._past.begin((await patiently(lambda: self._bus.state(TASKS), BusUnavailableError, what=what)).last)
 
     def take_order(self, message: Message) -> None:
         """Look again at an attempt that somebody says is not wanted any more."""
@@ -178,7 +183,7 @@ class Attempts:
             logger.warning("work can't be read: %r", error, extra={"action": "work_unreadable"})
             return
         name, others = (claim.key, claim.number), self._of_task(claim.key)
-        if any(held.claim.number >= claim.number for held in others) or name in self._ended:
+        if any(held.claim.number >= claim.number for held in others) or self._past.has(name):
             return
         if (self._leaving or self.closed) and not claim.taken:
             return  # The scheduler has been told, and offers it to somebody else.
@@ -195,7 +200,8 @@ class Attempts:
     def _claim(self, work: work_pb2.Work) -> Claim:
         record = codec.from_message(work.record, goes_on=True)
         if record.state is State.QUEUED:
-            return Claim.offered(self._log, record, work.log_sequence, self._node, work.instance)
+            fresh = self._past.is_fresh(work.log_sequence)
+            return Claim.offered(self._log, record, work.log_sequence, self._node, work.instance, fresh=fresh)
         return Claim.held(self._log, record, work.log_sequence)
 
     async def _run(self, held: _Held) -> None:
@@ -243,9 +249,7 @@ class Attempts:
     def _let_go(self, held: _Held) -> None:
         name = (held.claim.key, held.claim.number)
         if held.claim.taken or held.attempt is not None:  # Somebody has it: we had it, or were refused it.
-            self._ended[name] = None
-        while len(self._ended) > _REMEMBERED:
-            self._ended.popitem(last=False)
+            self._past.end(name, held.claim.told_at)
         self._used[held.claim.record.instance] = time.monotonic()
         del self._held[name]
         if not self._held:

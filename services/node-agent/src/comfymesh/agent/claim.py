@@ -38,11 +38,17 @@ class Claim:
         record: The attempt's record, as it is in the log or, for an offer, as it will be.
         sequence: What the next record builds on.
         taken: Whether the log has `record`.
+        fresh: Whether this node can't have had the attempt before.
+
+    Attributes:
+        told_at: Sequence of the record by which this node was told of the attempt.
     """
 
-    def __init__(self, log: TaskLog, record: TaskRecord, sequence: int, *, taken: bool) -> None:
+    def __init__(self, log: TaskLog, record: TaskRecord, sequence: int, *, taken: bool, fresh: bool) -> None:
         self.record = record
         self.taken = taken
+        self.fresh = fresh
+        self.told_at = sequence
         self._log = log
         self._sequence = sequence
         self._began: float | None = None
@@ -51,15 +57,17 @@ class Claim:
         self._telling: asyncio.Task[None] | None = None
 
     @classmethod
-    def offered(cls, log: TaskLog, record: TaskRecord, sequence: int, node: str, instance: str) -> Self:
+    def offered(  # what an offer tells
+        cls, log: TaskLog, record: TaskRecord, sequence: int, node: str, instance: str, *, fresh: bool
+    ) -> Self:
         """A claim to a task that waits; it has to be taken."""
         claimed = machine.apply(record, events.Assigned(node, instance), time.time())
-        return cls(log, claimed, sequence, taken=False)
+        return cls(log, claimed, sequence, taken=False, fresh=fresh)
 
     @classmethod
     def held(cls, log: TaskLog, record: TaskRecord, sequence: int) -> Self:
-        """A claim that the log has already."""
-        return cls(log, record, sequence, taken=True)
+        """A claim that the log has already, or had when this node was told of it."""
+        return cls(log, record, sequence, taken=True, fresh=False)
 
     @property
     def key(self) -> Key:
@@ -80,9 +88,11 @@ class Claim:
         """Write the claim to the log. False if somebody was first, or the task is not wanted any more.
 
         The log may have it already, from an earlier life of this agent, or from a try that was not confirmed and that
-        somebody has wished to cancel since.
+        somebody has wished to cancel since. Where it is said to have it, it is asked: that may have come late.
         """
-        if not self.taken and await self._wrote_claim():
+        if self.taken:
+            return self._is_ours(await self._last())
+        if await self._wrote_claim():
             self.taken = True
             if self._began is not None:
                 self._begin_to_tell()

@@ -62,7 +62,6 @@ class Leftovers:
         self._log = log
         self._place = (node, instance)
         self._found: dict[str, _Attempt] = {}
-        self._settled = set[_Attempt]()
         self._none = asyncio.Event()
         self._none.set()
         self._retired = False
@@ -91,10 +90,6 @@ class Leftovers:
         taken = self._found.pop(prompt, None) is not None
         self._tell_whether_none()
         return taken
-
-    def is_settled(self, key: Key, attempt: int) -> bool:
-        """Whether the log had given an attempt up when its prompt was looked at: work that tells of it is late."""
-        return (key, attempt) in self._settled
 
     def retire(self) -> None:
         """The instance takes nothing new: what the log has not given to it yet is not waited for any more."""
@@ -140,8 +135,6 @@ class Leftovers:
             await self._session.cancel(prompt)
             return  # Whether that took hold is seen the next time.
         await sweep(key, attempt)  # First: without its history, nobody would come back to it.
-        # Before ComfyUI forgets it: work that was on its way when the agent died would have it executed again.
-        self._settled.add((key, attempt))
         await self._session.http.delete_history(prompt)
         self.take(prompt)
 

@@ -65,9 +65,9 @@ class Bench:
         assert stored is not None
         return await self.log.change(stored, event, NOW)
 
-    def offered(self, stored: Stored) -> Claim:
+    def offered(self, stored: Stored, *, fresh: bool = True) -> Claim:
         """The claim to a task that is offered to the instance."""
-        return Claim.offered(self.log, stored.record, stored.sequence, NODE, INSTANCE)
+        return Claim.offered(self.log, stored.record, stored.sequence, NODE, INSTANCE, fresh=fresh)
 
     def held(self, stored: Stored) -> Claim:
         """The claim to an attempt that the log gives to the instance."""
