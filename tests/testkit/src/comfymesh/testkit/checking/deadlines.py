@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 
 from comfymesh.tasks.events import Assigned, Expired
@@ -57,12 +56,11 @@ def _excused(record: Logged, hindrances: Sequence[Span]) -> bool:
 
 
 def _hinders(fault: Fault) -> bool:
-    what = fault.what.removesuffix(" is over")
-    return what not in LEAVES_SCHEDULERS and not fault.target.startswith(("agent", "api", "ledger"))
+    return fault.what not in LEAVES_SCHEDULERS and not fault.target.startswith(("agent", "api", "ledger"))
 
 
 def _hindrance(fault: Fault, faults: Sequence[Fault]) -> Span:
     """From when to when a fault keeps what was decided from being stored."""
-    mended = (other.at for other in faults if other.what == MENDED)
-    until = next(mended, math.inf) if fault.what == ROUGH_BUS else fault.at
-    return fault.at, until + _AFTER_SECONDS
+    end = MENDED if fault.what == ROUGH_BUS else f"{fault.what} is over"
+    over = (other.at for other in faults if other.what == end and other.at >= fault.at)
+    return fault.at, next(over, fault.at) + _AFTER_SECONDS

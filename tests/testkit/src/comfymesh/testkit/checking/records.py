@@ -14,12 +14,12 @@ from comfymesh.tasks.record import FINAL, State
 from comfymesh.testkit import tasks
 from comfymesh.testkit.checking.views import View
 from comfymesh.testkit.checking.violations import Promise, Violation
-from comfymesh.testkit.history import CLOCKS, LEAVES_NODES, UNGUARDED, Logged, Prompted
+from comfymesh.testkit.history import CLOCKS, LEAVES_NODES, ROUGH_BUS, UNGUARDED, Logged, Prompted
 
 _MAKING = frozenset({"create", "requeue"})
 BEGUN = frozenset({Started.__name__, AttemptFailed.__name__})
 """Events by which a task has begun."""
-_LEAVES_NODES = frozenset({*LEAVES_NODES, *(f"{what} is over" for what in LEAVES_NODES)})
+_LEAVES_NODES = frozenset({ROUGH_BUS, *LEAVES_NODES, *(f"{what} is over" for what in LEAVES_NODES)})
 _FIRST = machine.create(tasks.definition())
 _LEGAL = {(state.value, event.__name__): targets for (state, event), targets in machine.TRANSITIONS.items()}
 

@@ -89,7 +89,7 @@ class ComfyUI:
         name: Its name, for the history.
         recorder: Takes down what it executes.
         rng: Decides how long things take.
-        happened: Told its name, and what happened to a prompt: taken, began, ended.
+        happened: Told its name, and what happened to a prompt: taken, began, ended, forgotten.
 
     Attributes:
         up: Whether it runs.
@@ -186,6 +186,7 @@ class ComfyUI:
                 self._pending = [prompt for prompt in self._pending if prompt.prompt_id not in body["delete"]]
             case "history":
                 self._history = {name: entry for name, entry in self._history.items() if name not in body["delete"]}
+                self._happened(self.name, "forgotten")
         return _FOUND, {}
 
     def file(self, name: str) -> bytes | None:

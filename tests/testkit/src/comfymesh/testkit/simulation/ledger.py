@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from comfymesh.bus import usage
 from comfymesh.bus.port import Bus
@@ -19,7 +20,7 @@ _INTERVAL = 1.0
 _PATIENCE_SECONDS = 60.0
 
 
-async def serve(open_bus: Callable[[], Awaitable[Bus]], stop: asyncio.Event) -> None:
+async def serve(open_bus: Callable[[], Coroutine[Any, Any, Bus]], stop: asyncio.Event) -> None:
     """Keep the ledger until `stop` is set."""
     bus = await service.unless_stopped(stop, open_bus())
     async with Background() as background:

@@ -63,10 +63,12 @@ _SMALL = _Size((1, 1, 2), (1, 3), 3, (3.0, 3.0, 6.0, 12.0))
 twelfth (`letter-requeued-anew`) less often."""
 
 _SMALL_SHARE = 0.75
-_CLOCKS_SHARE = 0.4
-_PROMPTS_SHARE = 0.3
+_CLOCKS_SHARE = 0.35
+_PROMPTS_SHARE = 0.4
 _ALONE_SHARE = 0.6
 _BUSY_SECONDS = 3.0
+_MOMENTS = ("taken", "taken", "began", "ended", "forgotten")
+"""What happens to a prompt in the end, in this order. An agent has it forgotten once the log has its end."""
 
 
 def scenario(seed: int) -> Scenario:
@@ -87,7 +89,9 @@ def scenario(seed: int) -> Scenario:
     troubles = [_trouble(rng, rng.choice(kinds), targets, seconds) for _ in range(count)]
     troubles = _with_more(seed, troubles, schedulers, agents, seconds)
     if any(trouble.what == PROMPT_TRAP for trouble in troubles):
-        rough.redelivered = rng.choice((0.2, 0.5, 1.0))  # For what was told to the dead to be told to their heirs.
+        # What was told to the dead is told to their heirs, and what they say of it may take its time.
+        rough.redelivered = rng.choice((0.5, 1.0))
+        setattr(rough, rng.choice(("slow", "lost_confirmation", "late")), 0.4)
     return Scenario(seed, apis, schedulers, agents, keepers, jobs, rough, lost_answers, tuple(troubles), seconds)
 
 
@@ -126,13 +130,13 @@ def _with_more(seed: int, troubles: Sequence[Trouble], schedulers: int, agents: 
         return [*(trouble for trouble in troubles if not alone or trouble.what in LEAVES_NODES), *clocks]
     if chosen < _CLOCKS_SHARE + _PROMPTS_SHARE:
         agent = f"agent-{rng.randrange(agents)}"
-        return [*([] if alone else troubles), *(_prompt_trap(rng, agent, seconds) for _ in range(rng.randint(2, 4)))]
+        moments = ["forgotten", *(rng.choice(_MOMENTS) for _ in range(rng.randint(1, 3)))]
+        return [*([] if alone else troubles), *(_prompt_trap(rng, agent, what, seconds) for what in moments)]
     return list(troubles)
 
 
-def _prompt_trap(rng: random.Random, agent: str, seconds: float) -> Trouble:
+def _prompt_trap(rng: random.Random, agent: str, what: str, seconds: float) -> Trouble:
     """The death of an agent a moment after something has happened to a prompt of its ComfyUI."""
-    what = rng.choice(("taken", "taken", "began", "ended", "ended"))
     lasts = rng.choice((0.0, 0.0, 1.0, 10.0)) * rng.uniform(0.5, 1.5)
     at = rng.uniform(0.2, min(seconds - 1, _BUSY_SECONDS))
     return Trouble(at, PROMPT_TRAP, f"{agent} {what}", lasts)
