@@ -73,35 +73,46 @@ func run(ctx context.Context, tasks pb.TaskServiceClient, graph string) error {
 	if err != nil {
 		return err
 	}
-	token := ""
+	seen := course{task: created.Task}
 	for {
-		token, err = watch(ctx, tasks, created.Task.Name, token)
+		err = watch(ctx, tasks, &seen)
 		if status.Code(err) != codes.Unavailable {
-			return err
+			break
 		}
 		fmt.Println("the stream broke, going on:", status.Convert(err).Message())
 		time.Sleep(time.Second)
 	}
+	if err == nil && seen.task.State != pb.Task_STATE_SUCCEEDED {
+		err = fmt.Errorf("%s %s: %s", seen.task.Name, seen.task.State, seen.task.GetError().GetMessage())
+	}
+	return err
 }
 
-// Follows a task from where a stream has broken; answers where this one has. No deadline: heartbeats tell that it lives.
-func watch(ctx context.Context, tasks pb.TaskServiceClient, name, token string) (string, error) {
-	request := &pb.WatchTaskRequest{Name: name, ResumeToken: token}
+// What was told of a task so far, and where a stream of it goes on.
+type course struct {
+	task  *pb.Task
+	token string
+}
+
+// Follows a task from where a stream has broken until it has ended. No deadline: heartbeats tell that the stream lives.
+func watch(ctx context.Context, tasks pb.TaskServiceClient, seen *course) error {
+	request := &pb.WatchTaskRequest{Name: seen.task.Name, ResumeToken: seen.token}
 	stream, err := tasks.WatchTask(ctx, request, grpc.WaitForReady(true))
 	if err != nil {
-		return token, err
+		return err
 	}
 	for {
 		message, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return token, nil
+			return nil
 		}
 		if err != nil {
-			return token, err
+			return err
 		}
-		token = message.ResumeToken
+		seen.token = message.ResumeToken
 		switch event := message.Event.(type) {
 		case *pb.WatchTaskResponse_Task:
+			seen.task = event.Task
 			fmt.Println(event.Task.Name, event.Task.State)
 		case *pb.WatchTaskResponse_Progress:
 			fmt.Printf("%s %.0f %%\n", event.Progress.Phase, 100*event.Progress.Fraction)
@@ -110,7 +121,11 @@ func watch(ctx context.Context, tasks pb.TaskServiceClient, name, token string) 
 }
 
 func explain(err error) {
-	told := status.Convert(err)
+	told, ok := status.FromError(err)
+	if !ok {
+		fmt.Println(err)
+		return
+	}
 	fmt.Println(told.Code(), told.Message())
 	for _, detail := range told.Details() {
 		switch detail := detail.(type) {

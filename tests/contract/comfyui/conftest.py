@@ -23,7 +23,7 @@ import aiohttp
 import pytest
 from tests.contract.comfyui import alike
 
-from comfymesh.client.sync import LoopThread
+from comfymesh.client.loop_thread import LoopThread
 from comfymesh.stack import mesh
 
 DATA = Path(__file__).parents[2] / "data" / "comfyui"

@@ -19,7 +19,7 @@ from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.settings import ApiSettings
 from comfymesh.api.sweeping import Sweeper
 from comfymesh.api.turns import Turns
-from comfymesh.api.workflows.desk import Workflows
+from comfymesh.api.workflows.registry import Workflows
 from comfymesh.api.workflows.store import WorkflowStore
 from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.artifacts.content import Content

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import io
+import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 
@@ -8,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from comfymesh.cli import plugins
-from comfymesh.cli.main import cli
+from comfymesh.cli.main import cli, main
 from comfymesh.cli.session import Session
 from comfymesh.client import NoFeasibleNode
 
@@ -43,6 +46,17 @@ def interrupted() -> None:
     raise KeyboardInterrupt
 
 
+@click.command()
+@click.pass_obj
+def sign(session: Session) -> None:
+    session.show("✓ good")
+
+
+@click.command()
+def full() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 not_a_command = 5
 
 
@@ -53,6 +67,8 @@ def found(monkeypatch: pytest.MonkeyPatch) -> None:
         "hello": f"{__name__}:hello",
         "gives-up": f"{__name__}:gives_up",
         "interrupted": f"{__name__}:interrupted",
+        "full": f"{__name__}:full",
+        "sign": f"{__name__}:sign",
         "missing": "comfymesh_no_such_module:command",
         "odd": f"{__name__}:not_a_command",
         "run": f"{__name__}:hello",
@@ -60,6 +76,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [EntryPoint(name, value, plugins.GROUP) for name, value in named.items()]
     monkeypatch.setattr(plugins, "entry_points", lambda group: points if group == plugins.GROUP else [])
     here = {"hello": hello, "gives_up": gives_up, "interrupted": interrupted, "not_a_command": not_a_command}
+    here |= {"full": full, "sign": sign}
     real = EntryPoint.load
     monkeypatch.setattr(EntryPoint, "load", lambda point: here[point.attr] if point.module == __name__ else real(point))
 
@@ -108,6 +125,26 @@ def test_errors_of_plugins_are_told_like_our_own() -> None:
 
 def test_an_interrupted_command_ends_with_130() -> None:
     assert invoke("interrupted").exit_code == 130
+
+
+def test_output_that_can_not_be_written_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["comfymesh", "full"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "Error: the output can't be written: No space left on device\n"
+
+
+def test_what_a_terminal_has_no_sign_for_is_shown_as_well_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii", write_through=True))
+    monkeypatch.setattr(sys, "argv", ["comfymesh", "sign"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert shown.getvalue() == b"? good\n"
 
 
 @pytest.mark.parametrize("command", OWN)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from comfymesh.stack.command import dev
@@ -12,3 +13,21 @@ def test_a_folder_that_can_not_be_made_is_refused_at_once(tmp_path: Path) -> Non
     ended = CliRunner().invoke(dev, ["--data", str(tmp_path / "file" / "data")])
     assert ended.exit_code == 1
     assert "can't be a folder for data: Not a directory" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--listen", "nowhere"], "write HOST:PORT (--listen)"),
+        (["--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:99999"], "write HOST:PORT (--gateway)"),
+        (["--listen", "0.0.0.0:7700"], "listen on 127.0.0.1 (--listen)"),
+        (["--listen", "127.0.0.1:0", "--gateway", "0.0.0.0:8188"], "listen on 127.0.0.1 (--gateway)"),
+    ],
+)
+def test_an_address_that_will_not_do_is_refused_at_once_by_its_option(
+    given: list[str], told: str, tmp_path: Path
+) -> None:
+    ended = CliRunner().invoke(dev, [*given, "--data", str(tmp_path)])
+    assert ended.exit_code == 1
+    assert told in ended.output
+    assert "Starting" not in ended.output

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from comfymesh.cli.complaints import advise
+from comfymesh.cli.complaints import advise, complain
 from comfymesh.cli.jsonlines import error_json, line, plain
 from comfymesh.cli.outcomes import EXIT_CODES_HELP, ExitCode, exit_code
+from comfymesh.cli.session import Session
 from comfymesh.client import (
     AccessDenied,
     ComfyMeshError,
@@ -63,6 +64,21 @@ def test_advice_follows_the_reason() -> None:
     assert "comfymesh get t1" in advise(TaskFailed(FAILED))
     assert "run it again" in advise(TaskFailed(FAILED))
     assert advise(NotFound("x", reason="OF_THE_FUTURE")) == ""
+    lacking = Task("tasks/t1", TaskState.FAILED, error=TaskError("MISSING_DEPENDENCY", "Invalid image file: photo.png"))
+    assert "--input NODE.INPUT=@FILE" in advise(TaskFailed(lacking))
+
+
+@pytest.mark.parametrize(("field", "told"), [("task.inputs[5.seed]", True), ("tenant.limits.max_waiting_tasks", False)])
+def test_how_inputs_are_written_is_told_to_whoever_wrote_one(field: str, *, told: bool) -> None:
+    error = InvalidRequest("x", reason="INPUT_INVALID", violations=[Violation(field, "is wrong")])
+    assert ("comfymesh run --help" in advise(error)) is told
+
+
+def test_what_the_message_says_is_not_said_again(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "tenants/default has used 1 of 1"
+    violations = [Violation("tenants/default", f"max_waiting_tasks: {text}")]
+    complain(Session(), LimitExceeded(text, reason="QUOTA_EXCEEDED", violations=violations))
+    assert capsys.readouterr().err.count(text) == 1
 
 
 def test_values_become_json_that_machines_understand() -> None:

@@ -33,6 +33,17 @@ def test_an_address_that_is_missing_is_told(target: str) -> None:
         AsyncClient(target)
 
 
+@pytest.mark.parametrize("target", ["http://a:1", "https://a", "a:1,b:65536"])
+def test_an_address_that_can_not_be_one_is_told(target: str) -> None:
+    with pytest.raises(InvalidRequest, match="give HOST:PORT"):
+        AsyncClient(target)
+
+
+@pytest.mark.parametrize("target", ["a", "a:65535", "[::1]:7700", "dns:///a:1", "unix:///run/mesh.sock", "2001:db8::7"])
+def test_every_other_name_is_grpcs_to_look_up(target: str) -> None:
+    assert Replicas(target, 0.0).current == target
+
+
 def test_a_key_goes_to_none_of_several_in_the_clear() -> None:
     with pytest.raises(InvalidRequest, match="elsewhere:7700 unencrypted"):
         AsyncClient("127.0.0.1:7700,elsewhere:7700", api_key="secret")

@@ -16,7 +16,7 @@ from comfymesh.tasks.machine import TRANSITIONS
 from comfymesh.tasks.record import FINAL
 
 ROOT = Path(__file__).parents[3]
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "README.md"]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
 TESTS = {
     name
     for path in (ROOT / "tests").rglob("test_*.py")

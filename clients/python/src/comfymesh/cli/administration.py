@@ -159,7 +159,7 @@ def list_tenants(session: Session) -> None:  # noqa: D103
         for tenant in found:
             click.echo(line(plain(tenant)))
     else:
-        session.console.print(tenant_table(found))
+        session.show(tenant_table(found))
 
 
 @tenants.command(help=_DISABLE_HELP, short_help="Refuse all its calls.")
@@ -187,8 +187,10 @@ def audit(session: Session) -> None:  # noqa: D103
     if session.as_json:
         for event in found:
             click.echo(line(plain(event)))
+    elif found:
+        session.show(audit_table(found))
     else:
-        session.console.print(audit_table(found))
+        click.echo("No events.", err=True)
 
 
 def _limit(text: str) -> tuple[str, Any]:
@@ -217,4 +219,4 @@ def _print(session: Session, tenant: Tenant) -> None:
     if session.as_json:
         click.echo(line(plain(tenant)))
     else:
-        session.console.print(tenant_details(tenant, datetime.now(UTC)))
+        session.show(tenant_details(tenant, datetime.now(UTC)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from comfymesh.cli.columns import PlainTable
 from comfymesh.cli.text import age, duration, one_line, short_name, size
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 _NO_LIMIT = "no limit"
 
 
-def key_table(keys: Sequence[Key], now: datetime) -> Table:
+def key_table(keys: Sequence[Key], now: datetime) -> PlainTable:
     """Keys, a line for each."""
-    table = _table("KEY", "STATE", "SCOPES", "CREATED", "NAME")
+    table = PlainTable("KEY", "STATE", "SCOPES", "CREATED", "NAME")
     for key in keys:
         created = age(key.create_time, now)
         table.add_row(one_line(key.name), _state(key, now), _scopes(key), created, one_line(key.display_name))
@@ -41,9 +42,9 @@ def key_details(key: Key, now: datetime) -> Table:
     return table
 
 
-def tenant_table(tenants: Sequence[Tenant]) -> Table:
+def tenant_table(tenants: Sequence[Tenant]) -> PlainTable:
     """Tenants, a line for each."""
-    table = _table("TENANT", "STATE", "WAITING", "GPU A DAY", "STORED", "CALLS", "NAME")
+    table = PlainTable("TENANT", "STATE", "WAITING", "GPU A DAY", "STORED", "CALLS", "NAME")
     for tenant in tenants:
         limits = dict(_limits(tenant))
         table.add_row(
@@ -76,9 +77,9 @@ def tenant_details(tenant: Tenant, now: datetime) -> Table:
     return table
 
 
-def audit_table(events: Sequence[AuditEvent]) -> Table:
+def audit_table(events: Sequence[AuditEvent]) -> PlainTable:
     """Events, a line for each."""
-    table = _table("TIME", "ACTOR", "METHOD", "RESOURCE", "OUTCOME", "FROM")
+    table = PlainTable("TIME", "ACTOR", "METHOD", "RESOURCE", "OUTCOME", "FROM")
     for event in events:
         table.add_row(
             event.time.isoformat(sep=" ", timespec="seconds") if event.time else "-",
@@ -129,11 +130,4 @@ def _details() -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column(overflow="fold")
-    return table
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in headings:
-        table.add_column(heading, no_wrap=True, overflow="ellipsis")
     return table

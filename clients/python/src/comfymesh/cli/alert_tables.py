@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from comfymesh.cli.tables import plain_table
+from comfymesh.cli.columns import PlainTable
 from comfymesh.cli.text import age, one_line, short_name
 from comfymesh.client import DeliveryState, Severity
 
@@ -14,17 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from rich.table import Table
-
     from comfymesh.client import Alert, AlertChannel, AlertNotice, AlertRule, Silence, WebhookDelivery
 
 _STYLES = {Severity.WARNING: "yellow", Severity.ERROR: "red", Severity.CRITICAL: "bold red"}
 _DELIVERY_STYLES = {DeliveryState.DELIVERED: "green", DeliveryState.FAILED: "red"}
 
 
-def alert_table(alerts: Sequence[Alert], now: datetime) -> Table:
+def alert_table(alerts: Sequence[Alert], now: datetime) -> PlainTable:
     """Alerts, a line for each."""
-    table = plain_table("ALERT", "SEVERITY", "RULE", "ABOUT", "COUNT", "SINCE", "TOLD", "SEEN TO BY", "MESSAGE")
+    table = PlainTable("ALERT", "SEVERITY", "RULE", "ABOUT", "COUNT", "SINCE", "TOLD", "SEEN TO BY", "MESSAGE")
     for alert in alerts:
         table.add_row(
             short_name(alert.name),
@@ -40,9 +38,9 @@ def alert_table(alerts: Sequence[Alert], now: datetime) -> Table:
     return table
 
 
-def notice_table(notices: Sequence[AlertNotice], now: datetime) -> Table:
+def notice_table(notices: Sequence[AlertNotice], now: datetime) -> PlainTable:
     """What was told, a line for each."""
-    table = plain_table("TOLD", "SEVERITY", "WHY", "RULE", "ABOUT", "NEW", "CHANNELS", "MESSAGE")
+    table = PlainTable("TOLD", "SEVERITY", "WHY", "RULE", "ABOUT", "NEW", "CHANNELS", "MESSAGE")
     for notice in notices:
         table.add_row(
             age(notice.create_time, now),
@@ -57,9 +55,9 @@ def notice_table(notices: Sequence[AlertNotice], now: datetime) -> Table:
     return table
 
 
-def rule_table(rules: Sequence[AlertRule], now: datetime) -> Table:  # noqa: ARG001  # as the others
+def rule_table(rules: Sequence[AlertRule], now: datetime) -> PlainTable:  # noqa: ARG001  # as the others
     """Rules, a line for each."""
-    table = plain_table("RULE", "KIND", "SEVERITY", "CHANNELS", "WHAT TO DO")
+    table = PlainTable("RULE", "KIND", "SEVERITY", "CHANNELS", "WHAT TO DO")
     for rule in rules:
         channels = ", ".join(map(one_line, rule.channels)) or "all"
         table.add_row(
@@ -68,17 +66,17 @@ def rule_table(rules: Sequence[AlertRule], now: datetime) -> Table:  # noqa: ARG
     return table
 
 
-def channel_table(channels: Sequence[AlertChannel], now: datetime) -> Table:  # noqa: ARG001  # as the others
+def channel_table(channels: Sequence[AlertChannel], now: datetime) -> PlainTable:  # noqa: ARG001  # as the others
     """Channels, a line for each."""
-    table = plain_table("CHANNEL", "ADDRESS", "FROM SEVERITY")
+    table = PlainTable("CHANNEL", "ADDRESS", "FROM SEVERITY")
     for channel in channels:
         table.add_row(one_line(channel.name), one_line(channel.address), _severity(channel.severity))
     return table
 
 
-def silence_table(silences: Sequence[Silence], now: datetime) -> Table:
+def silence_table(silences: Sequence[Silence], now: datetime) -> PlainTable:
     """Silences, a line for each."""
-    table = plain_table("SILENCE", "RULES", "ABOUT", "ENDS", "BY", "WHY")
+    table = PlainTable("SILENCE", "RULES", "ABOUT", "ENDS", "BY", "WHY")
     for silence in silences:
         left = "-" if silence.end_time is None else f"in {round((silence.end_time - now).total_seconds() / 60)} min"
         table.add_row(
@@ -92,9 +90,9 @@ def silence_table(silences: Sequence[Silence], now: datetime) -> Table:
     return table
 
 
-def webhook_table(deliveries: Sequence[WebhookDelivery], now: datetime) -> Table:
+def webhook_table(deliveries: Sequence[WebhookDelivery], now: datetime) -> PlainTable:
     """Calls to callback URLs, a line for each."""
-    table = plain_table("DELIVERY", "TASK", "TELLS OF", "STATE", "TRIES", "MADE", "STATUS", "URL", "LAST ERROR")
+    table = PlainTable("DELIVERY", "TASK", "TELLS OF", "STATE", "TRIES", "MADE", "STATUS", "URL", "LAST ERROR")
     for delivery in deliveries:
         table.add_row(
             short_name(delivery.name),

@@ -26,8 +26,7 @@ from comfymesh.client import DeliveryState, Severity
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rich.table import Table
-
+    from comfymesh.cli.columns import PlainTable
     from comfymesh.cli.session import Session
     from comfymesh.client import AlertNotice, AsyncClient, WebhookDelivery
 
@@ -194,12 +193,14 @@ def redeliver(session: Session, delivery: str) -> None:  # noqa: D103
     click.echo(line(plain(made)) if session.as_json else f"{short_name(made.name)}: pending")
 
 
-def _print(session: Session, found: Sequence[T], table: Callable[[Sequence[T], datetime], Table], none: str) -> None:
+def _print(
+    session: Session, found: Sequence[T], table: Callable[[Sequence[T], datetime], PlainTable], none: str
+) -> None:
     if session.as_json:
         for each in found:
             click.echo(line(plain(each)))
     elif found:
-        session.console.print(table(found, datetime.now(UTC)))
+        session.show(table(found, datetime.now(UTC)))
     else:
         click.echo(none, err=True)
 

@@ -151,7 +151,7 @@ def list_assets(session: Session, limit: int) -> None:  # noqa: D103
         for asset in found:
             click.echo(line(plain(asset)))
     else:
-        session.console.print(asset_table(found, datetime.now(UTC)))
+        session.show(asset_table(found, datetime.now(UTC)))
 
 
 @assets.command(help=_GET_HELP, short_help="Show one.")

@@ -24,6 +24,9 @@ _ADVICE = {
     "INPUT_INVALID": "correct these values; `comfymesh run --help` shows how inputs are written.",
     "PARTIAL_OUTPUTS": "correct the graph, or run its valid outputs alone with --allow-partial-outputs.",
     "TASK_NOT_FOUND": "`comfymesh list` shows the tasks there are.",
+    "NODE_NOT_FOUND": "`comfymesh nodes` shows the nodes there are.",
+    "TENANT_NOT_FOUND": "`comfymesh tenants list` shows the tenants there are.",
+    "ALERT_CHANNEL_NOT_FOUND": "`comfymesh alerts channels` shows the channels there are.",
     "ASSET_NOT_FOUND": "`comfymesh assets list` shows the assets there are.",
     "SIGNED_URL_UNSUPPORTED": "save it with `comfymesh assets download`.",
     "STORE_FULL": "tell whoever operates the mesh; files that were sent in part go on where they were.",
@@ -63,12 +66,14 @@ def advise(error: ComfyMeshError) -> str:
         return ""
     if isinstance(error, TaskFailed):
         return _advise_on_failure(error)
+    if error.reason == "INPUT_INVALID" and not any(each.field.startswith("task.inputs") for each in error.violations):
+        return ""
     return _ADVICE.get(error.reason, "")
 
 
 def _untold(error: ComfyMeshError) -> Sequence[Violation]:
-    """The violations, unless the message holds them all."""
-    told = all(violation.description in error.message for violation in error.violations)
+    """The violations, unless the message says as much, or each says what the message does."""
+    told = all(each.description in error.message or error.message in each.description for each in error.violations)
     return () if told else error.violations
 
 
@@ -81,6 +86,8 @@ def _headline(error: ComfyMeshError) -> Text:
 def _advise_on_failure(error: TaskFailed) -> str:
     found = error.task.error
     parts = []
+    if found is not None and found.reason == "MISSING_DEPENDENCY":
+        parts.append("bring files with --input NODE.INPUT=@FILE; what else the graph names has to be on a node.")
     if found is not None and found.retryable:
         parts.append("run it again; this kind of failure may well pass.")
     if found is not None and found.traceback:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from comfymesh.cli import contexts
+from comfymesh.cli.columns import PlainTable
 from comfymesh.cli.contexts import ContextsError
 from comfymesh.cli.jsonlines import line, plain
 from comfymesh.cli.session import Session
-from comfymesh.cli.tables import plain_table
 from comfymesh.cli.terminals import MODES
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _show(known: contexts.Contexts, names: list[str], *, as_json: bool) -> None:
         for name in names:
             click.echo(line({"name": name, "current": name == known.current, **_plain(known.named[name])}))
         return
-    table = plain_table("", "NAME", "TARGET", "API KEY", "TLS")
+    table = PlainTable("", "NAME", "TARGET", "API KEY", "TLS")
     for name in names:
         told = known.named[name]
         mark = "*" if name == known.current else ""

@@ -133,7 +133,7 @@ def list_dead_letters(session: Session, options: DeadLetterOptions, resolved: bo
         for letter in found:
             click.echo(line(plain(letter)))
     elif found:
-        session.console.print(dead_letter_table(found, datetime.now(UTC)))
+        session.show(dead_letter_table(found, datetime.now(UTC)))
     else:
         click.echo("No such dead letters.", err=True)
 
@@ -146,7 +146,7 @@ def show(session: Session, task: str) -> None:  # noqa: D103
     if session.as_json:
         click.echo(line(plain(found)))
     else:
-        session.console.print(dead_letter_details(found, datetime.now(UTC)))
+        session.show(dead_letter_details(found, datetime.now(UTC)))
 
 
 @dead_letters.command(help=_REQUEUE_HELP, short_help="Make a new task of each.")

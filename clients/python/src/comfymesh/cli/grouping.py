@@ -108,7 +108,7 @@ def show(session: Session, name: str) -> None:  # noqa: D103
     if session.as_json:
         click.echo(line(plain(found)))
     else:
-        session.console.print(group_details(found, datetime.now(UTC)))
+        session.show(group_details(found, datetime.now(UTC)))
 
 
 @group.command(help=_WATCH_HELP, short_help="Follow a group to its end.")

@@ -124,7 +124,7 @@ def list_keys(session: Session, tenant: str) -> None:  # noqa: D103
         for key in found:
             click.echo(line(plain(key)))
     elif found:
-        session.console.print(key_table(found, datetime.now(UTC)))
+        session.show(key_table(found, datetime.now(UTC)))
     else:
         click.echo("No keys.", err=True)
 
@@ -196,4 +196,4 @@ def _print(session: Session, key: Key) -> None:
     if session.as_json:
         click.echo(line(plain(key)))
     else:
-        session.console.print(key_details(key, datetime.now(UTC)))
+        session.show(key_details(key, datetime.now(UTC)))

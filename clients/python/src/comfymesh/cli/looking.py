@@ -113,7 +113,7 @@ def list_tasks(  # noqa: D103
     if session.as_json:
         _print_lines(tasks)
     elif tasks:
-        session.console.print(task_table(tasks, datetime.now(UTC)))
+        session.show(task_table(tasks, datetime.now(UTC)))
     else:
         click.echo("No such tasks.", err=True)
 
@@ -126,7 +126,7 @@ def get(session: Session, task: str) -> None:  # noqa: D103
     if session.as_json:
         _print_lines([found])
     else:
-        session.console.print(task_details(found, datetime.now(UTC)))
+        session.show(task_details(found, datetime.now(UTC)))
 
 
 @click.command(help=_CANCEL_HELP, short_help="Ask for tasks to be stopped.")
@@ -151,7 +151,7 @@ def nodes(session: Session) -> None:  # noqa: D103
     if session.as_json:
         _print_lines(found)
     elif found:
-        session.console.print(node_table(found, datetime.now(UTC)))
+        session.show(node_table(found, datetime.now(UTC)))
     else:
         click.echo("The fleet has no nodes: no agent has reported yet.", err=True)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import sys
+
 import click
 
 from comfymesh.cli import (
@@ -26,10 +30,13 @@ from comfymesh.cli import (
 )
 from comfymesh.cli.credentials import credentials
 from comfymesh.cli.options import TARGET_HELP
-from comfymesh.cli.outcomes import EXIT_CODES_HELP
+from comfymesh.cli.outcomes import EXIT_CODES_HELP, ExitCode
 from comfymesh.cli.plugins import CommandLine
 from comfymesh.cli.session import Session
 from comfymesh.client import DEFAULT_TARGET
+
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+"""What says that standard output takes nothing more. A pipe whose reader has gone (EPIPE) is ended quietly by click."""
 
 _HELP = f"""Run ComfyUI graphs on a fleet of GPU hosts.
 
@@ -91,5 +98,14 @@ for command in (
 
 
 def main() -> None:
-    """Runs the command line."""
-    cli(prog_name="comfymesh")
+    """Runs the command line. What an encoding of the terminal has no sign for becomes a question mark."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        cli(prog_name="comfymesh")
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        click.echo(f"Error: the output can't be written: {error.strerror}", err=True)
+        sys.exit(ExitCode.FAILED)

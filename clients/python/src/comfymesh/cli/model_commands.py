@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from comfymesh.cli.columns import PlainTable
 from comfymesh.cli.jsonlines import line, plain
 from comfymesh.cli.options import with_session
-from comfymesh.cli.tables import plain_table
 from comfymesh.cli.text import one_line, short_name
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from comfymesh.cli.session import Session
     from comfymesh.client import Model
 
@@ -41,14 +39,14 @@ def models(session: Session, part: str, node: str, resident: bool) -> None:  # n
         for model in found:
             click.echo(line(plain(model)))
     elif found:
-        session.console.print(model_table(list(found)))
+        session.show(model_table(list(found)))
     else:
         click.echo("No such models; `comfymesh nodes` shows how many each instance has.", err=True)
 
 
-def model_table(found: list[Model]) -> Table:
+def model_table(found: list[Model]) -> PlainTable:
     """Models, a line each."""
-    table = plain_table("MODEL", "INSTANCES", "IN MEMORY", "ON", "NAMED BY")
+    table = PlainTable("MODEL", "INSTANCES", "IN MEMORY", "ON", "NAMED BY")
     for model in found:
         on = sorted({short_name(place.node) for place in model.places})
         table.add_row(

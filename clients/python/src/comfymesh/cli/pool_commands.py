@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from comfymesh.cli.columns import PlainTable
 from comfymesh.cli.jsonlines import line, plain
 from comfymesh.cli.options import with_session
-from comfymesh.cli.tables import plain_table
 from comfymesh.cli.text import duration, one_line, short_name, size
 from comfymesh.client import PreloadFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.table import Table
 
     from comfymesh.cli.session import Session
     from comfymesh.client import Node, Pool
@@ -55,7 +53,7 @@ def pools(session: Session, pool: str, node: str) -> None:  # noqa: D103
         for each in found:
             click.echo(line(plain(each)))
     elif found:
-        session.console.print(pool_table(found))
+        session.show(pool_table(found))
     else:
         click.echo("No such pools; `comfymesh nodes` shows instances that belong to none.", err=True)
 
@@ -89,9 +87,9 @@ def preload(  # noqa: D103
         click.echo(line(plain(each)) if session.as_json else _sentence(each, check=check))
 
 
-def pool_table(found: Sequence[Pool]) -> Table:
+def pool_table(found: Sequence[Pool]) -> PlainTable:
     """Pools, a line each."""
-    table = plain_table("NODE", "POOL", "RUNS", "SERVE", "GPUS", "MEMORY", "IDLE", "IMAGE", "WHY NO MORE")
+    table = PlainTable("NODE", "POOL", "RUNS", "SERVE", "GPUS", "MEMORY", "IDLE", "IMAGE", "WHY NO MORE")
     for pool in found:
         node = pool.name.split("/")[1]
         table.add_row(

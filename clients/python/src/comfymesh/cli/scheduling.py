@@ -93,14 +93,14 @@ def queue(session: Session) -> None:  # noqa: D103
     if session.as_json:
         click.echo(line(plain(found)))
     else:
-        session.console.print(queue_table(found, datetime.now(UTC)))
+        session.show(queue_table(found, datetime.now(UTC)))
 
 
 def _print(session: Session, found: Policy) -> None:
     if session.as_json:
         click.echo(line(plain(found)))
     else:
-        session.console.print(policy_details(found, datetime.now(UTC)))
+        session.show(policy_details(found, datetime.now(UTC)))
 
 
 def _pair(text: str) -> tuple[str, Setting | None]:

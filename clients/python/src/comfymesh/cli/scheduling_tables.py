@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from comfymesh.cli.columns import PlainTable
 from comfymesh.cli.text import age, duration, one_line, short_name, size
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ def policy_details(policy: Policy, now: datetime) -> Table:
     return table
 
 
-def queue_table(queue: Queue, now: datetime) -> Table:
+def queue_table(queue: Queue, now: datetime) -> PlainTable:
     """What waits and runs, a line for each part."""
-    table = Table(*_HEADINGS, box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = PlainTable(*_HEADINGS)
     parts = [("all", queue.total)]
     parts += [(f"tenant {one_line(name)}", share) for name, share in queue.tenants.items()]
     parts += [(f"priority {number}", share) for number, share in queue.priorities.items()]

@@ -16,6 +16,8 @@ from comfymesh.client import DEFAULT_TARGET, AsyncClient, RetryPolicy, Tls
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from rich.console import RenderableType
+
 T = TypeVar("T")
 
 _CALL_SECONDS = 30.0
@@ -77,6 +79,10 @@ class Session:
     def console(self) -> Console:
         """Standard output."""
         return _console(stderr=False)
+
+    def show(self, found: RenderableType) -> None:
+        """Prints what was found. A line that is too long is left for the terminal to fold."""
+        self.console.print(found, crop=False)
 
     @property
     def live(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from comfymesh.cli.columns import PlainTable
 from comfymesh.cli.scheduling_tables import scheduling_details
 from comfymesh.cli.text import age, clean, duration, one_line, percent, short_name, size
 from comfymesh.client import Availability, Gpu, InstanceState, NodeState, TaskState
@@ -39,9 +40,9 @@ _STYLES = {
 }
 
 
-def task_table(tasks: Sequence[Task], now: datetime) -> Table:
+def task_table(tasks: Sequence[Task], now: datetime) -> PlainTable:
     """Tasks, a line for each."""
-    table = plain_table("TASK", "STATE", "CREATED", "TOOK", "NODE", "NAME")
+    table = PlainTable("TASK", "STATE", "CREATED", "TOOK", "NODE", "NAME")
     for task in tasks:
         table.add_row(
             short_name(task.name),
@@ -54,9 +55,9 @@ def task_table(tasks: Sequence[Task], now: datetime) -> Table:
     return table
 
 
-def asset_table(assets: Sequence[Asset], now: datetime) -> Table:
+def asset_table(assets: Sequence[Asset], now: datetime) -> PlainTable:
     """Assets, a line for each."""
-    table = plain_table("ASSET", "SIZE", "TYPE", "STORED", "USED", "NAME")
+    table = PlainTable("ASSET", "SIZE", "TYPE", "STORED", "USED", "NAME")
     for asset in assets:
         table.add_row(
             short_name(asset.name)[:16],
@@ -69,9 +70,9 @@ def asset_table(assets: Sequence[Asset], now: datetime) -> Table:
     return table
 
 
-def dead_letter_table(letters: Sequence[DeadLetter], now: datetime) -> Table:
+def dead_letter_table(letters: Sequence[DeadLetter], now: datetime) -> PlainTable:
     """Dead letters, a line for each."""
-    table = plain_table("TASK", "FAILED", "REASON", "ATTEMPTS", "NODE", "RESOLVED", "MESSAGE")
+    table = PlainTable("TASK", "FAILED", "REASON", "ATTEMPTS", "NODE", "RESOLVED", "MESSAGE")
     for letter in letters:
         task, error = letter.task, letter.task.error
         table.add_row(
@@ -103,9 +104,9 @@ def _resolution(task: Task) -> str:
     return task.dead_letter_resolution.lower()
 
 
-def node_table(nodes: Sequence[Node], now: datetime) -> Table:
+def node_table(nodes: Sequence[Node], now: datetime) -> PlainTable:
     """Nodes, a line for each instance."""
-    table = plain_table(
+    table = PlainTable(
         "NODE", "STATE", "TAKES WORK", "GPUS", "INSTANCE", "POOL", "STATE", "HELD", "COMFYUI", "RUNTIME", "REPORT"
     )
     for node in nodes:
@@ -238,14 +239,6 @@ def _error(error: TaskError) -> Iterator[tuple[str, Text | str]]:
         yield "traceback", Text(clean(error.traceback), style="dim")
     if error.log_tail:
         yield "log tail", Text(clean(error.log_tail), style="dim")
-
-
-def plain_table(*headings: str) -> Table:
-    """A table without lines, with these headings."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading != "GPUS", overflow="ellipsis")
-    return table
 
 
 def _state(state: TaskState | NodeState | Availability | InstanceState) -> Text:

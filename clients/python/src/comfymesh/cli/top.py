@@ -77,7 +77,7 @@ def top(session: Session, interval: float, once: bool) -> None:  # noqa: D103, F
         if session.as_json:
             click.echo(line(plain(picture)))
         else:
-            session.console.print(render(picture, session.target))
+            session.show(render(picture, session.target))
 
 
 def render(picture: Picture, target: str) -> RenderableType:

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from comfymesh.cli.arguments import parse_duration
+from comfymesh.cli.columns import PlainTable
 from comfymesh.cli.jsonlines import line, plain
 from comfymesh.cli.options import with_session
-from comfymesh.cli.tables import plain_table
 from comfymesh.cli.text import duration, one_line, short_name
 from comfymesh.client import UsageDimension, UsageRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.table import Table
 
     from comfymesh.cli.session import Session
     from comfymesh.client import UsageReport
@@ -73,8 +71,10 @@ def usage(  # noqa: D103
             click.echo(line(plain(row)))
     elif as_csv:
         click.echo(usage_csv(report, by), nl=False)
+    elif report.rows:
+        session.show(usage_table(report, by))
     else:
-        session.console.print(usage_table(report, by))
+        click.echo(_nothing(report), err=True)
 
 
 def _before(end: datetime, since: str) -> datetime:
@@ -82,6 +82,14 @@ def _before(end: datetime, since: str) -> datetime:
         return end - parse_duration(since)
     except OverflowError:
         raise click.UsageError(f"{since} before {end:%Y-%m-%d} is before the year 1.") from None
+
+
+def _nothing(report: UsageReport) -> str:
+    if report.through_time is None:
+        return "Nothing was ever counted. The notifier counts what tasks have used: does one run?"
+    return (
+        f"No attempts in that time; what ended until {report.through_time.astimezone():%Y-%m-%d %H:%M:%S} is counted."
+    )
 
 
 def usage_csv(report: UsageReport, by: Sequence[UsageDimension]) -> str:
@@ -94,14 +102,13 @@ def usage_csv(report: UsageReport, by: Sequence[UsageDimension]) -> str:
     return text.getvalue()
 
 
-def usage_table(report: UsageReport, by: Sequence[UsageDimension]) -> Table:
+def usage_table(report: UsageReport, by: Sequence[UsageDimension]) -> PlainTable:
     """The rows, a line each, and their sum."""
     headings = (each.replace("_", " ") for each in by)
-    table = plain_table(*headings, "ATTEMPTS", "GPU TIME", "LOADING", "CHARGED", "WASTED")
+    table = PlainTable(*headings, "ATTEMPTS", "GPU TIME", "LOADING", "CHARGED", "WASTED")
     for row in report.rows:
         table.add_row(*(_shown(row, each) or "-" for each in by), *_numbers(row))
     if by:
-        table.add_section()
         table.add_row(*("all" if not index else "" for index in range(len(by))), *_numbers(report.total))
     return table
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from comfymesh.cli.tables import plain_table
+from comfymesh.cli.columns import PlainTable
 from comfymesh.cli.text import age, clean, one_line, short_name
 from comfymesh.client import ViolationSeverity
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _STYLES = {ViolationSeverity.ERROR: "red", ViolationSeverity.WARNING: "yellow"}
 
 
-def workflow_table(workflows: Sequence[Workflow], now: datetime) -> Table:
+def workflow_table(workflows: Sequence[Workflow], now: datetime) -> PlainTable:
     """Workflows, a line for each."""
-    table = plain_table("WORKFLOW", "VERSION", "NEWEST", "CHANGED", "NAME")
+    table = PlainTable("WORKFLOW", "VERSION", "NEWEST", "CHANGED", "NAME")
     for each in workflows:
         table.add_row(
             Text(short_name(each.name), style="dim" if each.delete_time else ""),
@@ -35,9 +35,9 @@ def workflow_table(workflows: Sequence[Workflow], now: datetime) -> Table:
     return table
 
 
-def version_table(versions: Sequence[WorkflowVersion], default: int, now: datetime) -> Table:
+def version_table(versions: Sequence[WorkflowVersion], default: int, now: datetime) -> PlainTable:
     """Versions of a workflow, a line for each."""
-    table = plain_table("VERSION", "MADE", "GRAPH", "")
+    table = PlainTable("VERSION", "MADE", "GRAPH", "")
     for each in versions:
         made = age(each.create_time, now)
         table.add_row(str(each.number), made, each.graph_digest[:12], "default" if each.number == default else "")
@@ -64,10 +64,10 @@ def workflow_details(workflow: Workflow, now: datetime) -> Table:
     return table
 
 
-def input_table(inputs: Sequence[WorkflowInput], graph_json: str) -> Table:
+def input_table(inputs: Sequence[WorkflowInput], graph_json: str) -> PlainTable:
     """Inputs, a line for each. What they have no default for is as the graph has it."""
     graph = json.loads(graph_json)
-    table = plain_table("INPUT", "KIND", "DEFAULT", "RANGE", "GOES TO", "WHAT")
+    table = PlainTable("INPUT", "KIND", "DEFAULT", "RANGE", "GOES TO", "WHAT")
     for each in inputs:
         table.add_row(
             one_line(each.name),

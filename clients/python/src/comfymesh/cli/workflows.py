@@ -193,7 +193,7 @@ def list_workflows(session: Session, labels: Sequence[str], text: str, deleted: 
         for each in found:
             click.echo(line(plain(each)))
     elif found:
-        session.console.print(workflow_table(found, datetime.now(UTC)))
+        session.show(workflow_table(found, datetime.now(UTC)))
     else:
         click.echo("No workflows.", err=True)
 
@@ -269,7 +269,7 @@ def versions(session: Session, workflow: str) -> None:  # noqa: D103
         for each in found:
             click.echo(line(plain(each)))
     else:
-        session.console.print(version_table(found, default, datetime.now(UTC)))
+        session.show(version_table(found, default, datetime.now(UTC)))
 
 
 @workflows.command(help=_VALIDATE_HELP, short_help="Show what is wrong with one, or with a graph.")

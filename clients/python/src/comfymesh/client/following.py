@@ -35,16 +35,10 @@ async def tasks(
     Raises:
         ComfyMeshError: The watch was refused, or the server stayed away for too long.
     """
-    caught_up = False
     async with aclosing(_messages(open_stream, server, request, ends=False)) as messages:
         async for message in messages:
-            match message.WhichOneof("event"):
-                case "task":
-                    for event in _changes(message):
-                        yield event
-                case "caught_up" if not caught_up:
-                    caught_up = True
-                    yield CaughtUp(message.resume_token)
+            for event in _told(message):
+                yield event
 
 
 async def group(
@@ -55,24 +49,20 @@ async def group(
     Raises:
         ComfyMeshError: The watch was refused, or the server stayed away for too long.
     """
-    caught_up = False
     async with aclosing(_messages(open_stream, server, request, ends=True)) as messages:
         async for message in messages:
-            match message.WhichOneof("event"):
-                case "task":
-                    for event in _changes(message):
-                        yield event
-                case "group":
-                    yield GroupChanged(group_from_proto(message.group), message.resume_token)
-                case "caught_up" if not caught_up:
-                    caught_up = True
-                    yield CaughtUp(message.resume_token)
+            if message.HasField("group"):
+                yield GroupChanged(group_from_proto(message.group), message.resume_token)
+            for event in _told(message):
+                yield event
 
 
 async def _messages(
     open_stream: Callable[[Q], AsyncGenerator[R]], server: Server, request: Q, *, ends: bool
 ) -> AsyncGenerator[R]:
     """Every message, over as many streams as it takes: each begins behind the last message of the one before.
+
+    That all there was has been told is handed on once, however many streams say it.
 
     Args:
         open_stream: Opens a stream.
@@ -82,13 +72,16 @@ async def _messages(
     """
     retrier = server.retrier()
     request.max_changes = _MOST_CHANGES
+    caught_up = False
     while True:
         try:
             async with aclosing(open_stream(request)) as messages:
                 async for message in messages:
                     retrier.succeeded()
                     request.resume_token = message.resume_token
-                    yield message
+                    if not (caught_up and message.HasField("caught_up")):
+                        yield message
+                    caught_up = caught_up or message.HasField("caught_up")
         except Unavailable as error:
             broken = error
         else:
@@ -98,9 +91,14 @@ async def _messages(
         await retrier.failed(broken)
 
 
-def _changes(
+def _told(
     message: task_service_pb2.WatchTasksResponse | group_service_pb2.WatchGroupResponse,
-) -> Iterator[TaskChanged]:
-    for change in message.passed:
-        yield TaskChanged(task_from_proto(change.task), change.resume_token)
-    yield TaskChanged(task_from_proto(message.task), message.resume_token)
+) -> Iterator[TaskChanged | CaughtUp]:
+    """What a message says of tasks."""
+    match message.WhichOneof("event"):
+        case "task":
+            for change in message.passed:
+                yield TaskChanged(task_from_proto(change.task), change.resume_token)
+            yield TaskChanged(task_from_proto(message.task), message.resume_token)
+        case "caught_up":
+            yield CaughtUp(message.resume_token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfymesh.client.errors import InvalidRequest
 
 TARGET_UNUSABLE = "TARGET_UNUSABLE"
+_LAST_PORT = 65535
 
 
 class Replicas:
@@ -15,7 +16,7 @@ class Replicas:
         chance: From 0 to below 1: which of them is asked first, so that clients spread.
 
     Raises:
-        InvalidRequest: An address is missing.
+        InvalidRequest: An address is missing, or can't be one.
     """
 
     def __init__(self, target: str, chance: float) -> None:
@@ -23,6 +24,8 @@ class Replicas:
         if not all(self.names):
             text = f"The target {target!r} lacks an address: give HOST:PORT, or several of them with commas between."
             raise InvalidRequest(text, reason=TARGET_UNUSABLE)
+        for name in self.names:
+            _check(name)
         self._place = int(chance * len(self.names))
 
     @property
@@ -39,3 +42,16 @@ class Replicas:
         """The server failed a call: ask the next one, unless another call that it failed has gone on already."""
         if name == self.current:
             self._place = (self._place + 1) % len(self.names)
+
+
+def _check(name: str) -> None:
+    """Refuse what gRPC would look up, to say that nobody answers."""
+    port = name.rpartition(":")[2]
+    if name.startswith(("http://", "https://")):
+        wrong = "is a URL"
+    elif port.isdecimal() and int(port) > _LAST_PORT:
+        wrong = f"has a port above {_LAST_PORT}"
+    else:
+        return
+    text = f"The target {name!r} {wrong}: give HOST:PORT, such as mesh.example:7700, and ask for TLS apart from it."
+    raise InvalidRequest(text, reason=TARGET_UNUSABLE)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from comfymesh.client.administration import KeyOptions, TenantOptions
     from comfymesh.client.administration_models import AuditEvent, Key, NewKey, Tenant
     from comfymesh.client.aio import AsyncClient
-    from comfymesh.client.sync import LoopThread
+    from comfymesh.client.loop_thread import LoopThread
 
 
 class SyncAdministrationCalls:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
         Silence,
         WebhookDelivery,
     )
+    from comfymesh.client.loop_thread import LoopThread
     from comfymesh.client.models import Task
-    from comfymesh.client.sync import LoopThread
 
 
 class SyncAlertCalls:

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from comfymesh.client.aio import AsyncClient
+    from comfymesh.client.loop_thread import LoopThread
     from comfymesh.client.models import Artifact, Asset, DownloadUrl
-    from comfymesh.client.sync import LoopThread
     from comfymesh.client.uploads import OnBytes
 
 

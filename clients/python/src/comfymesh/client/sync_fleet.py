@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from comfymesh.client.aio import AsyncClient
     from comfymesh.client.events import FleetEvent
     from comfymesh.client.fleet_models import FleetCatalog, Model, Node, Pool, PreloadFile
-    from comfymesh.client.sync import LoopThread
+    from comfymesh.client.loop_thread import LoopThread
 
 
 class SyncFleetCalls:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from comfymesh.client.aio import AsyncClient
-    from comfymesh.client.sync import LoopThread
+    from comfymesh.client.loop_thread import LoopThread
     from comfymesh.client.usage_models import UsageDimension, UsageReport
 
 

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from comfymesh.client.graphs import Graph
+    from comfymesh.client.loop_thread import LoopThread
     from comfymesh.client.results import Result
-    from comfymesh.client.sync import LoopThread
     from comfymesh.client.uploads import InputValue
     from comfymesh.client.workflow_models import Workflow, WorkflowInput, WorkflowReview, WorkflowVersion
     from comfymesh.client.workflows import AsyncWorkflows, WorkflowChanges

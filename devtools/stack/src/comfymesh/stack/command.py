@@ -19,7 +19,7 @@ from comfymesh.api.access.posture import UnsafeSettingsError
 from comfymesh.api.settings import ApiSettings
 from comfymesh.client import DEFAULT_TARGET
 from comfymesh.stack import mesh, sources
-from comfymesh.stack.ownership import MeshNotReadyError
+from comfymesh.stack.ownership import MeshNotReadyError, require_address
 
 DEFAULT_GATEWAY = "127.0.0.1:8188"
 """Where ComfyUI listens, so that its clients find the gateway without being told."""
@@ -51,7 +51,7 @@ Examples:
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     envvar="COMFYMESH_NOTIFIER_RULES",
     metavar="FILE",
-    help="Run a notifier with these alert rules. One runs too where COMFYMESH_NOTIFIER_WEBHOOK_SECRETS is set.",
+    help="Alert rules, such as examples/alerts.yaml; without any, nobody is told of anything.",
 )
 @click.option(
     "--gateway",
@@ -65,14 +65,26 @@ def dev(listen: str, data: Path, rules: Path | None, gateway: str) -> None:
     """Run the whole mesh on this machine until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        setup.check(ApiSettings(api_listen=listen, api_auth="open"))
+        _require_safe(listen, "--listen")
         if gateway:
             # Whoever reaches the gateway may do what the API lets everybody do.
-            setup.check(ApiSettings(api_listen=gateway, api_auth="open"))
+            _require_safe(gateway, "--gateway")
         _make(data)
         asyncio.run(_dev(replace(_plan(listen, data, rules), gateway=gateway)))
-    except (MeshNotReadyError, UnsafeSettingsError) as error:
+    except MeshNotReadyError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _require_safe(address: str, option: str) -> None:
+    require_address(address, option)
+    try:
+        setup.check(ApiSettings(api_listen=address, api_auth="open"))
+    except UnsafeSettingsError:
+        raise MeshNotReadyError(
+            f"`comfymesh dev` lets everybody in, and other machines can reach {address}: listen on 127.0.0.1 "
+            f"({option}), or run a mesh that wants keys, with TLS (docs/operations.md), or accept it with "
+            "COMFYMESH_API_ALLOW_OPEN=true and COMFYMESH_API_ALLOW_PLAINTEXT=true"
+        ) from None
 
 
 def _make(folder: Path) -> None:
@@ -87,8 +99,7 @@ def _plan(listen: str, data: Path, rules: Path | None) -> mesh.MeshPlan:
     environment = {"COMFYMESH_NOTIFIER_LOG": str(data / "alerts.jsonl")}
     if rules is not None:
         environment["COMFYMESH_NOTIFIER_RULES"] = str(rules.absolute())
-    wanted = rules is not None or bool(os.environ.get("COMFYMESH_NOTIFIER_WEBHOOK_SECRETS"))
-    return mesh.MeshPlan(data, [], listen, environment, notifier=wanted)
+    return mesh.MeshPlan(data, [], listen, environment, notifier=True)
 
 
 async def _dev(plan: mesh.MeshPlan) -> None:

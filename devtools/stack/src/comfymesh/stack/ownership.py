@@ -33,23 +33,33 @@ def sole_user(directory: Path) -> Iterator[int]:
         yield lock.fileno()
 
 
-def require_free(address: str) -> None:
+def require_address(address: str, option: str = "--listen") -> tuple[str, int]:
+    """Host and port of `host:port`; `option` is what sets it.
+
+    Raises:
+        MeshNotReadyError: it is none.
+    """
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 65536):
+        raise MeshNotReadyError(f"can't listen on {address!r}: write HOST:PORT ({option}), such as 127.0.0.1:7700")
+    return host, int(port)
+
+
+def require_free(address: str, option: str = "--listen") -> None:
     """Make sure that nobody listens at `host:port`: what answers there would pass for ours.
 
     Raises:
         MeshNotReadyError: somebody does, or nobody can.
     """
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdecimal() and int(port) < 65536):
-        raise MeshNotReadyError(f"can't listen on {address!r}: write HOST:PORT (--listen), such as 127.0.0.1:7700")
+    host, port = require_address(address, option)
     try:
         with socket.socket(_family(host)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host.strip("[]"), int(port)))
+            probe.bind((host.strip("[]"), port))
             probe.listen()
     except (OSError, ValueError) as error:
         raise MeshNotReadyError(
-            f"can't listen on {address}: {error}; stop what listens there, or choose another address (--listen)"
+            f"can't listen on {address}: {error}; stop what listens there, or choose another address ({option})"
         ) from None
 
 

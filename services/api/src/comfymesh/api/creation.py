@@ -15,7 +15,7 @@ from comfymesh.api.access.directory import Directory
 from comfymesh.api.errors import RefusedError, Violation, invalid
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.inputs import Given, Inputs, field_of, with_kinds
-from comfymesh.api.workflows.desk import Workflows
+from comfymesh.api.workflows.registry import Workflows
 from comfymesh.api.workflows.resolving import Resolved, resolve
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 from google.protobuf.message import DecodeError
 
-from comfymesh.bus import desk, subjects
+from comfymesh.bus import asking, subjects
+from comfymesh.bus.asking import Answer, Ask, found, not_yours
 from comfymesh.bus.connection import Connection
 from comfymesh.bus.consumers import create_work_consumer
-from comfymesh.bus.desk import Answer, Ask, found, not_yours
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.port import Bus, Entry, Message, SequenceConflictError
 from comfymesh.bus.records import UnreadableRecordError
@@ -33,7 +33,7 @@ async def answering(url: str, tls: Tls | None, bus: JetStreamBus, background: Ba
         return str(told["ts"])
 
     connection = await Connection.open(url, "api desk", tls=tls)
-    subscription = await desk.serve(connection, Desk(bus, ensure_work).answer, background)
+    subscription = await asking.serve(connection, Desk(bus, ensure_work).answer, background)
     try:
         yield
     finally:
@@ -64,26 +64,26 @@ class Desk:
         Raises:
             BusUnavailableError: the bus can't be reached.
         """
-        if ask.verb == desk.WORK:
+        if ask.verb == asking.WORK:
             return await self._work(ask.node)
         if not _PLAIN.fullmatch(ask.subject):
             return not_yours("the subject names no message")
         try:
-            return await (self._append(ask) if ask.verb == desk.APPEND else self._last(ask))
+            return await (self._append(ask) if ask.verb == asking.APPEND else self._last(ask))
         except (UnreadableRecordError, SpecMissingError, DecodeError, KeyError, ValueError) as error:
             return not_yours(f"it can't be read: {error}")
 
     async def _work(self, node: str) -> Answer:
         """What was made, and where the log ends: that is where a life of the node's agent begins."""
         time, end = await self._ensure_work(node), (await self._bus.state(TASKS)).last
-        return Answer(desk.OK, headers={desk.TIME: time, desk.SEQUENCE: str(end)})
+        return Answer(asking.OK, headers={asking.TIME: time, asking.SEQUENCE: str(end)})
 
     async def _append(self, ask: Ask) -> Answer:
-        key, expected = subjects.parse_task(ask.subject), int(ask.headers[desk.EXPECTED])
+        key, expected = subjects.parse_task(ask.subject), int(ask.headers[asking.EXPECTED])
         record = codec.from_message(task_record_pb2.TaskRecord.FromString(ask.data))
         last = await self._log.get(key)
         if last is None or last.sequence != expected:
-            return Answer(desk.CONFLICT)
+            return Answer(asking.CONFLICT)
         if record.key != key:
             return not_yours("the record is of another task")
         if reason := rights.refusal(ask.node, last.record, record):
@@ -93,8 +93,8 @@ class Desk:
             data = codec.encode(rights.as_written(last.record, record))
             (sequence,) = await self._bus.append([Entry(ask.subject, data, expected)])
         except SequenceConflictError:
-            return Answer(desk.CONFLICT)
-        return Answer(desk.OK, headers={desk.SEQUENCE: str(sequence)})
+            return Answer(asking.CONFLICT)
+        return Answer(asking.OK, headers={asking.SEQUENCE: str(sequence)})
 
     async def _last(self, ask: Ask) -> Answer:
         match ask.subject.split("."):
@@ -113,7 +113,7 @@ class Desk:
         """A task's last record. One that is somebody else's is, for this node, gone."""
         stored = await self._log.get(key)
         if stored is None or stored.record.node != ask.node:
-            return Answer(desk.NOTHING)
+            return Answer(asking.NOTHING)
         return found(Message(ask.subject, stored.data, stored.sequence))
 
     async def _spec(self, ask: Ask, key: Key, digest: str) -> Answer:
@@ -123,7 +123,7 @@ class Desk:
         return _found(await self._bus.last(TASKS, ask.subject))
 
     async def _blob(self, ask: Ask, owner: str, sha256: str) -> Answer:
-        tenant, _, task_id = ask.headers.get(desk.TASK, "").partition(".")
+        tenant, _, task_id = ask.headers.get(asking.TASK, "").partition(".")
         record = await self._held(ask.node, Key(tenant, task_id))
         if record is None or tenant != owner or sha256 not in rights.blobs_of(await self._log.spec(record)):
             return not_yours("no task that the node holds needs it")
@@ -137,4 +137,4 @@ class Desk:
 
 
 def _found(message: Message | None) -> Answer:
-    return Answer(desk.NOTHING) if message is None else found(message)
+    return Answer(asking.NOTHING) if message is None else found(message)

@@ -39,7 +39,7 @@ from comfymesh.api.usage_service import UsageService
 from comfymesh.api.watching import Watching
 from comfymesh.api.webhooks import Webhooks
 from comfymesh.api.workflow_service import WorkflowService
-from comfymesh.api.workflows.desk import Workflows
+from comfymesh.api.workflows.registry import Workflows
 from comfymesh.api.workflows.reviewing import Reviewing
 from comfymesh.api.workflows.store import WorkflowStore
 from comfymesh.artifacts.store import BlobStore

@@ -11,7 +11,7 @@ from comfymesh import names
 from comfymesh.api import fields, paging
 from comfymesh.api.access import caller
 from comfymesh.api.errors import invalid
-from comfymesh.api.workflows.desk import Workflows, version_message
+from comfymesh.api.workflows.registry import Workflows, version_message
 from comfymesh.api.workflows.reviewing import Reviewing
 from comfymesh.api.workflows.shelf import Shelf
 from comfymesh.v1 import workflow_pb2, workflow_service_pb2_grpc

@@ -7,7 +7,7 @@ from copy import copy
 from datetime import datetime
 from typing import Self
 
-from comfymesh.bus import desk, direct, subjects
+from comfymesh.bus import asking, direct, subjects
 from comfymesh.bus.client import Delivery
 from comfymesh.bus.connection import Connection
 from comfymesh.bus.consumers import WorkQueue
@@ -65,9 +65,9 @@ class NodeBus(JetStreamBus):
     async def last(self, stream: Stream, subject: str) -> Message | None:
         """See Bus.last."""
         del stream
-        task = {desk.TASK: f"{self._task.tenant}.{self._task.task_id}"} if self._task else {}
-        answer = await self._ask(desk.LAST, b"", {desk.SUBJECT: subject, **task})
-        return None if answer.status == desk.NOTHING else direct.message(answer)
+        task = {asking.TASK: f"{self._task.tenant}.{self._task.task_id}"} if self._task else {}
+        answer = await self._ask(asking.LAST, b"", {asking.SUBJECT: subject, **task})
+        return None if answer.status == asking.NOTHING else direct.message(answer)
 
     def work(self, stream: Stream, subject: str, name: str) -> AsyncIterator[Message]:
         """See Bus.work."""
@@ -81,23 +81,23 @@ class NodeBus(JetStreamBus):
         """See Bus.state. Of the log a node may know where it ends, and no more; of other streams nothing."""
         if stream.name != TASKS.name:
             return await super().state(stream)
-        answer = await self._ask(desk.WORK, b"", {})
-        if desk.SEQUENCE not in answer.headers:
+        answer = await self._ask(asking.WORK, b"", {})
+        if asking.SEQUENCE not in answer.headers:
             raise BusUnavailableError(
                 "the api that answered is of an earlier version, and does not say where the log ends"
             )
-        return StreamState("", int(answer.headers[desk.SEQUENCE]), _time(answer))
+        return StreamState("", int(answer.headers[asking.SEQUENCE]), _time(answer))
 
     async def ensure_work(self) -> float:
         """Have the consumer of our work made; answers what the server's clock shows, seconds since the epoch."""
-        return _time(await self._ask(desk.WORK, b"", {}))
+        return _time(await self._ask(asking.WORK, b"", {}))
 
     async def _append_record(self, entry: Entry) -> int:
-        headers = {desk.SUBJECT: entry.subject, desk.EXPECTED: str(entry.expected or 0)}
-        answer = await self._ask(desk.APPEND, entry.data, headers)
-        if answer.status == desk.CONFLICT:
+        headers = {asking.SUBJECT: entry.subject, asking.EXPECTED: str(entry.expected or 0)}
+        answer = await self._ask(asking.APPEND, entry.data, headers)
+        if answer.status == asking.CONFLICT:
             raise SequenceConflictError(entry.subject, entry.expected or 0)
-        return int(answer.headers[desk.SEQUENCE])
+        return int(answer.headers[asking.SEQUENCE])
 
     async def _ask(self, verb: str, data: bytes, headers: dict[str, str]) -> Delivery:
         """Ask the desk.
@@ -114,11 +114,11 @@ class NodeBus(JetStreamBus):
             raise BusUnavailableError(f"no api answered {subject} within {self._timeout:g} s") from None
         finally:
             timer.cancel()
-        if answer.status in {desk.NOT_YOURS, desk.AWAY}:
-            reason = answer.headers.get(desk.REASON, "no api answers; is one running, with COMFYMESH_API_DESK=true?")
+        if answer.status in {asking.NOT_YOURS, asking.AWAY}:
+            reason = answer.headers.get(asking.REASON, "no api answers; is one running, with COMFYMESH_API_DESK=true?")
             raise BusUnavailableError(f"{subject} was refused: {reason}")
         return answer
 
 
 def _time(answer: Delivery) -> float:
-    return datetime.fromisoformat(answer.headers[desk.TIME]).timestamp()
+    return datetime.fromisoformat(answer.headers[asking.TIME]).timestamp()

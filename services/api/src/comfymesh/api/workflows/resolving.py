@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from comfymesh import workflows
 from comfymesh.api import fields
 from comfymesh.api.errors import RefusedError, Violation, invalid
-from comfymesh.api.workflows.desk import Workflows
+from comfymesh.api.workflows.registry import Workflows
 from comfymesh.v1 import task_pb2
 
 

@@ -16,7 +16,7 @@ from comfymesh.api.errors import RefusedError, Violation, invalid
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.inputs import Inputs
 from comfymesh.api.workflows import changes
-from comfymesh.api.workflows.desk import Workflows
+from comfymesh.api.workflows.registry import Workflows
 from comfymesh.api.workflows.store import Content
 from comfymesh.graphs import Graph, JsonValue, NodeClass, validate
 from comfymesh.names import MalformedNameError
