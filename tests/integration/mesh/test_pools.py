@@ -142,20 +142,19 @@ async def test_much_that_waits_starts_more_and_they_go_when_nothing_waits(mesh: 
 
 async def test_a_new_agent_knows_what_a_stopped_pool_offers(mesh: LocalMesh) -> None:
     await until_states(mesh, STOPPED, STOPPED)
-    started, launched = (mesh.log("agent").count(what) for what in ("starting big-", "Launched a ComfyUI process"))
+    started = mesh.log("agent").count("starting big-")
     await mesh.kill("agent")
     task = await mesh.create(graphs.steps(40, 0.05))
     await mesh.until_state(task.name, State.STATE_RUNNING)
     assert "to learn what it offers" not in mesh.log("agent").split("starting big-", started + 1)[-1]
-    # The next one adopts what has been scaled up: more than one, where another was begun for what had just been taken.
+    # The next one adopts what has been scaled up.
     adopted = mesh.log("agent").count("Adopted a running ComfyUI")
     await mesh.kill("agent")
-    up = mesh.log("agent").count("Launched a ComfyUI process") - launched
     told = [message.task for message in await mesh.watch(task.name) if message.HasField("task")]
     assert told[-1].state == State.STATE_SUCCEEDED
     # On a busy machine an agent may take longer to start than a node may be silent. That is all that may happen.
     assert {each.error.reason for each in told if each.HasField("error")} <= {error_reason_pb2.ERROR_REASON_NODE_LOST}
-    assert mesh.log("agent").count("Adopted a running ComfyUI") == adopted + up
+    assert mesh.log("agent").count("Adopted a running ComfyUI") == adopted + 1
 
 
 async def test_settings_are_taken_over_while_tasks_run(mesh: LocalMesh, settings: Settings) -> None:

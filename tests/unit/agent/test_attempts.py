@@ -49,6 +49,14 @@ async def test_what_is_told_again_is_run_once(node: Node, bench: Bench) -> None:
     assert bench.states() == [QUEUED, ASSIGNED, SUCCEEDED]
 
 
+async def test_of_what_is_offered_each_attempt_counts_once_and_what_is_held_does_not(node: Node, bench: Bench) -> None:
+    stored = await bench.task()
+    for _ in range(2):
+        await node.tell(stored, "x")
+    await node.tell(await bench.task(assigned(), task_id="two"))
+    assert node.attempts.offers_taken() == {"x": 1}
+
+
 async def test_work_of_an_earlier_attempt_is_left_alone(node: Node, bench: Bench) -> None:
     first = await bench.task(assigned())
     await bench.happen(failed(FailureClass.NODE_LOST))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
@@ -50,6 +51,15 @@ class HeldAttempts:
     def __init__(self) -> None:
         self.at: set[str] = set()
         self.left: dict[str, float] = {}
+        self.taken = Counter[str]()
+
+    def take(self, name: str) -> None:
+        """An instance is offered a task, which it takes."""
+        self.taken[name] += 1
+        self.at.add(name)
+
+    def offers_taken(self) -> Counter[str]:
+        return self.taken.copy()
 
     def busy(self, name: str) -> bool:
         return name in self.at
@@ -210,6 +220,20 @@ async def test_nonsense_about_what_waits_changes_nothing(team: Team) -> None:
         team.tell(1, seconds, served=True)
         await team.after(3)
     assert team.states == [STOPPED, STOPPED]
+
+
+async def test_what_was_taken_since_it_was_told_to_wait_waits_no_more(team: Team) -> None:
+    """It keeps an instance busy, and another one would be started for it as well."""
+    team.known = OFFER
+    await team.pool()
+    await team.after(3, 1)
+    assert team.states == [READY, STOPPED]
+    team.tell(1)
+    team.attempts.take("p-0")
+    await team.after(3)
+    assert team.states == [READY, STOPPED]
+    await team.after(3, 1)
+    assert team.states == [READY, READY]
 
 
 async def test_use_between_two_looks_counts(team: Team) -> None:

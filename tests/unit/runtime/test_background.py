@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from comfymesh.runtime.background import stop
+from comfymesh.runtime.background import all_of, stop
 
 
 async def test_what_runs_is_cancelled_and_waited_for() -> None:
@@ -59,3 +59,43 @@ async def test_whoever_waits_for_a_stop_can_be_stopped() -> None:
     with pytest.raises(asyncio.CancelledError):
         await stopping
     await task
+
+
+async def test_all_are_answered_in_their_order_and_the_first_failure_stops_the_others() -> None:
+    async def answer(number: int) -> int:
+        await asyncio.sleep(0.001 * (3 - number))
+        return number
+
+    async def fail() -> int:
+        raise ValueError("an end")
+
+    assert await all_of(*map(answer, range(3))) == [0, 1, 2]
+    before = asyncio.all_tasks()
+    with pytest.raises(ValueError, match="an end"):
+        await all_of(answer(1), fail())
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("later", range(6))
+async def test_who_is_cancelled_in_the_moment_of_a_failure_is_cancelled(later: int) -> None:
+    go = asyncio.Event()
+
+    async def fails() -> None:
+        await go.wait()
+        raise ValueError("a failure")
+
+    async def again_and_again() -> None:
+        while True:
+            try:
+                await all_of(fails(), asyncio.Event().wait())
+            except ValueError:
+                go.clear()
+
+    waiting = asyncio.create_task(again_and_again())
+    await asyncio.sleep(0.001)
+    go.set()
+    for _ in range(later):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting], timeout=1)
+    assert waiting.cancelled()

@@ -21,6 +21,7 @@ from comfymesh.stack.ownership import MeshNotReadyError, require_free, sole_user
 from comfymesh.stack.processes import Processes, Program
 
 _READY_SECONDS = 60.0
+_LENIENT = (sys.executable, "-m", "comfymesh.runtime.timer_slack")
 _HANDED_OUT = deque[int](maxlen=1000)
 _LOOK_SECONDS = 0.05
 _SERVING = frozenset({InstanceState.READY, InstanceState.BUSY})
@@ -171,7 +172,7 @@ def nats_program(directory: Path, listen: str, name: str = "nats", configuration
         # It shares the machine with the whole mesh. With a thread for each core it spends a fifth more time on it.
         "GOMAXPROCS": str(max(1, (os.cpu_count() or 1) // 2)),
     }
-    return Program(name, (str(server), "-c", str(configured)), environment)
+    return Program(name, (*_LENIENT, str(server), "-c", str(configured)), environment)
 
 
 def _agent(plan: MeshPlan, number: int, settings: dict[str, str]) -> Program:

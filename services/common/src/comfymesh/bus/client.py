@@ -10,12 +10,15 @@ from typing import NamedTuple
 
 import nats.errors
 from nats.aio.client import Client, Srv
+from nats.protocol.parser import AWAITING_MSG_PAYLOAD, Parser
 
 from comfymesh.bus.tls import Tls
 
 logger = logging.getLogger(__name__)
 
 _HEAD_LINE = b"NATS/1.0"
+_MESSAGE = b"MSG "
+_LINE_END = b"\r\n"
 _NOT_PERMITTED = "permissions violation"
 """Of an error that the server tells and leaves it at that."""
 
@@ -57,6 +60,53 @@ class EachMessage:
             logger.exception("a message on %s could not be handled", delivery.subject, extra={"action": "bus_defect"})
 
 
+class Reader(Parser):
+    """Reads messages without headers, which most are, by itself, and leaves everything else to the library.
+
+    The library matches an expression, fills a dictionary, cuts from a buffer and runs a coroutine for each message.
+    Here whatever came at once is gone through in one loop.
+    """
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Take what was received.
+
+        Raises:
+            nats.errors.ProtocolError: it is not what a NATS server sends.
+        """
+        if self.buf:
+            data = await self._complete(data)
+        try:
+            place = self._hand_on(data)
+        except ValueError as error:
+            raise nats.errors.ProtocolError from error
+        if place < len(data):
+            await super().parse(data[place:])
+
+    async def _complete(self, data: bytes) -> bytes:
+        """End what was cut off before; answers what comes behind it."""
+        if self.state != AWAITING_MSG_PAYLOAD:
+            data = bytes(self.buf) + data
+            self.buf.clear()
+            return data
+        missing = self.needed + len(_LINE_END) - len(self.buf)
+        await super().parse(data[:missing])
+        return data[missing:]
+
+    def _hand_on(self, data: bytes) -> int:
+        """Hand on the messages that `data` begins with; answers where the first one begins that the library reads."""
+        subscriptions, place = self.nc._subs, 0  # noqa: SLF001  # the library's, as all in here
+        while data.startswith(_MESSAGE, place) and (line := data.find(_LINE_END, place)) > 0:
+            subject, number, *reply, size = data[place + len(_MESSAGE) : line].split()
+            begin = line + len(_LINE_END)
+            end = begin + int(size)
+            each = getattr(subscriptions.get(int(number)), "_future", None)
+            if not isinstance(each, EachMessage) or end + len(_LINE_END) > len(data):
+                break
+            each.take(Delivery(subject.decode(), reply[0].decode() if reply else "", data[begin:end]))
+            place = end + len(_LINE_END)
+        return place
+
+
 class MeshClient(Client):
     """The library's client, with shorter ways for what every message passes. CPU for each is in benchmarks/history.md.
 
@@ -67,6 +117,10 @@ class MeshClient(Client):
     """
 
     _is_about_to_write = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ps = Reader(self)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         subscription = self._subs.get(sid)

@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 async def stop(*tasks: asyncio.Task[Any] | None) -> None:
@@ -18,6 +20,22 @@ async def stop(*tasks: asyncio.Task[Any] | None) -> None:
         task.cancel()
     if left:
         await asyncio.gather(*left, return_exceptions=True)
+
+
+async def all_of(*coroutines: Coroutine[Any, Any, T]) -> list[T]:
+    """What all answer, in their order; one at least. If one fails, or who waits is cancelled, the others are stopped.
+
+    Neither asyncio.gather nor a task group: where one of theirs fails in the moment in which they are cancelled, they
+    raise what failed and forget that they were cancelled (Python 3.11). Who then tries again never ends.
+    """
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()  # So that what failed is raised, while others have no result yet.
+        return [task.result() for task in tasks]
+    finally:
+        await stop(*tasks)
 
 
 def _has_ended(task: asyncio.Task[Any]) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -89,6 +90,7 @@ class Attempts:
         self._leaving = False
         self.closed = False
         self._used: dict[str, float] = {}
+        self._offers_taken = Counter[str]()
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -103,6 +105,10 @@ class Attempts:
     def used(self, instance: str) -> float:
         """When an attempt has left an instance last, in seconds of a monotonic clock; long ago, if none has."""
         return self._used.get(instance, float("-inf"))
+
+    def offers_taken(self) -> Counter[str]:
+        """How many offers to each instance this life of the agent has taken up until now."""
+        return self._offers_taken.copy()
 
     async def take_work(self) -> None:
         """Take in what the scheduler tells this node, for ever. Called once, when a life of the agent begins."""
@@ -191,6 +197,7 @@ class Attempts:
             if held.attempt is not None:
                 self._running.spawn(held.attempt.reconsider(), "older attempt")
         held = self._held[name] = _Held(claim)
+        self._offers_taken[claim.record.instance] += not claim.taken
         self._empty.clear()
         self._running.spawn(self._run(held), f"attempt {claim.key.task_id}/{claim.number}")
 

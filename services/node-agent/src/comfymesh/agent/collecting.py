@@ -15,7 +15,7 @@ from comfymesh.artifacts import media
 from comfymesh.artifacts.content import Content, ContentTooLargeError
 from comfymesh.artifacts.errors import StoreUnavailableError
 from comfymesh.artifacts.store import BlobStore
-from comfymesh.runtime.background import stop
+from comfymesh.runtime.background import all_of, stop
 from comfymesh.tasks.record import SMALL_BYTES, Artifact, ArtifactKind
 
 _SHOWN_INPUT = "input"
@@ -171,14 +171,7 @@ class Collecting:
 async def _all(keepings: Iterable[Coroutine[Any, Any, _Kept]]) -> list[_Kept]:
     """What all answer. When one fails, the others are not left running."""
     first, *others = keepings
-    if not others:
-        return [await first]
-    tasks = [asyncio.ensure_future(keeping) for keeping in (first, *others)]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
+    return await all_of(first, *others) if others else [await first]
 
 
 def _place(file: OutputFile) -> _Place:

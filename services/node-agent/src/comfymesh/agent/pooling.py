@@ -59,6 +59,7 @@ class Pooling:
         self._memory = memory
         self._last_offer = last_offer
         self._demand: dict[str, Demand] = {}
+        self._taken_before = attempts.offers_taken()
         self._told = float("-inf")
         self._wake = asyncio.Event()
         self._since: dict[str, float] = {}
@@ -77,6 +78,7 @@ class Pooling:
             logger.warning("what waits for the pools can't be read: %s", error)
             return
         self._demand = {pool.name: _demand(pool) for pool in told.pools}
+        self._taken_before = self._attempts.offers_taken()
         self._told = time.monotonic()
         self._wake.set()
 
@@ -137,11 +139,17 @@ class Pooling:
         self._share_offers()
         members = [self._member(spec, name, now) for spec in self._specs for name in self._names(spec)]
         wanted, memory = [self._pool(spec) for spec in self._specs], self._memory()
-        demand = self._demand if now - self._told < _DEMAND_TTL_SECONDS else None
+        demand = self._waits() if now - self._told < _DEMAND_TTL_SECONDS else None
         for decision in pools.decide(wanted, members, demand, memory, now):
             self._do(decision, now)
         self._tell_lacks(pools.lacking(wanted, members, memory))
         self._limits = pools.limits(wanted, members, demand, memory, now)
+
+    def _waits(self) -> dict[str, Demand]:
+        """What was told to wait, without what has been offered since: that makes instances busy by now."""
+        since = self._attempts.offers_taken() - self._taken_before
+        taken = {spec.name: sum(since[member.name] for member in spec.members) for spec in self._specs}
+        return {name: demand.without(taken.get(name, 0)) for name, demand in self._demand.items()}
 
     def _do(self, decision: Decision, now: float) -> None:
         match decision:

@@ -22,6 +22,7 @@ from comfymesh.bus.records import Stored
 from comfymesh.bus.replay import every
 from comfymesh.bus.streams import TASKS, USAGE
 from comfymesh.bus.usage import Position
+from comfymesh.runtime.background import all_of
 from comfymesh.tasks.ledger import Booking, Hour, book
 
 logger = logging.getLogger(__name__)
@@ -81,14 +82,7 @@ class LedgerKeeper:
 
     async def _keep_on(self) -> None:
         known = await self._open()
-        # No task group: one that is cancelled while its tasks fail forgets that it was cancelled (Python 3.11).
-        work = [asyncio.create_task(self._follow(known)), asyncio.create_task(self._store_on(known))]
-        try:
-            await asyncio.gather(*work)
-        finally:
-            for each in work:
-                each.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+        await all_of(self._follow(known), self._store_on(known))
 
     async def _open(self) -> _Book:
         """Where to go on. That a log is read from its beginning is stored before anything else."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from comfymesh.bus.port import BusError
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
+from comfymesh.runtime.background import all_of
 from comfymesh.tasks.retention import Retention
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class Janitor:
     async def _drop(self, ended: Sequence[Stored]) -> int:
         count = 0
         for first in range(0, len(ended), _AT_ONCE):
-            count += sum(await asyncio.gather(*map(self._drop_one, ended[first : first + _AT_ONCE])))
+            count += sum(await all_of(*map(self._drop_one, ended[first : first + _AT_ONCE])))
         return count
 
     async def _drop_one(self, stored: Stored) -> bool:

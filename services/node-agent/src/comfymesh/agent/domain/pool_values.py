@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 
@@ -89,6 +89,11 @@ class Demand:
     seconds: float = 0.0
     oldest: float = 0.0
     served: bool = True
+
+    def without(self, taken: int) -> Demand:
+        """What waits of it still, when so many tasks were taken since it was told: they may be among these."""
+        left = max(self.count - taken, 0)
+        return replace(self, count=left, seconds=self.seconds * left / self.count) if left else Demand()
 
 
 @dataclass(frozen=True, slots=True)
