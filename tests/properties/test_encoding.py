@@ -56,6 +56,15 @@ def test_what_is_written_is_what_protobuf_would_make(spans: list[Finished]) -> N
     assert sent == ResourceSpans(resource=RESOURCE, scope_spans=[scope])
 
 
+@given(st.integers(min_value=1 << 63) | st.integers(max_value=-(1 << 63) - 1))
+def test_a_whole_number_that_is_too_large_is_told_as_text(value: int) -> None:
+    """And costs no other span."""
+    spans = [Finished("x", 1, 1, 0, False, 1, attributes={"a": told}) for told in (value, 1)]  # noqa: FBT003
+    large, small = encoding.request(spans, RESOURCE).resource_spans[0].scope_spans[0].spans
+    assert [span.attributes[0].value.WhichOneof("value") for span in (large, small)] == ["string_value", "int_value"]
+    assert large.attributes[0].value.string_value == str(value)
+
+
 def test_equal_values_of_other_types_stay_what_they_are() -> None:
     told = {"a": 1, "b": True, "c": 1.0}
     for values in (told, {"a": True, "b": 1.0, "c": 1}):

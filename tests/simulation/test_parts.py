@@ -225,3 +225,24 @@ class TestBus:
             return heard + server.stored("task.>")
 
         assert on_a_bus(Roughness(), act) == []
+
+    def test_work_comes_once_more_seconds_later(self) -> None:
+        async def act(bus: SimulatedBus, server: SimulatedServer, life: Life) -> list[int]:
+            await bus.publish("work.one", b"")
+            await asyncio.sleep(0.5)
+            soon = len(server.stored("work.>"))
+            await asyncio.sleep(10)
+            return [soon, len(server.stored("work.>"))]
+
+        assert on_a_bus(Roughness(redelivered=1.0), act) == [1, 2]
+
+    def test_what_was_sent_by_one_that_is_killed_arrives_now_and_then(self) -> None:
+        async def act(bus: SimulatedBus, server: SimulatedServer, life: Life) -> int:
+            for number in range(20):
+                life.spawn(bus.append([Entry(f"task.default.{number}", b"record", 0)]))
+            await asyncio.sleep(1e-5)
+            await life.kill()
+            await asyncio.sleep(20)
+            return len(server.stored("task.>"))
+
+        assert 0 < on_a_bus(Roughness(latency=1.0), act) < 20

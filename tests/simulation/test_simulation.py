@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from comfymesh.testkit.history import Answered, Fault, Logged, Prompted, Told, load
+from comfymesh.testkit.history import PROMPT_TRAP, Answered, Fault, Logged, Prompted, Told, load
 from comfymesh.testkit.simulation.planted import PLANTED
 from comfymesh.testkit.simulation.scenario import scenario
 
@@ -57,6 +57,11 @@ def test_seeds_stand_for_scenarios_of_every_kind() -> None:
     assert kinds >= {"kill", "terminate", "cut off", "stop bus", "empty memory of bus", "kill comfyui", "slow comfyui"}
     assert any(each.schedulers > 1 and each.apis > 1 and each.agents > 1 for each in made)
     assert any(not each.troubles for each in made)
+    moments = {
+        trouble.target.rpartition(" ")[2] for each in made for trouble in each.troubles if trouble.what == PROMPT_TRAP
+    }
+    assert moments == {"taken", "began", "ended", "forgotten"}
+    assert any(each.keepers > 1 for each in made)
     assert any(each.rough.lost_confirmation and each.rough.late for each in made)
 
 

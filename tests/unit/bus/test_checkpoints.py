@@ -13,6 +13,7 @@ from comfymesh.bus.checkpoints import TRUSTED, Checkpoint, Kept, Reading, open_k
 from comfymesh.bus.port import Entry
 from comfymesh.bus.streams import TASKS
 from comfymesh.bus.tasklog import Dropped, Stored, TaskLog, Unreadable
+from comfymesh.runtime import supervisor
 from comfymesh.tasks.record import Key
 from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
@@ -181,9 +182,11 @@ async def test_times_of_different_precision_are_the_same(bus: MemoryBus) -> None
 
 
 async def test_a_log_that_takes_long_to_read_is_told_about(
-    bus: MemoryBus, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    bus: MemoryBus, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("INFO")
+    statuses = list[str]()
+    monkeypatch.setattr(supervisor, "status", statuses.append)
     await write(bus, "one", "two", "three")
     kept = await open_kept(bus, str(tmp_path), "test", LAYOUT)
     kept.database.close()
@@ -191,4 +194,6 @@ async def test_a_log_that_takes_long_to_read_is_told_about(
     telling = asyncio.ensure_future(kept.tell(lambda: 2, every=0.0))
     await until(lambda: len(caplog.messages) > 1, "a word of it")
     telling.cancel()
+    await asyncio.gather(telling, return_exceptions=True)
     assert caplog.messages[1] == "the task log has been read up to 2 of 3"
+    assert set(statuses) == {"reads the task log: 2 of 3"}, "it may end since the process stops, and then does not run"

@@ -232,7 +232,13 @@ def test_a_defect_that_a_process_met() -> None:
 
 @pytest.mark.parametrize(
     ("faults", "blamed"),
-    [(["clock ahead"], True), (["clock ahead", "kill"], False), (["slow comfyui"], False), ([], False)],
+    [
+        (["clock ahead"], True),
+        (["rough bus", "clock ahead"], True),
+        (["clock ahead", "kill"], False),
+        (["slow comfyui"], False),
+        ([], False),
+    ],
 )
 def test_a_node_that_was_lost_by_a_clock_alone(faults: list[str], *, blamed: bool) -> None:
     last = next(event for event in reversed(HISTORY) if isinstance(event, Logged))

@@ -70,3 +70,14 @@ def test_the_present_span_is_an_example_where_none_is_given() -> None:
         metrics.record(catalogue.RPC_DURATION, 0.2, "grpc", "x", "OK")
     (cells,) = metrics.histograms()[catalogue.RPC_DURATION].values()
     assert [(e.trace_id, e.span_id) for e in cells.examples.values()] == [(5, 6)]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_left_out_and_all_others_count(value: float) -> None:
+    metrics = Metrics()
+    provider = MeterProvider(shutdown_on_exit=False)
+    metrics.bind(provider.get_meter("test"), catalogue.of("api"))
+    for each in (1.0, value, 2.0):
+        metrics.record(catalogue.RPC_DURATION, each, "grpc", "x", "OK")
+    (cells,) = metrics.histograms()[catalogue.RPC_DURATION].values()
+    assert (cells.total, sum(cells.counts)) == (3.0, 2)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import format_trace_id
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.registry import CollectorRegistry
 
-from comfymesh.telemetry import catalogue
+from comfymesh.telemetry import catalogue, collecting
 from comfymesh.telemetry.exposition import Exposition
 from comfymesh.telemetry.leaders import Leaders
 from comfymesh.telemetry.metrics import Metrics
@@ -36,6 +39,25 @@ def test_what_is_counted_is_read() -> None:
         metrics.add(catalogue.ATTEMPTS, 1, "TIMEOUT")
         metrics.add(catalogue.ATTEMPTS, 2, "TIMEOUT")
         assert samples(exposition, "comfymesh_attempt_ended_total")[("TIMEOUT",)] == 3
+
+
+def test_what_is_not_finite_is_not_counted() -> None:
+    with measured("scheduler") as (metrics, exposition):
+        for amount in (1, float("nan"), float("inf"), 2):
+            metrics.add(catalogue.ATTEMPTS, amount, "TIMEOUT")
+        assert samples(exposition, "comfymesh_attempt_ended_total")[("TIMEOUT",)] == 3
+
+
+def test_a_level_beyond_64_bits_costs_nothing_that_is_sent_with_it() -> None:
+    reader, metrics = InMemoryMetricReader(), Metrics()
+    provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+    metrics.bind(provider.get_meter(collecting.SCOPE), catalogue.of("scheduler"))
+    metrics.set(catalogue.QUEUE_DEPTH, {("0",): 1 << 70, ("5",): 1})
+    collected = reader.get_metrics_data()
+    provider.shutdown()
+    assert collected is not None
+    sent = encode_metrics(collected).SerializeToString()
+    assert catalogue.QUEUE_DEPTH.name.encode() in sent
 
 
 def test_a_level_that_is_told_no_more_is_gone() -> None:

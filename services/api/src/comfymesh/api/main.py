@@ -24,7 +24,7 @@ from comfymesh.api.sources import Sources
 from comfymesh.artifacts.store import open_store
 from comfymesh.bus.checkpoints import open_kept
 from comfymesh.bus.jetstream import JetStreamBus
-from comfymesh.runtime import presence, service, workers
+from comfymesh.runtime import presence, service, supervisor, workers
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.connect import nats_tls, open_bus
 from comfymesh.telemetry.sampling import sample
@@ -72,6 +72,7 @@ async def _serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         telling = background.spawn(kept.tell(lambda: sources.hub.position), "progress of the start")
         await sources.ready(stop, background.failed)
         telling.cancel()
+        supervisor.status("running")
 
         audit, room = Audit(bus, time.time), Room(settings.api_max_calls)
         services = Services(settings, bus, store, sources, audit)

@@ -126,16 +126,16 @@ class Kept:
     end: int = 0
 
     async def tell(self, position: Callable[[], int], every: float = 5.0) -> None:
-        """Say now and then how far the log has been read, for people who wait until the service is there."""
-        try:
-            while True:
-                await asyncio.sleep(every)
-                read = position()
-                fields = {"action": "log_being_read", "sequence": read, "last": self.end}
-                logger.info("the task log has been read up to %d of %d", read, self.end, extra=fields)
-                supervisor.status(f"reads the task log: {read} of {self.end}")
-        finally:
-            supervisor.status("running")
+        """Say now and then how far the log has been read, for people who wait until the service is there.
+
+        Whoever ends it because the log was read says what comes next: it may also end since the process stops.
+        """
+        while True:
+            await asyncio.sleep(every)
+            read = position()
+            fields = {"action": "log_being_read", "sequence": read, "last": self.end}
+            logger.info("the task log has been read up to %d of %d", read, self.end, extra=fields)
+            supervisor.status(f"reads the task log: {read} of {self.end}")
 
 
 async def open_kept(bus: Bus, folder: str, name: str, layout: str) -> Kept:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
+from math import isfinite
 from typing import NamedTuple
 
 from opentelemetry import trace
@@ -63,8 +64,12 @@ class Cells:
     def take(self, value: float, context: Context | None) -> None:
         """Sort a value into its bucket. The span in `context`, or the present one, is an example if it is sampled.
 
+        What is not finite is left out: the sum of all that follows would be none.
+
         A collector that reads meanwhile may miss its part of the sum, once.
         """
+        if not isfinite(value):
+            return
         bucket = bisect_left(self.bounds, value)
         self.counts[bucket] += 1
         self.total += value

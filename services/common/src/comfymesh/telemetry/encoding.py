@@ -20,6 +20,8 @@ from comfymesh.telemetry.spans import Finished, Kind
 
 _KNOWN = 1024
 """Names and attributes that are kept as they are written: most come again and again."""
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+"""Whole numbers that OTLP can tell. Others are told as text: one that is not would cost the spans that go with it."""
 _LOCAL = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE = _LOCAL | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 _KINDS = {Kind.INTERNAL: Span.SPAN_KIND_INTERNAL, Kind.SERVER: Span.SPAN_KIND_SERVER}
@@ -75,7 +77,7 @@ def _value(value: object) -> AnyValue:
             return AnyValue(string_value=_text(value))
         case bool():
             return AnyValue(bool_value=value)
-        case int():
+        case int() if _LEAST <= value <= _MOST:
             return AnyValue(int_value=value)
         case float():
             return AnyValue(double_value=value)

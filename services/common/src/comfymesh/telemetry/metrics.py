@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from math import isfinite
 from typing import Any
 
 from opentelemetry.context import Context
@@ -16,6 +17,8 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from comfymesh.telemetry.cells import Cells
 from comfymesh.telemetry.instrument import Attribute, Instrument, Kind
 from comfymesh.telemetry.leaders import Leaders, largest
+
+_MOST = 1 << 63
 
 Labels = tuple[str, ...]
 """Values of an instrument's attributes, in the order in which it declares them."""
@@ -50,9 +53,9 @@ class Metrics:
         self.enabled = True
 
     def add(self, counter: Instrument, amount: float, *labels: str) -> None:
-        """Count something."""
+        """Count something. What is not finite is left out: nothing could be added to it any more."""
         counts = self._counts.get(counter)
-        if counts is None:
+        if counts is None or not isfinite(amount):
             return
         told = self._told(counter, labels)
         if told not in counts and len(counts) >= counter.most_series:
@@ -110,7 +113,11 @@ class Metrics:
     def _observe(self, instrument: Instrument, _: CallbackOptions) -> list[Observation]:
         known = self._counts.get(instrument) or self._levels.get(instrument) or {}
         # `list` of a dictionary's items is one step of the interpreter: nobody changes it meanwhile.
-        return [Observation(value, attributes(instrument, labels)) for labels, value in list(known.items())]
+        # Larger whole numbers than OTLP has would cost all that is sent with them.
+        return [
+            Observation(value if abs(value) < _MOST else float(value), attributes(instrument, labels))
+            for labels, value in list(known.items())
+        ]
 
     def _told(self, instrument: Instrument, labels: Labels) -> Labels:
         if instrument not in self._open:

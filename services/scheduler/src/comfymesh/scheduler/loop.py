@@ -15,6 +15,7 @@ from comfymesh.bus.checkpoints import LogEvent
 from comfymesh.bus.policies import PolicyStore
 from comfymesh.bus.port import Bus, BusError, CaughtUp, Message, Subscription
 from comfymesh.bus.tasklog import Dropped, Stored, TaskLog, Unreadable
+from comfymesh.runtime import supervisor
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.health import HEALTH
 from comfymesh.scheduler import reports
@@ -125,6 +126,7 @@ class Scheduler:
         async for item in self._log.changes(self._live.start):
             if isinstance(item, CaughtUp):
                 telling.cancel()
+                supervisor.status("running")
                 self._live.complete()
                 self._log_read = True
                 self._metering.acting = self._leading

@@ -16,10 +16,20 @@ from typing import Any
 UNGUARDED = -1
 """`Logged.after` of a record that was stored without a guard."""
 
+SIMULATION = "simulation"
+"""`Begun.what` of a run on virtual time."""
+
 CLOCKS = ("clock ahead", "clock behind")
 """Faults that set a clock."""
 LEAVES_NODES = (*CLOCKS, "slow comfyui", "kill comfyui")
 """Faults that keep no node from being heard."""
+ROUGH_BUS = "rough bus"
+"""All the time until everything is mended, messages may be late, refused or left without an answer."""
+PROMPT_TRAP = "prompt trap"
+"""A trap for the agent of a ComfyUI that comes to something with a prompt."""
+MENDED = "everything is mended"
+LEAVES_SCHEDULERS = ("slow comfyui", "kill comfyui", PROMPT_TRAP, "killed with a prompt", MENDED)
+"""Faults that keep no scheduler from acting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +148,8 @@ class Logged:
         origin: The dead letter that it was made of; empty for none.
         failure: How the attempt failed, where that is what it tells.
         limit: For how many seconds an attempt may be executed; 0 where that is not known.
+        start_by: When its first attempt must have begun, on the clock of `at`; 0 where that does not matter.
+        used: Seconds that the attempt has used which it ended; None where it ended none.
     """
 
     at: float
@@ -154,6 +166,26 @@ class Logged:
     origin: str = ""
     failure: str = ""
     limit: float = 0.0
+    start_by: float = 0.0
+    used: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A scheduler took its lease or renewed it, which holds `ttl` seconds; or gave it up, and `holder` is empty."""
+
+    at: float
+    holder: str
+    ttl: float
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What the ledger had at the end: how many attempts, and the seconds that they used."""
+
+    at: float
+    attempts: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +308,8 @@ Event = (
     | Progressed
     | Closed
     | Logged
+    | Leased
+    | Booked
     | Joined
     | Heard
     | Left
@@ -300,6 +334,8 @@ _KINDS: dict[str, type[Event]] = {
         Progressed,
         Closed,
         Logged,
+        Leased,
+        Booked,
         Joined,
         Heard,
         Left,

@@ -35,6 +35,7 @@ class Waiting:
         start: When its clock started.
         run: How many seconds it is expected to run.
         fifo: When it would have been done had all come first, been first served.
+        sparse: How much it counts for how little its tenant had waiting when it came, up to 1.
         queued: Whether it waits, and is not given to anybody.
         lane: Where it stands; None where it stands nowhere.
         shunned: Where it has failed in a way that might not happen elsewhere.
@@ -52,6 +53,7 @@ class Waiting:
         "run",
         "sequence",
         "shunned",
+        "sparse",
         "start",
     )
 
@@ -63,6 +65,7 @@ class Waiting:
         self.created = self.clock = self.start = created
         self.run = 1.0
         self.fifo = math.inf
+        self.sparse = 1.0
         self.lane: Lane | None = None
         self.queued = False
         self.shunned: frozenset[Place] = frozenset()
@@ -97,13 +100,13 @@ class Waiting:
 class Lane:
     """Tasks of one group that take about as long, the one with the earliest clock first."""
 
-    __slots__ = ("_heap", "clocks", "count", "created", "fifos", "group", "priority", "runs")
+    __slots__ = ("_heap", "clocks", "count", "created", "fifos", "group", "priority", "runs", "sparse")
 
     def __init__(self, group: Group, priority: int) -> None:
         self.group = group
         self.priority = priority
         self.count = 0
-        self.clocks = self.created = self.fifos = self.runs = 0.0
+        self.clocks = self.created = self.fifos = self.runs = self.sparse = 0.0
         self._heap: list[Waiting] = []
 
     def add(self, task: Waiting) -> None:
@@ -130,12 +133,13 @@ class Lane:
     def _sum(self, task: Waiting, sign: int) -> None:
         self.count += sign
         if not self.count:
-            self.clocks = self.created = self.fifos = self.runs = 0.0
+            self.clocks = self.created = self.fifos = self.runs = self.sparse = 0.0
             return
         self.clocks += sign * task.clock
         self.created += sign * task.created
         self.fifos += sign * task.fifo
         self.runs += sign * task.run
+        self.sparse += sign * task.sparse
 
 
 class Group:

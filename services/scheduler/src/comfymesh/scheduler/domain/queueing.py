@@ -80,6 +80,7 @@ class WaitingTasks:
         task.run = self._estimates.run(group.family.models, definition.work, tenant.name)
         if not self._settings.affinity:
             return task
+        task.sparse = tenant.sparseness(task.run)
         task.start = max(task.created, tenant.clock)
         tenant.clock = task.start + task.run / self._tenants.share(tenant, max(len(self._seats), 1))
         # Whatever it had to bear, a tenant's tasks do not overtake each other.

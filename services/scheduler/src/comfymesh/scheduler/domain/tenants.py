@@ -3,6 +3,9 @@
 A task's *slowdown* is the time from its clock's start to its end, as a multiple of the time that it runs. Its clock
 starts when it arrives, but where its tenant sends more than its share of the fleet, only when that share would have
 come to it: nobody gains by sending more at once, and nobody is held to account for what others send.
+
+A tenant is *sparse* as long as little of it waits: the few tasks of those who send few hardly keep others waiting, so
+they go first, and those of a crowd count less the more of it stands before them.
 """
 
 from __future__ import annotations
@@ -15,6 +18,10 @@ from comfymesh.tasks.policy import PolicySettings, TenantPolicy
 MEMORY = 200
 """Ended tasks after which what is remembered of a tenant is halved."""
 _MOST_REMEMBERED = 50_000
+SPARSE = 0.25
+"""The exponent by which a task counts less for what its tenant has waiting: at 1/4, a sixth less for each doubling."""
+_SPARSENESS = tuple(2 ** (-SPARSE * doublings) for doublings in range(21))
+"""By full doublings: a million tasks share these few numbers."""
 
 
 @dataclass(slots=True)
@@ -39,6 +46,7 @@ class Tenant:
     counted: bool = False
     _rate: float = 0.0
     _late: float = 0.0
+    _seconds: float = 0.0
     _ended: float = 0.0
     _count: float = 0.0
 
@@ -64,19 +72,30 @@ class Tenant:
             return 1.0
         return max((self._ended + self.waiting + now * self._rate - self._late) / count, 1.0)
 
+    def sparseness(self, run: float) -> float:
+        """How much its next task counts, one of `run` seconds: 1 while nothing waits, less the more that does.
+
+        What waits is counted in such tasks: so many times as long as it runs it would wait for its own tenant's alone,
+        one after the other.
+        """
+        before = max(self._seconds, 0.0) / (run * self.policy.weight)
+        return _SPARSENESS[min(int(math.log2(1 + before)), len(_SPARSENESS) - 1)]
+
     def waits(self, start: float, run: float) -> None:
         """A task waits whose clock started at `start` and that takes `run` seconds."""
         self.waiting += 1
+        self._seconds += run
         self._rate += 1 / run
         self._late += start / run
 
     def waits_no_more(self, start: float, run: float) -> None:
         """The opposite of `waits`."""
         self.waiting -= 1
+        self._seconds -= run
         self._rate -= 1 / run
         self._late -= start / run
         if not self.waiting:
-            self._rate = self._late = 0.0
+            self._rate = self._late = self._seconds = 0.0
 
     def bore(self, slowdown: float) -> None:
         """A task has ended that was slowed down so much."""

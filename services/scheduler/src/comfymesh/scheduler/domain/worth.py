@@ -2,9 +2,10 @@
 
 The worth of a task is its slowdown so far, times its urgency, divided by the seconds that it takes. Short tasks so go
 before long ones of equal standing, and whoever was slowed down most, in proportion to what he asked for, goes before
-others. Urgency rises as a task comes near the moment at which it would have been done under plain FIFO: at half of that
-time it is twice as urgent, at the end fifty times. So few wait longer than they would have without us, and when the
-fleet is overloaded, and everything is late, that moment is late as well.
+others. It counts less for what its tenant had waiting when it came (`Tenant.sparseness`). Urgency rises as a task comes
+near the moment at which it would have been done under plain FIFO: at half of that time it is twice as urgent, at the
+end fifty times. So few wait longer than they would have without us, and when the fleet is overloaded, and everything is
+late, that moment is late as well.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def urgency(created: float, run: float, fifo: float, now: float) -> float:
 def weight(task: Waiting, now: float) -> float:
     """How much it matters that the task is done."""
     slowdown = max((now - task.clock) / task.run, 0.0) + 1.0
-    return slowdown * urgency(task.created, task.run, task.fifo, now)
+    return task.sparse * slowdown * urgency(task.created, task.run, task.fifo, now)
 
 
 def mean_weight(lane: Lane, now: float) -> float:
@@ -35,7 +36,7 @@ def mean_weight(lane: Lane, now: float) -> float:
     count = lane.count
     run = lane.runs / count
     slowdown = max((now - lane.clocks / count) / run, 0.0) + 1.0
-    return slowdown * urgency(lane.created / count, run, lane.fifos / count, now)
+    return lane.sparse / count * slowdown * urgency(lane.created / count, run, lane.fifos / count, now)
 
 
 def best_batch(lanes: Iterable[tuple[float, Lane]], load: float, servers: int, now: float) -> float:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from comfymesh.testkit.checking import artifacts, creations, crowds, letters, records, sightings
+from comfymesh.testkit.checking import (
+    artifacts,
+    bookings,
+    creations,
+    crowds,
+    deadlines,
+    leases,
+    letters,
+    records,
+    sightings,
+)
 from comfymesh.testkit.checking.story import story
 from comfymesh.testkit.checking.views import View, view
 from comfymesh.testkit.checking.violations import Promise, Violation
@@ -51,6 +61,10 @@ def check(history: Sequence[Event]) -> Verdict:
         *records.executions(seen),
         *records.taken_back(seen),
         *records.timed_out(seen),
+        *deadlines.met(seen),
+        *deadlines.told_early(seen),
+        *leases.held(seen),
+        *bookings.booked(seen),
         *creations.repeated(seen),
         *sightings.watched(seen),
         *sightings.read(events, seen),

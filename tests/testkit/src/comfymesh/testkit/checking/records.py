@@ -14,11 +14,12 @@ from comfymesh.tasks.record import FINAL, State
 from comfymesh.testkit import tasks
 from comfymesh.testkit.checking.views import View
 from comfymesh.testkit.checking.violations import Promise, Violation
-from comfymesh.testkit.history import CLOCKS, LEAVES_NODES, UNGUARDED, Logged, Prompted
+from comfymesh.testkit.history import CLOCKS, LEAVES_NODES, ROUGH_BUS, UNGUARDED, Logged, Prompted
 
 _MAKING = frozenset({"create", "requeue"})
-_BEGUN = frozenset({Started.__name__, AttemptFailed.__name__})
-_LEAVES_NODES = frozenset({*LEAVES_NODES, *(f"{what} is over" for what in LEAVES_NODES)})
+BEGUN = frozenset({Started.__name__, AttemptFailed.__name__})
+"""Events by which a task has begun."""
+_LEAVES_NODES = frozenset({ROUGH_BUS, *LEAVES_NODES, *(f"{what} is over" for what in LEAVES_NODES)})
 _FIRST = machine.create(tasks.definition())
 _LEGAL = {(state.value, event.__name__): targets for (state, event), targets in machine.TRANSITIONS.items()}
 
@@ -46,7 +47,7 @@ def chains(view: View) -> Iterator[Violation]:
         resolutions = sum(record.event == Resolved.__name__ for record in records)
         if resolutions > 1:
             yield Violation(Promise.P2, task, f"its dead letter was resolved {resolutions} times")
-        if records[-1].state == State.EXPIRED and any(record.event in _BEGUN for record in records):
+        if records[-1].state == State.EXPIRED and any(record.event in BEGUN for record in records):
             yield Violation(Promise.P2, task, "it was too late to begin, and had begun before")
         commits = sum(record.state == State.SUCCEEDED for record in records)
         if commits > 1:

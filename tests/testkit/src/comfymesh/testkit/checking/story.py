@@ -8,6 +8,7 @@ from comfymesh.testkit.history import (
     UNGUARDED,
     Answered,
     Begun,
+    Booked,
     Called,
     Closed,
     Defect,
@@ -16,6 +17,7 @@ from comfymesh.testkit.history import (
     Fault,
     Heard,
     Joined,
+    Leased,
     Left,
     Logged,
     Made,
@@ -50,6 +52,10 @@ def _line(event: Event, task: str, calls: set[int]) -> Iterator[tuple[float, str
     match event:
         case Begun() | Ended() | Fault() | Defect():
             yield event.at, _general(event)
+        case Leased() | Booked():
+            # Renewals are many and tell nothing: of the lease, only a story of no task tells.
+            if not task:
+                yield event.at, _general(event)
         case Joined() | Left() | Summed():
             return
         case Called() | Answered() | Refused():
@@ -60,7 +66,7 @@ def _line(event: Event, task: str, calls: set[int]) -> Iterator[tuple[float, str
                 yield event.at, _own(event)
 
 
-def _general(event: Begun | Ended | Fault | Defect) -> str:
+def _general(event: Begun | Ended | Fault | Defect | Leased | Booked) -> str:
     match event:
         case Begun():
             return f"-- {event.what}, seed {event.seed}"
@@ -70,6 +76,10 @@ def _general(event: Begun | Ended | Fault | Defect) -> str:
             return f"!! {event.what} {event.target}"
         case Defect():
             return f"?? a defect of {event.process}: {event.what}"
+        case Leased():
+            return f"## the lease: {event.holder or 'nobody'}"
+        case Booked():
+            return f"## the ledger: {event.attempts} attempts, {event.seconds:.6f} s"
 
 
 def _call(event: Called | Answered | Refused) -> str:

@@ -6,7 +6,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from comfymesh.testkit.history import (
+    SIMULATION,
     Answered,
+    Begun,
+    Booked,
     Called,
     Closed,
     Defect,
@@ -14,6 +17,7 @@ from comfymesh.testkit.history import (
     Fault,
     Heard,
     Joined,
+    Leased,
     Left,
     Logged,
     Made,
@@ -54,6 +58,9 @@ class View:
         prompts: What ComfyUI executed.
         defects: What the mesh itself called a defect.
         faults: What was broken on purpose, and mended.
+        leases: Who took the lease, in order.
+        booked: What the ledger had.
+        is_virtual: Whether time was virtual, so that nothing was late for want of a processor.
     """
 
     log: dict[str, list[Logged]] = field(default_factory=lambda: defaultdict(list))
@@ -66,6 +73,9 @@ class View:
     prompts: list[Prompted] = field(default_factory=list)
     defects: list[Defect] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    leases: list[Leased] = field(default_factory=list)
+    booked: list[Booked] = field(default_factory=list)
+    is_virtual: bool = False
 
     def position(self, task: str, state: str, attempt: int, time: int) -> int | None:
         """Where in the task's log a state is that somebody saw; None where the log never had it."""
@@ -109,6 +119,18 @@ def _put_fact(found: View, event: Event) -> None:
             found.defects.append(event)
         case Fault():
             found.faults.append(event)
+        case _:
+            _put_rest(found, event)
+
+
+def _put_rest(found: View, event: Event) -> None:
+    match event:
+        case Begun():
+            found.is_virtual = event.what == SIMULATION
+        case Leased():
+            found.leases.append(event)
+        case Booked():
+            found.booked.append(event)
         case _:
             return
 

@@ -10,6 +10,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Self
 
+from comfymesh.bus import subjects
 from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Handler, Message, StreamState, Subscription
 from comfymesh.bus.streams import Stream
 from comfymesh.runtime.faultpoints import FaultPoint, reached
@@ -19,6 +20,10 @@ from comfymesh.testkit.simulation.loop import Pause
 
 _TIMEOUT = 5.0
 _LOOK = 0.05
+_LEASE = subjects.lease("scheduler")
+_ARRIVES = 0.5
+"""How often an append that nobody waits for any more, as after a kill, was sent already."""
+_REDELIVERED_SECONDS = 8.0
 _NOBODYS = Context()
 """What is on its way belongs to no life: it arrives whoever dies."""
 
@@ -35,6 +40,7 @@ class Roughness:
         refused: Not taken.
         dropped: Messages to those who listen now, and work, lost on their way.
         doubled: Work and orders delivered twice.
+        redelivered: Work delivered once more, seconds later.
     """
 
     latency: float = 0.001
@@ -44,6 +50,12 @@ class Roughness:
     refused: float = 0.0
     dropped: float = 0.0
     doubled: float = 0.0
+    redelivered: float = 0.0
+
+    def hindering(self) -> str:
+        """In words, what of it can keep a decision from being stored soon."""
+        kinds = ("slow", "lost_confirmation", "late", "refused")
+        return ", ".join(f"{kind} {getattr(self, kind):g}" for kind in kinds if getattr(self, kind))
 
 
 class SimulatedServer(MemoryBus):
@@ -51,12 +63,14 @@ class SimulatedServer(MemoryBus):
 
     Attributes:
         written: Every record of the log that was ever stored, with what its writer expected.
+        leased: Every message of the schedulers' lease.
         up: Whether it can be reached.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(clock)
         self.written: list[tuple[Message, int | None]] = []
+        self.leased: list[Message] = []
         self.up = True
 
     async def _round_trip(self) -> None:
@@ -71,6 +85,8 @@ class SimulatedServer(MemoryBus):
         sequence = super()._append(entry)
         if entry.subject.startswith("task."):
             self.written.append((Message(entry.subject, entry.data, sequence, self._clock()), entry.expected))
+        elif entry.subject == _LEASE:
+            self.leased.append(Message(entry.subject, entry.data, sequence, self._clock()))
         return sequence
 
 
@@ -109,7 +125,13 @@ class SimulatedBus:
 
     async def append(self, entries: Sequence[Entry]) -> list[int]:
         """See Bus.append."""
-        await self._go()
+        self._life.check()
+        try:
+            await self._go()
+        except asyncio.CancelledError:
+            if self._happens(_ARRIVES):
+                _begin(self._store(entries))
+            raise
         if self._happens(self._rough.late):
             _begin(self._store_late(entries))
             raise await self._silence()
@@ -130,6 +152,9 @@ class SimulatedBus:
         self._in_order(subject, data)
         if subject.startswith(("work.", "control.")) and self._happens(self._rough.doubled):
             self._in_order(subject, data)
+        if subject.startswith("work.") and self._happens(self._rough.redelivered):
+            loop, wait = asyncio.get_running_loop(), self._rng.uniform(0.0, _REDELIVERED_SECONDS)
+            loop.call_later(wait, self._server.arrive, subject, data, context=_NOBODYS)
 
     async def last(self, stream: Stream, subject: str) -> Message | None:
         """See Bus.last."""
@@ -233,6 +258,10 @@ class SimulatedBus:
 
     async def _store_late(self, entries: Sequence[Entry]) -> None:
         await asyncio.sleep(self._rng.uniform(0.0, 2 * _TIMEOUT))
+        await self._store(entries)
+
+    async def _store(self, entries: Sequence[Entry]) -> None:
+        """Whoever has sent it does not learn what became of it."""
         await asyncio.gather(self._server.append(entries), return_exceptions=True)
 
     def _in_order(self, subject: str, data: bytes) -> None:

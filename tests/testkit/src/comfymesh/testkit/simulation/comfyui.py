@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,9 +77,9 @@ class _Prompt:
 
     @property
     def task(self) -> str:
-        """The task it is an attempt of, as its output folder says."""
-        folder = self.inputs["filename_prefix"].split("/")
-        return folder[1].rpartition("-")[0] if len(folder) > 2 else ""
+        """The task it is an attempt of, as was submitted beside the graph."""
+        mark: dict[str, str] = self.extra_data.get("comfymesh", {})
+        return mark.get("task", "")
 
 
 class ComfyUI:
@@ -88,6 +89,7 @@ class ComfyUI:
         name: Its name, for the history.
         recorder: Takes down what it executes.
         rng: Decides how long things take.
+        happened: Told its name, and what happened to a prompt: taken, began, ended, forgotten.
 
     Attributes:
         up: Whether it runs.
@@ -95,8 +97,9 @@ class ComfyUI:
         pace: How many times as long everything takes.
     """
 
-    def __init__(self, name: str, recorder: Recorder, rng: random.Random) -> None:
+    def __init__(self, name: str, recorder: Recorder, rng: random.Random, happened: Callable[[str, str], None]) -> None:
         self.name = name
+        self._happened = happened
         self._recorder = recorder
         self._rng = rng
         self._number = 0
@@ -183,6 +186,7 @@ class ComfyUI:
                 self._pending = [prompt for prompt in self._pending if prompt.prompt_id not in body["delete"]]
             case "history":
                 self._history = {name: entry for name, entry in self._history.items() if name not in body["delete"]}
+                self._happened(self.name, "forgotten")
         return _FOUND, {}
 
     def file(self, name: str) -> bytes | None:
@@ -194,6 +198,7 @@ class ComfyUI:
         client_id, extra_data = body.get("client_id", ""), body.get("extra_data", {})
         self._pending.append(_Prompt(self._number, body["prompt_id"], body["prompt"], client_id, extra_data))
         self._arrived.set()
+        self._happened(self.name, "taken")
         return _FOUND, {"prompt_id": body["prompt_id"], "number": self._number, "node_errors": {}}
 
     def _queue(self) -> dict[str, Any]:
@@ -236,6 +241,7 @@ class ComfyUI:
     def _note(self, prompt: _Prompt, what: str) -> None:
         life = f"{self.name}/{self.deaths}"
         self._recorder.note(Prompted(self._recorder.now, life, prompt.prompt_id, what, prompt.task))
+        self._happened(self.name, what)
 
     async def _execute(self, prompt: _Prompt) -> None:
         self._tell(prompt, "execution_start")

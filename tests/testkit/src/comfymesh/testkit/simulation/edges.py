@@ -42,6 +42,8 @@ from comfymesh.testkit.simulation.endpoint import Endpoint
 from comfymesh.testkit.simulation.loop import Pause
 
 _HTTP_SECONDS = 0.002
+_ARRIVES = 0.5
+"""How often a call whose caller is gone, as after a kill, was sent already."""
 
 
 class Edges:
@@ -78,7 +80,7 @@ class Edges:
             yield
 
     def _replacements(self) -> Iterator[tuple[Any, str, Any]]:
-        yield JetStreamBus, "open", self._open_bus
+        yield JetStreamBus, "open", self.open_bus
         yield api_main, "serving", self._serving
         yield ComfyHttp, "__aenter__", self._enter_method()
         yield ComfyHttp, "__aexit__", self._leave_method()
@@ -93,7 +95,8 @@ class Edges:
         # Not an edge: the hub keeps these in sets, whose order would otherwise hang on addresses.
         yield Mailbox, "__hash__", _by_number()
 
-    async def _open_bus(self, *_: object, **__: object) -> SimulatedBus:
+    async def open_bus(self, *_: object, **__: object) -> SimulatedBus:
+        """A connection of the process that asks."""
         life = lives.current()
         bus = self.buses[life.name] = SimulatedBus(self._server, life, self._rough, self._rng)
         while not self._server.up:  # noqa: ASYNC110  # time is virtual: looking again costs nothing
@@ -149,9 +152,16 @@ class Edges:
             del timeout
             self._check_open(http)
             comfyui, doing = self._comfyui(http.base_url), f"{method} {path}"
-            await self._reach(comfyui, doing)
+            lives.current().check()
+            sent = json.loads(json.dumps(body or {}))
+            try:
+                await self._reach(comfyui, doing)
+            except asyncio.CancelledError:
+                if comfyui.up and self._rng.random() < _ARRIVES:
+                    comfyui.answer(method, path, sent)
+                raise
             deaths = comfyui.deaths
-            status, value = comfyui.answer(method, path, json.loads(json.dumps(body or {})))
+            status, value = comfyui.answer(method, path, sent)
             await self._return(comfyui, deaths, doing)
             return Answer(doing, status, json.dumps(value).encode())
 

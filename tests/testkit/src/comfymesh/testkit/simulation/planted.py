@@ -16,6 +16,8 @@ from unittest.mock import patch
 from uuid import uuid4
 
 from comfymesh.agent.attempt import Attempt
+from comfymesh.agent.claim import Claim
+from comfymesh.agent.domain.past import Past
 from comfymesh.api import creation, task_service
 from comfymesh.api.backlog import Backlog
 from comfymesh.api.cancelling import Cancelled
@@ -31,8 +33,11 @@ from comfymesh.bus.streams import TASKS, Stream
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
 from comfymesh.scheduler import main as scheduler_main
 from comfymesh.scheduler.clock import SteadyClock
+from comfymesh.scheduler.domain.candidacy import Candidacy
+from comfymesh.scheduler.domain.queueing import StartDeadlines
 from comfymesh.tasks import codec, dead_letters, machine
 from comfymesh.tasks.events import CancelRequested
+from comfymesh.tasks.ledger import Booking, Hour
 from comfymesh.tasks.record import Key, State, TaskRecord
 from comfymesh.testkit.checking import Promise
 from comfymesh.testkit.simulation.bus import SimulatedServer
@@ -271,6 +276,46 @@ def _copy_lags() -> Patch:
     return SimulatedServer, "last", last
 
 
+def _deadline_ignored() -> Patch:
+    """Nothing is ever too late to begin."""
+    return StartDeadlines, "pop", lambda *_: iter(())
+
+
+def _usage_twice() -> Patch:
+    """An hour of the ledger takes in what it has already."""
+    original = Hour.take
+
+    def take(hour: Hour, booking: Booking) -> bool:
+        hour.sequence = 0
+        return original(hour, booking)
+
+    return Hour, "take", take
+
+
+def _lease_snatched() -> Patch:
+    """A standby takes the lease as soon as it sees that another has it."""
+
+    def due(candidacy: Candidacy) -> float:
+        return candidacy._seen_at
+
+    return Candidacy, "_due", due
+
+
+def _late_offer_believed() -> Patch:
+    """An agent takes whatever it is offered for work that no earlier life of it can have had."""
+    return Past, "is_fresh", lambda *_: True
+
+
+def _late_work_believed() -> Patch:
+    """An agent takes an attempt for its own that the log gave to it when the work was sent, and does not ask again."""
+    original = Claim.take
+
+    async def take(claim: Claim) -> bool:
+        return claim.taken or await original(claim)
+
+    return Claim, "take", take
+
+
 PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
     "no-guard": (_no_guard, (Promise.P2,)),
     "guard-ignored": (_guard_ignored, (Promise.P2,)),
@@ -291,6 +336,11 @@ PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
     "request-expires-early": (_request_expires_early, (Promise.P3,)),
     "cancelled-too-early": (_cancelled_too_early, (Promise.P4,)),
     "copy-lags": (_copy_lags, (Promise.P4,)),
+    "deadline-ignored": (_deadline_ignored, (Promise.P6,)),
+    "usage-twice": (_usage_twice, (Promise.P2,)),
+    "lease-snatched": (_lease_snatched, (Promise.P2,)),
+    "late-offer-believed": (_late_offer_believed, (Promise.P2,)),
+    "late-work-believed": (_late_work_believed, (Promise.P2,)),
 }
 """Every defect by name: how to put it in, and the promises of which one at least is seen broken."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from comfymesh.runtime.faultpoints import FaultPoint
-from comfymesh.testkit.history import CLOCKS, LEAVES_NODES
+from comfymesh.testkit.history import CLOCKS, LEAVES_NODES, PROMPT_TRAP
 from comfymesh.testkit.plans import Work, work
 from comfymesh.testkit.simulation.bus import Roughness
 
@@ -32,13 +32,14 @@ class Trouble:
 class Scenario:
     """What is run. `seed` makes it, and everything else that is left to chance in its run.
 
-    All trouble is within the first `trouble_seconds`.
+    `keepers` keep the ledger. All trouble is within the first `trouble_seconds`.
     """
 
     seed: int
     apis: int
     schedulers: int
     agents: int
+    keepers: int
     work: tuple[Work, ...]
     rough: Roughness
     lost_answers: float
@@ -62,9 +63,12 @@ _SMALL = _Size((1, 1, 2), (1, 3), 3, (3.0, 3.0, 6.0, 12.0))
 twelfth (`letter-requeued-anew`) less often."""
 
 _SMALL_SHARE = 0.75
-_CLOCKS_SHARE = 0.5
+_CLOCKS_SHARE = 0.35
+_PROMPTS_SHARE = 0.4
 _ALONE_SHARE = 0.6
 _BUSY_SECONDS = 3.0
+_MOMENTS = ("taken", "taken", "began", "ended", "forgotten")
+"""What happens to a prompt in the end, in this order. An agent has it forgotten once the log has its end."""
 
 
 def scenario(seed: int) -> Scenario:
@@ -75,31 +79,28 @@ def scenario(seed: int) -> Scenario:
     rng = random.Random(f"{seed}/scenario")
     size = _SMALL if rng.random() < _SMALL_SHARE else _LARGE
     apis, schedulers, agents = rng.choice((1, 1, 2)), rng.choice((1, 1, 2)), rng.choice(size.agents)
-    targets = _targets(apis, schedulers, agents)
+    keepers = rng.choice((0, 0, 0, 1, 2))
+    targets = _targets(apis, schedulers, agents, keepers)
     kinds = [kind for kind in targets if rng.random() < 0.35]
     count = rng.randint(1, size.troubles) if kinds else 0
     seconds = rng.choice(size.seconds)
     jobs = tuple(work(rng, rng.randint(*size.jobs), rng.choice((1.0, seconds / 2))))
     rough, lost_answers = _rough(rng), rng.choice((0.0, 0.0, 0.02, 0.2))
     troubles = [_trouble(rng, rng.choice(kinds), targets, seconds) for _ in range(count)]
-    return Scenario(
-        seed,
-        apis,
-        schedulers,
-        agents,
-        jobs,
-        rough,
-        lost_answers,
-        tuple(_with_clocks(seed, troubles, schedulers, agents, seconds)),
-        seconds,
-    )
+    troubles = _with_more(seed, troubles, schedulers, agents, seconds)
+    if any(trouble.what == PROMPT_TRAP for trouble in troubles):
+        # What was told to the dead is told to their heirs, and what they say of it may take its time.
+        rough.redelivered = rng.choice((0.5, 1.0))
+        setattr(rough, rng.choice(("slow", "lost_confirmation", "late")), 0.4)
+    return Scenario(seed, apis, schedulers, agents, keepers, jobs, rough, lost_answers, tuple(troubles), seconds)
 
 
-def _targets(apis: int, schedulers: int, agents: int) -> dict[str, list[str]]:
+def _targets(apis: int, schedulers: int, agents: int, keepers: int) -> dict[str, list[str]]:
     """Every kind of trouble with what it can happen to."""
     agent_names = [f"agent-{number}" for number in range(agents)]
     api_names = [f"api-{number}" for number in range(apis)]
-    everybody = [*agent_names, *api_names, *(f"scheduler-{number}" for number in range(schedulers))]
+    schedulers_names = [f"scheduler-{number}" for number in range(schedulers)]
+    everybody = [*agent_names, *api_names, *schedulers_names, *(f"ledger-{number}" for number in range(keepers))]
     comfyuis = [f"comfyui-{number}" for number in range(agents)]
     return {
         "kill": everybody,
@@ -113,20 +114,32 @@ def _targets(apis: int, schedulers: int, agents: int) -> dict[str, list[str]]:
     }
 
 
-def _with_clocks(seed: int, troubles: Sequence[Trouble], schedulers: int, agents: int, seconds: float) -> list[Trouble]:
-    """Troubles, and in some seeds clocks that are set. These are drawn apart: without them a seed is what it was.
+def _with_more(seed: int, troubles: Sequence[Trouble], schedulers: int, agents: int, seconds: float) -> list[Trouble]:
+    """Troubles, and in many seeds clocks that are set, or agents that die with a prompt: not both.
 
-    In most of those seeds nothing else happens to a node: then whatever is lost was lost by a clock.
+    Most often nothing else happens then that would hide them.
     """
-    rng = random.Random(f"{seed}/clocks")
-    if rng.random() >= _CLOCKS_SHARE:
-        return list(troubles)
-    names = [f"scheduler-{number}" for number in range(schedulers)], [f"agent-{number}" for number in range(agents)]
-    drawn = [_clock(rng, rng.choice(names), seconds) for _ in range(rng.randint(2, 5))]
-    # Not twice the same way: a scheduler whose clock is set back by more than ten minutes ends, and is meant to.
-    clocks = {(clock.what, clock.target): clock for clock in drawn}.values()
-    alone = rng.random() < _ALONE_SHARE
-    return [*(trouble for trouble in troubles if not alone or trouble.what in LEAVES_NODES), *clocks]
+    rng = random.Random(f"{seed}/more")
+    alone, chosen = rng.random() < _ALONE_SHARE, rng.random()
+    if chosen < _CLOCKS_SHARE:
+        # In most of those seeds nothing else happens to a node: then whatever is lost was lost by a clock.
+        names = [f"scheduler-{number}" for number in range(schedulers)], [f"agent-{number}" for number in range(agents)]
+        drawn = [_clock(rng, rng.choice(names), seconds) for _ in range(rng.randint(2, 5))]
+        # Not twice the same way: a scheduler whose clock is set back by more than ten minutes ends, and is meant to.
+        clocks = {(clock.what, clock.target): clock for clock in drawn}.values()
+        return [*(trouble for trouble in troubles if not alone or trouble.what in LEAVES_NODES), *clocks]
+    if chosen < _CLOCKS_SHARE + _PROMPTS_SHARE:
+        agent = f"agent-{rng.randrange(agents)}"
+        moments = ["forgotten", *(rng.choice(_MOMENTS) for _ in range(rng.randint(1, 3)))]
+        return [*([] if alone else troubles), *(_prompt_trap(rng, agent, what, seconds) for what in moments)]
+    return list(troubles)
+
+
+def _prompt_trap(rng: random.Random, agent: str, what: str, seconds: float) -> Trouble:
+    """The death of an agent a moment after something has happened to a prompt of its ComfyUI."""
+    lasts = rng.choice((0.0, 0.0, 1.0, 10.0)) * rng.uniform(0.5, 1.5)
+    at = rng.uniform(0.2, min(seconds - 1, _BUSY_SECONDS))
+    return Trouble(at, PROMPT_TRAP, f"{agent} {what}", lasts)
 
 
 def _clock(rng: random.Random, names: Sequence[str], seconds: float) -> Trouble:

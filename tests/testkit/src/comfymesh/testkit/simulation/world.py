@@ -6,9 +6,10 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from functools import cache, partial
+from typing import Any
 from unittest.mock import patch
 
 from comfymesh.agent import main as agent_main
@@ -20,14 +21,29 @@ from comfymesh.bus.subjects import SCHEDULING_SETTINGS
 from comfymesh.runtime import faultpoints
 from comfymesh.runtime.faultpoints import FaultPoint
 from comfymesh.scheduler import main as scheduler_main
+from comfymesh.scheduler.domain.candidacy import Terms
 from comfymesh.scheduler.settings import SchedulerSettings
 from comfymesh.tasks import policy_codec
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import FINAL
 from comfymesh.testkit import logdump
-from comfymesh.testkit.history import Begun, Defect, Ended, Event, Fault, Logged, Made, Recorder
+from comfymesh.testkit.history import (
+    MENDED,
+    ROUGH_BUS,
+    SIMULATION,
+    Begun,
+    Booked,
+    Defect,
+    Ended,
+    Event,
+    Fault,
+    Leased,
+    Logged,
+    Made,
+    Recorder,
+)
 from comfymesh.testkit.load import Clients, read_all
-from comfymesh.testkit.simulation import comfyui, lives
+from comfymesh.testkit.simulation import comfyui, ledger, lives
 from comfymesh.testkit.simulation.bus import Roughness, SimulatedServer
 from comfymesh.testkit.simulation.chance import EPOCH, Chance
 from comfymesh.testkit.simulation.comfyui import ComfyUI
@@ -43,6 +59,8 @@ _STEP = {"clock ahead": 20.0, "clock behind": -20.0}
 """Seconds that a clock is wrong by for each that it is wrong."""
 _LIMIT_SECONDS = 15
 """Execution timeout of many tasks. None executes for so long where its ComfyUI is not slow."""
+_MOMENTS = (0.0, 0.002, 0.02, 0.2, 1.0)
+"""Seconds from what happens to a prompt to the death of its agent: more or less, one as often as another."""
 _LONG_SECONDS = 3.0
 """What a service waits where it has time. With the defaults, a fifth of each run was waiting that tells nothing."""
 _URL = "nats://simulated"
@@ -62,14 +80,15 @@ class World:
         self._recorder = Recorder(loop.time)
         self._server = SimulatedServer(lambda: EPOCH + loop.time())
         self._comfyuis = {
-            f"comfyui-{number}": ComfyUI(f"comfyui-{number}", self._recorder, chance.stream(f"comfyui-{number}"))
-            for number in range(scenario.agents)
+            name: ComfyUI(name, self._recorder, chance.stream(name), self._happened)
+            for name in (f"comfyui-{number}" for number in range(scenario.agents))
         }
         self.edges = Edges(self._server, self._comfyuis, scenario.rough, chance.stream("edges"))
         self._api = SimulatedApi(self.edges.endpoints, chance.stream("api"), lambda: self._lost, self._failed)
         self._clients = Clients(self._api, self._recorder, chance.stream("clients"), partial(_task, chance))
         self._lost = scenario.lost_answers
-        self._traps: dict[FaultPoint, float] = {}
+        self._traps: dict[str, float] = {}
+        self._moments = chance.stream("moments")
         self._processes = self._plan()
         self._dying = list[asyncio.Task[None]]()
 
@@ -81,12 +100,16 @@ class World:
             planned[f"agent-{number}"] = partial(agent_main.serve, _agent_settings(number))
         for number in range(self._scenario.apis):
             planned[f"api-{number}"] = partial(api_main.serve, _api_settings())
+        for number in range(self._scenario.keepers):
+            planned[f"ledger-{number}"] = partial(ledger.serve, self.edges.open_bus)
         return {name: Process(name, serve, _RESTART_SECONDS, self._failed) for name, serve in planned.items()}
 
     async def run(self) -> list[Event]:
         """Live through the scenario; answers its history."""
         recorder = self._recorder
-        recorder.note(Begun(recorder.now, "simulation", self._scenario.seed))
+        recorder.note(Begun(recorder.now, SIMULATION, self._scenario.seed))
+        if hindering := self._scenario.rough.hindering():
+            self._note(ROUGH_BUS, hindering)
         noise = _Noise(self._defect)
         logging.getLogger().addHandler(noise)
         everything = [asyncio.ensure_future(server.run()) for server in self._comfyuis.values()]
@@ -130,18 +153,25 @@ class World:
         loop = asyncio.get_running_loop()
         until = loop.time() + _SETTLE_SECONDS
         while loop.time() < until:
-            last = {record.task: record.state for record in self._records() if isinstance(record, Logged)}
-            if all(state in FINAL for state in last.values()):
+            last = {message.subject: (message, expected) for message, expected in self._server.written}
+            now = [record for one in last.values() for record in logdump.records(*one, EPOCH)]
+            if all(record.state in FINAL for record in now if isinstance(record, Logged)):
                 return True
             await asyncio.sleep(1.0)
         return False
 
     async def _look_back(self) -> None:
-        """Read the log, and everything that it says was made."""
+        """Read the log, everything that it says was made, who had the lease, and what the ledger has."""
+        for message in self._server.leased:
+            self._recorder.note(Leased(message.time - EPOCH, message.data.decode(), Terms().ttl))
         for event in self._records():
             self._recorder.note(event)
             if isinstance(event, Made):
                 await read_all(self._api, self._recorder, event.task, event.artifact)
+        if self._scenario.keepers:
+            total = await ledger.total(self._server)
+            used = (total.load_micros + total.run_micros) / 1e6
+            self._recorder.note(Booked(self._recorder.now, total.attempts, used))
 
     def _records(self) -> list[Logged | Made]:
         written = self._server.written
@@ -171,8 +201,8 @@ class World:
                 await self._slow(self._comfyuis[trouble.target], lasts)
             case "clock ahead" | "clock behind" as which:
                 await self._set_clock(trouble.target, _STEP[which] * lasts, lasts)
-            case "trap":
-                self._traps[FaultPoint[trouble.target]] = lasts
+            case "trap" | "prompt trap":
+                self._traps[trouble.target] = lasts
         self._note(f"{trouble.what} is over", trouble.target)
 
     async def _cut_off(self, name: str, lasts: float) -> None:
@@ -201,7 +231,7 @@ class World:
 
     def _mend(self) -> None:
         """From now on all goes well, as far as it depends on us."""
-        self._note("everything is mended")
+        self._note(MENDED)
         self._traps.clear()
         calm = Roughness()
         for name in Roughness.__slots__:
@@ -215,15 +245,28 @@ class World:
 
     def _reach(self, _: str, point: FaultPoint) -> None:
         """Somebody has come to a fault point: if a trap is laid there, that was all he did."""
-        lasts = self._traps.pop(point, None)
+        lasts = self._traps.pop(point.name, None)
         if lasts is not None:
             life = lives.current()
             self._note("killed at a fault point", f"{life.name}: {point.name}")
-            self._dying.append(
-                asyncio.get_running_loop().create_task(self._processes[life.name].kill(lasts), context=Context())
-            )
+            self._begin(self._processes[life.name].kill(lasts))
             life.alive = False
             life.check()
+
+    def _happened(self, comfyui: str, what: str) -> None:
+        """Something happened to a prompt: if a trap is laid there, its agent has not long to live."""
+        agent = f"agent-{comfyui.rpartition('-')[2]}"
+        lasts = self._traps.pop(f"{agent} {what}", None)
+        if lasts is not None:
+            self._begin(self._kill_soon(agent, what, lasts))
+
+    async def _kill_soon(self, agent: str, what: str, lasts: float) -> None:
+        await asyncio.sleep(self._moments.choice(_MOMENTS) * self._moments.uniform(0.5, 1.5))
+        self._note("killed with a prompt", f"{agent}, after it was {what}")
+        await self._processes[agent].kill(lasts)
+
+    def _begin(self, dying: Coroutine[Any, Any, None]) -> None:
+        self._dying.append(asyncio.get_running_loop().create_task(dying, context=Context()))
 
     def _note(self, what: str, target: str = "") -> None:
         self._recorder.note(Fault(self._recorder.now, what, target))

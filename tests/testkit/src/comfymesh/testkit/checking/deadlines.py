@@ -1,0 +1,66 @@
+"""P6: a task that was to begin by some time does, or is told to be too late."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from comfymesh.tasks.events import Assigned, Expired
+from comfymesh.testkit.checking.records import BEGUN
+from comfymesh.testkit.checking.views import View
+from comfymesh.testkit.checking.violations import Promise, Violation
+from comfymesh.testkit.history import CLOCKS, LEAVES_SCHEDULERS, MENDED, ROUGH_BUS, Fault, Logged
+
+_SLACK_SECONDS = 1.5
+"""A scheduler looks four times a second at what is too late, and its orders have a way to go."""
+_AFTER_SECONDS = 10.0
+"""By then what happened to a scheduler or to the bus is over."""
+
+Span = tuple[float, float]
+
+
+def met(view: View) -> Iterator[Violation]:
+    """P6: see the module. Nobody is blamed while a scheduler can't act, or the bus does not take what it says.
+
+    On real machines anything may keep anybody from acting.
+    """
+    if not view.is_virtual:
+        return
+    hindrances = [_hindrance(fault, view.faults) for fault in view.faults if _hinders(fault)]
+    for task, records in view.log.items():
+        for record in itertools.takewhile(lambda record: record.event not in BEGUN, records):
+            late = record.at - record.start_by
+            if _claims(record) and late > _SLACK_SECONDS and not _excused(record, hindrances):
+                what = f"it had to begin by {record.start_by:.3f} s, and was assigned {late:.3f} s after that"
+                yield Violation(Promise.P6, task, what)
+
+
+def _claims(record: Logged) -> bool:
+    """Whether it assigns a task that may come too late."""
+    return record.event == Assigned.__name__ and record.start_by > 0
+
+
+def told_early(view: View) -> Iterator[Violation]:
+    """P6: nothing is told that it is too late before that time. Clocks that are set say what time that is."""
+    if any(fault.what in CLOCKS for fault in view.faults):
+        return
+    for task, records in view.log.items():
+        last = records[-1]
+        if last.event == Expired.__name__ and last.at < last.start_by:
+            early = last.start_by - last.at
+            yield Violation(Promise.P6, task, f"it was told that it is too late {early:.3f} s before its time")
+
+
+def _excused(record: Logged, hindrances: Sequence[Span]) -> bool:
+    return any(begin <= record.at and end >= record.start_by for begin, end in hindrances)
+
+
+def _hinders(fault: Fault) -> bool:
+    return fault.what not in LEAVES_SCHEDULERS and not fault.target.startswith(("agent", "api", "ledger"))
+
+
+def _hindrance(fault: Fault, faults: Sequence[Fault]) -> Span:
+    """From when to when a fault keeps what was decided from being stored."""
+    end = MENDED if fault.what == ROUGH_BUS else f"{fault.what} is over"
+    over = (other.at for other in faults if other.what == end and other.at >= fault.at)
+    return fault.at, next(over, fault.at) + _AFTER_SECONDS
