@@ -47,6 +47,7 @@ class Mailbox:
     _states: deque[Stored] = field(default_factory=deque)
     _place: task_pb2.TaskProgress | None = None
     _progress: task_pb2.TaskProgress | None = None
+    _heard: task_pb2.TaskProgress | None = None
     _preview: task_pb2.Preview | None = None
     _told: tuple[int, float] = (0, -1.0)
     _artifacts: set[bytes] = field(default_factory=set)
@@ -68,11 +69,16 @@ class Mailbox:
             self._wake.set()
 
     def offer_progress(self, progress: task_pb2.TaskProgress) -> None:
-        """Progress. Takes the place of what was not told yet; progress that goes back is dropped."""
+        """Progress. Takes the place of what was not told yet; progress that goes back is dropped, or that was just heard.
+
+        It comes from two sources as well: what was told last before somebody listened may be told to the listener too.
+        """
         latest = (self._progress.attempt, self._progress.fraction) if self._progress else self._told
-        if (progress.attempt, progress.fraction) >= latest:
-            self._progress = progress
-            self._wake.set()
+        place = (progress.attempt, progress.fraction)
+        if place < latest or (place == latest and progress == self._heard):
+            return
+        self._progress = self._heard = progress
+        self._wake.set()
 
     def offer_place(self, place: task_pb2.TaskProgress) -> None:
         """The task's place in the queue. Means nothing any more once the task has left it."""
