@@ -18,7 +18,8 @@ from comfymesh.testkit.chaos.mischief import plan
 from comfymesh.testkit.chaos.proxy import Line, Proxy
 from comfymesh.testkit.chaos.run import wreak
 from comfymesh.testkit.checking import check
-from comfymesh.testkit.history import Answered, Fault, Heard, Logged, Read, Summed, Told, save
+from comfymesh.testkit.history import Answered, Fault, Heard, Logged, Read, Summed, Told
+from comfymesh.testkit.recording import save
 
 SECONDS = 8.0
 SEED = 5

@@ -12,7 +12,8 @@ from comfymesh.testkit.chaos.__main__ import summary
 from comfymesh.testkit.chaos.cluster import IN_TURN, MACHINES
 from comfymesh.testkit.chaos.machines import Loss, lose_each, losses
 from comfymesh.testkit.checking import check
-from comfymesh.testkit.history import Fault, Logged, save
+from comfymesh.testkit.history import Fault, Logged
+from comfymesh.testkit.recording import save
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nats" / "cluster.conf"
 LOST = [Loss("m0", "power", 1.0), Loss("m1", "cut", 1.0), Loss("m2", "dead", 1.0)]

@@ -20,9 +20,10 @@ from comfymesh.testkit.chaos.__main__ import summary
 from comfymesh.testkit.chaos.grpcapi import GrpcApi
 from comfymesh.testkit.chaos.run import Chaos, defects, maker
 from comfymesh.testkit.checking import check
-from comfymesh.testkit.history import Begun, Ended, Fault, Logged, Made, Recorder, save
+from comfymesh.testkit.history import Begun, Ended, Fault, Logged, Made
 from comfymesh.testkit.load import Clients, read_all
 from comfymesh.testkit.plans import work
+from comfymesh.testkit.recording import Recorder, save
 from comfymesh.testkit.waiting import until
 
 if TYPE_CHECKING:

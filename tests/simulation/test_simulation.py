@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from comfymesh.testkit.history import PROMPT_TRAP, Answered, Fault, Logged, Prompted, Told, load
+from comfymesh.testkit.history import PROMPT_TRAP, Answered, Fault, Logged, Prompted, Told
+from comfymesh.testkit.recording import load
 from comfymesh.testkit.simulation.planted import PLANTED
 from comfymesh.testkit.simulation.scenario import scenario
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 _HEADERS = frame(Kind.HEADERS, 0x4, 1, b"\x88")
-_HALF_A_WINDOW = 32_768
+_HALF_A_WINDOW = 524_288
+_MOST = 16_384
 
 
 def test_the_preface_goes_before_the_calls_and_each_byte_goes_out_once() -> None:
@@ -16,7 +17,10 @@ def test_the_preface_goes_before_the_calls_and_each_byte_goes_out_once() -> None
     assert connection.call("/service/Method", b"one") == 0
     assert connection.call("/service/Method", b"two") == 1
     sent = connection.to_send()
-    assert sent.startswith(PREFACE + frame(Kind.SETTINGS))
+    settings = frame(Kind.SETTINGS, 0, 0, b"\0\4" + (2 * _HALF_A_WINDOW).to_bytes(4))
+    assert sent.startswith(
+        PREFACE + settings + frame(Kind.WINDOW_UPDATE, 0, 0, (2 * _HALF_A_WINDOW - 65_535).to_bytes(4))
+    )
     assert frame(Kind.DATA, 0x1, 1, b"\0\0\0\0\3one") in sent
     assert frame(Kind.DATA, 0x1, 3, b"\0\0\0\0\3two") in sent
     assert sent.count(b"\x05:path\x0f/service/Method") == 2
@@ -50,12 +54,16 @@ def test_settings_and_pings_are_answered_and_their_answers_are_not() -> None:
 def test_what_was_read_is_given_back_to_the_stream_and_to_the_connection() -> None:
     connection = _calling(2)
     half = b"\0" + (_HALF_A_WINDOW - 5).to_bytes(4) + bytes(_HALF_A_WINDOW - 5)
-    parts = [half[at : at + 16_384] for at in (0, 16_384)]
-    for number in (1, 3):
-        connection.receive(frame(Kind.DATA, 0, number, parts[0]))
+    parts = [half[at : at + _MOST] for at in range(0, len(half), _MOST)]
+    middle = len(parts) // 2
+    for part in parts[:middle]:
+        for number in (1, 3):
+            assert connection.to_send() == b""
+            connection.receive(frame(Kind.DATA, 0, number, part))
     whole = frame(Kind.WINDOW_UPDATE, 0, 0, _HALF_A_WINDOW.to_bytes(4))
     assert connection.to_send() == whole
-    connection.receive(frame(Kind.DATA, 0, 3, parts[1]))
+    for part in parts[middle:]:
+        connection.receive(frame(Kind.DATA, 0, 3, part))
     assert connection.to_send() == frame(Kind.WINDOW_UPDATE, 0, 3, _HALF_A_WINDOW.to_bytes(4))
 
 

@@ -23,9 +23,8 @@ from comfymesh.testkit.history import (
     Prompted,
     Read,
     Told,
-    dump,
-    load,
 )
+from comfymesh.testkit.recording import dump, load
 
 seeds = st.integers(0, 2**32)
 

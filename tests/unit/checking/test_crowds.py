@@ -5,19 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from comfymesh.testkit.checking import Promise, check
-from comfymesh.testkit.history import (
-    Answered,
-    Called,
-    Ended,
-    Event,
-    Heard,
-    Joined,
-    Left,
-    Logged,
-    Summed,
-    dump,
-    load,
-)
+from comfymesh.testkit.history import Answered, Called, Ended, Event, Heard, Joined, Left, Logged, Summed
+from comfymesh.testkit.recording import dump, load
 
 GROUP = "groups/g"
 STEPS = [("Created", "QUEUED", 0), ("Assigned", "ASSIGNED", 1), ("Succeeded", "SUCCEEDED", 1)]

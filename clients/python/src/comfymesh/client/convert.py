@@ -10,6 +10,7 @@ from google.protobuf import duration_pb2
 from comfymesh.client.errors import InvalidRequest, Violation
 from comfymesh.client.events import ArtifactStored, Event, PreviewArrived, Progressed, TaskChanged
 from comfymesh.client.inputs import Scalar, inputs_to_proto
+from comfymesh.client.keywords import require_known
 from comfymesh.client.models import (
     Artifact,
     ArtifactKind,
@@ -87,7 +88,9 @@ def task_to_proto(graph_json: str, inputs: Mapping[str, Scalar], options: TaskOp
 
     Raises:
         InvalidRequest: Inputs that no message can carry, all of them at once.
+        TypeError: There is no such option.
     """
+    require_known(options, TaskOptions.__annotations__)
     timeout, wait = options.get("execution_timeout"), options.get("start_timeout")
     return task_pb2.Task(
         graph_json=graph_json,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from comfymesh.client.calls import Calls, task_name
 from comfymesh.client.convert import dead_letter_from_proto, group_name, task_from_proto
 from comfymesh.client.errors import ComfyMeshError, InvalidRequest, Violation
+from comfymesh.client.keywords import require_known
 from comfymesh.client.statuses import error_of_refusal
 from comfymesh.v1 import dead_letter_pb2, error_reason_pb2
 from comfymesh.v1 import dead_letter_service_pb2 as pb
@@ -131,7 +132,9 @@ def filter_to_proto(options: DeadLetterOptions) -> dead_letter_pb2.DeadLetterFil
 
     Raises:
         InvalidRequest: There is no such reason.
+        TypeError: There is no such option: left out, it would choose all.
     """
+    require_known(options, DeadLetterOptions.__annotations__)
     chosen = dead_letter_pb2.DeadLetterFilter(
         reasons=[_reason(reason) for reason in options.get("reasons", ())],
         labels=options.get("labels", {}),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from comfymesh.client import convert, uploads
 from comfymesh.client.graphs import graph_text
+from comfymesh.client.keywords import require_known
 from comfymesh.client.workflow_convert import workflow_name
 from comfymesh.client.workflow_models import Workflow, WorkflowRef
 from comfymesh.v1 import task_service_pb2 as pb
@@ -109,6 +110,7 @@ async def create_tasks(wire: Wire, server: Server, tasks: Iterable[NewTask], gro
 
 def list_tasks(which: TaskFilter, page_size: int) -> pb.ListTasksRequest:
     """A request for the first page of a list."""
+    require_known(which, TaskFilter.__annotations__)
     request = pb.ListTasksRequest(
         page_size=page_size,
         states=[convert.state_to_proto(state) for state in which.get("states", ())],

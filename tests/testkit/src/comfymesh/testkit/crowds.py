@@ -7,9 +7,10 @@ import random
 from collections.abc import Callable
 from contextlib import aclosing
 
-from comfymesh.testkit.history import Answered, Called, Heard, Joined, Left, Recorder, Refused, Summed
+from comfymesh.testkit.history import Answered, Called, Heard, Joined, Left, Refused, Summed
 from comfymesh.testkit.meshapi import Api, CallFailedError, Followed, id_of, seen
 from comfymesh.testkit.plans import Follower, Sweep
+from comfymesh.testkit.recording import Recorder
 from comfymesh.v1 import group_pb2, task_pb2, task_service_pb2
 
 FINAL_STATES = frozenset(

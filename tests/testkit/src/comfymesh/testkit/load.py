@@ -13,19 +13,10 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 from comfymesh.testkit.crowds import FINAL_STATES, Crowd
-from comfymesh.testkit.history import (
-    Answered,
-    Called,
-    Closed,
-    Opened,
-    Progressed,
-    Read,
-    Recorder,
-    Refused,
-    Told,
-)
+from comfymesh.testkit.history import Answered, Called, Closed, Opened, Progressed, Read, Refused, Told
 from comfymesh.testkit.meshapi import CONTENT_LABEL, Api, CallFailedError, Message, id_of, seen
 from comfymesh.testkit.plans import Follower, Job, Sweep, Watch, Work
+from comfymesh.testkit.recording import Recorder
 from comfymesh.v1 import task_pb2, task_service_pb2
 
 _LOOK_SECONDS = 0.5

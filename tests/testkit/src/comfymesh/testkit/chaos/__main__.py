@@ -15,7 +15,8 @@ from comfymesh.runtime.faultpoints import FaultPoint
 from comfymesh.testkit.chaos.machines import ClusterChaos, lose_each, losses
 from comfymesh.testkit.chaos.run import Chaos, wreak
 from comfymesh.testkit.checking import Verdict, check
-from comfymesh.testkit.history import Ended, Event, Fault, Logged, save
+from comfymesh.testkit.history import Ended, Event, Fault, Logged
+from comfymesh.testkit.recording import save
 
 _CLUSTER = Path("deploy/nats/cluster.conf")
 

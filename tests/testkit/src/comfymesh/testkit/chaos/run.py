@@ -20,9 +20,10 @@ from comfymesh.testkit.chaos import logreader
 from comfymesh.testkit.chaos.grpcapi import GrpcApi
 from comfymesh.testkit.chaos.mesh import chaos_mesh
 from comfymesh.testkit.chaos.mischief import Doer, plan
-from comfymesh.testkit.history import Begun, Defect, Ended, Event, Fault, Logged, Made, Recorder
+from comfymesh.testkit.history import Begun, Defect, Ended, Event, Fault, Logged, Made
 from comfymesh.testkit.load import Clients, read_all
 from comfymesh.testkit.plans import work
+from comfymesh.testkit.recording import Recorder
 from comfymesh.v1 import task_pb2
 
 _TASKS_PER_SECOND = 2.0

@@ -14,7 +14,8 @@ from multiprocessing import Pool
 from pathlib import Path
 
 from comfymesh.testkit.checking import Verdict, check
-from comfymesh.testkit.history import Fault, save
+from comfymesh.testkit.history import Fault
+from comfymesh.testkit.recording import save
 from comfymesh.testkit.simulation.planted import PLANTED, planted
 from comfymesh.testkit.simulation.run import quiet, simulate
 

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from comfymesh.testkit.history import Prompted, Recorder
+from comfymesh.testkit.history import Prompted
+from comfymesh.testkit.recording import Recorder
 
 NODE_CLASS = "SimulatedSteps"
 OBJECT_INFO = {

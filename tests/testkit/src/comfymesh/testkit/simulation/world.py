@@ -40,9 +40,9 @@ from comfymesh.testkit.history import (
     Leased,
     Logged,
     Made,
-    Recorder,
 )
 from comfymesh.testkit.load import Clients, read_all
+from comfymesh.testkit.recording import Recorder
 from comfymesh.testkit.simulation import comfyui, ledger, lives
 from comfymesh.testkit.simulation.bus import Roughness, SimulatedServer
 from comfymesh.testkit.simulation.chance import EPOCH, Chance
