@@ -85,3 +85,16 @@ def test_a_subject_of_any_bytes_harms_nobody(head: bytes) -> None:
 def test_what_is_no_message_is_an_error_of_the_protocol(data: bytes) -> None:
     with pytest.raises(nats.errors.ProtocolError):
         heard([data], ours=True)
+
+
+@pytest.mark.parametrize("piece", [b"MSG " + b"x" * 65_532, b"x" * 65_534 + b"\r\n"])
+def test_a_line_without_an_end_is_not_kept_for_ever(piece: bytes) -> None:
+    with pytest.raises(nats.errors.ProtocolError):
+        heard([piece] * 32, ours=True)
+
+
+def test_a_message_may_be_longer_than_any_line() -> None:
+    data = bytes(3 << 20)
+    sent = b"MSG a 1 %d\r\n%b\r\n" % (len(data), data)
+    pieces = [sent[begin : begin + 65_536] for begin in range(0, len(sent), 65_536)]
+    assert [told.data for _, told in heard(pieces, ours=True)] == [data]

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 _HEAD_LINE = b"NATS/1.0"
 _MESSAGE = b"MSG "
 _LINE_END = b"\r\n"
+_LONGEST_LINE = 1 << 20
+"""Far more than the longest, which names all servers of a cluster. The library would go on buffering for ever."""
 _NOT_PERMITTED = "permissions violation"
 """Of an error that the server tells and leaves it at that."""
 
@@ -84,8 +86,14 @@ class Reader(Parser):
             await super().parse(data[place:])
 
     async def _complete(self, data: bytes) -> bytes:
-        """End what was cut off before; answers what comes behind it."""
+        """End what was cut off before; answers what comes behind it.
+
+        Raises:
+            nats.errors.ProtocolError: it has no end.
+        """
         if self.state != AWAITING_MSG_PAYLOAD:
+            if len(self.buf) > _LONGEST_LINE:
+                raise nats.errors.ProtocolError
             data = bytes(self.buf) + data
             self.buf.clear()
             return data
