@@ -60,7 +60,41 @@ def test_it_reads_what_the_library_reads(all_sent: list[bytes], cuts: list[int])
     assert heard(pieces, ours=True) == heard([data], ours=False)
 
 
-@pytest.mark.parametrize("data", [b"MSG a 1 x\r\n", b"MSG a x 1\r\n1\r\n", b"MSG a\r\n"])
+@pytest.mark.parametrize("payload", [b"MSG forged 1 4\r\nevil\r\n", b"MSG x", b"PING\r\n", b"", b"\r\n"])
+def test_a_payload_is_none_of_our_lines_wherever_it_is_cut(payload: bytes) -> None:
+    data = b"MSG a 1 back %d\r\n%b\r\nMSG b 2 1\r\nx\r\n" % (len(payload), payload)
+    whole = heard([data], ours=False)
+    assert [delivery.data for _, delivery in whole] == [payload, b"x"]
+    for first in range(len(data)):
+        assert heard([data[:first], data[first:]], ours=True) == whole
+
+
+@pytest.mark.parametrize("head", [b"", b"NATS/1.0\r\n\r\n"])
+def test_a_subject_of_any_bytes_harms_nobody(head: bytes) -> None:
+    line = b"HMSG a.\xff 1 \xfe %d %d" % (len(head), len(head) + 1) if head else b"MSG a.\xff 1 \xfe 1"
+    found = heard([line + b"\r\n" + head + b"x\r\n", b"MSG b 1 1\r\ny\r\n"], ours=True)
+    assert [(told.subject, told.reply, told.data) for _, told in found] == [
+        ("a.\ufffd", "\ufffd", b"x"),
+        ("b", "", b"y"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "data", [b"MSG a 1 +1\r\nx\r\n", b"MSG a 1 -2\r\n+OK\r\n", b"MSG a 1 x\r\n", b"MSG a x 1\r\n1\r\n", b"MSG a\r\n"]
+)
 def test_what_is_no_message_is_an_error_of_the_protocol(data: bytes) -> None:
     with pytest.raises(nats.errors.ProtocolError):
         heard([data], ours=True)
+
+
+@pytest.mark.parametrize("piece", [b"MSG " + b"x" * 65_532, b"x" * 65_534 + b"\r\n"])
+def test_a_line_without_an_end_is_not_kept_for_ever(piece: bytes) -> None:
+    with pytest.raises(nats.errors.ProtocolError):
+        heard([piece] * 32, ours=True)
+
+
+def test_a_message_may_be_longer_than_any_line() -> None:
+    data = bytes(3 << 20)
+    sent = b"MSG a 1 %d\r\n%b\r\n" % (len(data), data)
+    pieces = [sent[begin : begin + 65_536] for begin in range(0, len(sent), 65_536)]
+    assert [told.data for _, told in heard(pieces, ours=True)] == [data]

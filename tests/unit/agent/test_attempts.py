@@ -9,7 +9,7 @@ import pytest
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.events import Preview
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Message
+from comfymesh.bus.port import BusUnavailableError, Message, StreamState
 from comfymesh.tasks.events import Assigned, CancelRequested, Event, Released, Started
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import State
@@ -55,6 +55,26 @@ async def test_of_what_is_offered_each_attempt_counts_once_and_what_is_held_does
         await node.tell(stored, "x")
     await node.tell(await bench.task(assigned(), task_id="two"))
     assert node.attempts.offers_taken() == {"x": 1}
+
+
+async def test_where_nobody_says_where_the_log_ends_that_is_asked_seldom_and_work_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[float]()
+
+    async def state(_: object) -> StreamState:
+        asked.append(asyncio.get_running_loop().time())
+        raise BusUnavailableError("the api is of an earlier version")
+
+    monkeypatch.setattr(bench.bus, "state", state)
+    node = Node(bench)
+    await asyncio.sleep(60)
+    await node.tell(await bench.task(), "x")
+    (await node.session.prompt()).end(SUCCESS)
+    await settle()
+    await node.close()
+    assert bench.states() == [QUEUED, ASSIGNED, SUCCEEDED]
+    assert 1 < len(asked) < 20
 
 
 async def test_work_of_an_earlier_attempt_is_left_alone(node: Node, bench: Bench) -> None:

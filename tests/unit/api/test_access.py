@@ -17,7 +17,16 @@ from comfymesh.tasks.record import ModelFile, Requirements
 from comfymesh.v1 import key_pb2, tenant_pb2
 
 LOOPBACK = ["127.0.0.1:7700", "127.9.9.9:1", "localhost:7700", "[::1]:7700", "unix:/run/api.sock"]
-REACHABLE = ["0.0.0.0:7700", "[::]:7700", "10.0.0.1:7700", "mesh.example:7700", ":7700", "", "127.0.0.1.evil.example:1"]
+REACHABLE = [
+    "0.0.0.0:7700",
+    "[::]:7700",
+    "10.0.0.1:7700",
+    "mesh.example:7700",
+    ":7700",
+    "",
+    "127.0.0.1.evil.example:1",
+    "[::1:7700",
+]
 
 
 @pytest.mark.parametrize("listen", LOOPBACK)

@@ -64,9 +64,20 @@ class TestStartLimits:
         long = Fault(CLAIMED - 50.0, what, "scheduler-0"), Fault(CLAIMED - 5.0, over)
         assert found(due(RETRIED, 2.0, *long)) == []
 
-    @pytest.mark.parametrize("what", ["kill", "slow comfyui", PROMPT_TRAP])
+    @pytest.mark.parametrize("what", ["kill", "killed at a fault point"])
+    def test_nor_once_another_is_back_that_was_away_as_well(self, what: str) -> None:
+        away = Fault(CLAIMED - 20.0, what, "scheduler-0 for 25.00 s"), Fault(CLAIMED - 18.0, what, "agent-0 for 1.00 s")
+        back = (
+            Fault(CLAIMED - 17.0, f"{what} is over", "agent-0"),
+            Fault(CLAIMED + 5.0, f"{what} is over", "scheduler-0"),
+        )
+        assert found(due(RETRIED, 2.0, *away, *back)) == []
+
+    @pytest.mark.parametrize(
+        "what", ["kill", "slow comfyui", "slow comfyui is over", "kill comfyui is over", PROMPT_TRAP]
+    )
     def test_that_an_agent_was_away_is_no_excuse(self, what: str) -> None:
-        assert found(due(RETRIED, 2.0, Fault(CLAIMED - 5.0, what, "agent-0 for 1.00 s")))
+        assert found(due(RETRIED, 2.0, Fault(CLAIMED - 5.0, what, "comfyui-0" if "comfyui" in what else "agent-0")))
 
     def test_nor_is_what_was_over_for_long(self) -> None:
         rough = [Fault(CLAIMED - 50.0, ROUGH_BUS, "late 0.2"), Fault(CLAIMED - 15.0, MENDED)]

@@ -43,6 +43,12 @@ def test_what_says_nothing_makes_room_first() -> None:
     assert len(row) <= 80
 
 
+def test_a_node_that_somebody_named_none_keeps_its_name() -> None:
+    table = PlainTable("NODE", "POOL", "MESSAGE")
+    table.add_row("none", "-", "m" * 500)
+    assert printed(table, 40)[0].split() == ["NODE", "MESSAGE"]
+
+
 def test_texts_are_shortened_and_nothing_else_is() -> None:
     table = PlainTable("TASK", "MESSAGE")
     table.add_row("t" * 33, "m" * 500)

@@ -127,6 +127,15 @@ def test_an_interrupted_command_ends_with_130() -> None:
     assert invoke("interrupted").exit_code == 130
 
 
+@pytest.mark.parametrize(("command", "told"), [("assets list", "No assets.\n"), ("audit", "No events.\n")])
+def test_where_there_is_nothing_no_empty_table_is_shown(
+    command: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "call", lambda *_: [])
+    result = invoke(*command.split())
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", told)
+
+
 def test_output_that_can_not_be_written_is_told_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,9 @@ def test_a_folder_that_can_not_be_made_is_refused_at_once(tmp_path: Path) -> Non
     [
         (["--listen", "nowhere"], "write HOST:PORT (--listen)"),
         (["--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:99999"], "write HOST:PORT (--gateway)"),
+        (["--listen", "[::1:7700"], "write HOST:PORT (--listen)"),
+        (["--listen", "127.0.0.1:" + 5000 * "9"], "write HOST:PORT (--listen)"),
+        (["--listen", "127.0.0.1:7701", "--gateway", "127.0.0.1:7701"], "can't both listen on 127.0.0.1:7701"),
         (["--listen", "0.0.0.0:7700"], "listen on 127.0.0.1 (--listen)"),
         (["--listen", "127.0.0.1:0", "--gateway", "0.0.0.0:8188"], "listen on 127.0.0.1 (--gateway)"),
     ],

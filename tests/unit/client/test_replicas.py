@@ -33,7 +33,7 @@ def test_an_address_that_is_missing_is_told(target: str) -> None:
         AsyncClient(target)
 
 
-@pytest.mark.parametrize("target", ["http://a:1", "https://a", "a:1,b:65536"])
+@pytest.mark.parametrize("target", ["http://a:1", "HTTPS://a", "grpc://a:1", "a:1,b:65536", "a:" + 5000 * "9"])
 def test_an_address_that_can_not_be_one_is_told(target: str) -> None:
     with pytest.raises(InvalidRequest, match="give HOST:PORT"):
         AsyncClient(target)

@@ -150,8 +150,10 @@ def list_assets(session: Session, limit: int) -> None:  # noqa: D103
     if session.as_json:
         for asset in found:
             click.echo(line(plain(asset)))
-    else:
+    elif found:
         session.show(asset_table(found, datetime.now(UTC)))
+    else:
+        click.echo("No assets.", err=True)
 
 
 @assets.command(help=_GET_HELP, short_help="Show one.")

@@ -66,10 +66,11 @@ def fit(columns: list[Column], room: int) -> list[tuple[Column, int]]:
     """Which columns are shown in so many places, and how wide.
 
     Where there is no room for all, those with nothing in them are left out, then texts are shortened. Nothing else is.
+    The first stays: it names each row, and somebody may have named it "none".
     """
     if _sum(column.width for column in columns) <= room:
         return [(column, column.width) for column in columns]
-    shown = [column for column in columns if not column.is_empty] or columns
+    shown = [columns[0], *(column for column in columns[1:] if not column.is_empty)]
     texts = [column for column in shown if column.heading in _TEXTS]
     left = room - _sum(column.width for column in shown if column not in texts)
     most = max(_SHORTEST, left // len(texts) - _GAP) if texts else 0

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2
 from comfymesh.client.administration_convert import audit_event_from_proto, key_from_proto, tenant_from_proto
 from comfymesh.client.administration_models import Limits, NewKey, Scope
 from comfymesh.client.calls import Calls
+from comfymesh.client.keywords import require_known
 from comfymesh.v1 import key_pb2, tenant_pb2
 from comfymesh.v1 import key_service_pb2 as keys_pb
 from comfymesh.v1 import tenant_service_pb2 as tenants_pb
@@ -98,6 +99,7 @@ class AdministrationCalls(Calls):
 
         Raises:
             Conflict: There is one of that name.
+            TypeError: There is no such option: left out, a tenant would have no limits.
             ComfyMeshError: The call failed. It is not repeated.
         """
         name = _tenant_name(tenant).removeprefix("tenants/")
@@ -161,8 +163,10 @@ class AdministrationCalls(Calls):
 
         Raises:
             NotFound: There is no such tenant.
+            TypeError: There is no such option: left out, a key would last for ever, or may do more than it should.
             ComfyMeshError: The call failed. It is not repeated; if it was done all the same, the key is in `keys`.
         """
+        require_known(options, KeyOptions.__annotations__)
         scopes = options.get("scopes", (Scope.SUBMIT, Scope.READ))
         wanted = key_pb2.Key(
             display_name=options.get("display_name", ""), scopes=[f"SCOPE_{scope.upper()}" for scope in scopes]
@@ -238,6 +242,7 @@ def _tenant_name(tenant: str) -> str:
 
 
 def _tenant(options: TenantOptions) -> tenant_pb2.Tenant:
+    require_known(options, TenantOptions.__annotations__)
     limits = options.get("limits", Limits())
     return tenant_pb2.Tenant(
         display_name=options.get("display_name", ""),

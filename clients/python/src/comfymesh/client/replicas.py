@@ -6,6 +6,7 @@ from comfymesh.client.errors import InvalidRequest
 
 TARGET_UNUSABLE = "TARGET_UNUSABLE"
 _LAST_PORT = 65535
+_URLS = ("http://", "https://", "grpc://", "grpcs://")
 
 
 class Replicas:
@@ -47,9 +48,9 @@ class Replicas:
 def _check(name: str) -> None:
     """Refuse what gRPC would look up, to say that nobody answers."""
     port = name.rpartition(":")[2]
-    if name.startswith(("http://", "https://")):
+    if name.lower().startswith(_URLS):
         wrong = "is a URL"
-    elif port.isdecimal() and int(port) > _LAST_PORT:
+    elif port.isdecimal() and (len(port) > len(str(_LAST_PORT)) or int(port) > _LAST_PORT):
         wrong = f"has a port above {_LAST_PORT}"
     else:
         return

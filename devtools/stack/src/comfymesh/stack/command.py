@@ -67,12 +67,18 @@ def dev(listen: str, data: Path, rules: Path | None, gateway: str) -> None:
     try:
         _require_safe(listen, "--listen")
         if gateway:
+            _require_apart(listen, gateway)
             # Whoever reaches the gateway may do what the API lets everybody do.
             _require_safe(gateway, "--gateway")
         _make(data)
         asyncio.run(_dev(replace(_plan(listen, data, rules), gateway=gateway)))
     except MeshNotReadyError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _require_apart(listen: str, gateway: str) -> None:
+    if gateway == listen and not listen.endswith(":0"):
+        raise MeshNotReadyError(f"the API and the gateway can't both listen on {listen}: change one (--gateway)")
 
 
 def _require_safe(address: str, option: str) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_HOST = re.compile(r"\[[^\[\]]+\]|[^\[\]]+")
 
 
 class MeshNotReadyError(Exception):
@@ -40,7 +43,7 @@ def require_address(address: str, option: str = "--listen") -> tuple[str, int]:
         MeshNotReadyError: it is none.
     """
     host, _, port = address.rpartition(":")
-    if not (host and port.isdecimal() and int(port) < 65536):
+    if not (_HOST.fullmatch(host) and port.isdecimal() and len(port) <= 5 and int(port) < 65536):
         raise MeshNotReadyError(f"can't listen on {address!r}: write HOST:PORT ({option}), such as 127.0.0.1:7700")
     return host, int(port)
 

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 _HEAD_LINE = b"NATS/1.0"
 _MESSAGE = b"MSG "
 _LINE_END = b"\r\n"
+_LONGEST_LINE = 1 << 20
+"""Far more than the longest, which names all servers of a cluster. The library would go on buffering for ever."""
 _NOT_PERMITTED = "permissions violation"
 """Of an error that the server tells and leaves it at that."""
 
@@ -73,7 +75,8 @@ class Reader(Parser):
         Raises:
             nats.errors.ProtocolError: it is not what a NATS server sends.
         """
-        if self.buf:
+        # A cut right behind the line of a message leaves nothing in the buffer; what comes is a payload all the same.
+        if self.buf or self.state == AWAITING_MSG_PAYLOAD:
             data = await self._complete(data)
         try:
             place = self._hand_on(data)
@@ -83,8 +86,14 @@ class Reader(Parser):
             await super().parse(data[place:])
 
     async def _complete(self, data: bytes) -> bytes:
-        """End what was cut off before; answers what comes behind it."""
+        """End what was cut off before; answers what comes behind it.
+
+        Raises:
+            nats.errors.ProtocolError: it has no end.
+        """
         if self.state != AWAITING_MSG_PAYLOAD:
+            if len(self.buf) > _LONGEST_LINE:
+                raise nats.errors.ProtocolError
             data = bytes(self.buf) + data
             self.buf.clear()
             return data
@@ -97,14 +106,21 @@ class Reader(Parser):
         subscriptions, place = self.nc._subs, 0  # noqa: SLF001  # the library's, as all in here
         while data.startswith(_MESSAGE, place) and (line := data.find(_LINE_END, place)) > 0:
             subject, number, *reply, size = data[place + len(_MESSAGE) : line].split()
+            if not size.isdigit():
+                raise ValueError(size)
             begin = line + len(_LINE_END)
             end = begin + int(size)
             each = getattr(subscriptions.get(int(number)), "_future", None)
             if not isinstance(each, EachMessage) or end + len(_LINE_END) > len(data):
                 break
-            each.take(Delivery(subject.decode(), reply[0].decode() if reply else "", data[begin:end]))
+            each.take(Delivery(_text(subject), _text(reply[0]) if reply else "", data[begin:end]))
             place = end + len(_LINE_END)
         return place
+
+
+def _text(name: bytes) -> str:
+    """A subject. Whoever publishes may choose any bytes, and must not end the connections of those who listen."""
+    return name.decode(errors="replace")
 
 
 class MeshClient(Client):
@@ -126,7 +142,7 @@ class MeshClient(Client):
         subscription = self._subs.get(sid)
         each = subscription._future if subscription else None  # noqa: SLF001  # the library's, as all in here
         if isinstance(each, EachMessage):
-            each.take(Delivery(subject.decode(), reply.decode(), data, headers or b""))
+            each.take(Delivery(_text(subject), _text(reply), data, headers or b""))
         else:
             await super()._process_msg(sid, subject, reply, data, headers)
 

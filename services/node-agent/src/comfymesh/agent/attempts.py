@@ -35,6 +35,8 @@ from comfymesh.wire.v1 import work_pb2
 
 logger = logging.getLogger(__name__)
 
+_BEGINNING_SECONDS = 5.0
+"""Between two questions where the log ends. Agents are upgraded before the apis, which do not say so until then."""
 _PATIENCE_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 _GIVE_BACK_SECONDS = 3.0
@@ -118,8 +120,13 @@ class Attempts:
             self._take(message)
 
     async def _learn_beginning(self) -> None:
-        what = "learn where the task log ends"
-        self._past.begin((await patiently(lambda: self._bus.state(TASKS), BusUnavailableError, what=what)).last)
+        log = await patiently(
+            lambda: self._bus.state(TASKS),
+            BusUnavailableError,
+            what="learn where the task log ends",
+            pause=_BEGINNING_SECONDS,
+        )
+        self._past.begin(log.last)
 
     def take_order(self, message: Message) -> None:
         """Look again at an attempt that somebody says is not wanted any more."""

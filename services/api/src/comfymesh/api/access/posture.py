@@ -59,11 +59,9 @@ def is_loopback(listen: str) -> bool:
     """Whether only this machine reaches an address: `host:port`, or a gRPC target such as `unix:/path`."""
     if listen.startswith(("unix:", "unix-abstract:")):
         return True
-    host = urlsplit(f"//{listen}").hostname or ""
-    if host == "localhost":
-        return True
     try:
-        return ip_address(host).is_loopback
+        host = urlsplit(f"//{listen}").hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
 

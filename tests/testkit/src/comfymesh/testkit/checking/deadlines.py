@@ -56,11 +56,13 @@ def _excused(record: Logged, hindrances: Sequence[Span]) -> bool:
 
 
 def _hinders(fault: Fault) -> bool:
-    return fault.what not in LEAVES_SCHEDULERS and not fault.target.startswith(("agent", "api", "ledger"))
+    what = fault.what.removesuffix(" is over")
+    return what not in LEAVES_SCHEDULERS and not fault.target.startswith(("agent", "api", "ledger"))
 
 
 def _hindrance(fault: Fault, faults: Sequence[Fault]) -> Span:
-    """From when to when a fault keeps what was decided from being stored."""
+    """From when to when a fault keeps what was decided from being stored. Others may be over before it is."""
     end = MENDED if fault.what == ROUGH_BUS else f"{fault.what} is over"
-    over = (other.at for other in faults if other.what == end and other.at >= fault.at)
+    ends = (other for other in faults if other.what == end and fault.target.startswith(other.target))
+    over = (other.at for other in ends if other.at >= fault.at)
     return fault.at, next(over, fault.at) + _AFTER_SECONDS

@@ -249,9 +249,13 @@ class World:
         if lasts is not None:
             life = lives.current()
             self._note("killed at a fault point", f"{life.name}: {point.name}")
-            self._begin(self._processes[life.name].kill(lasts))
+            self._begin(self._die(life.name, lasts))
             life.alive = False
             life.check()
+
+    async def _die(self, name: str, lasts: float) -> None:
+        await self._processes[name].kill(lasts)
+        self._note("killed at a fault point is over", name)
 
     def _happened(self, comfyui: str, what: str) -> None:
         """Something happened to a prompt: if a trap is laid there, its agent has not long to live."""
