@@ -157,6 +157,24 @@ def test_a_lane_counts_as_its_tasks_do_on_average() -> None:
     assert mean_weight(lane, 20.0) == pytest.approx(3.0)
 
 
+def test_a_task_that_came_before_any_instance_leaves_its_lane_as_it_was() -> None:
+    within = group()
+    early, known = waiting("early", within), waiting("known", within, fifo=1000.0)
+    within.add(known)
+    (lane,) = within.lanes.values()
+    before = mean_weight(lane, 20.0)
+    within.add(early)
+    assert mean_weight(lane, 20.0) == weight(early, 20.0)
+    within.remove(early)
+    assert mean_weight(lane, 20.0) == before < 4.0
+    within.remove(known)
+    within.add(early)
+    within.remove(early)
+    within.add(known)
+    (lane,) = within.lanes.values()
+    assert mean_weight(lane, 20.0) == before
+
+
 def test_a_batch_is_worth_more_than_its_first_task_when_a_load_stands_before_it() -> None:
     within = group()
     within.add(waiting("0", within))
@@ -219,6 +237,17 @@ def test_no_task_counts_more_than_all_or_nothing_at_all(runs: list[float], run: 
     for each in runs:
         tenant.waits_no_more(0.0, each)
         assert 0 < tenant.sparseness(run) <= 1.0
+
+
+@pytest.mark.parametrize("burst", [0.0, 0.2, 1.0])
+def test_whatever_the_burst_shares_are_to_each_other_as_weights(burst: float) -> None:
+    tenants = Tenants()
+    tenants.set(PolicySettings(burst=burst, tenants={"large": TenantPolicy(weight=10.0)}))
+    for name in ("small", "large", *map(str, range(20))):
+        tenant = tenants.get(name)
+        tenant.waits(0.0, 1.0)
+        tenants.count(tenant)
+    assert tenants.share(tenants["large"], 16) == pytest.approx(10 * tenants.share(tenants["small"], 16))
 
 
 def test_shares_follow_weights_among_those_who_have_tasks() -> None:

@@ -98,14 +98,20 @@ class Waiting:
 
 
 class Lane:
-    """Tasks of one group that take about as long, the one with the earliest clock first."""
+    """Tasks of one group that take about as long, the one with the earliest clock first.
 
-    __slots__ = ("_heap", "clocks", "count", "created", "fifos", "group", "priority", "runs", "sparse")
+    Attributes:
+        count: How many there are; of `clocks`, `created`, `runs` and `sparse` it keeps the sums.
+        fifos: The sum of when they would be done first come, first served, of those that would be.
+        endless: How many would not be: they came while no instance was up.
+    """
+
+    __slots__ = ("_heap", "clocks", "count", "created", "endless", "fifos", "group", "priority", "runs", "sparse")
 
     def __init__(self, group: Group, priority: int) -> None:
         self.group = group
         self.priority = priority
-        self.count = 0
+        self.count = self.endless = 0
         self.clocks = self.created = self.fifos = self.runs = self.sparse = 0.0
         self._heap: list[Waiting] = []
 
@@ -133,11 +139,15 @@ class Lane:
     def _sum(self, task: Waiting, sign: int) -> None:
         self.count += sign
         if not self.count:
+            self.endless = 0
             self.clocks = self.created = self.fifos = self.runs = self.sparse = 0.0
             return
         self.clocks += sign * task.clock
         self.created += sign * task.created
-        self.fifos += sign * task.fifo
+        if task.fifo < math.inf:
+            self.fifos += sign * task.fifo
+        else:  # What is infinite can't be taken out of a sum again.
+            self.endless += sign
         self.runs += sign * task.run
         self.sparse += sign * task.sparse
 

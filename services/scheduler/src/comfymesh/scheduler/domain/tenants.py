@@ -118,10 +118,14 @@ class Tenants:
         return self._known[name]
 
     def share(self, tenant: Tenant, gpus: int) -> float:
-        """How many GPUs are a tenant's before what it sends counts as more than its share."""
+        """How many GPUs are a tenant's before what it sends counts as more than its share.
+
+        Always in proportion to its weight, be that more GPUs than there are: those who send more than the fleet can do
+        are served as their shares are to each other.
+        """
         weight = tenant.policy.weight
         others = self._weight - weight * tenant.counted
-        return gpus * max(weight / (others + weight), min(self._settings.burst * weight, 1.0))
+        return gpus * weight * max(1 / (others + weight), self._settings.burst)
 
     def count(self, tenant: Tenant) -> None:
         """Call this when a tenant's tasks have changed: only tenants that have some share the fleet."""

@@ -10,6 +10,7 @@ late, that moment is late as well.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from comfymesh.scheduler.domain.lanes import Lane, Waiting
@@ -36,7 +37,8 @@ def mean_weight(lane: Lane, now: float) -> float:
     count = lane.count
     run = lane.runs / count
     slowdown = max((now - lane.clocks / count) / run, 0.0) + 1.0
-    return lane.sparse / count * slowdown * urgency(lane.created / count, run, lane.fifos / count, now)
+    fifo = math.inf if lane.endless else lane.fifos / count
+    return lane.sparse / count * slowdown * urgency(lane.created / count, run, fifo, now)
 
 
 def best_batch(lanes: Iterable[tuple[float, Lane]], load: float, servers: int, now: float) -> float:
