@@ -53,6 +53,9 @@ _OPTIONS = (
     # A preview or a long error may exceed gRPC's 4 MiB; what may be sent is for the server to say.
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.max_send_message_length", -1),
+    # So much of a stream may be on its way. gRPC's 64 KiB are used up, by hundreds of watches on one connection, within
+    # the time that a busy server takes to read that there is room again; then all of them stand still.
+    ("grpc.http2.lookahead_bytes", 1024 * 1024),
     # The SDK decides when to try again; gRPC's own pauses of up to two minutes would get in its way.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),

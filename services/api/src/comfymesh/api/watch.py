@@ -69,7 +69,7 @@ class Mailbox:
             self._wake.set()
 
     def offer_progress(self, progress: task_pb2.TaskProgress) -> None:
-        """Progress. Takes the place of what was not told yet; progress that goes back is dropped, or that was just heard.
+        """Progress. Takes the place of what was not told yet; what goes back, or was just heard, is dropped.
 
         It comes from two sources as well: what was told last before somebody listened may be told to the listener too.
         """
