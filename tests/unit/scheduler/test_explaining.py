@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain.core import Core
-from comfymesh.scheduler.domain.events import CatalogRead, LogRead, NodeReported, TaskChanged
+from comfymesh.scheduler.domain.events import CatalogRead, LogRead, NodeReported, TaskChanged, Tick
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Report
 from comfymesh.tasks.record import ModelFile, Requirements
 from comfymesh.testkit.tasks import NOW, queued
@@ -49,6 +49,24 @@ def test_without_a_node_nothing_is_promised_either() -> None:
     said = made.explain(ONE.key, NOW)
     assert said is not None
     assert (said.reason, said.start, said.end) == ("no node reports", None, None)
+
+
+def test_who_was_there_before_any_node_is_told_as_soon_as_one_reports() -> None:
+    made, tasks = Core(report_ttl=8.0, resend_after=4.0), [queued(f"{number:03}") for number in range(200)]
+    for event in (
+        CatalogRead("c", Catalog.from_object_info({})),
+        *(TaskChanged(task, number) for number, task in enumerate(tasks, 1)),
+        LogRead(),
+        NodeReported(Report("a", "1", open=True, instances={"x": Instance("x", InstanceState.READY, 1, "c")})),
+        TaskChanged(queued("last"), 201),
+    ):
+        made.handle(event, NOW + 60)
+    for moment in (61, 62):  # Not all at once: nobody waits for a decision that looks at each of a million.
+        made.handle(Tick(), NOW + moment)
+    starts = [made.explain(task.key, NOW + 62) for task in (tasks[1], tasks[199], queued("last"))]
+    seconds = [said.start.seconds for said in starts if said is not None and said.start is not None]
+    assert len(seconds) == 3
+    assert seconds == sorted(set(seconds))  # In the order in which they came.
 
 
 def test_who_waits_for_a_warm_instance_is_told_for_which() -> None:

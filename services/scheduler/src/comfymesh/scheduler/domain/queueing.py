@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
@@ -24,6 +25,8 @@ from comfymesh.tasks.usage import is_patched_in
 _SLACK = 1024
 _IDLE_GROUPS = 64
 _NOWHERE = frozenset[Place]()
+_SENT_AT_ONCE = 64
+"""Tasks that a decision sends to the fleet on paper, of those that came before any instance."""
 _PARKED_AT_ONCE = 64
 """Tasks that a decision parks: more are left when a cap is new, and then the next decision goes on."""
 
@@ -43,6 +46,7 @@ class WaitingTasks:
         self._idle_groups: dict[Group, None] = {}
         self._fifo = VirtualFifo(estimates)
         self._fleet_changed = False
+        self._unsent = deque[Waiting]()
         self._holds = 1
         self._put_off: list[tuple[float, Waiting]] = []
         self._parked = Parked()
@@ -86,8 +90,36 @@ class WaitingTasks:
         # Whatever it had to bear, a tenant's tasks do not overtake each other.
         task.clock = tenant.latest = max(task.start - (tenant.slowdown(now) - 1) * task.run, tenant.latest)
         self._resize_fifo()
-        task.fifo = self._fifo.finish(group.family.models, group.extras, task.run, task.created, self._holds)
+        if self._unsent or not self._fifo:
+            self._unsent.append(task)
+            self._forget_unsent()
+        else:
+            task.fifo = self._finish(task, task.created)
         return task
+
+    def _finish(self, task: Waiting, since: float) -> float:
+        group = task.group
+        return self._fifo.finish(group.family.models, group.extras, task.run, since, self._holds)
+
+    def _send(self, now: float) -> None:
+        """Send those to the fleet on paper who came while it was empty, in order, some at a time.
+
+        A scheduler that starts reads what waits before any node has reported. Until then nobody would have been served.
+        """
+        if not self._unsent:
+            return
+        self._resize_fifo()
+        for _ in range(min(len(self._unsent), _SENT_AT_ONCE) if self._fifo else 0):
+            task = self._unsent.popleft()
+            if task.lane is None:
+                task.fifo = self._finish(task, now)
+            else:
+                task.lane.bound(task, self._finish(task, now))
+
+    def _forget_unsent(self) -> None:
+        """Tasks come and go while there is no instance."""
+        if len(self._unsent) > 2 * self._count + _SLACK:
+            self._unsent = deque(task for task in self._unsent if task.queued)
 
     def add(self, task: Waiting, now: float, not_before: float = 0.0) -> None:
         """Let a task wait, from `not_before` on."""
@@ -139,6 +171,7 @@ class WaitingTasks:
 
     def next(self, now: float, *, in_turn: bool) -> Iterator[tuple[Waiting, Seat]]:
         """Tasks and the instances that should have them; each does not wait any more by then."""
+        self._send(now)
         for task in self._parked.let_back(self._tenants):
             self._dispatcher.add(task)
         parked = 0

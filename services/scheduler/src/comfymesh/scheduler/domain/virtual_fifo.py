@@ -24,6 +24,9 @@ class VirtualFifo:
         self._speeds: list[float] = []
         self._made = 0
 
+    def __len__(self) -> int:
+        return len(self._gpus)
+
     def resize(self, speeds: list[float]) -> None:
         """There are as many GPUs as `speeds`, which are as slow as it says."""
         self._speeds = speeds
