@@ -61,15 +61,15 @@ async def test_a_rival_gets_no_picture(mesh: LocalMesh, guarded: str) -> None:
     Image.new("RGB", (24, 24), (1, 2, 3)).save(content, "PNG")
     secret, digest = content.getvalue(), hashlib.sha256(content.getvalue()).hexdigest()
     async with await of_tenant(mesh, guarded, "lab") as lab, await of_tenant(mesh, guarded, "rival") as rival:
-        asset = await lab.upload(secret, filename="secret.png")
+        asset = await lab.upload(secret, filename="confidential.png")
         result = await lab.run(graphs.inverted(), {"1.image": asset}, task_id="guessable")
         assert result.artifacts
-        (staged,) = (path for path in inputs_on_the_node(mesh) if path.name == "secret.png")
+        (staged,) = (path for path in inputs_on_the_node(mesh) if path.name == "confidential.png")
         assert not any(word in str(staged) for word in ("lab", digest[:8]))
         for path in (
             str(staged),
             f"../input/{staged}",
-            f"comfymesh/lab/{digest[:16]}-secret.png",
+            f"comfymesh/lab/{digest[:16]}-confidential.png",
             "comfymesh/guessable-1/inverted_00001_.png [output]",
         ):
             with pytest.raises(InvalidRequest) as refused:

@@ -157,8 +157,12 @@ class Quotas:
     async def _room(self, tenant: str, limit: int) -> _Room:
         room = self._rooms.setdefault(tenant, _Room())
         if room.left <= 0 or room.limit != limit or self._clock() >= room.until:
-            # What was stored from here is in the model then; what is being stored is counted apart.
-            await self._hub.until(room.last)
+            # What was stored from here is in the model then, also what was while we waited for that; what is being
+            # stored is counted apart.
+            known = -1
+            while known < room.last:
+                known = room.last
+                await self._hub.until(known)
             used = self._model.count(tenant, task_pb2.Task.STATE_QUEUED, limit) + room.on_their_way
             room.limit, room.left, room.until = limit, limit - used, self._clock() + _FRESH_SECONDS
         if room.left <= 0:
