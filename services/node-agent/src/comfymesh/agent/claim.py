@@ -57,9 +57,7 @@ class Claim:
         self._telling: asyncio.Task[None] | None = None
 
     @classmethod
-    def offered(  # what an offer tells
-        cls, log: TaskLog, record: TaskRecord, sequence: int, node: str, instance: str, *, fresh: bool
-    ) -> Self:
+    def offered(cls, log: TaskLog, record: TaskRecord, sequence: int, node: str, instance: str, *, fresh: bool) -> Self:
         """A claim to a task that waits; it has to be taken."""
         claimed = machine.apply(record, events.Assigned(node, instance), time.time())
         return cls(log, claimed, sequence, taken=False, fresh=fresh)
