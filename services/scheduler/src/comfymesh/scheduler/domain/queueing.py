@@ -13,7 +13,8 @@ from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
 from comfymesh.scheduler.domain.memory import Memory
 from comfymesh.scheduler.domain.parked import Parked
-from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.seat import Seat
+from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.scheduler.domain.tenants import Tenant, Tenants
 from comfymesh.scheduler.domain.virtual_fifo import VirtualFifo
 from comfymesh.tasks import machine
