@@ -115,7 +115,7 @@ class WaitingTasks:
             if task.lane is None:
                 task.fifo = self._finish(task, now)
             else:
-                task.lane.bound(task, self._finish(task, now))
+                task.lane.set_fifo(task, self._finish(task, now))
 
     def _forget_unsent(self) -> None:
         """Tasks come and go while there is no instance."""
