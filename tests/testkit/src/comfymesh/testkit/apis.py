@@ -26,6 +26,7 @@ from comfymesh.bus.port import Entry
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.stack.mesh import free_port
 from comfymesh.testkit.memory_bus import MemoryBus
+from comfymesh.testkit.refusals import answer_to
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import (
     alert_service_pb2,
@@ -147,7 +148,7 @@ class LocalApi:
         method_of = make(f"/comfymesh.v1.{method}", lambda message: message.SerializeToString(), read)
         call = method_of(given, metadata=metadata, timeout=10)
         try:
-            return await (_some(call) if described.server_streaming else call)
+            return await (_some(call) if described.server_streaming else answer_to(call))
         except grpc.aio.AioRpcError as error:
             raise Refused(error) from None
 
