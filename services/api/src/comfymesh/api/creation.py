@@ -21,8 +21,9 @@ from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.graphs import Checker, Graph
 from comfymesh.runtime import logcontext, redaction
-from comfymesh.tasks import codec, machine, rights
-from comfymesh.tasks.record import Definition, Key, Placement, SpecRef, TaskRecord
+from comfymesh.tasks import machine, rights
+from comfymesh.tasks.parts import placement_of
+from comfymesh.tasks.record import ANYWHERE, Definition, Key, SpecRef, TaskRecord
 from comfymesh.telemetry import tracing
 from comfymesh.v1 import task_pb2, task_service_pb2
 from comfymesh.wire.v1 import spec_pb2
@@ -105,7 +106,7 @@ class Creation:
         task = resolved.task
         given = await self._inputs.read(task, tenant)
         graph = self._graph(task.graph_json, given)
-        placement = codec.placement_of(task.placement) if task.HasField("placement") else Placement()
+        placement = placement_of(task.placement) if task.HasField("placement") else ANYWHERE
         fit = feasibility.check(
             graph,
             self._fleet.offers(),

@@ -17,7 +17,8 @@ from comfymesh.api.query import Query
 from comfymesh.api.readmodel import Place
 from comfymesh.bus import bulk
 from comfymesh.bus.tasklog import Stored, TaskLog
-from comfymesh.tasks.codec import attempt_failure, seconds
+from comfymesh.tasks.moments import seconds
+from comfymesh.tasks.parts import attempt_failure
 from comfymesh.tasks.record import Key
 from comfymesh.v1 import dead_letter_pb2, dead_letter_service_pb2, dead_letter_service_pb2_grpc, task_pb2
 from comfymesh.v1.task_service_pb2 import Refusal

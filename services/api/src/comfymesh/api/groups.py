@@ -17,7 +17,7 @@ from comfymesh.bus import bulk, subjects
 from comfymesh.bus.port import Bus
 from comfymesh.bus.streams import PROGRESS
 from comfymesh.bus.tasklog import Stored, TaskLog, UnreadableRecordError
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.v1 import group_pb2, task_pb2
 
 State = task_pb2.Task.State

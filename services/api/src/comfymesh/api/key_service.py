@@ -14,7 +14,7 @@ from comfymesh.api.access import decision
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.access.gate import KEY_PREFIX
 from comfymesh.api.errors import RefusedError, Violation, invalid, not_found
-from comfymesh.tasks.codec import seconds, timestamp
+from comfymesh.tasks.moments import seconds, timestamp
 from comfymesh.v1 import key_pb2, key_service_pb2, key_service_pb2_grpc
 from comfymesh.wire.v1 import account_pb2
 

@@ -47,7 +47,8 @@ from comfymesh.scheduler.domain.outlook import Outlook
 from comfymesh.scheduler.domain.placement import Feasibility
 from comfymesh.scheduler.domain.preemption import Preemption
 from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks
-from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.seat import Seat
+from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.scheduler.domain.slots import Slots
 from comfymesh.scheduler.domain.views import Estimate, Explanation
 from comfymesh.tasks.events import Expired

@@ -13,7 +13,8 @@ from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
 from comfymesh.scheduler.domain.memory import Memory
 from comfymesh.scheduler.domain.parked import Parked
-from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.seat import Seat
+from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.scheduler.domain.tenants import Tenant, Tenants
 from comfymesh.scheduler.domain.virtual_fifo import VirtualFifo
 from comfymesh.tasks import machine
@@ -114,7 +115,7 @@ class WaitingTasks:
             if task.lane is None:
                 task.fifo = self._finish(task, now)
             else:
-                task.lane.bound(task, self._finish(task, now))
+                task.lane.set_fifo(task, self._finish(task, now))
 
     def _forget_unsent(self) -> None:
         """Tasks come and go while there is no instance."""
