@@ -10,6 +10,7 @@ import click
 
 from comfymesh.cli.arguments import parse_labels
 from comfymesh.cli.jsonlines import line, plain
+from comfymesh.cli.listing import at_most, limited, page_size
 from comfymesh.cli.options import with_session
 from comfymesh.cli.tables import node_table, task_details, task_table
 from comfymesh.cli.text import one_line, short_name
@@ -72,9 +73,7 @@ Examples:
 @click.option("--group", default="", metavar="NAME", help="Only tasks of this group.")
 @click.option("--workflow", default="", metavar="NAME", help="Only tasks of this workflow; NAME@3 for a version.")
 @click.option("--watch", "follow", is_flag=True, help="Then print a line for each change, until Ctrl-C.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many."
-)
+@limited
 @with_session
 def list_tasks(  # noqa: D103
     session: Session,
@@ -98,18 +97,12 @@ def list_tasks(  # noqa: D103
         )
         return
 
-    async def fetch(client: AsyncClient) -> list[Task]:
-        tasks: list[Task] = []
-        async with aclosing(
-            client.list(states=wanted, labels=tagged, group=group, workflow=workflow, page_size=min(limit, 1000))
-        ) as found:
-            async for task in found:
-                tasks.append(task)
-                if len(tasks) == limit:
-                    break
-        return tasks
-
-    tasks = session.call(fetch)
+    size = page_size(limit)
+    tasks = session.call(
+        lambda client: at_most(
+            limit, client.list(states=wanted, labels=tagged, group=group, workflow=workflow, page_size=size)
+        )
+    )
     if session.as_json:
         _print_lines(tasks)
     elif tasks:
