@@ -23,7 +23,7 @@ FLOODER, HEAVIEST = "t0", "t4"
 WEIGHTS = st.lists(st.sampled_from([0.25, 1.0]), min_size=4, max_size=4)
 """Of all but the heaviest tenant."""
 TURNS_OF_HEAVIEST = 2
-"""Of 60 draws, none was later by more than one. Where weights do nothing, or nobody's crowd is held back, some are by five."""
+"""Of 60 draws, none was later by more than one. Where weights do nothing or no crowd is held back, some are by five."""
 
 
 def crowd(seed: int, models: int, heat: float, load: float, flood: int = 0) -> list[Request]:

@@ -51,9 +51,13 @@ def test_rules_that_can_not_be_used_are_told_before_anything_is_started(tmp_path
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("COMFYMESH_API_WORKERS", "x", "COMFYMESH_API_WORKERS='x': Input should be a valid integer"),
-        ("COMFYMESH_NATS_REPLICAS", "9", "COMFYMESH_NATS_REPLICAS='9': Input should be less than or equal to 5"),
-        ("COMFYMESH_LOG_LEVEL", "loud", "COMFYMESH_LOG_LEVEL='loud': Input should be 'debug', 'info'"),
+        (
+            "COMFYMESH_API_WORKERS",
+            "x",
+            "COMFYMESH_API_WORKERS: Input should be a valid integer, unable to parse string as an integer, not 'x'",
+        ),
+        ("COMFYMESH_NATS_REPLICAS", "9", "COMFYMESH_NATS_REPLICAS: Input should be less than or equal to 5, not '9'"),
+        ("COMFYMESH_LOG_LEVEL", "loud", "COMFYMESH_LOG_LEVEL: Input should be 'debug', 'info'"),
     ],
 )
 def test_a_setting_that_will_not_do_is_told_in_one_line(

@@ -115,13 +115,20 @@ class Settings(ServiceSettings):
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("WORKERS", "x", "='x': Input should be a valid integer, unable to parse string as an integer"),
-        ("WORKERS", "7" * 70 + "x", "='" + "7" * 60 + "': Input should be a valid integer"),
-        ("LISTEN", "here", "='here': Value error, must be host:port, such as 127.0.0.1:7700"),
-        ("LISTEN", "here:99999", "='here:99999': Value error, must be host:port"),
-        ("PASSWORD", "hunter2", ": Value error, must have 20 characters"),
-        ("NATS_URL", "//user:hunter2", ": Value error, must be URLs such as nats://HOST:4222"),
-        ("WEIGHTS", '{"a": "hunter2"}', "[a]: Input should be a valid number"),
+        ("WORKERS", "x", "Input should be a valid integer, unable to parse string as an integer, not 'x'"),
+        (
+            "WORKERS",
+            "7" * 70 + "x",
+            f"Input should be a valid integer, unable to parse string as an integer, not '{60 * '7'}'",
+        ),
+        ("LISTEN", "here", "Value error, must be host:port, such as 127.0.0.1:7700, not 'here'"),
+        ("LISTEN", "here:99999", "Value error, must be host:port, such as 127.0.0.1:7700, not 'here:99999'"),
+        ("PASSWORD", "hunter2", "Value error, must have 20 characters"),
+        (
+            "NATS_URL",
+            "//user:hunter2",
+            "Value error, must be URLs such as nats://HOST:4222 or nats://USER:PASSWORD@HOST:4222, with commas between",
+        ),
     ],
 )
 def test_a_setting_that_will_not_do_is_told_with_its_value_unless_that_may_be_secret(
@@ -131,5 +138,13 @@ def test_a_setting_that_will_not_do_is_told_with_its_value_unless_that_may_be_se
     with pytest.raises(ValidationError) as error:
         Settings()
     (line,) = problems(error.value, Settings)
-    assert line.startswith(f"COMFYMESH_{name}{told}")
+    assert line == f"COMFYMESH_{name}: {told}"
+
+
+def test_of_a_part_of_a_larger_value_it_is_told_where_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMFYMESH_WEIGHTS", '{"a": "hunter2"}')
+    with pytest.raises(ValidationError) as error:
+        Settings()
+    (line,) = problems(error.value, Settings)
+    assert line.startswith("COMFYMESH_WEIGHTS[a]: Input should be a valid number")
     assert "hunter2" not in line

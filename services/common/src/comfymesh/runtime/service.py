@@ -167,13 +167,13 @@ async def _serve(name: str, settings: S, serve: Callable[[S, asyncio.Event], Awa
 
 
 def problems(error: ValidationError | SettingsError, settings_type: type[ServiceSettings]) -> list[str]:
-    """What is wrong with settings, a line a setting: its name, its value unless that may be secret, what is allowed."""
+    """What is wrong with settings, a line a setting: its name, what is allowed, its value unless that may be secret."""
     if isinstance(error, SecretFileError):
         return [str(error)]
     if isinstance(error, SettingsError):
         return [f"{error}: is it JSON?"]
     return [
-        f"{_setting(problem['loc'])}{_value(problem, settings_type)}: {problem['msg']}" for problem in error.errors()
+        f"{_setting(problem['loc'])}: {problem['msg']}{_value(problem, settings_type)}" for problem in error.errors()
     ]
 
 
@@ -188,6 +188,6 @@ def _value(problem: ErrorDetails, settings_type: type[ServiceSettings]) -> str:
     match problem["loc"], problem["input"]:
         case (str(name),), str(value) if name in settings_type.model_fields:
             secret = may_be_secret(settings_type.model_fields[name])
-            return "" if secret else f"={value[:_MOST_SHOWN]!r}"
+            return "" if secret else f", not {value[:_MOST_SHOWN]!r}"
         case _:
             return ""
