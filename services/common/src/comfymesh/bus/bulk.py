@@ -9,8 +9,8 @@ from typing import TypeVar
 from comfymesh.runtime.background import all_of
 
 AT_ONCE = 32
-"""NATS confirms nothing, to nobody, before all that had come is stored, each record with a sync of its own: more at once
-makes everybody else wait. Fewer wake everybody more often, which costs more CPU than it saves (docs/adr/0086)."""
+"""NATS confirms nothing, to nobody, before all that had come is stored, each record with a sync of its own: more at
+once makes everybody else wait. Fewer wake everybody more often, which costs more CPU than it saves (docs/adr/0086)."""
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
