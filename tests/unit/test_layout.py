@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,8 @@ class Module:
 
     imported: frozenset[str]
     names: frozenset[str]
+    members: frozenset[str]
+    """What it imports out of packages and modules, by its full name."""
 
     @property
     def libraries(self) -> set[str]:
@@ -79,7 +82,7 @@ def modules(*folders: str) -> Iterator[tuple[str, Module]]:
 @cache
 def read(path: Path) -> Module:
     """Each module is read once for all tests."""
-    imported, names = set(), set()
+    imported, names, members = set(), set(), set()
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
             case ast.Import():
@@ -87,9 +90,14 @@ def read(path: Path) -> Module:
             case ast.ImportFrom(module=str(module)):
                 imported.add(module)
                 names |= {alias.name for alias in node.names}
+                members |= {f"{module}.{alias.name}" for alias in node.names}
             case ast.Name(id=name) | ast.Attribute(attr=name):
                 names.add(name)
-    return Module(frozenset(imported), frozenset(names))
+    return Module(frozenset(imported), frozenset(names), frozenset(members))
+
+
+def dotted(path: str) -> str:
+    return f"comfymesh.{path.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}"
 
 
 def is_pure(path: str) -> bool:
@@ -213,6 +221,15 @@ def test_members_do_not_reach_into_each_other(folder: str, foreign: set[str]) ->
     for path, module in modules(folder):
         parts = {name.split(".")[1] for name in module.imported if name.startswith("comfymesh.")}
         assert parts & foreign == set(), path
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    known = {dotted(path): module for path, module in modules()}
+    sources = {
+        name: {each if each in known else each.rpartition(".")[0] for each in module.members} & known.keys()
+        for name, module in known.items()
+    }
+    TopologicalSorter(sources).prepare()
 
 
 def test_no_module_is_too_long() -> None:

@@ -41,8 +41,9 @@ async def test_opening_waits_for_a_server_that_is_not_there_yet(nats: NatsServer
 
 
 async def test_a_server_that_does_not_answer_is_unavailable_after_the_timeout(nats: NatsServer) -> None:
+    async with await JetStreamBus.open(nats.url, "maker"):
+        pass  # has made the streams
     async with JetStreamBus(await Connection.open(nats.url, "patient"), timeout=0.2) as bus:
-        await bus.ensure_streams()
         nats.freeze()
         with pytest.raises(BusUnavailableError, match=rf"confirm {TASK} within"):
             await bus.append([Entry(TASK, b"")])
@@ -102,6 +103,23 @@ async def test_a_message_that_a_subscriber_can_not_handle_costs_nothing_else(nat
         await connection.publish("preview.default.one", data)
     await until(lambda: heard == [b"bad", b"good"], "both messages")
     await connection.close()
+
+
+@pytest.mark.parametrize("odd", ["\x0b", "\x0c", "\xff"])
+async def test_a_subject_of_any_bytes_does_not_end_the_connections_of_those_who_listen(
+    nats: NatsServer, odd: str
+) -> None:
+    async with JetStreamBus(await Connection.open(nats.url, "listener")) as bus:
+        heard: asyncio.Queue[str] = asyncio.Queue()
+        await bus.subscribe("progress.>", lambda message: heard.put_nowait(message.subject))
+        await bus.publish("progress.first", b"")
+        assert await heard.get() == "progress.first"
+        _, line = await asyncio.open_connection("127.0.0.1", nats.port)
+        subject = b"progress.a" + odd.encode("latin-1") + b"b"
+        line.write(b"CONNECT {}\r\nPUB " + subject + b" 1\r\nx\r\nPUB progress.last 0\r\n\r\n")
+        assert (await heard.get()).startswith("progress.a")
+        assert await heard.get() == "progress.last"
+        line.close()
 
 
 async def test_streams_are_brought_up_to_date(nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Family
 from comfymesh.scheduler.domain.residents import Residents
-from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.seat import Seat
+from comfymesh.scheduler.domain.seats import Seats
 
 
 def test_who_holds_all_of_them_is_found_the_one_known_for_longest_first() -> None:

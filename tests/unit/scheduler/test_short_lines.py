@@ -6,7 +6,8 @@ from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain.core import Core
 from comfymesh.scheduler.domain.events import CatalogRead, LogRead, NodeReported
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report
-from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.seat import Seat
+from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.testkit.tasks import NOW
 
 X = Place("a", "x")

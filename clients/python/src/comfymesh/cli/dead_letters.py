@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +11,7 @@ import click
 from comfymesh.cli.arguments import parse_labels
 from comfymesh.cli.complaints import complain
 from comfymesh.cli.jsonlines import error_json, line, plain
+from comfymesh.cli.listing import at_most, limited, page_size, print_list
 from comfymesh.cli.options import with_session
 from comfymesh.cli.outcomes import exit_code
 from comfymesh.cli.tables import dead_letter_details, dead_letter_table
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from comfymesh.cli.session import Session
-    from comfymesh.client import AsyncClient, DeadLetter
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -113,29 +112,14 @@ def dead_letters() -> None:  # noqa: D103
 @dead_letters.command("list", help=_LIST_HELP, short_help="List them.")
 @choice
 @click.option("--resolved", is_flag=True, help="Those that were requeued or dropped as well.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many."
-)
+@limited
 @with_session
 def list_dead_letters(session: Session, options: DeadLetterOptions, resolved: bool, limit: int) -> None:  # noqa: D103, FBT001
-    async def fetch(client: AsyncClient) -> list[DeadLetter]:
-        found: list[DeadLetter] = []
-        size = min(limit, 1000)
-        async with aclosing(client.dead_letters(include_resolved=resolved, page_size=size, **options)) as letters:
-            async for letter in letters:
-                found.append(letter)
-                if len(found) == limit:
-                    break
-        return found
-
-    found = session.call(fetch)
-    if session.as_json:
-        for letter in found:
-            click.echo(line(plain(letter)))
-    elif found:
-        session.show(dead_letter_table(found, datetime.now(UTC)))
-    else:
-        click.echo("No such dead letters.", err=True)
+    size = page_size(limit)
+    found = session.call(
+        lambda client: at_most(limit, client.dead_letters(include_resolved=resolved, page_size=size, **options))
+    )
+    print_list(session, found, functools.partial(dead_letter_table, now=datetime.now(UTC)), "No such dead letters.")
 
 
 @dead_letters.command(help=_SHOW_HELP, short_help="Show one with all the evidence.")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from comfymesh.cli.arguments import parse_labels
 from comfymesh.cli.jsonlines import line, plain
+from comfymesh.cli.listing import at_most, limited, page_size, print_list
 from comfymesh.cli.options import with_session
 from comfymesh.cli.tables import node_table, task_details, task_table
 from comfymesh.cli.text import one_line, short_name
@@ -17,10 +19,10 @@ from comfymesh.cli.view import state_sentence, title
 from comfymesh.client import TaskChanged, TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from comfymesh.cli.session import Session
-    from comfymesh.client import AsyncClient, Node, Task, TasksEvent
+    from comfymesh.client import AsyncClient, Task, TasksEvent
 
 _STATES = [state.value.lower() for state in TaskState if state is not TaskState.UNKNOWN]
 
@@ -72,9 +74,7 @@ Examples:
 @click.option("--group", default="", metavar="NAME", help="Only tasks of this group.")
 @click.option("--workflow", default="", metavar="NAME", help="Only tasks of this workflow; NAME@3 for a version.")
 @click.option("--watch", "follow", is_flag=True, help="Then print a line for each change, until Ctrl-C.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many."
-)
+@limited
 @with_session
 def list_tasks(  # noqa: D103
     session: Session,
@@ -98,24 +98,13 @@ def list_tasks(  # noqa: D103
         )
         return
 
-    async def fetch(client: AsyncClient) -> list[Task]:
-        tasks: list[Task] = []
-        async with aclosing(
-            client.list(states=wanted, labels=tagged, group=group, workflow=workflow, page_size=min(limit, 1000))
-        ) as found:
-            async for task in found:
-                tasks.append(task)
-                if len(tasks) == limit:
-                    break
-        return tasks
-
-    tasks = session.call(fetch)
-    if session.as_json:
-        _print_lines(tasks)
-    elif tasks:
-        session.show(task_table(tasks, datetime.now(UTC)))
-    else:
-        click.echo("No such tasks.", err=True)
+    size = page_size(limit)
+    tasks = session.call(
+        lambda client: at_most(
+            limit, client.list(states=wanted, labels=tagged, group=group, workflow=workflow, page_size=size)
+        )
+    )
+    print_list(session, tasks, partial(task_table, now=datetime.now(UTC)), "No such tasks.")
 
 
 @click.command(help=_GET_HELP, short_help="Show all about a task.")
@@ -124,7 +113,7 @@ def list_tasks(  # noqa: D103
 def get(session: Session, task: str) -> None:  # noqa: D103
     found = session.call(lambda client: client.get(task))
     if session.as_json:
-        _print_lines([found])
+        click.echo(line(plain(found)))
     else:
         session.show(task_details(found, datetime.now(UTC)))
 
@@ -139,7 +128,7 @@ def cancel(session: Session, tasks: Sequence[str], reason: str) -> None:  # noqa
 
     for task in session.call(stop):
         if session.as_json:
-            _print_lines([task])
+            click.echo(line(plain(task)))
         else:
             click.echo(f"{short_name(task.name)}: {one_line(task.state.lower())}")
 
@@ -148,12 +137,9 @@ def cancel(session: Session, tasks: Sequence[str], reason: str) -> None:  # noqa
 @with_session
 def nodes(session: Session) -> None:  # noqa: D103
     found = session.call(lambda client: client.nodes())
-    if session.as_json:
-        _print_lines(found)
-    elif found:
-        session.show(node_table(found, datetime.now(UTC)))
-    else:
-        click.echo("The fleet has no nodes: no agent has reported yet.", err=True)
+    print_list(
+        session, found, partial(node_table, now=datetime.now(UTC)), "The fleet has no nodes: no agent has reported yet."
+    )
 
 
 async def _print_changes(session: Session, events: AsyncGenerator[TasksEvent]) -> None:
@@ -162,8 +148,3 @@ async def _print_changes(session: Session, events: AsyncGenerator[TasksEvent]) -
             if isinstance(event, TaskChanged):
                 task = event.task
                 click.echo(line(plain(task)) if session.as_json else f"{title(task)}: {state_sentence(task)}")
-
-
-def _print_lines(values: Iterable[Task | Node]) -> None:
-    for value in values:
-        click.echo(line(plain(value)))

@@ -10,6 +10,7 @@ from comfymesh.client.administration_convert import audit_event_from_proto, key_
 from comfymesh.client.administration_models import Limits, NewKey, Scope
 from comfymesh.client.calls import Calls
 from comfymesh.client.keywords import require_known
+from comfymesh.client.paging import Pages
 from comfymesh.v1 import key_pb2, tenant_pb2
 from comfymesh.v1 import key_service_pb2 as keys_pb
 from comfymesh.v1 import tenant_service_pb2 as tenants_pb
@@ -72,7 +73,7 @@ class AdministrationCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = tenants_pb.GetTenantRequest(name=_tenant_name(tenant) if tenant else "")
-        answer = await self._patient(lambda stubs, seconds: stubs.tenants.GetTenant(request, timeout=seconds))
+        answer = await self._ask(lambda stubs, seconds: stubs.tenants.GetTenant(request, timeout=seconds))
         return tenant_from_proto(answer.tenant, answer.usage)
 
     async def tenants(self) -> AsyncGenerator[Tenant]:
@@ -82,13 +83,12 @@ class AdministrationCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = tenants_pb.ListTenantsRequest()
-        while True:
-            answer = await self._patient(lambda stubs, seconds: stubs.tenants.ListTenants(request, timeout=seconds))
-            for message in answer.tenants:
+        pages = Pages(
+            request, lambda: self._ask(lambda stubs, seconds: stubs.tenants.ListTenants(request, timeout=seconds))
+        )
+        async for page in pages:
+            for message in page.tenants:
                 yield tenant_from_proto(message)
-            if not answer.next_page_token:
-                return
-            request.page_token = answer.next_page_token
 
     async def create_tenant(self, tenant: str, **options: Unpack[TenantOptions]) -> Tenant:
         """Makes a tenant.
@@ -124,7 +124,7 @@ class AdministrationCalls(Calls):
         changed.name, changed.etag = _tenant_name(tenant), etag
         request = tenants_pb.UpdateTenantRequest(tenant=changed)
         request.update_mask.paths.extend(_PATHS.get(option, option) for option in options)
-        answer = await self._patient(lambda stubs, seconds: stubs.tenants.UpdateTenant(request, timeout=seconds))
+        answer = await self._ask(lambda stubs, seconds: stubs.tenants.UpdateTenant(request, timeout=seconds))
         return tenant_from_proto(answer.tenant)
 
     async def keys(self, tenant: str) -> AsyncGenerator[Key]:
@@ -135,13 +135,10 @@ class AdministrationCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = keys_pb.ListKeysRequest(parent=_tenant_name(tenant))
-        while True:
-            answer = await self._patient(lambda stubs, seconds: stubs.keys.ListKeys(request, timeout=seconds))
-            for message in answer.keys:
+        pages = Pages(request, lambda: self._ask(lambda stubs, seconds: stubs.keys.ListKeys(request, timeout=seconds)))
+        async for page in pages:
+            for message in page.keys:
                 yield key_from_proto(message)
-            if not answer.next_page_token:
-                return
-            request.page_token = answer.next_page_token
 
     async def key(self, name: str) -> Key:
         """A key, without its secret.
@@ -151,7 +148,7 @@ class AdministrationCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = keys_pb.GetKeyRequest(name=name)
-        answer = await self._patient(lambda stubs, seconds: stubs.keys.GetKey(request, timeout=seconds))
+        answer = await self._ask(lambda stubs, seconds: stubs.keys.GetKey(request, timeout=seconds))
         return key_from_proto(answer.key)
 
     async def create_key(self, tenant: str, **options: Unpack[KeyOptions]) -> NewKey:
@@ -205,7 +202,7 @@ class AdministrationCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = keys_pb.RevokeKeyRequest(name=name)
-        answer = await self._patient(lambda stubs, seconds: stubs.keys.RevokeKey(request, timeout=seconds))
+        answer = await self._ask(lambda stubs, seconds: stubs.keys.RevokeKey(request, timeout=seconds))
         return key_from_proto(answer.key)
 
     async def audit_events(self) -> AsyncGenerator[AuditEvent]:
@@ -215,19 +212,12 @@ class AdministrationCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = tenants_pb.ListAuditEventsRequest(page_size=1000)
-        while True:
-            answer = await self._patient(lambda stubs, seconds: stubs.tenants.ListAuditEvents(request, timeout=seconds))
-            for message in answer.events:
-                yield audit_event_from_proto(message)
-            if not answer.next_page_token:
-                return
-            request.page_token = answer.next_page_token
-
-    async def _patient(self, start: Callable[[Stubs, float], Awaitable[A]]) -> A:
-        """A call that may be repeated."""
-        return await self._server.retry(
-            lambda seconds: self._transport.call(lambda stubs: start(stubs, seconds)), timeout=self._timeout
+        pages = Pages(
+            request, lambda: self._ask(lambda stubs, seconds: stubs.tenants.ListAuditEvents(request, timeout=seconds))
         )
+        async for page in pages:
+            for message in page.events:
+                yield audit_event_from_proto(message)
 
     async def _once(self, start: Callable[[Stubs, float], Awaitable[A]]) -> A:
         """A call that may not: it makes something each time, whose secret is in the answer only."""

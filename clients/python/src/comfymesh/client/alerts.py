@@ -16,6 +16,7 @@ from comfymesh.client.alert_convert import (
 )
 from comfymesh.client.alert_models import AlertSetup, DeliveryState, Severity
 from comfymesh.client.calls import Calls, task_name
+from comfymesh.client.paging import Pages
 from comfymesh.v1 import alert_pb2
 from comfymesh.v1 import alert_service_pb2 as pb
 
@@ -66,13 +67,9 @@ class AlertCalls(Calls):
         )
         if after is not None:
             request.after.FromDatetime(after)
-        while True:
-            answer = await self._call(self._transport.list_alert_notices, request)
-            for notice in answer.notices:
+        async for page in Pages(request, lambda: self._call(self._transport.list_alert_notices, request)):
+            for notice in page.notices:
                 yield notice_from_proto(notice)
-            if not answer.next_page_token:
-                return
-            request.page_token = answer.next_page_token
 
     async def acknowledge_alert(self, alert: str, by: str) -> None:
         """Says that somebody sees to an alert: it is not told again until it has ended.
@@ -136,13 +133,9 @@ class AlertCalls(Calls):
             state=f"STATE_{state}" if state else "STATE_UNSPECIFIED",
             page_size=page_size,
         )
-        while True:
-            answer = await self._call(self._transport.list_webhook_deliveries, request)
-            for delivery in answer.deliveries:
+        async for page in Pages(request, lambda: self._call(self._transport.list_webhook_deliveries, request)):
+            for delivery in page.deliveries:
                 yield webhook_from_proto(delivery)
-            if not answer.next_page_token:
-                return
-            request.page_token = answer.next_page_token
 
     async def redeliver_webhook(self, delivery: str) -> WebhookDelivery:
         """Lets a call be tried again: ``webhookDeliveries/{delivery}``, or its last part alone."""

@@ -11,6 +11,7 @@ from comfymesh.client import convert, saving, uploads
 from comfymesh.client.calls import Calls
 from comfymesh.client.errors import Unavailable
 from comfymesh.client.models import Artifact, Asset, DownloadUrl
+from comfymesh.client.paging import Pages
 from comfymesh.v1 import asset_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -71,13 +72,12 @@ class AssetCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = pb.ListAssetsRequest(page_size=page_size, filename_contains=filename_contains)
-        while True:
-            answer = await self._ask(lambda stubs, seconds: stubs.assets.ListAssets(request, timeout=seconds))
-            for message in answer.assets:
+        pages = Pages(
+            request, lambda: self._ask(lambda stubs, seconds: stubs.assets.ListAssets(request, timeout=seconds))
+        )
+        async for page in pages:
+            for message in page.assets:
                 yield convert.asset_from_proto(message)
-            if not answer.next_page_token:
-                return
-            request.page_token = answer.next_page_token
 
     async def abort_upload(self, what: str | Path | bytes) -> None:
         """Gives up an upload that is not complete: what has come of it no longer counts for the tenant's quota.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from comfymesh.client.calls import Calls, task_name
 from comfymesh.client.convert import dead_letter_from_proto, group_name, task_from_proto
 from comfymesh.client.errors import ComfyMeshError, InvalidRequest, Violation
 from comfymesh.client.keywords import require_known
+from comfymesh.client.paging import Pages
 from comfymesh.client.statuses import error_of_refusal
 from comfymesh.v1 import dead_letter_pb2, error_reason_pb2
 from comfymesh.v1 import dead_letter_service_pb2 as pb
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Result = pb.RequeueDeadLettersResult | pb.DropDeadLettersResult
     Chosen = dead_letter_pb2.DeadLetterFilter | None
     Ask = Callable[[Sequence[str], Chosen], Awaitable[Answer]]
-    Fetch = Callable[[pb.ListDeadLettersRequest], Awaitable[pb.ListDeadLettersResponse]]
 
 MOST_NAMES = 1000
 """Names that one call takes (comfymesh.v1.RequeueDeadLettersRequest)."""
@@ -66,13 +65,12 @@ class DeadLetterCalls(Calls):
         request = pb.ListDeadLettersRequest(
             filter=filter_to_proto(which), include_resolved=include_resolved, page_size=page_size
         )
-
-        async def fetch(asked: pb.ListDeadLettersRequest) -> pb.ListDeadLettersResponse:
-            return await self._ask(lambda stubs, seconds: stubs.letters.ListDeadLetters(asked, timeout=seconds))
-
-        async with aclosing(_every(fetch, request)) as found:
-            async for letter in found:
-                yield letter
+        pages = Pages(
+            request, lambda: self._ask(lambda stubs, seconds: stubs.letters.ListDeadLetters(request, timeout=seconds))
+        )
+        async for page in pages:
+            for message in page.dead_letters:
+                yield dead_letter_from_proto(message)
 
     async def dead_letter(self, task: str | Task) -> DeadLetter:
         """A task that has failed, with all the evidence: every failed attempt, traceback, log tail.
@@ -145,17 +143,6 @@ def filter_to_proto(options: DeadLetterOptions) -> dead_letter_pb2.DeadLetterFil
     if (before := options.get("failed_before")) is not None:
         chosen.failed_before.FromDatetime(before)
     return chosen
-
-
-async def _every(fetch: Fetch, request: pb.ListDeadLettersRequest) -> AsyncGenerator[DeadLetter]:
-    """All that a request asks for; pages are fetched as they are needed."""
-    while True:
-        answer = await fetch(request)
-        for message in answer.dead_letters:
-            yield dead_letter_from_proto(message)
-        if not answer.next_page_token:
-            return
-        request.page_token = answer.next_page_token
 
 
 async def _resolve(ask: Ask, names: Sequence[str], options: DeadLetterOptions) -> dict[str, Task | ComfyMeshError]:

@@ -10,6 +10,7 @@ from comfymesh.client import fleet_watching
 from comfymesh.client.calls import Calls
 from comfymesh.client.fleet_convert import node_from_proto, pool_from_proto
 from comfymesh.client.fleet_models import FleetCatalog, Model, ModelPlace, Node, PreloadFile
+from comfymesh.client.paging import Pages
 from comfymesh.v1 import fleet_service_pb2, model_pb2, node_pb2
 
 if TYPE_CHECKING:
@@ -29,13 +30,10 @@ class FleetCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = fleet_service_pb2.ListNodesRequest()
-        found: list[Node] = []
-        while True:
-            answer = await self._ask(lambda stubs, seconds: stubs.fleet.ListNodes(request, timeout=seconds))
-            found += [node_from_proto(message) for message in answer.nodes]
-            if not answer.next_page_token:
-                return found
-            request.page_token = answer.next_page_token
+        pages = Pages(
+            request, lambda: self._ask(lambda stubs, seconds: stubs.fleet.ListNodes(request, timeout=seconds))
+        )
+        return [node_from_proto(message) async for page in pages for message in page.nodes]
 
     async def pools(self, pool: str = "", *, node: str | Node = "") -> Sequence[Pool]:
         """Pools of the fleet, by name: what each is, and why it is not larger.
@@ -48,13 +46,10 @@ class FleetCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = fleet_service_pb2.ListPoolsRequest(pool=pool, node=node_name(node) if node else "", page_size=1000)
-        found: list[Pool] = []
-        while True:
-            answer = await self._ask(lambda stubs, seconds: stubs.fleet.ListPools(request, timeout=seconds))
-            found += [pool_from_proto(message) for message in answer.pools]
-            if not answer.next_page_token:
-                return found
-            request.page_token = answer.next_page_token
+        pages = Pages(
+            request, lambda: self._ask(lambda stubs, seconds: stubs.fleet.ListPools(request, timeout=seconds))
+        )
+        return [pool_from_proto(message) async for page in pages for message in page.pools]
 
     async def preload_models(
         self,
@@ -129,13 +124,10 @@ class FleetCalls(Calls):
             resident_only=resident_only,
             page_size=1000,
         )
-        found: list[Model] = []
-        while True:
-            answer = await self._ask(lambda stubs, seconds: stubs.fleet.ListModels(request, timeout=seconds))
-            found += [_model(message) for message in answer.models]
-            if not answer.next_page_token:
-                return found
-            request.page_token = answer.next_page_token
+        pages = Pages(
+            request, lambda: self._ask(lambda stubs, seconds: stubs.fleet.ListModels(request, timeout=seconds))
+        )
+        return [_model(message) async for page in pages for message in page.models]
 
     async def catalog(self, known_digest: str = "") -> FleetCatalog | None:
         """The node classes of the fleet that the caller may use, as ComfyUI describes them.

@@ -12,7 +12,7 @@ from comfymesh.client.statuses import STREAM_BROKEN
 from comfymesh.v1 import group_service_pb2, task_service_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 
     from comfymesh.client.events import GroupEvent, TasksEvent
     from comfymesh.client.retries import Server
@@ -25,9 +25,10 @@ _MOST_CHANGES = 64
 
 Q = TypeVar("Q", task_service_pb2.WatchTasksRequest, group_service_pb2.WatchGroupRequest)
 R = TypeVar("R", task_service_pb2.WatchTasksResponse, group_service_pb2.WatchGroupResponse)
+E = TypeVar("E")
 
 
-async def tasks(
+def tasks(
     open_stream: OpenTasks, server: Server, request: task_service_pb2.WatchTasksRequest
 ) -> AsyncGenerator[TasksEvent]:
     """The events of all tasks that match, without end.
@@ -35,13 +36,10 @@ async def tasks(
     Raises:
         ComfyMeshError: The watch was refused, or the server stayed away for too long.
     """
-    async with aclosing(_messages(open_stream, server, request, ends=False)) as messages:
-        async for message in messages:
-            for event in _told(message):
-                yield event
+    return _events(_messages(open_stream, server, request, ends=False), _of_tasks)
 
 
-async def group(
+def group(
     open_stream: OpenGroup, server: Server, request: group_service_pb2.WatchGroupRequest
 ) -> AsyncGenerator[GroupEvent]:
     """The events of a group and its tasks, up to its end.
@@ -49,11 +47,14 @@ async def group(
     Raises:
         ComfyMeshError: The watch was refused, or the server stayed away for too long.
     """
-    async with aclosing(_messages(open_stream, server, request, ends=True)) as messages:
+    return _events(_messages(open_stream, server, request, ends=True), _of_group)
+
+
+async def _events(messages: AsyncGenerator[R], told: Callable[[R], Iterable[E]]) -> AsyncGenerator[E]:
+    """What each message has told, as events."""
+    async with aclosing(messages):
         async for message in messages:
-            if message.HasField("group"):
-                yield GroupChanged(group_from_proto(message.group), message.resume_token)
-            for event in _told(message):
+            for event in told(message):
                 yield event
 
 
@@ -91,7 +92,7 @@ async def _messages(
         await retrier.failed(broken)
 
 
-def _told(
+def _of_tasks(
     message: task_service_pb2.WatchTasksResponse | group_service_pb2.WatchGroupResponse,
 ) -> Iterator[TaskChanged | CaughtUp]:
     """What a message says of tasks."""
@@ -102,3 +103,10 @@ def _told(
             yield TaskChanged(task_from_proto(message.task), message.resume_token)
         case "caught_up":
             yield CaughtUp(message.resume_token)
+
+
+def _of_group(message: group_service_pb2.WatchGroupResponse) -> Iterator[GroupEvent]:
+    """What a message says of a group and its tasks."""
+    if message.HasField("group"):
+        yield GroupChanged(group_from_proto(message.group), message.resume_token)
+    yield from _of_tasks(message)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from comfymesh.client import convert, downloads, requests
 from comfymesh.client.calls import Calls, task_name
+from comfymesh.client.paging import Pages
 from comfymesh.client.scheduling_convert import waiting_from_proto
 from comfymesh.v1 import task_service_pb2
 
@@ -64,13 +65,9 @@ class TaskCalls(Calls):
             ComfyMeshError: The call failed.
         """
         request = requests.list_tasks(which, page_size)
-        while True:
-            answer = await self._call(self._transport.list_tasks, request)
-            for message in answer.tasks:
+        async for page in Pages(request, lambda: self._call(self._transport.list_tasks, request)):
+            for message in page.tasks:
                 yield convert.task_from_proto(message)
-            if not answer.next_page_token:
-                return
-            request.page_token = answer.next_page_token
 
     async def cancel(self, task: str | Task, reason: str = "") -> Task:
         """Asks for a task to be stopped; returns at once.

@@ -6,6 +6,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from comfymesh.client.calls import Calls
+from comfymesh.client.paging import Pages
 from comfymesh.client.usage_models import UsageReport, UsageRow
 from comfymesh.v1 import usage_pb2
 from comfymesh.v1 import usage_service_pb2 as usage_pb
@@ -52,16 +53,11 @@ class UsageCalls(Calls):
         for field, moment in ((request.start_time, start), (request.end_time, end)):
             if moment is not None:
                 field.FromDatetime(moment.astimezone(UTC))
-        rows = list[UsageRow]()
-        while True:
-            answer = await self._server.retry(
-                lambda seconds: self._transport.call(lambda stubs: stubs.usage.QueryUsage(request, timeout=seconds)),
-                timeout=self._timeout,
-            )
-            rows += map(_row, answer.rows)
-            if not answer.next_page_token:
-                return _report(rows, answer)
-            request.page_token = answer.next_page_token
+        pages = Pages(
+            request, lambda: self._ask(lambda stubs, seconds: stubs.usage.QueryUsage(request, timeout=seconds))
+        )
+        answers = [page async for page in pages]
+        return _report([_row(row) for answer in answers for row in answer.rows], answers[-1])
 
 
 def _tenant_name(tenant: str) -> str:

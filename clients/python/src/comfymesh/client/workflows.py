@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 from comfymesh.client import uploads
 from comfymesh.client.graphs import graph_text
 from comfymesh.client.inputs import inputs_to_proto as task_inputs_to_proto
+from comfymesh.client.paging import Pages
 from comfymesh.client.workflow_convert import (
     inputs_from_proto,
     inputs_to_proto,
@@ -161,13 +162,12 @@ class AsyncWorkflows:
             ComfyMeshError: The call failed.
         """
         request = pb.ListWorkflowsRequest(labels=labels, text=text, show_deleted=show_deleted, page_size=page_size)
-        while True:
-            answer = await self._call(lambda stubs, seconds: stubs.workflows.ListWorkflows(request, timeout=seconds))
-            for message in answer.workflows:
+        pages = Pages(
+            request, lambda: self._call(lambda stubs, seconds: stubs.workflows.ListWorkflows(request, timeout=seconds))
+        )
+        async for page in pages:
+            for message in page.workflows:
                 yield workflow_from_proto(message)
-            if not answer.next_page_token:
-                return
-            request.page_token = answer.next_page_token
 
     async def update(
         self, workflow: str, *, etag: str = "", validate_only: bool = False, **changes: Unpack[WorkflowChanges]
@@ -238,15 +238,13 @@ class AsyncWorkflows:
             ComfyMeshError: The call failed.
         """
         request = pb.ListWorkflowVersionsRequest(parent=workflow_name(workflow))
-        while True:
-            answer = await self._call(
-                lambda stubs, seconds: stubs.workflows.ListWorkflowVersions(request, timeout=seconds)
-            )
-            for message in answer.versions:
+        pages = Pages(
+            request,
+            lambda: self._call(lambda stubs, seconds: stubs.workflows.ListWorkflowVersions(request, timeout=seconds)),
+        )
+        async for page in pages:
+            for message in page.versions:
                 yield version_from_proto(message)
-            if not answer.next_page_token:
-                return
-            request.page_token = answer.next_page_token
 
     async def version(self, version: str) -> WorkflowVersion:
         """A version with its graph and inputs.

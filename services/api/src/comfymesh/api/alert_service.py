@@ -14,7 +14,7 @@ from comfymesh.api.access import caller
 from comfymesh.api.alerting import Alerting
 from comfymesh.api.errors import Violation, invalid
 from comfymesh.api.webhooks import Webhooks
-from comfymesh.tasks.codec import seconds
+from comfymesh.tasks.moments import seconds
 from comfymesh.v1 import alert_pb2, alert_service_pb2, alert_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]

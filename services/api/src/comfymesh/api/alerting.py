@@ -15,7 +15,7 @@ from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Entry
 from comfymesh.bus.port import Message as Stored
 from comfymesh.bus.streams import ALERTING, ALERTS, Stream
-from comfymesh.tasks.codec import seconds, timestamp
+from comfymesh.tasks.moments import seconds, timestamp
 from comfymesh.v1 import alert_pb2
 from comfymesh.wire.v1 import alerting_pb2
 

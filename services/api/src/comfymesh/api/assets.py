@@ -20,7 +20,7 @@ from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusFullError, Entry, Message, SequenceConflictError
 from comfymesh.bus.records import UnreadableRecordError
 from comfymesh.bus.streams import BLOBS
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.v1 import asset_pb2
 from comfymesh.wire.v1 import spec_pb2
 

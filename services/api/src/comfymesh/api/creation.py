@@ -21,8 +21,9 @@ from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.graphs import Checker, Graph
 from comfymesh.runtime import logcontext, redaction
-from comfymesh.tasks import codec, machine, rights
-from comfymesh.tasks.record import Definition, Key, Placement, SpecRef, TaskRecord
+from comfymesh.tasks import machine, rights
+from comfymesh.tasks.parts import placement_of
+from comfymesh.tasks.record import ANYWHERE, Definition, Key, Requirements, SpecRef, TaskRecord, Work
 from comfymesh.telemetry import tracing
 from comfymesh.v1 import task_pb2, task_service_pb2
 from comfymesh.wire.v1 import spec_pb2
@@ -105,7 +106,7 @@ class Creation:
         task = resolved.task
         given = await self._inputs.read(task, tenant)
         graph = self._graph(task.graph_json, given)
-        placement = codec.placement_of(task.placement) if task.HasField("placement") else Placement()
+        placement = placement_of(task.placement) if task.HasField("placement") else ANYWHERE
         fit = feasibility.check(
             graph,
             self._fleet.offers(),
@@ -124,26 +125,9 @@ class Creation:
             urls=with_kinds(given.urls, graph, fit.catalog),
             url_hosts=owner.allowance.url_hosts if owner is not None and given.urls else (),
         )
-        key, digest = identity(request, tenant)
-        definition = Definition(
-            key=key,
-            request_digest=digest,
-            spec=SpecRef(_spec_digest(text, files), len(text), blobs=tuple(sorted(rights.blobs_of(files)))),
-            requirements=needed,
-            work=feasibility.work(fit),
-            create_time=self._clock(),
-            display_name=task.display_name,
-            priority=task.priority,
-            labels=dict(task.labels),
-            execution_timeout=fields.execution_timeout(task),
-            start_timeout=fields.start_timeout(task),
-            max_retries=task.max_retries,
-            allow_partial_outputs=task.allow_partial_outputs,
-            trace_parent=tracing.current(),
-            group=names.parse_group(task.group) if task.group else "",
-            callback_url=task.callback_url,
-            callback_states=fields.callback_states(task),
-            workflow_version=resolved.version,
+        spec = SpecRef(_spec_digest(text, files), len(text), blobs=tuple(sorted(rights.blobs_of(files))))
+        definition = _definition(
+            identity(request, tenant), resolved, spec, needed, feasibility.work(fit), self._clock()
         )
         return NewTask(machine.create(definition), text, files)
 
@@ -171,6 +155,33 @@ class Creation:
             spec.graph_blob.sha256, spec.graph_blob.size_bytes = content.sha256, content.size_bytes
         ref = replace(record.definition.spec, blobs=tuple(sorted(rights.blobs_of(spec))))
         return replace(record, definition=replace(record.definition, spec=ref)), spec
+
+
+def _definition(
+    named: tuple[Key, str], resolved: Resolved, spec: SpecRef, needed: Requirements, work: Work, now: float
+) -> Definition:
+    """What never changes of a task: what its caller asks for, and what was made of that."""
+    task = resolved.task
+    return Definition(
+        key=named[0],
+        request_digest=named[1],
+        spec=spec,
+        requirements=needed,
+        work=work,
+        create_time=now,
+        display_name=task.display_name,
+        priority=task.priority,
+        labels=dict(task.labels),
+        execution_timeout=fields.execution_timeout(task),
+        start_timeout=fields.start_timeout(task),
+        max_retries=task.max_retries,
+        allow_partial_outputs=task.allow_partial_outputs,
+        trace_parent=tracing.current(),
+        group=names.parse_group(task.group) if task.group else "",
+        callback_url=task.callback_url,
+        callback_states=fields.callback_states(task),
+        workflow_version=resolved.version,
+    )
 
 
 def _words(task: task_pb2.Task) -> Iterator[str]:

@@ -9,7 +9,7 @@ from comfymesh.api.artifacts import Artifacts
 from comfymesh.api.assets import Assets
 from comfymesh.api.errors import RefusedError, Violation, invalid
 from comfymesh.artifacts.store import BlobStore
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.v1 import asset_service_pb2
 
 _DEFAULT = timedelta(hours=1)

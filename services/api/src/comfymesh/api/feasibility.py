@@ -13,9 +13,8 @@ from comfymesh.api.errors import RefusedError, Violation
 from comfymesh.api.fleet import Offer
 from comfymesh.graphs import Catalog, Graph, Validation, ViolationType
 from comfymesh.tasks.placing import unmet
-from comfymesh.tasks.record import ModelFile, Placement, Requirements, Work
+from comfymesh.tasks.record import ANYWHERE, ModelFile, Placement, Requirements, Work
 
-_ANYWHERE = Placement()
 _MOST_OFFERS_NAMED = 20
 _MOST_TOLD = 3
 _LONGEST_LACK = 200
@@ -36,7 +35,7 @@ class Fit:
 def check(
     graph: Graph,
     offers: Sequence[Offer],
-    placement: Placement = _ANYWHERE,
+    placement: Placement = ANYWHERE,
     *,
     allow_partial: bool,
     settling: bool,
@@ -76,7 +75,7 @@ def check(
     raise _refused("INVALID_WORKFLOW", "ComfyUI would refuse the graph", best)
 
 
-def requirements(validation: Validation, placement: Placement = _ANYWHERE) -> Requirements:
+def requirements(validation: Validation, placement: Placement = ANYWHERE) -> Requirements:
     """What an instance must offer to run the graph, and be."""
     nodes = validation.graph.nodes.values()
     return Requirements(

@@ -18,7 +18,7 @@ from comfymesh.bus.intents import Intent, IntentStore, preload_to_proto
 from comfymesh.bus.port import Bus, CaughtUp, Message
 from comfymesh.graphs import Catalog
 from comfymesh.runtime.background import Background
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.tasks.placing import Site
 from comfymesh.v1 import node_pb2
 from comfymesh.wire.v1 import node_report_pb2, spec_pb2

@@ -17,7 +17,7 @@ from comfymesh.api.readmodel import Place, ReadModel
 from comfymesh.api.watching import Heartbeat
 from comfymesh.bus.port import BusUnavailableError, CaughtUp
 from comfymesh.bus.tasklog import Stored, TaskLog
-from comfymesh.tasks.codec import seconds
+from comfymesh.tasks.moments import seconds
 
 _PAGE = 256
 _CURRENT_SECONDS = 5.0

@@ -7,7 +7,7 @@ import time
 from comfymesh.api.insight import Insight
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.api.watch import Mailbox
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.tasks.record import Key
 from comfymesh.v1 import queue_pb2, task_pb2
 

@@ -11,7 +11,7 @@ from comfymesh.api.line import Line, Turn
 from comfymesh.api.query import Query
 from comfymesh.bus.checkpoints import Kept, temporary
 from comfymesh.bus.tasklog import Dropped, Stored, Unreadable
-from comfymesh.tasks.codec import seconds
+from comfymesh.tasks.moments import seconds
 from comfymesh.tasks.record import Key
 from comfymesh.v1 import task_pb2
 

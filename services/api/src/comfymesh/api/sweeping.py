@@ -27,7 +27,7 @@ from comfymesh.bus.records import UnreadableRecordError
 from comfymesh.bus.streams import BLOBS, TASKS, WORKFLOWS
 from comfymesh.bus.tasklog import SpecMissingError, Stored, TaskLog
 from comfymesh.tasks import rights
-from comfymesh.tasks.codec import seconds
+from comfymesh.tasks.moments import seconds
 from comfymesh.tasks.record import HELD
 from comfymesh.v1 import task_pb2
 from comfymesh.wire.v1 import workflow_record_pb2

@@ -26,7 +26,7 @@ from comfymesh.api.watch import make_token, read_token
 from comfymesh.api.watching import Changes, Heartbeat, Told, Watching
 from comfymesh.bus.port import CaughtUp
 from comfymesh.bus.tasklog import Stored, TaskLog
-from comfymesh.tasks.codec import seconds
+from comfymesh.tasks.moments import seconds
 from comfymesh.tasks.record import Key, State
 from comfymesh.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from comfymesh.bus.tasklog import Stored
-from comfymesh.tasks.codec import ending_of, seconds
+from comfymesh.tasks.codec import ending_of
+from comfymesh.tasks.moments import seconds
 from comfymesh.tasks.usage import charged_seconds
 from comfymesh.v1 import task_pb2
 

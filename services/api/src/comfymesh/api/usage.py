@@ -10,8 +10,8 @@ from comfymesh import names
 from comfymesh.bus import usage as ledger
 from comfymesh.bus.port import Bus
 from comfymesh.bus.usage import Told
-from comfymesh.tasks.codec import timestamp
 from comfymesh.tasks.ledger import Kind, Sum
+from comfymesh.tasks.moments import timestamp
 from comfymesh.tasks.usage import SUCCEEDED
 from comfymesh.v1 import usage_pb2
 

@@ -14,8 +14,8 @@ from comfymesh.api.access import caller
 from comfymesh.api.access.scopes import Scope
 from comfymesh.api.errors import Violation, invalid, not_found
 from comfymesh.bus.port import Bus
-from comfymesh.tasks.codec import seconds
 from comfymesh.tasks.ledger import HOUR, begin
+from comfymesh.tasks.moments import seconds
 from comfymesh.v1 import usage_pb2, usage_service_pb2, usage_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]

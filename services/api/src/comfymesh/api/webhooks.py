@@ -11,7 +11,7 @@ from comfymesh.api.errors import not_found
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Entry, Message, SequenceConflictError
 from comfymesh.bus.streams import WEBHOOKS
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.v1 import alert_pb2
 from comfymesh.wire.v1 import alerting_pb2
 

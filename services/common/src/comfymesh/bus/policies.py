@@ -13,7 +13,7 @@ from comfymesh.bus.port import Bus, CaughtUp, Entry, Message
 from comfymesh.bus.streams import SETTINGS
 from comfymesh.bus.subjects import SCHEDULING_SETTINGS
 from comfymesh.tasks import policy_codec
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.v1 import scheduling_policy_pb2
 

@@ -12,8 +12,8 @@ from google.protobuf.message import DecodeError
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Message
 from comfymesh.bus.streams import USAGE
-from comfymesh.tasks.codec import seconds, timestamp
 from comfymesh.tasks.ledger import Hour, Kind, Sum, days
+from comfymesh.tasks.moments import seconds, timestamp
 from comfymesh.wire.v1 import usage_pb2
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from comfymesh.graphs.models import ModelReference, is_list_input, names_model
 from comfymesh.graphs.sockets import is_dynamic
 from comfymesh.graphs.values import Surely, surely
-from comfymesh.graphs.walk import walk
-from comfymesh.graphs.work import feeding
+from comfymesh.graphs.walk import needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +112,7 @@ class Sound:
     @classmethod
     def of(cls, graph: Graph, catalog: Catalog, outputs: tuple[str, ...], reached: frozenset[str]) -> Sound:
         """Out of a graph that was found sound."""
-        running = tuple(walk({node.id: feeding(node, graph) for node in graph.nodes.values()}, outputs).finished)
+        running = tuple(needed(graph, outputs))
         return cls(
             outputs,
             reached,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from comfymesh.graphs.graph import Graph, GraphNode
 
 Sources: TypeAlias = "Mapping[str, Sequence[str]]"
 """Graph node id to the graph nodes that feed it; every one of them is a key as well."""
@@ -37,6 +38,15 @@ def walk(sources: Sources, outputs: Iterable[str]) -> Walk:
         if output not in done:
             _walk_from(sources, output, done, result)
     return result
+
+
+def needed(graph: Graph, outputs: Iterable[str]) -> list[str]:
+    """Graph nodes that these outputs need, by whichever inputs, each after everything that it needs."""
+    return walk({node.id: _feeding(node, graph) for node in graph.nodes.values()}, outputs).finished
+
+
+def _feeding(node: GraphNode, graph: Graph) -> list[str]:
+    return [link.node_id for _, link in node.links() if isinstance(link.node_id, str) and link.node_id in graph.nodes]
 
 
 def _walk_from(sources: Sources, output: str, done: set[str], result: Walk) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from comfymesh.graphs.catalog import COMBO, Catalog
 from comfymesh.graphs.models import names_model
-from comfymesh.graphs.walk import walk
+from comfymesh.graphs.walk import needed
 
 if TYPE_CHECKING:
     from comfymesh.graphs.graph import Graph, GraphNode, JsonValue
@@ -57,7 +57,7 @@ def work(graph: Graph, catalog: Catalog, outputs: Sequence[str], sound: Sound | 
     """
     if sound is not None:
         return GraphWork(_known_shape(graph, sound), _units(graph, catalog, sound.running))
-    running = walk({node.id: feeding(node, graph) for node in graph.nodes.values()}, outputs).finished
+    running = needed(graph, outputs)
     return GraphWork(_shape(graph, running), _units(graph, catalog, running))
 
 
@@ -68,11 +68,6 @@ def _known_shape(graph: Graph, sound: Sound) -> str:
     shape = _shape(graph, sound.running)
     sound.shapes.keep(files, shape)
     return shape
-
-
-def feeding(node: GraphNode, graph: Graph) -> list[str]:
-    """Graph nodes that a graph node has links to, by whichever input."""
-    return [link.node_id for _, link in node.links() if isinstance(link.node_id, str) and link.node_id in graph.nodes]
 
 
 # Shape: each graph node is named by its class, its files and the names of what feeds it; all of them together are the

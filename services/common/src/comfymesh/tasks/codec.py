@@ -1,56 +1,33 @@
-"""Task records as protobuf messages and back. The only module that knows both forms."""
+"""Task records as protobuf messages and back, as a whole. `parts.py` has what they are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import cast
 
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from comfymesh import names
-from comfymesh.tasks.defining import ANYWHERE, STATES, defined, defined_task, keep
-from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.defining import STATES, defined, defined_task, keep
 from comfymesh.tasks.moments import seconds, timestamp
-from comfymesh.tasks.record import (
-    Artifact,
-    ArtifactKind,
-    Definition,
-    Failure,
-    Key,
-    ModelFile,
-    Placement,
-    Requirements,
-    Resolution,
-    SpecRef,
-    TaskError,
-    TaskRecord,
-    Timing,
-    Work,
+from comfymesh.tasks.parts import (
+    artifact_of,
+    error_of,
+    failure_of,
+    needs_of,
+    placement_of,
+    timing_of,
+    to_artifact,
+    to_error,
+    to_failure,
+    to_timing,
 )
+from comfymesh.tasks.record import ANYWHERE, Definition, Key, Resolution, SpecRef, TaskRecord, Work
 from comfymesh.tasks.usage import Ending
-from comfymesh.v1 import dead_letter_pb2, error_reason_pb2, task_pb2
+from comfymesh.v1 import task_pb2
 from comfymesh.wire.v1 import task_record_pb2
 
-__all__ = [
-    "attempt_failure",
-    "decode",
-    "encode",
-    "ending_of",
-    "failure_of",
-    "from_message",
-    "needs_of",
-    "placement_of",
-    "seconds",
-    "timestamp",
-    "timing_of",
-    "to_artifact",
-    "to_message",
-]
-
 _STATE_OF = {number: state for state, number in STATES.items()}
-_KINDS = {kind: cast("task_pb2.Artifact.Kind", task_pb2.Artifact.Kind.Value(f"KIND_{kind}")) for kind in ArtifactKind}
-_KIND_OF = {number: kind for kind, number in _KINDS.items()}
 _RESOLUTIONS = {
     resolution: cast(
         "task_pb2.Task.DeadLetterResolution",
@@ -62,23 +39,6 @@ _RESOLUTION_OF = {
     task_pb2.Task.DEAD_LETTER_RESOLUTION_UNSPECIFIED: None,
     **{number: resolution for resolution, number in _RESOLUTIONS.items()},
 }
-_REASONS = {
-    failure: cast(
-        "error_reason_pb2.ErrorReason",
-        error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{failure}"),
-    )
-    for failure in FailureClass
-}
-_FAILURE_OF = {number: failure for failure, number in _REASONS.items()}
-_RETRYABLE = frozenset(
-    {
-        FailureClass.DEVICE_FAULT,
-        FailureClass.INPUT_UNAVAILABLE,
-        FailureClass.INSTANCE_LOST,
-        FailureClass.NODE_LOST,
-        FailureClass.OUTPUT_LOST,
-    },
-)
 
 
 def encode(record: TaskRecord) -> bytes:
@@ -103,7 +63,7 @@ def to_message(record: TaskRecord) -> task_record_pb2.TaskRecord:
     message.event = record.event
     message.releases = record.releases
     if record.failures:
-        message.failures.extend(map(_failure, record.failures))
+        message.failures.extend(map(to_failure, record.failures))
     for artifact in record.artifacts:
         if artifact.small:
             message.small_artifacts[artifact.artifact_id] = artifact.small
@@ -132,8 +92,8 @@ def from_message(message: task_record_pb2.TaskRecord, *, goes_on: bool = False) 
         attempt=task.attempt,
         node=names.parse_node(task.node) if task.node else "",
         instance=task.instance,
-        error=_error_of(task.error) if task.HasField("error") else None,
-        artifacts=tuple(_artifact_of(artifact, message.small_artifacts) for artifact in task.artifacts),
+        error=error_of(task.error) if task.HasField("error") else None,
+        artifacts=tuple(artifact_of(artifact, message.small_artifacts) for artifact in task.artifacts),
         failures=tuple(failure_of(failure) for failure in message.failures),
         not_before=seconds(message.not_before),
         releases=message.releases,
@@ -161,19 +121,13 @@ def _tell(task: task_pb2.Task, record: TaskRecord) -> None:
     if record.resolution is not None:
         task.dead_letter_resolution = _RESOLUTIONS[record.resolution]
     if record.error is not None:
-        task.error.CopyFrom(_error(record.error))
+        task.error.CopyFrom(to_error(record.error))
     if record.timing is not None:
-        task.timing.CopyFrom(_timing(record.timing))
+        task.timing.CopyFrom(to_timing(record.timing))
     if record.start_time is not None:
         task.start_time.CopyFrom(timestamp(record.start_time))
     if record.end_time is not None:
         task.end_time.CopyFrom(timestamp(record.end_time))
-
-
-def needs_of(message: task_record_pb2.Requirements, placement: Placement = ANYWHERE) -> Requirements:
-    """What a graph needs of an instance, and where its caller wants it."""
-    models = tuple(ModelFile(model.node_class, model.input, model.name) for model in message.models)
-    return Requirements(tuple(message.node_classes), models, placement)
 
 
 def _definition(message: task_record_pb2.TaskRecord) -> Definition:
@@ -231,75 +185,6 @@ def _forget(message: Message) -> None:
         message.ClearField(field.name)
 
 
-def placement_of(message: task_pb2.Placement) -> Placement:
-    """A caller's wish as a value."""
-    return Placement(
-        labels=tuple(sorted(message.labels.items())),
-        gpu_class=message.gpu_class,
-        min_vram_bytes=message.min_vram_bytes,
-        pool=message.pool,
-    )
-
-
-def _timing(timing: Timing) -> task_pb2.Timing:
-    message = task_pb2.Timing(
-        loaded_models=timing.loaded, gpu_class=timing.gpu_class, peak_vram_bytes=timing.peak_vram_bytes
-    )
-    message.load_duration.FromMicroseconds(round(timing.load_seconds * 1e6))
-    message.run_duration.FromMicroseconds(round(timing.run_seconds * 1e6))
-    return message
-
-
-def timing_of(message: task_pb2.Timing) -> Timing:
-    """Where the time of an attempt went."""
-    return Timing(
-        message.load_duration.ToMicroseconds() / 1e6,
-        message.run_duration.ToMicroseconds() / 1e6,
-        tuple(message.loaded_models),
-        message.gpu_class,
-        message.peak_vram_bytes,
-    )
-
-
-def _error(error: TaskError) -> task_pb2.TaskError:
-    return task_pb2.TaskError(
-        reason=_REASONS[error.failure],
-        message=error.message,
-        metadata=error.metadata,
-        traceback=error.traceback,
-        retryable=error.failure in _RETRYABLE,
-        log_tail=error.log_tail,
-    )
-
-
-def _error_of(message: task_pb2.TaskError) -> TaskError:
-    return TaskError(
-        _FAILURE_OF[message.reason], message.message, dict(message.metadata), message.traceback, message.log_tail
-    )
-
-
-def _failure(failure: Failure) -> task_record_pb2.Failure:
-    return task_record_pb2.Failure(
-        attempt=failure.attempt,
-        node=failure.node,
-        instance=failure.instance,
-        reason=_REASONS[failure.failure],
-        time=timestamp(failure.time),
-        busy_seconds=failure.seconds,
-    )
-
-
-def attempt_failure(failure: Failure) -> dead_letter_pb2.AttemptFailure:
-    """A failed attempt as callers see it."""
-    return dead_letter_pb2.AttemptFailure(
-        attempt=failure.attempt,
-        node=names.node(failure.node),
-        instance=failure.instance,
-        reason=_REASONS[failure.failure],
-        time=timestamp(failure.time),
-    )
-
-
 def ending_of(message: task_record_pb2.TaskRecord) -> Ending:
     """What `usage` asks of a record: a fraction of what its whole value costs.
 
@@ -317,42 +202,6 @@ def ending_of(message: task_record_pb2.TaskRecord) -> Ending:
         start_time=seconds(task.start_time) if task.HasField("start_time") else None,
         timing=timing_of(task.timing) if task.HasField("timing") else None,
         update_time=seconds(task.update_time),
-    )
-
-
-def failure_of(message: task_record_pb2.Failure) -> Failure:
-    """A failed attempt, as its record has it."""
-    failure = _FAILURE_OF[message.reason]
-    when, busy = seconds(message.time), message.busy_seconds
-    return Failure(message.attempt, message.node, message.instance, failure, when, busy)
-
-
-def to_artifact(task_id: str, artifact: Artifact) -> task_pb2.Artifact:
-    """An artifact as callers see it."""
-    return task_pb2.Artifact(
-        name=names.artifact(task_id, artifact.artifact_id),
-        filename=artifact.filename,
-        media_type=artifact.media_type,
-        size_bytes=artifact.size_bytes,
-        sha256=artifact.sha256,
-        graph_node=artifact.graph_node,
-        output_key=artifact.output_key,
-        kind=_KINDS[artifact.kind],
-    )
-
-
-def _artifact_of(message: task_pb2.Artifact, small: Mapping[str, bytes]) -> Artifact:
-    artifact_id = names.parse_artifact(message.name)[1]
-    return Artifact(
-        artifact_id=artifact_id,
-        filename=message.filename,
-        media_type=message.media_type,
-        size_bytes=message.size_bytes,
-        sha256=message.sha256,
-        graph_node=message.graph_node,
-        output_key=message.output_key,
-        kind=_KIND_OF[message.kind],
-        small=small.get(artifact_id, b""),
     )
 
 

@@ -9,12 +9,12 @@ from typing import cast
 
 from comfymesh import names
 from comfymesh.tasks.moments import timestamp
-from comfymesh.tasks.record import Definition, Placement, State
+from comfymesh.tasks.parts import to_needs, to_placement
+from comfymesh.tasks.record import ANYWHERE, Definition, State
 from comfymesh.v1 import task_pb2
 from comfymesh.wire.v1 import task_record_pb2
 
 STATES = {state: cast("task_pb2.Task.State", task_pb2.Task.State.Value(f"STATE_{state}")) for state in State}
-ANYWHERE = Placement()
 _CHANGING = ("event", "failures", "not_before", "releases", "small_artifacts")
 _CHANGING_OF_TASK = (
     *("state", "state_reason", "attempt", "node", "instance", "artifacts", "update_time", "start_time", "end_time"),
@@ -53,13 +53,7 @@ def _definition_message(definition: Definition) -> task_record_pb2.TaskRecord:
             blobs=map(bytes.fromhex, definition.spec.blobs or ()),
             blobs_known=definition.spec.blobs is not None,
         ),
-        requirements=task_record_pb2.Requirements(
-            node_classes=definition.requirements.node_classes,
-            models=[
-                task_record_pb2.ModelFile(node_class=model.node_class, input=model.input, name=model.name)
-                for model in definition.requirements.models
-            ],
-        ),
+        requirements=to_needs(definition.requirements),
         trace_parent=definition.trace_parent,
         work=task_record_pb2.GraphWork(shape=definition.work.shape, units=definition.work.units),
     )
@@ -90,14 +84,5 @@ def defined_task(definition: Definition) -> task_pb2.Task:
     if definition.start_timeout is not None:
         task.start_timeout.FromMilliseconds(round(definition.start_timeout * 1000))
     if definition.requirements.placement != ANYWHERE:
-        task.placement.CopyFrom(_placement(definition.requirements.placement))
+        task.placement.CopyFrom(to_placement(definition.requirements.placement))
     return task
-
-
-def _placement(placement: Placement) -> task_pb2.Placement:
-    return task_pb2.Placement(
-        labels=dict(placement.labels),
-        gpu_class=placement.gpu_class,
-        min_vram_bytes=placement.min_vram_bytes,
-        pool=placement.pool,
-    )

@@ -44,7 +44,9 @@ class PolicySettings:
         60.0, 0.0, 1000.0, "how often a load has to fit into what waits for each instance that holds a model set"
     )
     stay: float = setting(0.5, 0.0, 100.0, "how many times more than others the queue of what an instance holds counts")
-    burst: float = setting(0.2, 0.0, 1.0, "part of the fleet that a tenant may ask for before that is beyond its share")
+    burst: float = setting(
+        0.2, 0.0, 1.0, "part of the fleet, times its weight, that a tenant may ask for before that is beyond its share"
+    )
     priority_factor: float = setting(10.0, 1.0, 1000.0, "how many times more a task counts for each step of priority")
     breaker_failures: int = setting(
         3,

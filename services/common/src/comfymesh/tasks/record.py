@@ -98,13 +98,16 @@ class Placement:
     pool: str = ""
 
 
+ANYWHERE = Placement()
+
+
 @dataclass(frozen=True, slots=True)
 class Requirements:
     """What an instance must offer to run a graph: node classes, model files, and what the caller asks for."""
 
     node_classes: tuple[str, ...] = ()
     models: tuple[ModelFile, ...] = ()
-    placement: Placement = Placement()
+    placement: Placement = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from comfymesh.agent.domain import verdict
 from comfymesh.agent.domain.peak import Peak
 from comfymesh.agent.domain.stops import GivenBack, Stop, TimedOut
 from comfymesh.agent.host_clock import by_the_wall
+from comfymesh.agent.interruption import Interruption
 from comfymesh.agent.relay import Relay
 from comfymesh.agent.url_inputs import InputError
 from comfymesh.agent.workplace import Workplace
@@ -41,9 +42,6 @@ from comfymesh.tasks.record import Artifact, State, TaskRecord, Timing, prompt_i
 from comfymesh.telemetry import tracing
 
 logger = logging.getLogger(__name__)
-
-_RETRY_WAIT = 0.25
-_STOP_TRIES = 20
 
 
 class Attempt:
@@ -81,7 +79,7 @@ class Attempt:
         self._peak = Peak()
         self._stop: Stop | None = None
         self._unwanted = False
-        self._interrupting: asyncio.Task[None] | None = None
+        self._interruption = Interruption(claim, workplace.session, self._prompt_id)
         self._running = False
         self._limit: asyncio.TimerHandle | None = None
         # Servers of callers, and ComfyUI, may take their time.
@@ -117,7 +115,7 @@ class Attempt:
                 self._workplace.forget(self._prompt_id, self._claim.key, self._claim.number)
             finally:
                 self._running = False
-                await stop(executing, claiming, self._interrupting)
+                await stop(executing, claiming, self._interruption.task)
                 await self._relay.close()
                 self._workplace.staging.release(self._claim.key, self._claim.number)
                 await self._collecting.close()
@@ -169,7 +167,7 @@ class Attempt:
         if not submitted:
             executing.cancel()
         if submitted or self._may_be_known:
-            await self._interrupt()
+            await self._interruption.run()
         await asyncio.gather(executing, return_exceptions=True)
         self._workplace.line.lose(self._prompt_id)  # Nobody judges it.
 
@@ -292,19 +290,8 @@ class Attempt:
     def _begin_to_interrupt(self) -> None:
         """Stop it in ComfyUI, for as long as it runs here: after that the session may be closed."""
         self._staging.give_up()
-        if self._running and (self._interrupting is None or self._interrupting.done()):
-            self._interrupting = asyncio.create_task(self._interrupt())
-
-    async def _interrupt(self) -> None:
-        """Stop it in ComfyUI; whoever follows it then finds out what that means."""
-        for _ in range(_STOP_TRIES):
-            try:
-                await self._workplace.session.cancel(self._prompt_id)
-            except (ComfyUnreachable, ComfyError) as error:
-                logger.info("can't stop a prompt now: %s", error, extra=self._claim.fields("stop_failed"))
-                await asyncio.sleep(_RETRY_WAIT)
-            else:
-                return
+        if self._running:
+            self._interruption.begin()
 
     def _observe(self, event: ComfyEvent) -> None:
         self._stopwatch.feed(event, time.monotonic())

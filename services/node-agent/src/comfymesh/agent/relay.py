@@ -14,7 +14,8 @@ from comfymesh.agent.comfyui.progress import PromptProgress
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, MessageTooLargeError
 from comfymesh.runtime.background import stop
-from comfymesh.tasks.codec import timestamp, to_artifact
+from comfymesh.tasks.moments import timestamp
+from comfymesh.tasks.parts import to_artifact
 from comfymesh.tasks.record import Artifact, Key
 from comfymesh.v1 import task_pb2
 

@@ -7,7 +7,7 @@ from comfymesh.notifier.domain.rules import BaseRule, Rules
 from comfymesh.notifier.domain.values import Severity
 from comfymesh.notifier.domain.windows import Silence
 from comfymesh.notifier.domain.wording import clean, word
-from comfymesh.tasks.codec import seconds, timestamp
+from comfymesh.tasks.moments import seconds, timestamp
 from comfymesh.v1 import alert_pb2
 
 SEVERITIES = {

@@ -21,7 +21,7 @@ from comfymesh.notifier.domain.retrying import pause_before
 from comfymesh.notifier.domain.rules import Channel
 from comfymesh.notifier.sending import SendError
 from comfymesh.runtime.patience import patiently
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.telemetry import catalogue
 from comfymesh.telemetry.metrics import METRICS
 from comfymesh.v1 import alert_pb2

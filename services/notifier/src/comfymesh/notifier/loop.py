@@ -28,7 +28,7 @@ from comfymesh.notifier.domain.rules import Rules
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.health import HEALTH
 from comfymesh.runtime.patience import patiently
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.tasks.record import State
 from comfymesh.v1 import alert_pb2
 from comfymesh.wire.v1 import alerting_pb2, node_report_pb2

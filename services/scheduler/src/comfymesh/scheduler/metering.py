@@ -14,7 +14,8 @@ from comfymesh.bus.tasklog import Stored
 from comfymesh.scheduler.domain.fleet import Report
 from comfymesh.scheduler.domain.views import QueueOverview, Share
 from comfymesh.tasks import usage
-from comfymesh.tasks.codec import ending_of, seconds
+from comfymesh.tasks.codec import ending_of
+from comfymesh.tasks.moments import seconds
 from comfymesh.tasks.record import ModelFile
 from comfymesh.tasks.usage import is_patched_in
 from comfymesh.telemetry import catalogue, tracing

@@ -7,9 +7,10 @@ from comfymesh.bus.tasklog import Stored
 from comfymesh.scheduler.domain.events import Run
 from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.vram import make_of
-from comfymesh.tasks import codec
 from comfymesh.tasks.events import AttemptFailed, Succeeded
 from comfymesh.tasks.failures import FailureClass
+from comfymesh.tasks.moments import seconds
+from comfymesh.tasks.parts import failure_of, needs_of, timing_of
 from comfymesh.v1 import task_pb2
 from comfymesh.wire.v1 import task_record_pb2
 
@@ -37,11 +38,11 @@ def _run_of(stored: Stored) -> Run | None:
         units=message.work.units,
         models=tuple(sorted({model.name for model in message.requirements.models})),
         place=Place(names.parse_node(task.node), task.instance),
-        timing=codec.timing_of(task.timing) if task.HasField("timing") else None,
+        timing=timing_of(task.timing) if task.HasField("timing") else None,
         succeeded=succeeded,
         failure=failure,
-        time=codec.seconds(task.update_time),
-        make=make_of(codec.needs_of(message.requirements)),
+        time=seconds(task.update_time),
+        make=make_of(needs_of(message.requirements)),
     )
 
 
@@ -49,5 +50,5 @@ def _failure(message: task_record_pb2.TaskRecord) -> FailureClass | None:
     """How the attempt failed: the last failure, if that is of this attempt."""
     if message.event != AttemptFailed.__name__ or not message.failures:
         return None
-    last = codec.failure_of(message.failures[-1])
+    last = failure_of(message.failures[-1])
     return last.failure if last.attempt == message.task.attempt else None

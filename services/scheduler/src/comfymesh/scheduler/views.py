@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from comfymesh import names
 from comfymesh.scheduler.domain.views import Estimate, Explanation, QueueOverview, Share
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.v1 import queue_pb2
 
 T = TypeVar("T")

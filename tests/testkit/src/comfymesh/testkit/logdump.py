@@ -8,6 +8,8 @@ from comfymesh.bus import subjects
 from comfymesh.bus.port import Message
 from comfymesh.tasks import codec, usage
 from comfymesh.tasks.events import AttemptFailed
+from comfymesh.tasks.moments import seconds
+from comfymesh.tasks.parts import failure_of
 from comfymesh.testkit.history import UNGUARDED, Logged, Made
 from comfymesh.testkit.meshapi import CONTENT_LABEL, seen
 from comfymesh.v1 import task_pb2
@@ -51,7 +53,7 @@ def _start_by(task: task_pb2.Task, began: float) -> float:
     """When it must have begun, in seconds since the run began; 0 where it may wait for ever."""
     if not task.HasField("start_timeout"):
         return 0.0
-    return codec.seconds(task.create_time) - began + task.start_timeout.ToMilliseconds() / 1000
+    return seconds(task.create_time) - began + task.start_timeout.ToMilliseconds() / 1000
 
 
 def _used(record: task_record_pb2.TaskRecord) -> float | None:
@@ -66,4 +68,4 @@ def _failure(record: task_record_pb2.TaskRecord) -> str:
     """How the attempt failed whose failure a record tells; empty where it tells none."""
     if record.event != AttemptFailed.__name__ or not record.failures:
         return ""
-    return codec.failure_of(record.failures[-1]).failure.value
+    return failure_of(record.failures[-1]).failure.value

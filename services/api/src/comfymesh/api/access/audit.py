@@ -14,7 +14,7 @@ from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, Entry
 from comfymesh.bus.streams import AUDIT
 from comfymesh.names import tenant as tenant_name
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.v1 import audit_pb2
 
 logger = logging.getLogger(__name__)

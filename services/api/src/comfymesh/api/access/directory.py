@@ -15,7 +15,7 @@ from comfymesh.api.errors import RefusedError, not_found
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Bus, BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
 from comfymesh.bus.streams import ACCOUNTS
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.v1 import tenant_pb2
 from comfymesh.wire.v1 import account_pb2
 

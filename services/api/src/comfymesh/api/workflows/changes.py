@@ -9,7 +9,7 @@ from comfymesh import names
 from comfymesh.api import fields
 from comfymesh.api.errors import RefusedError, Violation
 from comfymesh.api.workflows.store import Content, Head, Packed
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.v1.workflow_pb2 import Workflow
 from comfymesh.wire.v1.workflow_record_pb2 import WorkflowRecord, WorkflowVersionRef
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 from google.protobuf.json_format import MessageToDict
 
 from comfymesh.bus.tasklog import Stored
-from comfymesh.tasks.codec import timestamp
+from comfymesh.tasks.moments import timestamp
 from comfymesh.tasks.record import FINAL, TaskRecord
 from comfymesh.v1 import alert_pb2, task_pb2
 from comfymesh.wire.v1 import alerting_pb2

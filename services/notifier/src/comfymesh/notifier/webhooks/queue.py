@@ -34,7 +34,7 @@ from comfymesh.notifier.webhooks.calling import Answer, Caller
 from comfymesh.notifier.webhooks.payload import wanted, webhook_of
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.patience import patiently
-from comfymesh.tasks.codec import seconds, timestamp
+from comfymesh.tasks.moments import seconds, timestamp
 from comfymesh.v1 import alert_pb2
 from comfymesh.wire.v1 import alerting_pb2
 

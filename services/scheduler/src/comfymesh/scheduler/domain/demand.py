@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from comfymesh.scheduler.domain.fleet import InstanceState
 from comfymesh.scheduler.domain.lanes import Group
-from comfymesh.scheduler.domain.seats import Seat
+from comfymesh.scheduler.domain.seat import Seat
 
 _FILL_SECONDS = 120.0
 _SETTLE_SECONDS = 1.0

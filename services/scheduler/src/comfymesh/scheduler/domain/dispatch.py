@@ -18,7 +18,8 @@ from comfymesh.scheduler.domain.lanes import Family, Group, Lane, Waiting
 from comfymesh.scheduler.domain.patience import Patient
 from comfymesh.scheduler.domain.popularity import Popularity
 from comfymesh.scheduler.domain.residents import Holders
-from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.seat import Seat
+from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.scheduler.domain.spreading import Spreading
 from comfymesh.scheduler.domain.worth import best_batch, weight
 from comfymesh.tasks.policy import PolicySettings

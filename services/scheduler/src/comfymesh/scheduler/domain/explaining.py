@@ -16,7 +16,8 @@ from comfymesh.scheduler.domain.lanes import Waiting
 from comfymesh.scheduler.domain.offers import Offers
 from comfymesh.scheduler.domain.outlook import Outlook
 from comfymesh.scheduler.domain.queueing import WaitingTasks
-from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.seat import Seat
+from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.scheduler.domain.views import Estimate, Explanation, QueueOverview, Share
 from comfymesh.tasks.record import Definition, Requirements
 

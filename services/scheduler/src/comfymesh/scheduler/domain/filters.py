@@ -14,7 +14,7 @@ from comfymesh.scheduler.domain.fleet import InstanceState
 from comfymesh.scheduler.domain.kinds import Fit, Kind, Kinds
 from comfymesh.scheduler.domain.lanes import Group
 from comfymesh.scheduler.domain.placement import Feasibility, lacking_classes, lacking_models
-from comfymesh.scheduler.domain.seats import Seat
+from comfymesh.scheduler.domain.seat import Seat
 from comfymesh.scheduler.domain.vram import Needs, make_of
 from comfymesh.tasks.placing import Wish, unmet
 from comfymesh.tasks.record import Requirements

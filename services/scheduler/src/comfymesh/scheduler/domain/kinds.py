@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator
 from comfymesh.scheduler.domain.placement import Feasibility
 from comfymesh.scheduler.domain.vram import Needs, make_of
 from comfymesh.tasks.placing import Site, unmet
-from comfymesh.tasks.record import Placement, Requirements
+from comfymesh.tasks.record import ANYWHERE, Placement, Requirements
 
-ANYWHERE = Placement()
 _MOST_PLACEMENTS = 10_000
 _Trait = tuple[str, str, str]
 _Name = tuple[tuple[tuple[str, str], ...], str, int, str, str]

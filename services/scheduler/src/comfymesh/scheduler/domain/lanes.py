@@ -129,7 +129,7 @@ class Lane:
             self._heap = [each for each in self._heap if each.lane is self]
             heapq.heapify(self._heap)
 
-    def bound(self, task: Waiting, fifo: float) -> None:
+    def set_fifo(self, task: Waiting, fifo: float) -> None:
         """When one that waits here would be done first come, first served, has become known."""
         self._sum(task, -1)
         task.fifo = fifo

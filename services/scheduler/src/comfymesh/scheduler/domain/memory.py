@@ -19,7 +19,8 @@ from comfymesh.scheduler.domain.filters import Filters
 from comfymesh.scheduler.domain.fleet import Place, Report
 from comfymesh.scheduler.domain.gpus import Gpu
 from comfymesh.scheduler.domain.lanes import Group, Waiting
-from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.seat import Seat
+from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import Key, Requirements
@@ -35,7 +36,7 @@ _PART = 4
 class _Reservation:
     group: Group
     seat: Seat
-    gpu: Gpu
+    gpu: Gpu[Seat]
     until: float
 
 
@@ -45,7 +46,7 @@ class _Holding:
 
     seat: Seat
     requirements: Requirements
-    gpu: Gpu | None = None
+    gpu: Gpu[Seat] | None = None
 
 
 class Memory:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from comfymesh.scheduler.domain.seats import Seat
+from comfymesh.scheduler.domain.seat import Seat
 
 
 class Pools:

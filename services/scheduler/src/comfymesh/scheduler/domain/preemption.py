@@ -17,7 +17,8 @@ from comfymesh.scheduler.domain.events import TaskChanged
 from comfymesh.scheduler.domain.filters import Filters
 from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Waiting
-from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.seat import Seat
+from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import Key, State, TaskRecord
 

@@ -6,7 +6,8 @@ from comfymesh.scheduler.domain.fleet import Place
 from comfymesh.scheduler.domain.lanes import Waiting
 from comfymesh.scheduler.domain.memory import Memory
 from comfymesh.scheduler.domain.queueing import WaitingTasks
-from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.seat import Seat
+from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.tasks.record import Key, Requirements
 
 
