@@ -158,7 +158,7 @@ class Dispatcher:
         fitting = ((family, lanes) for family in foreign if (lanes := self._lanes_that_fit(family, seat)))
         for family, lanes in islice(fitting, _COMPARED):
             holders = self._seats.holders(family)
-            served = holders.free or not self._spreading.pays(family, lanes, self.settings, now)
+            served = holders.free or not self._spreading.pays(family, self.settings, now)
             eager = self._unserved(lanes, holders) if served else lanes
             worth = self._worth_of_loading(family, eager, seat, now)
             if worth > bar and (match := self._best_held(eager, seat, now)) is not None:
@@ -184,18 +184,31 @@ class Dispatcher:
         self._patient.discard(family)
         if not family.count:
             return None
-        holders, lanes = self._seats.holders(family), self._lanes(family)
-        candidates = holders.free if family.models and self.settings.affinity else self._seats.idle
+        lanes = self._lanes(family)
+        candidates = self._seats.holders(family).free if family.models and self.settings.affinity else self._seats.idle
         match = self._at_one_of(lanes, candidates, now)
         if match is None and family.models and self._seats.idle:
-            pays = self._spreading.pays(family, lanes, self.settings, now)
-            eager = lanes if pays else self._unserved(lanes, holders)
-            match = self._at_one_of(eager, self._seats.idle, now)
+            match = self._at_idle(family, lanes, now)
         if match is None and self._seats.ahead:
             match = self._at_one_of(lanes, dict.fromkeys(self._ahead(family)), now)
         if match is None:
             self._patient.add(family)
         return match
+
+    def _at_idle(self, family: Family, lanes: list[Lane], now: float) -> Match | None:
+        """A place at an instance that idles and has to load, if one of a family's tasks should not wait for a warm one.
+
+        It is the last in line for whom that pays first: those before it have a warm one sooner.
+        """
+        idle, spreading = self._seats.idle, self._spreading
+        if spreading.pays(family, self.settings, now):
+            return self._at_one_of(lanes, idle, now)
+        last = family.newest()
+        if last is not None and spreading.saves(last, now) and (match := self._for_task(last, now)) is not None:
+            return match
+        if not spreading.far(family, now):
+            lanes = self._unserved(lanes, self._seats.holders(family))
+        return self._at_one_of(lanes, idle, now)
 
     def _ahead(self, family: Family) -> Iterator[Seat]:
         """Busy instances that could take one of its tasks for later. None is given a foreign one while others idle."""
@@ -208,9 +221,18 @@ class Dispatcher:
         if not lanes or not seats:
             return None
         reach = max(_FITS_ASKED // len(lanes), _LOOKED_AT)
-        looked_at = islice(seats, reach) if len(seats) <= reach else _turn(seats, reach)
-        found = islice(self._best_at_each(lanes, looked_at, now), _LOOKED_AT)
+        return self._least(self._best_at_each(lanes, _some(seats, reach), now), now)
+
+    def _for_task(self, task: Waiting, now: float) -> Match | None:
+        """A place for this very task at an instance that idles, the least useful one; not where it has failed."""
+        seats = _some(self._seats.idle, _FITS_ASKED)
+        fitting = (seat for seat in seats if seat.place not in task.shunned and self._fits(task.group, seat))
+        return self._least(((0.0, task, seat) for seat in fitting), now)
+
+    def _least(self, matches: Iterator[Match], now: float) -> Match | None:
+        """Of some of these the one at the least useful instance, or where the task is done first."""
         uses: dict[Family, float] = {}
+        found = islice(matches, _LOOKED_AT)
         return min(found, default=None, key=lambda match: self._cost(match[1], match[2], uses, now))
 
     def _best_at_each(self, lanes: list[Lane], seats: Iterable[Seat], now: float) -> Iterator[Match]:
@@ -338,6 +360,11 @@ class Dispatcher:
         load = self.settings.load_aversion * self._estimates.price(family.models)
         servers = len(self._seats.holders(family).all) + 1
         return best_batch(lanes, load, servers, now)
+
+
+def _some(seats: dict[Seat, None], count: int) -> Iterable[Seat]:
+    """All of these, or `count` of them in turn."""
+    return seats if len(seats) <= count else _turn(seats, count)
 
 
 def _turn(seats: dict[Seat, None], count: int) -> list[Seat]:
