@@ -24,6 +24,7 @@ from comfymesh.client import (
     Limits,
     NewKey,
     NotFound,
+    RetryPolicy,
     Scope,
     Tls,
     Unavailable,
@@ -166,7 +167,9 @@ async def test_the_sdk_speaks_tls_and_mtls(tmp_path: Path) -> None:
         async with AsyncClient(api.target, api_key=BOOTSTRAP, tls=tls) as client:
             await client.nodes()
         for bad in (Tls(authority.pair.certificate), True):
-            async with AsyncClient(api.target, api_key=BOOTSTRAP, tls=bad, timeout=0.5) as client:
+            async with AsyncClient(
+                api.target, api_key=BOOTSTRAP, tls=bad, retries=RetryPolicy(connect_timeout=0.5)
+            ) as client:
                 with pytest.raises(Unavailable):
                     await client.nodes()
         environment = {

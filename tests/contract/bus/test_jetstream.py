@@ -41,8 +41,9 @@ async def test_opening_waits_for_a_server_that_is_not_there_yet(nats: NatsServer
 
 
 async def test_a_server_that_does_not_answer_is_unavailable_after_the_timeout(nats: NatsServer) -> None:
+    async with await JetStreamBus.open(nats.url, "maker"):
+        pass  # has made the streams
     async with JetStreamBus(await Connection.open(nats.url, "patient"), timeout=0.2) as bus:
-        await bus.ensure_streams()
         nats.freeze()
         with pytest.raises(BusUnavailableError, match=rf"confirm {TASK} within"):
             await bus.append([Entry(TASK, b"")])

@@ -112,7 +112,7 @@ class FakeComfy:
 
     async def until(self, condition: Any) -> None:
         """Wait until something that a request changes is so."""
-        async with self._changed, asyncio.timeout(10):
+        async with self._changed, asyncio.timeout(30):
             await self._changed.wait_for(condition)
 
     async def send(self, kind: str, **data: Any) -> None:

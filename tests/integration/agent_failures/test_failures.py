@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from comfymesh.stack.mesh import emulated
 from comfymesh.testkit import graphs
-from comfymesh.testkit.meshes import LocalMesh, State, local_mesh
+from comfymesh.testkit.meshes import LocalMesh, State, local_mesh, task_of
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import error_reason_pb2, task_pb2, task_service_pb2
 
@@ -80,17 +80,23 @@ async def with_faults(mesh: LocalMesh, **faults: float) -> None:
 
 
 async def course(mesh: LocalMesh, graph: graphs.Graph, **fields: Any) -> Course:
-    """Run a graph to whichever end."""
-    return await course_of(mesh, (await mesh.create(graph, **fields)).name)
+    """Run a graph to whichever end. It is watched from its creation on: its first attempt may fail in a moment."""
+    call = mesh.tasks.RunTask(task_service_pb2.RunTaskRequest(task=task_of(graph, **fields)))
+    return await _course(mesh, [message async for message in call])
 
 
 async def course_of(mesh: LocalMesh, name: str) -> Course:
-    messages = await mesh.watch(name)
-    tasks = [message.task for message in messages if message.HasField("task")]
+    """What becomes of a task from now on."""
+    return await _course(mesh, await mesh.watch(name))
+
+
+async def _course(mesh: LocalMesh, messages: Sequence[Any]) -> Course:
+    changed = [message for message in messages if message.HasField("task")]
+    tasks = [task for message in changed for task in (*getattr(message, "passed", ()), message.task)]
     failed = [task.error for task in tasks if task.state in FAILED and task.HasField("error")]
     reasons = [error_reason_pb2.ErrorReason.Name(error.reason) for error in failed]
     tails = [error.log_tail for error in failed]
-    return Course(await mesh.get(name), [reason.removeprefix("ERROR_REASON_") for reason in reasons], tails)
+    return Course(await mesh.get(tasks[0].name), [reason.removeprefix("ERROR_REASON_") for reason in reasons], tails)
 
 
 class TestStuck:

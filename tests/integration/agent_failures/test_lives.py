@@ -59,7 +59,7 @@ class Host:
         self.told.append(self.instance.condition)
 
     async def is_(self, state: InstanceState) -> None:
-        await until(lambda: self.instance.condition.state is state, f"an instance that is {state}", deadline=40)
+        await until(lambda: self.instance.condition.state is state, f"an instance that is {state}")
 
     async def execute(self, number: int) -> None:
         """Have it execute a prompt."""
@@ -105,7 +105,7 @@ async def test_memory_that_grows_ends_in_a_fresh_start(tmp_path: Path, hosts: li
     before = pid(tmp_path)
     await host.execute(1)
     await host.execute(2)
-    await until(lambda: pid(tmp_path) != before, "a new process", deadline=40)
+    await until(lambda: pid(tmp_path) != before, "a new process")
     await host.is_(InstanceState.READY)
     assert InstanceState.RETIRING in [condition.state for condition in host.told]
     await host.execute(3)

@@ -30,7 +30,7 @@ async def test_an_upload_that_fails_blames_the_server_that_it_went_to() -> None:
 
     try:
         with pytest.raises(Unavailable):
-            await transport.upload_asset(pieces(), 0.0)
+            await transport.upload_asset(pieces())
         assert transport._replicas.current != first
     finally:
         await transport.close()

@@ -89,7 +89,7 @@ class Breaking:
         self.api, self.send, self.after, self.sent = api, client._transport.upload_asset, after, 0
         client._transport.upload_asset = self.upload  # type: ignore[method-assign]
 
-    async def upload(self, requests: AsyncIterator[pb.UploadAssetRequest], pause: float) -> pb.UploadAssetResponse:
+    async def upload(self, requests: AsyncIterator[pb.UploadAssetRequest]) -> pb.UploadAssetResponse:
         most, count = self.after.pop(0) if self.after else 10**9, 0
 
         async def some() -> AsyncIterator[pb.UploadAssetRequest]:
@@ -105,7 +105,7 @@ class Breaking:
                 self.sent += len(request.data)
                 yield request
 
-        return await self.send(some(), pause)
+        return await self.send(some())
 
     async def _stored(self, upload: str, size: int) -> None:
         subject = subjects.upload("default", names.parse_upload(upload))

@@ -105,7 +105,7 @@ async def answers(address: str, headers: Mapping[str, str] | None = None) -> Non
         except aiohttp.ClientError:
             return False
 
-    await until(answered, PATIENCE)
+    await until(answered, f"a gateway at {address}")
 
 
 class Caller:

@@ -37,7 +37,6 @@ async def mesh(attached: str, tmp_path_factory: pytest.TempPathFactory) -> Async
     instances = [{"name": "comfyui-0", "runtime": "attach", "url": attached}] if attached else None
     settings = {
         "COMFYMESH_AGENT_LOOK_AHEAD": str(LINE - 1),
-        "COMFYMESH_SCHEDULER_REPORT_TTL": "60",  # However long a busy machine takes to start an agent again.
     }
     async with local_mesh(tmp_path_factory.mktemp("mesh"), instances=instances, environment=settings) as up:
         await until(lambda: is_known(up), "an api that has read what ComfyUI offers")

@@ -106,7 +106,12 @@ async def test_a_task_that_fails_is_told_listed_and_acknowledged(mesh: LocalMesh
 async def test_what_is_silenced_is_not_told(mesh: LocalMesh, ops: Receiver) -> None:
     silence = await mesh.client.silence_alerts(timedelta(hours=1), "a test", rules=["fail*"], by="anna")
     assert [each.name for each in await mesh.client.silences()] == [silence.name]
-    await mesh.finished((await mesh.create(graphs.raising("runtime"))).name)
+    quiet = await mesh.finished((await mesh.create(graphs.raising("runtime"))).name)
+
+    async def heard_of() -> bool:
+        return any(quiet.name.partition("/")[2] in alert.labels.values() for alert in await mesh.client.alerts())
+
+    await until(heard_of, "an alert that nobody is told")
     await mesh.client.end_silence(silence.name)
     with pytest.raises(NotFound):
         await mesh.client.end_silence(silence.name)

@@ -272,7 +272,7 @@ async def test_the_instance_of_an_agent_that_is_killed_lives_on_and_is_adopted(t
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalMesh]:
     """A mesh with two nodes, whose loss is noticed soon."""
-    environment = {"COMFYMESH_SCHEDULER_REPORT_TTL": "2", "COMFYMESH_AGENT_REPORT_SECONDS": "0.5"}
+    environment = {"COMFYMESH_SCHEDULER_REPORT_TTL": "4", "COMFYMESH_AGENT_REPORT_SECONDS": "0.5"}
     async with local_mesh(tmp_path_factory.mktemp("pair"), agents=2, environment=environment) as up:
         yield up
 

@@ -31,7 +31,7 @@ async def is_(mesh: LocalMesh, availability: Availability) -> None:
 
 
 async def test_a_cordoned_node_takes_nothing_new_and_goes_on_with_what_it_has(mesh: LocalMesh) -> None:
-    running = await mesh.create(graphs.steps(60, 0.03))
+    running = await mesh.create(graphs.steps(60, 0.05))
     await mesh.until_state(running.name, State.STATE_RUNNING)
     held = await mesh.create(graphs.picture())
     await mesh.until_state(held.name, State.STATE_ASSIGNED)
@@ -81,7 +81,7 @@ async def test_what_is_wanted_outlives_agent_api_scheduler_and_nats(mesh: LocalM
             return False
         return [(n.state, n.availability, n.wanted_reason) for n in nodes] == [("ACTIVE", "CORDONED", "maintenance")]
 
-    await until(look, "a node that is cordoned as before", deadline=40)
+    await until(look, "a node that is cordoned as before")
     await mesh.client.uncordon_node(NODE)
     await mesh.until_serving()
 

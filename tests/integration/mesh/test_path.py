@@ -135,8 +135,11 @@ async def test_an_attempt_that_takes_long_tells_when_it_will_end(mesh: LocalMesh
     guesses = [
         m.progress.eta.ToMilliseconds() for m in messages if m.HasField("progress") and m.progress.HasField("eta")
     ]
-    assert guesses
-    assert all(0 <= guess < 2000 for guess in guesses)
+    final = messages[-1].task
+    took = final.end_time.ToMilliseconds() - final.start_time.ToMilliseconds()
+    # However slow its beginning: what is left after half of it is less than the whole.
+    assert 0 <= guesses[-1] < took
+    assert all(guess >= 0 for guess in guesses)
 
 
 async def test_previews_flow_to_those_who_ask_for_them(mesh: LocalMesh) -> None:

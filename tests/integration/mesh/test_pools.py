@@ -22,7 +22,6 @@ from comfymesh.client import Instance, InstanceState, Node, Placement, Pool
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh, State, local_mesh
 from comfymesh.testkit.waiting import until
-from comfymesh.v1 import error_reason_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -99,7 +98,7 @@ async def until_states(mesh: LocalMesh, *states: InstanceState) -> list[Instance
         instances = list((await node(mesh)).instances)
         return instances if [instance.state for instance in instances] == list(states) else None
 
-    return await until(look, f"instances in {states}", deadline=30)
+    return await until(look, f"instances in {states}")
 
 
 async def test_a_pool_that_is_known_goes_to_nothing_and_still_takes_tasks(mesh: LocalMesh) -> None:
@@ -134,7 +133,7 @@ async def test_much_that_waits_starts_more_and_they_go_when_nothing_waits(mesh: 
     async def both() -> bool:
         return all(instance.state in {READY, InstanceState.BUSY} for instance in (await node(mesh)).instances)
 
-    await until(both, "two instances that serve", deadline=30)
+    await until(both, "two instances that serve")
     for task in tasks:
         assert (await mesh.finished(task.name)).state == State.STATE_SUCCEEDED
     await until_states(mesh, STOPPED, STOPPED)
@@ -152,8 +151,7 @@ async def test_a_new_agent_knows_what_a_stopped_pool_offers(mesh: LocalMesh) -> 
     await mesh.kill("agent")
     told = [message.task for message in await mesh.watch(task.name) if message.HasField("task")]
     assert told[-1].state == State.STATE_SUCCEEDED
-    # On a busy machine an agent may take longer to start than a node may be silent. That is all that may happen.
-    assert {each.error.reason for each in told if each.HasField("error")} <= {error_reason_pb2.ERROR_REASON_NODE_LOST}
+    assert not any(each.HasField("error") for each in told)
     assert mesh.log("agent").count("Adopted a running ComfyUI") == adopted + 1
 
 
@@ -201,7 +199,7 @@ async def the_one_that_serves(mesh: LocalMesh) -> str | None:
 async def test_what_a_pool_has_preloaded_its_next_task_need_not_load(mesh: LocalMesh, settings: Settings) -> None:
     settings.pool |= {"min": 1}
     await settings.reload(mesh)
-    serves = await until(lambda: the_one_that_serves(mesh), "one that serves", deadline=30)
+    serves = await until(lambda: the_one_that_serves(mesh), "one that serves")
     asked = ["--target", mesh.target, "preload", "--pool", "big"]
     wrong = await asyncio.to_thread(CliRunner().invoke, cli, [*asked, "ahead.safetensor"])
     assert wrong.exit_code != 0
@@ -224,7 +222,7 @@ async def test_what_a_pool_has_preloaded_its_next_task_need_not_load(mesh: Local
     lives = mesh.log("agent").count(" serves (ComfyUI ")
     os.kill(mesh.comfyui(name=serves)[0], signal.SIGKILL)
     # Of the same instance, or of the other in its place.
-    await until(lambda: mesh.log("agent").count(" serves (ComfyUI ") > lives, "another life", deadline=30)
+    await until(lambda: mesh.log("agent").count(" serves (ComfyUI ") > lives, "another life")
     await until(resident, "a model in memory again")
     final = await mesh.finished((await mesh.create(checkpoint(AHEAD), placement={"pool": "big"})).name)
     assert (final.state, list(final.timing.loaded_models)) == (State.STATE_SUCCEEDED, [])
@@ -238,7 +236,7 @@ async def test_pools_are_told_with_why_they_are_not_larger(mesh: LocalMesh) -> N
         idle = pool.limit_reason == "nothing waits that takes more of them"
         return pool if pool.serving_count == 1 and idle else None
 
-    pool = await until(one_serves, "one that serves, and one that is stopped since nothing waits", deadline=30)
+    pool = await until(one_serves, "one that serves, and one that is stopped since nothing waits")
     assert (pool.name, pool.runtime, pool.min, pool.max) == ("nodes/local-0/pools/big", "process", 1, 2)
     assert (pool.instances, pool.labels) == (("big-0", "big-1"), {"tier": "huge"})
     assert pool.startup_models == (graphs.CHECKPOINT,)
@@ -263,7 +261,7 @@ async def test_other_arguments_are_rolled_out_one_by_one_and_cost_no_task(mesh: 
         now = [mesh.comfyui(name=f"big-{number}") for number in (0, 1)]
         return serve == 2 and not {pid for pid, _ in now} & {pid for pid, _ in before}
 
-    await until(renewed, "two new processes", deadline=40)
+    await until(renewed, "two new processes")
     assert least >= 1
     for task in tasks:
         final = await mesh.finished(task.name)
@@ -275,16 +273,16 @@ async def test_settings_that_do_not_work_cost_one_instance_and_not_all(mesh: Loc
     settings.pool = {**good, "instance": {**good["instance"], "arguments": ["--no-such-flag"]}}
     await settings.reload(mesh)
     said = "does not serve with its new settings"
-    await until(lambda: said in mesh.log("agent"), "a rollout that is held up", deadline=30)
+    await until(lambda: said in mesh.log("agent"), "a rollout that is held up")
     states = {instance.name: instance.state for instance in (await node(mesh)).instances}
     assert sum(state in {READY, InstanceState.BUSY} for state in states.values()) == 1
     settings.pool = good
     await settings.reload(mesh)
-    await until(lambda: serving(mesh), "both of them", deadline=30)
+    await until(lambda: serving(mesh), "both of them")
 
 
 async def serving(mesh: LocalMesh) -> bool:
     async def look() -> bool:
         return all(i.state in {READY, InstanceState.BUSY} for i in (await node(mesh)).instances)
 
-    return await until(look, "two instances that serve", deadline=30)
+    return await until(look, "two instances that serve")

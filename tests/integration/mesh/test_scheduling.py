@@ -33,13 +33,18 @@ NOWHERE = Placement({"zone": "moon"}, min_vram_bytes=2**40, pool="video")
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def waiting(mesh: LocalMesh) -> AsyncIterator[str]:
-    """A task that waits, since every slot is taken for as long as the test runs."""
+    """A task that waits, since every slot is taken for as long as the test runs; the scheduler has read of it."""
     nodes = await mesh.client.nodes()
     slots = sum(instance.slots for node in nodes for instance in node.instances)
     names = [(await mesh.create(graphs.steps(2000, 0.05), priority=100)).name for _ in range(slots)]
     for name in names:
         await mesh.until_state(name, State.STATE_ASSIGNED, State.STATE_RUNNING)
     names.append((await mesh.create(graphs.picture(), priority=-7)).name)
+
+    async def seen() -> bool:
+        return (await mesh.client.queue()).total.waiting_count == 1
+
+    await until(seen, "the task in the scheduler's queue")
     yield names[-1]
     for name in names:
         await mesh.client.cancel(name)

@@ -109,7 +109,7 @@ async def succeeds(secured: Secured, key: str, *arguments: str) -> None:
         assert code in {0, 4}, said
         return code == 0
 
-    await until(done, " ".join(arguments), deadline=40)
+    await until(done, " ".join(arguments))
 
 
 async def test_settings_that_are_not_safe_end_the_api_with_what_to_do(secured: Secured) -> None:

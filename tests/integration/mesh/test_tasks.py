@@ -59,7 +59,7 @@ class TestWatching:
         assert messages[0].task == task
 
     async def test_a_late_watcher_is_told_the_latest_progress_at_once(self, mesh: LocalMesh) -> None:
-        graph = graphs.steps(3, 0.05) | {"5": graphs.node("ProbeBlock", image=["2", 0], seconds=1.0, hold_gil=False)}
+        graph = graphs.steps(3, 0.05) | {"5": graphs.node("ProbeBlock", image=["2", 0], seconds=3.0, hold_gil=False)}
         graph["9"]["inputs"]["images"] = ["5", 0]
         task = await mesh.create(graph)
         early = mesh.tasks.WatchTask(WatchRequest(name=task.name))

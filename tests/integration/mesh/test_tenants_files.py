@@ -47,7 +47,7 @@ async def of_tenant(mesh: LocalMesh, target: str, tenant: str) -> AsyncClient:
         except ComfyMeshError:
             return False
 
-    await until(sees_the_fleet, f"an api that knows {tenant}", deadline=40)
+    await until(sees_the_fleet, f"an api that knows {tenant}")
     return client
 
 

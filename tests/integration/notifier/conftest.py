@@ -61,7 +61,7 @@ class NotifierProcess:
 
     async def runs_to_its_end(self) -> int:
         """Start it where it can't begin; answers its exit code."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await (await self._run()).wait()
 
     async def _run(self) -> asyncio.subprocess.Process:
@@ -85,7 +85,7 @@ class NotifierProcess:
         """Ask it to end; answers its exit code."""
         assert self._process is not None
         self._process.terminate()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             code = await self._process.wait()
         self._process = None
         return code

@@ -52,10 +52,10 @@ async def asked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prome
         prometheus.running(folder / "prometheus", up.metrics.values(), docs_url=DOCS_URL) as reader,
         AsyncClient(up.target) as client,
     ):
-        await until(lambda: reader.reads(4), "a first reading of everything", deadline=20)
+        await until(lambda: reader.reads(4), "a first reading of everything")
         loading = asyncio.create_task(_until_cancelled(client))
         try:
-            await until(lambda: _is_evaluated(reader), "rules that were evaluated", deadline=30)
+            await until(lambda: _is_evaluated(reader), "rules that were evaluated")
             yield reader
         finally:
             loading.cancel()
@@ -145,4 +145,4 @@ async def test_buckets_lead_to_traces(asked: Prometheus) -> None:
         shown = await asked.exemplars("comfymesh_task_duration_seconds_bucket", now - 60, now)
         return any(len(exemplar["labels"]["trace_id"]) == 32 for exemplar in shown)
 
-    await until(look, "an exemplar", deadline=10)
+    await until(look, "an exemplar")

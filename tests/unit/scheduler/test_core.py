@@ -9,6 +9,7 @@ import pytest
 from comfymesh.graphs import Catalog
 from comfymesh.scheduler.domain import core
 from comfymesh.scheduler.domain.core import Core
+from comfymesh.scheduler.domain.deadlines import StartDeadlines
 from comfymesh.scheduler.domain.decisions import (
     Change,
     Decision,
@@ -29,7 +30,6 @@ from comfymesh.scheduler.domain.events import (
     Tick,
 )
 from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Report
-from comfymesh.scheduler.domain.queueing import StartDeadlines
 from comfymesh.tasks import events
 from comfymesh.tasks.events import CancelRequested, Expired, Released, Started, Succeeded
 from comfymesh.tasks.failures import FailureClass

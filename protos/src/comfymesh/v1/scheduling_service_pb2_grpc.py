@@ -72,7 +72,8 @@ class SchedulingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetQueue(self, request, context):
-        """What waits, as the scheduler that acts sees it. No scheduler acts: UNAVAILABLE, SCHEDULER_UNAVAILABLE.
+        """What waits, as the scheduler that acts sees it: what was created or has ended a moment ago may not be counted so yet.
+        No scheduler acts: UNAVAILABLE, SCHEDULER_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -11,6 +11,7 @@ import click
 
 from comfymesh.cli.administration_tables import audit_table, tenant_details, tenant_table
 from comfymesh.cli.jsonlines import line, plain
+from comfymesh.cli.listing import print_list
 from comfymesh.cli.options import with_session
 from comfymesh.client import Limits, TenantOptions
 
@@ -184,13 +185,7 @@ def audit(session: Session) -> None:  # noqa: D103
             return [event async for event in found]
 
     found = session.call(fetch)
-    if session.as_json:
-        for event in found:
-            click.echo(line(plain(event)))
-    elif found:
-        session.show(audit_table(found))
-    else:
-        click.echo("No events.", err=True)
+    print_list(session, found, audit_table, "No events.")
 
 
 def _limit(text: str) -> tuple[str, Any]:

@@ -55,7 +55,7 @@ def notice_table(notices: Sequence[AlertNotice], now: datetime) -> PlainTable:
     return table
 
 
-def rule_table(rules: Sequence[AlertRule], now: datetime) -> PlainTable:  # noqa: ARG001  # as the others
+def rule_table(rules: Sequence[AlertRule]) -> PlainTable:
     """Rules, a line for each."""
     table = PlainTable("RULE", "KIND", "SEVERITY", "CHANNELS", "WHAT TO DO")
     for rule in rules:
@@ -66,7 +66,7 @@ def rule_table(rules: Sequence[AlertRule], now: datetime) -> PlainTable:  # noqa
     return table
 
 
-def channel_table(channels: Sequence[AlertChannel], now: datetime) -> PlainTable:  # noqa: ARG001  # as the others
+def channel_table(channels: Sequence[AlertChannel]) -> PlainTable:
     """Channels, a line for each."""
     table = PlainTable("CHANNEL", "ADDRESS", "FROM SEVERITY")
     for channel in channels:

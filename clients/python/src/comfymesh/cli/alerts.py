@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,18 +20,17 @@ from comfymesh.cli.alert_tables import (
 )
 from comfymesh.cli.arguments import parse_duration, parse_labels
 from comfymesh.cli.jsonlines import line, plain
+from comfymesh.cli.listing import print_list
 from comfymesh.cli.options import with_session
 from comfymesh.cli.text import one_line, short_name
 from comfymesh.client import DeliveryState, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from comfymesh.cli.columns import PlainTable
     from comfymesh.cli.session import Session
     from comfymesh.client import AlertNotice, AsyncClient, WebhookDelivery
 
-T = TypeVar("T")
 
 _HELP = """See what the notifier tells, and say what you do not want to hear.
 
@@ -62,7 +62,7 @@ def alerts() -> None:  # noqa: D103 - the help text is above
 @with_session
 def list_alerts(session: Session, everything: bool) -> None:  # noqa: D103, FBT001
     found = session.call(lambda client: client.alerts(firing_only=not everything))
-    _print(session, found, alert_table, "No alerts.")
+    print_list(session, found, partial(alert_table, now=datetime.now(UTC)), "No alerts.")
 
 
 @alerts.command(
@@ -84,19 +84,19 @@ def history(session: Session, rule: str, alert: str, severity: str | None, last:
         async with aclosing(notices) as found:
             return [notice async for notice in found]
 
-    _print(session, session.call(read), notice_table, "Nothing was told.")
+    print_list(session, session.call(read), partial(notice_table, now=datetime.now(UTC)), "Nothing was told.")
 
 
 @alerts.command(**_told("List the rules that the notifier follows.", "rules"))
 @with_session
 def rules(session: Session) -> None:  # noqa: D103
-    _print(session, session.call(lambda client: client.alert_setup()).rules, rule_table, "No rules.")
+    print_list(session, session.call(lambda client: client.alert_setup()).rules, rule_table, "No rules.")
 
 
 @alerts.command(**_told("List the channels that the notifier tells.", "channels"))
 @with_session
 def channels(session: Session) -> None:  # noqa: D103
-    _print(session, session.call(lambda client: client.alert_setup()).channels, channel_table, "No channels.")
+    print_list(session, session.call(lambda client: client.alert_setup()).channels, channel_table, "No channels.")
 
 
 @alerts.command(**_told("Send a message on a channel, and say what became of it.", "test ops"))
@@ -153,7 +153,12 @@ def silence(  # noqa: D103
 @alerts.command(**_told("List the silences that have not ended.", "silences --json"))
 @with_session
 def silences(session: Session) -> None:  # noqa: D103
-    _print(session, session.call(lambda client: client.silences()), silence_table, "No silences.")
+    print_list(
+        session,
+        session.call(lambda client: client.silences()),
+        partial(silence_table, now=datetime.now(UTC)),
+        "No silences.",
+    )
 
 
 @alerts.command(**_told("End a silence.", "unsilence 4f1c"))
@@ -182,7 +187,7 @@ def webhooks(session: Session, task: str, state: str | None) -> None:  # noqa: D
         async with aclosing(client.webhook_deliveries(task=task, state=wanted)) as found:
             return [delivery async for delivery in found]
 
-    _print(session, session.call(read), webhook_table, "No webhooks.")
+    print_list(session, session.call(read), partial(webhook_table, now=datetime.now(UTC)), "No webhooks.")
 
 
 @alerts.command(**_told("Let a call to a callback URL be tried again from the beginning.", "redeliver 4f1c"))
@@ -191,18 +196,6 @@ def webhooks(session: Session, task: str, state: str | None) -> None:  # noqa: D
 def redeliver(session: Session, delivery: str) -> None:  # noqa: D103
     made = session.call(lambda client: client.redeliver_webhook(delivery))
     click.echo(line(plain(made)) if session.as_json else f"{short_name(made.name)}: pending")
-
-
-def _print(
-    session: Session, found: Sequence[T], table: Callable[[Sequence[T], datetime], PlainTable], none: str
-) -> None:
-    if session.as_json:
-        for each in found:
-            click.echo(line(plain(each)))
-    elif found:
-        session.show(table(found, datetime.now(UTC)))
-    else:
-        click.echo(none, err=True)
 
 
 def _user() -> str:

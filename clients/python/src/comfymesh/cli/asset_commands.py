@@ -6,6 +6,7 @@ import re
 import sys
 from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from comfymesh.cli.arguments import parse_duration
 from comfymesh.cli.complaints import complain
 from comfymesh.cli.jsonlines import line, plain
-from comfymesh.cli.listing import at_most, limited, page_size
+from comfymesh.cli.listing import at_most, limited, page_size, print_list
 from comfymesh.cli.options import with_session
 from comfymesh.cli.outcomes import exit_code
 from comfymesh.cli.session import error_console
@@ -137,13 +138,7 @@ def upload(session: Session, files: tuple[str, ...], name: str | None) -> None: 
 @with_session
 def list_assets(session: Session, limit: int) -> None:  # noqa: D103
     found = session.call(lambda client: at_most(limit, client.assets(page_size=page_size(limit))))
-    if session.as_json:
-        for asset in found:
-            click.echo(line(plain(asset)))
-    elif found:
-        session.show(asset_table(found, datetime.now(UTC)))
-    else:
-        click.echo("No assets.", err=True)
+    print_list(session, found, partial(asset_table, now=datetime.now(UTC)), "No assets.")
 
 
 @assets.command(help=_GET_HELP, short_help="Show one.")

@@ -11,7 +11,7 @@ import click
 from comfymesh.cli.arguments import parse_labels
 from comfymesh.cli.complaints import complain
 from comfymesh.cli.jsonlines import error_json, line, plain
-from comfymesh.cli.listing import at_most, limited, page_size
+from comfymesh.cli.listing import at_most, limited, page_size, print_list
 from comfymesh.cli.options import with_session
 from comfymesh.cli.outcomes import exit_code
 from comfymesh.cli.tables import dead_letter_details, dead_letter_table
@@ -119,13 +119,7 @@ def list_dead_letters(session: Session, options: DeadLetterOptions, resolved: bo
     found = session.call(
         lambda client: at_most(limit, client.dead_letters(include_resolved=resolved, page_size=size, **options))
     )
-    if session.as_json:
-        for letter in found:
-            click.echo(line(plain(letter)))
-    elif found:
-        session.show(dead_letter_table(found, datetime.now(UTC)))
-    else:
-        click.echo("No such dead letters.", err=True)
+    print_list(session, found, functools.partial(dead_letter_table, now=datetime.now(UTC)), "No such dead letters.")
 
 
 @dead_letters.command(help=_SHOW_HELP, short_help="Show one with all the evidence.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -12,6 +13,7 @@ import click
 
 from comfymesh.cli.administration_tables import key_details, key_table
 from comfymesh.cli.jsonlines import line, plain
+from comfymesh.cli.listing import print_list
 from comfymesh.cli.options import with_session
 from comfymesh.client import KeyOptions, Scope
 
@@ -120,13 +122,7 @@ def list_keys(session: Session, tenant: str) -> None:  # noqa: D103
             return [key async for key in found]
 
     found = session.call(fetch)
-    if session.as_json:
-        for key in found:
-            click.echo(line(plain(key)))
-    elif found:
-        session.show(key_table(found, datetime.now(UTC)))
-    else:
-        click.echo("No keys.", err=True)
+    print_list(session, found, partial(key_table, now=datetime.now(UTC)), "No keys.")
 
 
 @keys.command(help=_SHOW_HELP, short_help="Show one, without its secret.")

@@ -1,4 +1,4 @@
-"""Lists of what there may be very many of: no more is fetched than is shown."""
+"""Lists: no more is fetched than is shown, and all are printed in one way."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from comfymesh.cli.jsonlines import line, plain
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    from comfymesh.cli.columns import PlainTable
+    from comfymesh.cli.session import Session
 
 T = TypeVar("T")
 
@@ -34,3 +39,21 @@ async def at_most(limit: int, values: AsyncGenerator[T]) -> list[T]:
             if len(found) == limit:
                 break
     return found
+
+
+def print_list(session: Session, found: Sequence[T], table: Callable[[Sequence[T]], PlainTable], none: str) -> None:
+    """Prints a list: a line of JSON each for machines, a table for people.
+
+    Args:
+        session: Says for whom.
+        found: What is in it.
+        table: Makes the table.
+        none: What people are told instead, on standard error, where there is nothing.
+    """
+    if session.as_json:
+        for each in found:
+            click.echo(line(plain(each)))
+    elif found:
+        session.show(table(found))
+    else:
+        click.echo(none, err=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from comfymesh.cli.arguments import parse_labels
 from comfymesh.cli.jsonlines import line, plain
-from comfymesh.cli.listing import at_most, limited, page_size
+from comfymesh.cli.listing import at_most, limited, page_size, print_list
 from comfymesh.cli.options import with_session
 from comfymesh.cli.tables import node_table, task_details, task_table
 from comfymesh.cli.text import one_line, short_name
@@ -18,10 +19,10 @@ from comfymesh.cli.view import state_sentence, title
 from comfymesh.client import TaskChanged, TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from comfymesh.cli.session import Session
-    from comfymesh.client import AsyncClient, Node, Task, TasksEvent
+    from comfymesh.client import AsyncClient, Task, TasksEvent
 
 _STATES = [state.value.lower() for state in TaskState if state is not TaskState.UNKNOWN]
 
@@ -103,12 +104,7 @@ def list_tasks(  # noqa: D103
             limit, client.list(states=wanted, labels=tagged, group=group, workflow=workflow, page_size=size)
         )
     )
-    if session.as_json:
-        _print_lines(tasks)
-    elif tasks:
-        session.show(task_table(tasks, datetime.now(UTC)))
-    else:
-        click.echo("No such tasks.", err=True)
+    print_list(session, tasks, partial(task_table, now=datetime.now(UTC)), "No such tasks.")
 
 
 @click.command(help=_GET_HELP, short_help="Show all about a task.")
@@ -117,7 +113,7 @@ def list_tasks(  # noqa: D103
 def get(session: Session, task: str) -> None:  # noqa: D103
     found = session.call(lambda client: client.get(task))
     if session.as_json:
-        _print_lines([found])
+        click.echo(line(plain(found)))
     else:
         session.show(task_details(found, datetime.now(UTC)))
 
@@ -132,7 +128,7 @@ def cancel(session: Session, tasks: Sequence[str], reason: str) -> None:  # noqa
 
     for task in session.call(stop):
         if session.as_json:
-            _print_lines([task])
+            click.echo(line(plain(task)))
         else:
             click.echo(f"{short_name(task.name)}: {one_line(task.state.lower())}")
 
@@ -141,12 +137,9 @@ def cancel(session: Session, tasks: Sequence[str], reason: str) -> None:  # noqa
 @with_session
 def nodes(session: Session) -> None:  # noqa: D103
     found = session.call(lambda client: client.nodes())
-    if session.as_json:
-        _print_lines(found)
-    elif found:
-        session.show(node_table(found, datetime.now(UTC)))
-    else:
-        click.echo("The fleet has no nodes: no agent has reported yet.", err=True)
+    print_list(
+        session, found, partial(node_table, now=datetime.now(UTC)), "The fleet has no nodes: no agent has reported yet."
+    )
 
 
 async def _print_changes(session: Session, events: AsyncGenerator[TasksEvent]) -> None:
@@ -155,8 +148,3 @@ async def _print_changes(session: Session, events: AsyncGenerator[TasksEvent]) -
             if isinstance(event, TaskChanged):
                 task = event.task
                 click.echo(line(plain(task)) if session.as_json else f"{title(task)}: {state_sentence(task)}")
-
-
-def _print_lines(values: Iterable[Task | Node]) -> None:
-    for value in values:
-        click.echo(line(plain(value)))

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from comfymesh.cli.columns import PlainTable
-from comfymesh.cli.jsonlines import line, plain
+from comfymesh.cli.listing import print_list
 from comfymesh.cli.options import with_session
 from comfymesh.cli.text import one_line, short_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from comfymesh.cli.session import Session
     from comfymesh.client import Model
 
@@ -35,16 +37,10 @@ _SHOWN = 3
 @with_session
 def models(session: Session, part: str, node: str, resident: bool) -> None:  # noqa: D103, FBT001
     found = session.call(lambda client: client.models(part, node=node, resident_only=resident))
-    if session.as_json:
-        for model in found:
-            click.echo(line(plain(model)))
-    elif found:
-        session.show(model_table(list(found)))
-    else:
-        click.echo("No such models; `comfymesh nodes` shows how many each instance has.", err=True)
+    print_list(session, found, model_table, "No such models; `comfymesh nodes` shows how many each instance has.")
 
 
-def model_table(found: list[Model]) -> PlainTable:
+def model_table(found: Sequence[Model]) -> PlainTable:
     """Models, a line each."""
     table = PlainTable("MODEL", "INSTANCES", "IN MEMORY", "ON", "NAMED BY")
     for model in found:

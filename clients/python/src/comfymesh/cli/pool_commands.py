@@ -8,6 +8,7 @@ import click
 
 from comfymesh.cli.columns import PlainTable
 from comfymesh.cli.jsonlines import line, plain
+from comfymesh.cli.listing import print_list
 from comfymesh.cli.options import with_session
 from comfymesh.cli.text import duration, one_line, short_name, size
 from comfymesh.client import PreloadFile
@@ -49,13 +50,7 @@ Examples:
 @with_session
 def pools(session: Session, pool: str, node: str) -> None:  # noqa: D103
     found = session.call(lambda client: client.pools(pool, node=node))
-    if session.as_json:
-        for each in found:
-            click.echo(line(plain(each)))
-    elif found:
-        session.show(pool_table(found))
-    else:
-        click.echo("No such pools; `comfymesh nodes` shows instances that belong to none.", err=True)
+    print_list(session, found, pool_table, "No such pools; `comfymesh nodes` shows instances that belong to none.")
 
 
 @click.command(help=_PRELOAD_HELP, short_help="Have instances load models ahead of work.")

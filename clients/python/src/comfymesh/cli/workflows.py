@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from comfymesh.cli.arguments import parse_labels
 from comfymesh.cli.jsonlines import line, plain
+from comfymesh.cli.listing import print_list
 from comfymesh.cli.options import read_graph, with_session
 from comfymesh.cli.outcomes import ExitCode
 from comfymesh.cli.stored import given_to, read_inputs, spec_json, specs_at, stored
@@ -189,13 +191,7 @@ def list_workflows(session: Session, labels: Sequence[str], text: str, deleted: 
             return [each async for each in found]
 
     found = session.call(fetch)
-    if session.as_json:
-        for each in found:
-            click.echo(line(plain(each)))
-    elif found:
-        session.show(workflow_table(found, datetime.now(UTC)))
-    else:
-        click.echo("No workflows.", err=True)
+    print_list(session, found, partial(workflow_table, now=datetime.now(UTC)), "No workflows.")
 
 
 @workflows.command(help=_UPDATE_HELP, short_help="Change one.")

@@ -1,4 +1,4 @@
-"""The wire: the one module that knows grpc. Calls go in, messages come out, every failure is a ComfyMeshError."""
+"""The wire: with `answers` all that knows grpc. Calls go in, messages come out, every failure is a ComfyMeshError."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from grpc import StatusCode, aio
 from comfymesh.client import tracing
 from comfymesh.client.access import Access
 from comfymesh.client.alert_methods import AlertMethods
+from comfymesh.client.answers import Answer, is_lost
 from comfymesh.client.errors import DeadlineExceeded, Unavailable
 from comfymesh.client.replicas import Replicas
 from comfymesh.client.silence import Silence
@@ -45,9 +46,6 @@ R = TypeVar("R")
 
 SILENCE_LIMIT = 60.0
 """Seconds without a message after which a stream counts as broken. The server sends a heartbeat after 15."""
-
-_LOST_STATUS = "Internal error from Core"
-"""What grpc.aio says of a call whose stream ended while it was writing (grpc.aio._call, _write)."""
 
 _OPTIONS = (
     # A preview or a long error may exceed gRPC's 4 MiB; what may be sent is for the server to say.
@@ -193,22 +191,15 @@ class Transport(AlertMethods):
         return await self._unary(self._open.assets.BeginUpload(request, timeout=timeout))
 
     async def upload_asset(
-        self, requests: AsyncIterator[assets_pb.UploadAssetRequest], pause: float
+        self, requests: AsyncIterator[assets_pb.UploadAssetRequest]
     ) -> assets_pb.UploadAssetResponse:
-        """AssetService.UploadAsset.
-
-        grpc.aio loses the server's answer when that arrives while a message is being written; such a call counts as
-        broken. A pause after each message gives an early answer the time to arrive.
-
-        Args:
-            requests: The messages.
-            pause: Seconds to listen for an answer after each message.
-        """
+        """AssetService.UploadAsset."""
         asked, call = self._replicas.current, self._open.assets.UploadAsset()
+        answer = Answer(call)
         try:
-            await self._send(call, requests, pause)
+            await self._send(call, requests)
             async with asyncio.timeout(SILENCE_LIMIT):
-                return await self._unary(call, asked)
+                return await self._unary(answer, asked)
         except TimeoutError:
             raise self._failed(asked, self._silent()) from None
         finally:
@@ -274,21 +265,17 @@ class Transport(AlertMethods):
             self._replicas.leave(asked)
         return error
 
-    async def _send(self, call: aio.StreamUnaryCall[Q, R], requests: AsyncIterator[Q], pause: float) -> None:
+    async def _send(self, call: aio.StreamUnaryCall[Q, R], requests: AsyncIterator[Q]) -> None:
         """Writes the messages, or as many as the server waits for before it answers."""
-        answered = asyncio.ensure_future(call.code())
         try:
             async for request in requests:
+                if call.done():
+                    return
                 async with asyncio.timeout(SILENCE_LIMIT):
                     await call.write(request)
-                await asyncio.wait({answered}, timeout=pause)
-                if answered.done():
-                    return
             await call.done_writing()
         except (aio.AioRpcError, asyncio.InvalidStateError):
             return  # the server has answered before the end; its answer says why
-        finally:
-            answered.cancel()
 
     def _unless_cancelled_here(self) -> None:
         """Passes a cancellation of the running task on.
@@ -312,9 +299,8 @@ class Transport(AlertMethods):
         # The stubs of grpc type one pair as the whole metadata.
         trailing = cast("Iterable[tuple[str, bytes]]", error.trailing_metadata() or ())
         found = [value for key, value in trailing if key == DETAILS_KEY]
-        lost = error.code() is StatusCode.INTERNAL and error.details() == _LOST_STATUS
         # The mesh never ends a call so: it is gRPC's server, which stops before the call was done.
-        if lost or (error.code() is StatusCode.CANCELLED and not found):
+        if is_lost(error) or (error.code() is StatusCode.CANCELLED and not found):
             return self._broken()
         return error_from_status(
             Status(

@@ -7,8 +7,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import chain, repeat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +18,13 @@ from comfymesh.client.inputs import Scalar
 from comfymesh.v1 import asset_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Mapping
 
     from comfymesh.client.models import Asset
     from comfymesh.client.retries import Server
     from comfymesh.client.transport import Transport
 
-    SendUpload = Callable[[AsyncIterator[pb.UploadAssetRequest], float], Awaitable[pb.UploadAssetResponse]]
+    SendUpload = Callable[[AsyncIterator[pb.UploadAssetRequest]], Awaitable[pb.UploadAssetResponse]]
     BeginUpload = Callable[[pb.BeginUploadRequest, float], Awaitable[pb.BeginUploadResponse]]
 
 InputValue = Scalar | Path | bytes
@@ -47,9 +46,6 @@ _MOVED = ("UPLOAD_CONFLICT", "UPLOAD_NOT_FOUND")
 """Somebody else sends the same, or has just sent it: ask anew."""
 _ANSWER_SECONDS = 5.0
 """However little patience is left, so long a server may take to tell how an upload stands."""
-
-_PAUSE = 0.05
-"""Seconds to listen after each message once an upload broke: time to learn why (see Transport.upload_asset)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +142,13 @@ class _Sending:
     digest: str
     size: int
     report: OnBytes
-    pauses: Iterator[float] = field(default_factory=lambda: chain([0.0], repeat(_PAUSE)))
 
     async def at_once(self) -> Asset:
         """As a whole, again and again: the same bytes are the same asset."""
 
         async def attempt(_seconds: float) -> pb.UploadAssetResponse:
             header = pb.UploadAssetHeader(filename=self.what.filename, sha256=self.digest)
-            return await self.wire.send(self._requests(header, 0), next(self.pauses))
+            return await self.wire.send(self._requests(header, 0))
 
         return asset_from_proto((await self.server.retry(attempt)).asset)
 
@@ -173,7 +168,7 @@ class _Sending:
                     retrier.succeeded()
                 committed = begun.upload.committed_bytes
                 header = pb.UploadAssetHeader(upload=begun.upload.name, offset_bytes=committed)
-                answer = await self.wire.send(self._requests(header, committed), next(self.pauses))
+                answer = await self.wire.send(self._requests(header, committed))
                 return asset_from_proto(answer.asset)
             except (Unavailable, Conflict, NotFound) as error:
                 if not isinstance(error, Unavailable) and error.reason not in _MOVED:

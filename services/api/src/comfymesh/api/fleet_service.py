@@ -79,11 +79,8 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         self, request: fleet_service_pb2.ListNodesRequest, context: Context
     ) -> fleet_service_pb2.ListNodesResponse:
         """See the proto."""
-        size = paging.size(request.page_size)
-        after = str(paging.read_token(request, request.page_token, str)[0]) if request.page_token else ""
-        nodes = [node for node in self._fleet.nodes() if node.name > after]
-        token = paging.make_token(request, [nodes[size - 1].name]) if len(nodes) > size else ""
-        return fleet_service_pb2.ListNodesResponse(nodes=nodes[:size], next_page_token=token)
+        nodes, token = paging.by_name(request, self._fleet.nodes())
+        return fleet_service_pb2.ListNodesResponse(nodes=nodes, next_page_token=token)
 
     async def ListPools(
         self, request: fleet_service_pb2.ListPoolsRequest, context: Context
@@ -91,12 +88,9 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         """See the proto."""
         if request.node and (wrong := list(fields.name_violations(request.node, names.parse_node, "node"))):
             raise invalid(wrong)
-        size = paging.size(request.page_size)
-        after = str(paging.read_token(request, request.page_token, str)[0]) if request.page_token else ""
-        known = pools.matching(self._fleet.nodes(), node=request.node, pool=request.pool)
-        page = list(islice((pool for pool in known if pool.name > after), size + 1))
-        token = paging.make_token(request, [page[size - 1].name]) if len(page) > size else ""
-        return fleet_service_pb2.ListPoolsResponse(pools=page[:size], next_page_token=token)
+        chosen = pools.matching(self._fleet.nodes(), node=request.node, pool=request.pool)
+        page, token = paging.by_name(request, chosen)
+        return fleet_service_pb2.ListPoolsResponse(pools=page, next_page_token=token)
 
     async def PreloadModels(
         self, request: fleet_service_pb2.PreloadModelsRequest, context: Context

@@ -56,11 +56,9 @@ class KeyService(key_service_pb2_grpc.KeyServiceServicer):
         wrong = [*paging.violations(request.page_size), *_parent_violations(request.parent)]
         if wrong:
             raise invalid(wrong)
-        size = paging.size(request.page_size)
-        after = str(paging.read_token(request, request.page_token, str)[0]) if request.page_token else ""
-        found = [record.key for record in self._directory.keys(self._tenant(request.parent)) if record.key.name > after]
-        token = paging.make_token(request, [found[size - 1].name]) if len(found) > size else ""
-        return key_service_pb2.ListKeysResponse(keys=found[:size], next_page_token=token)
+        records = self._directory.keys(self._tenant(request.parent))
+        keys, token = paging.by_name(request, (record.key for record in records))
+        return key_service_pb2.ListKeysResponse(keys=keys, next_page_token=token)
 
     async def RotateKey(
         self, request: key_service_pb2.RotateKeyRequest, context: Context

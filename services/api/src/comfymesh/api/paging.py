@@ -5,13 +5,34 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterable
+from itertools import islice
+from typing import Protocol, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
 from comfymesh.api.errors import RefusedError, Violation, invalid
+from comfymesh.v1 import fleet_service_pb2, key_service_pb2, tenant_service_pb2
 
 DEFAULT_SIZE = 50
 MAX_SIZE = 1000
+
+ByName: TypeAlias = (
+    fleet_service_pb2.ListNodesRequest
+    | fleet_service_pb2.ListPoolsRequest
+    | key_service_pb2.ListKeysRequest
+    | tenant_service_pb2.ListTenantsRequest
+)
+"""Asks for a page of a list that is in order of names."""
+
+
+class Named(Protocol):
+    """What such a list holds."""
+
+    name: str
+
+
+N = TypeVar("N", bound=Named)
 
 
 def violations(asked: int) -> list[Violation]:
@@ -24,6 +45,18 @@ def size(asked: int) -> int:
     if wrong := violations(asked):
         raise invalid(wrong)
     return min(asked or DEFAULT_SIZE, MAX_SIZE)
+
+
+def by_name(request: ByName, values: Iterable[N]) -> tuple[list[N], str]:
+    """The page that is asked for of these, which come in order of their names, and the token of the next one.
+
+    The token is empty where there is none.
+    """
+    most = size(request.page_size)
+    after = str(read_token(request, request.page_token, str)[0]) if request.page_token else ""
+    found = list(islice((value for value in values if value.name > after), most + 1))
+    token = make_token(request, [found[most - 1].name]) if len(found) > most else ""
+    return found[:most], token
 
 
 def make_token(request: Message, place: list[str | float]) -> str:

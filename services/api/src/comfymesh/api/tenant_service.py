@@ -65,11 +65,8 @@ class TenantService(tenant_service_pb2_grpc.TenantServiceServicer):
         self, request: tenant_service_pb2.ListTenantsRequest, context: Context
     ) -> tenant_service_pb2.ListTenantsResponse:
         """See the proto."""
-        size = paging.size(request.page_size)
-        after = str(paging.read_token(request, request.page_token, str)[0]) if request.page_token else ""
-        found = [tenant for tenant in self._directory.tenants() if tenant.name > after]
-        token = paging.make_token(request, [found[size - 1].name]) if len(found) > size else ""
-        return tenant_service_pb2.ListTenantsResponse(tenants=found[:size], next_page_token=token)
+        tenants, token = paging.by_name(request, self._directory.tenants())
+        return tenant_service_pb2.ListTenantsResponse(tenants=tenants, next_page_token=token)
 
     async def UpdateTenant(
         self, request: tenant_service_pb2.UpdateTenantRequest, context: Context

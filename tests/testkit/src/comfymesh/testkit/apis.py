@@ -26,6 +26,7 @@ from comfymesh.bus.port import Entry
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.stack.mesh import free_port
 from comfymesh.testkit.memory_bus import MemoryBus
+from comfymesh.testkit.refusals import answer_to
 from comfymesh.testkit.waiting import until
 from comfymesh.v1 import (
     alert_service_pb2,
@@ -55,6 +56,12 @@ GRAPH = {
     "1": {"class_type": "Load", "inputs": {"name": "a.safetensors"}},
     "2": {"class_type": "Save", "inputs": {"images": ["1", 0]}},
 }
+
+_FOLLOWING = ("Watch", "Run")
+"""Methods whose streams go on with what happens."""
+
+_ALL_TOLD = {"caught_up", "synced"}
+"""Messages behind all that is there."""
 
 SERVICES = {
     service.full_name: service
@@ -125,7 +132,7 @@ class LocalApi:
         """Call a method, such as `TaskService/GetTask`; answers the response, or a list of them.
 
         `request` is one message, or a list of them where the method takes a stream. Streams that would go on for ever
-        are left after what was there.
+        are left once they say that all was told that is there, and those that say no such thing when they fall silent.
 
         Raises:
             Refused: the call was.
@@ -147,7 +154,9 @@ class LocalApi:
         method_of = make(f"/comfymesh.v1.{method}", lambda message: message.SerializeToString(), read)
         call = method_of(given, metadata=metadata, timeout=10)
         try:
-            return await (_some(call) if described.server_streaming else call)
+            if not described.server_streaming:
+                return await answer_to(call)
+            return await (_some(call) if described.name.startswith(_FOLLOWING) else _all(call))
         except grpc.aio.AioRpcError as error:
             raise Refused(error) from None
 
@@ -235,18 +244,23 @@ def methods() -> list[str]:
     )
 
 
+async def _all(call: Any) -> list[Any]:
+    return [message async for message in call]
+
+
 async def _some(call: Any) -> list[Any]:
     """What a stream has to tell at once."""
     found: list[Any] = []
     messages = aiter(call)
-    while True:
+    while not (found and any(field.name in _ALL_TOLD for field, _ in found[-1].ListFields())):
         try:
-            found.append(await asyncio.wait_for(anext(messages), 0.3 if found else 5))
+            found.append(await asyncio.wait_for(anext(messages), 0.3 if found else None))
         except StopAsyncIteration:
             return found
         except TimeoutError:
-            call.cancel()
-            return found
+            break
+    call.cancel()
+    return found
 
 
 async def _ready(address: str, serving: asyncio.Future[None]) -> bool:

@@ -98,7 +98,7 @@ class LocalMesh:
             assert task.state in states or task.state not in FINAL, f"the task ended otherwise: {task}"
             return task if task.state in states else None
 
-        return await until(look, f"{name} in {[State.Name(state) for state in states]}", deadline=40)
+        return await until(look, f"{name} in {[State.Name(state) for state in states]}")
 
     async def finished(self, name: str) -> task_pb2.Task:
         """A task once it has ended."""
@@ -113,7 +113,7 @@ class LocalMesh:
             active = [node for node in nodes if node.state == "ACTIVE" and node.availability == "OPEN"]
             return sum(so(instance) for node in active for instance in node.instances) >= count
 
-        await until(look, f"{count} instances that serve", deadline=30)
+        await until(look, f"{count} instances that serve")
 
     # Processes
 
@@ -200,9 +200,14 @@ async def local_mesh(
     notifier: bool = False,
     beside: Sequence[Program] = (),
 ) -> AsyncIterator[LocalMesh]:
-    """Run a mesh; by default with one emulator that its agent starts. `beside` are further programs."""
+    """Run a mesh; by default with one emulator that its agent starts. `beside` are further programs.
+
+    However long a busy machine takes to start an agent again, its node does not count as lost, unless `environment` has
+    another COMFYMESH_SCHEDULER_REPORT_TTL.
+    """
     chosen = [mesh.emulated("--step-seconds", "0.01", "--load-seconds", "0.01")] if instances is None else instances
-    plan = mesh.MeshPlan(directory, chosen, "127.0.0.1:0", environment or {}, agents, notifier)
+    settings = {"COMFYMESH_SCHEDULER_REPORT_TTL": "60", **(environment or {})}
+    plan = mesh.MeshPlan(directory, chosen, "127.0.0.1:0", settings, agents, notifier)
     async with AsyncExitStack() as stack:
         # Tests kill often; what dies is started again without the pauses that a crash loop would need.
         stack.enter_context(patch.object(processes, "_LONGEST_WAIT", 0.2))

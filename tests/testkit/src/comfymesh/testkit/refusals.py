@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+
+from comfymesh.client.answers import Answer
+
+T = TypeVar("T")
 
 _KEY = "grpc-status-details-bin"
 _PACKAGE = "google.rpc."
@@ -52,10 +56,15 @@ class Refusal:
         return float(found.retry_delay.ToMilliseconds()) / 1000
 
 
+def answer_to(call: Awaitable[T]) -> Awaitable[T]:
+    """What a call is answered, also where a stream of requests is refused while it is sent."""
+    return Answer(call) if isinstance(call, grpc.aio.StreamUnaryCall) else call
+
+
 async def refused(call: Awaitable[object]) -> Refusal:
     """The refusal that a call must end with."""
     try:
-        answer = await call
+        answer = await answer_to(call)
     except grpc.aio.AioRpcError as error:
         return read_refusal(error)
     raise AssertionError(f"the call was answered: {answer}")

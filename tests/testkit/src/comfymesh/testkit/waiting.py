@@ -9,7 +9,7 @@ from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
-DEADLINE = 20.0
+DEADLINE = 40.0
 _LOOK_SECONDS = 0.02
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from comfymesh.scheduler.domain.breaker import Breakers
+from comfymesh.scheduler.domain.deadlines import StartDeadlines
 from comfymesh.scheduler.domain.decisions import (
     Change,
     Decision,
@@ -46,7 +47,7 @@ from comfymesh.scheduler.domain.offers import Offers
 from comfymesh.scheduler.domain.outlook import Outlook
 from comfymesh.scheduler.domain.placement import Feasibility
 from comfymesh.scheduler.domain.preemption import Preemption
-from comfymesh.scheduler.domain.queueing import StartDeadlines, WaitingTasks
+from comfymesh.scheduler.domain.queueing import WaitingTasks
 from comfymesh.scheduler.domain.seat import Seat
 from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.scheduler.domain.slots import Slots

@@ -17,7 +17,6 @@ from comfymesh.scheduler.domain.seat import Seat
 from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.scheduler.domain.tenants import Tenant, Tenants
 from comfymesh.scheduler.domain.virtual_fifo import VirtualFifo
-from comfymesh.tasks import machine
 from comfymesh.tasks.failures import POLICIES
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import Key, Requirements, TaskRecord
@@ -258,42 +257,6 @@ class WaitingTasks:
             if not group.family.groups:
                 del self._families[group.family.models]
                 self._dispatcher.forget(group.family)
-
-
-class StartDeadlines:
-    """When waiting tasks must have begun. Looking for those that are late costs no more than there are of them."""
-
-    def __init__(self) -> None:
-        self._due: dict[Key, float] = {}
-        self._heap: list[tuple[float, Key]] = []
-
-    def __len__(self) -> int:
-        return len(self._due)
-
-    def add(self, record: TaskRecord) -> None:
-        """Mind a task that waits, if there is a time by which it must have begun."""
-        if machine.can_expire(record) and record.definition.start_by is not None:
-            self.set(record.key, record.definition.start_by)
-
-    def set(self, key: Key, moment: float) -> None:
-        """The task is due at `moment`, seconds since the epoch."""
-        self._due[key] = moment
-        heapq.heappush(self._heap, (moment, key))
-        if len(self._heap) > 2 * len(self._due) + _SLACK:
-            self._heap = [(due, key) for key, due in self._due.items()]
-            heapq.heapify(self._heap)
-
-    def discard(self, key: Key) -> None:
-        """The task does not wait any more."""
-        self._due.pop(key, None)  # Its entry is dropped when it comes up, or when such entries are the most.
-
-    def pop(self, now: float) -> Iterator[Key]:
-        """Tasks that are due. They are minded no more."""
-        while self._heap and self._heap[0][0] <= now:
-            due, key = heapq.heappop(self._heap)
-            if self._due.get(key) == due:
-                del self._due[key]
-                yield key
 
 
 def _shunned(record: TaskRecord) -> frozenset[Place]:

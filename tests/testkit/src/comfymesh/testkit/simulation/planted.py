@@ -34,7 +34,7 @@ from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
 from comfymesh.scheduler import main as scheduler_main
 from comfymesh.scheduler.clock import SteadyClock
 from comfymesh.scheduler.domain.candidacy import Candidacy
-from comfymesh.scheduler.domain.queueing import StartDeadlines
+from comfymesh.scheduler.domain.deadlines import StartDeadlines
 from comfymesh.tasks import codec, dead_letters, machine
 from comfymesh.tasks.events import CancelRequested
 from comfymesh.tasks.ledger import Booking, Hour
