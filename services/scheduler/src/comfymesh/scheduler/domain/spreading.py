@@ -47,7 +47,7 @@ class Spreading:
         return self._backlog(family, holders, now) > enough
 
     def saves(self, task: Waiting, now: float) -> bool:
-        """Whether a load keeps the last task in line from being late, compared with FIFO.
+        """Whether a load keeps the last task in line, whose models somebody holds, from being late compared with FIFO.
 
         It would be late if it waited for a warm instance until all that came before have had their turn, and is in time
         if one that idles loads for it now. A task that is late either way has nothing of a load that comes now.

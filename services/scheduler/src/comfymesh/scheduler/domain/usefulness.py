@@ -8,7 +8,8 @@ from itertools import islice
 from comfymesh.scheduler.domain.estimates import Estimates
 from comfymesh.scheduler.domain.lanes import Family, Waiting
 from comfymesh.scheduler.domain.popularity import Popularity
-from comfymesh.scheduler.domain.seats import Seat, Seats
+from comfymesh.scheduler.domain.seat import Seat
+from comfymesh.scheduler.domain.seats import Seats
 
 LOOKED_AT = 16
 """Instances with room among which one is chosen. Those that have had it for longest come first."""
