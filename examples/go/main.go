@@ -83,9 +83,19 @@ func run(ctx context.Context, tasks pb.TaskServiceClient, graph string) error {
 		time.Sleep(time.Second)
 	}
 	if err == nil && seen.task.State != pb.Task_STATE_SUCCEEDED {
-		err = fmt.Errorf("%s %s: %s", seen.task.Name, seen.task.State, seen.task.GetError().GetMessage())
+		err = outcome(seen.task)
 	}
 	return err
+}
+
+// What became of a task that has not succeeded. Only one that failed has an error; others may have a reason.
+func outcome(task *pb.Task) error {
+	for _, why := range []string{task.GetError().GetMessage(), task.StateReason} {
+		if why != "" {
+			return fmt.Errorf("%s %s: %s", task.Name, task.State, why)
+		}
+	}
+	return fmt.Errorf("%s %s", task.Name, task.State)
 }
 
 // What was told of a task so far, and where a stream of it goes on.

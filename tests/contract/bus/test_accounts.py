@@ -147,12 +147,6 @@ async def test_a_node_reports_and_is_told(world: World) -> None:
     await until(lambda: len(told) == 2, "the order and the demand")
 
 
-async def test_a_node_may_know_where_the_log_ends(world: World) -> None:
-    """What the log had when a life of its agent began, an earlier one may have had."""
-    await world.task_of("b", "one")
-    assert (await world.a.state(TASKS)).last == (await world.mesh.state(TASKS)).last
-
-
 async def test_a_node_claims_runs_and_ends_a_task(world: World) -> None:
     log = TaskLog(world.a)
     stored = await world.log.create(queued("one"), spec_pb2.Spec(graph_zlib=b"g"))

@@ -13,8 +13,12 @@ import pytest
 from comfymesh.bus.jetstream import JetStreamBus, StreamMismatchError
 from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
 from comfymesh.bus.streams import ALL, TASKS
+from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.tasks.events import Assigned, CancelRequested
 from comfymesh.testkit.nats import NatsCluster
+from comfymesh.testkit.tasks import queued
 from comfymesh.testkit.waiting import take, until
+from comfymesh.wire.v1 import spec_pb2
 
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nats" / "cluster.conf"
 TASK = "task.default.one"
@@ -119,6 +123,19 @@ async def test_the_bus_works_on_a_cluster_and_goes_on_without_the_leader_of_its_
         assert isinstance(newest, Message)
         assert (newest.sequence, caught_up) == (sequences[-1], CaughtUp())
         await fresh.aclose()  # type: ignore[attr-defined]  # a generator
+        await of_two_changes_one_is_refused_and_knows_the_other(TaskLog(bus), TaskLog(other))
+
+
+async def of_two_changes_one_is_refused_and_knows_the_other(one: TaskLog, other: TaskLog) -> None:
+    """Who leads refuses a change also while another is on its way, and then nobody can read that one yet."""
+    for number in range(40):
+        stored = await one.create(queued(f"race-{number}"), spec_pb2.Spec())
+        changes = one.change(stored, CancelRequested(), 0.0), other.change(stored, Assigned("a", "x"), 0.0)
+        ended = await asyncio.gather(*changes, return_exceptions=True)
+        (won,) = [change for change in ended if isinstance(change, Stored)]
+        (lost,) = [error for error in ended if isinstance(error, StaleRecordError)]
+        assert lost.last is not None
+        assert lost.last.data == won.data
 
 
 async def test_whoever_begins_to_follow_at_a_copy_that_lags_misses_nothing_that_was_stored_before(

@@ -105,6 +105,23 @@ async def test_a_message_that_a_subscriber_can_not_handle_costs_nothing_else(nat
     await connection.close()
 
 
+@pytest.mark.parametrize("odd", ["\x0b", "\x0c", "\xff"])
+async def test_a_subject_of_any_bytes_does_not_end_the_connections_of_those_who_listen(
+    nats: NatsServer, odd: str
+) -> None:
+    async with JetStreamBus(await Connection.open(nats.url, "listener")) as bus:
+        heard: asyncio.Queue[str] = asyncio.Queue()
+        await bus.subscribe("progress.>", lambda message: heard.put_nowait(message.subject))
+        await bus.publish("progress.first", b"")
+        assert await heard.get() == "progress.first"
+        _, line = await asyncio.open_connection("127.0.0.1", nats.port)
+        subject = b"progress.a" + odd.encode("latin-1") + b"b"
+        line.write(b"CONNECT {}\r\nPUB " + subject + b" 1\r\nx\r\nPUB progress.last 0\r\n\r\n")
+        assert (await heard.get()).startswith("progress.a")
+        assert await heard.get() == "progress.last"
+        line.close()
+
+
 async def test_streams_are_brought_up_to_date(nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     async with await JetStreamBus.open(nats.url, "old") as bus:
         await bus.append([Entry(TASK, b"kept")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from comfymesh.stack import sources
+from comfymesh.stack.mesh import unless_refused
 from comfymesh.stack.ownership import MeshNotReadyError, require_free, sole_user
 from comfymesh.stack.processes import Processes, Program
 from comfymesh.testkit.waiting import until
@@ -100,9 +102,29 @@ def is_gone(pid: int) -> bool:
 
 @pytest.mark.asyncio
 async def test_of_what_ends_is_told_where_it_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with Processes([Program("one", ("sh", "-c", "exit 78"))], tmp_path) as processes:
+    async with Processes([Program("one", ("sh", "-c", "exit 77"))], tmp_path) as processes:
         await until(lambda: caplog.messages, "a word of its end")
-    assert caplog.messages[0] == f"one ended with 78, it is started again; {processes.log('one')} says why"
+    assert caplog.messages[0] == f"one ended with 77, it is started again; {processes.log('one')} says why"
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ('echo "one: the settings are wrong:"; echo "  A: no"', "one: the settings are wrong:\n  A: no"),
+        ("""echo '{"message": "it starts"}'; echo '{"message": "no such file"}'""", "no such file"),
+        ("true", ""),
+    ],
+)
+@pytest.mark.asyncio
+async def test_who_refuses_its_settings_is_not_started_again_and_what_it_said_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, says: str, told: str
+) -> None:
+    (tmp_path / "one.log").write_text("the life before\n")
+    async with Processes([Program("one", ("sh", "-c", f"{says}; exit 78"))], tmp_path) as processes:
+        with pytest.raises(MeshNotReadyError) as refused:
+            await unless_refused(processes, asyncio.sleep(60))
+    assert str(refused.value) == f"one can't run with its settings: {told}"
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(

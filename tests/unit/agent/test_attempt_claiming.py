@@ -11,6 +11,7 @@ from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.errors import GraphRefused
 from comfymesh.agent.comfyui.events import StepProgress
 from comfymesh.agent.comfyui.outcome import Lost, Outcome
+from comfymesh.agent.domain.past import Past
 from comfymesh.bus import subjects, tasklog
 from comfymesh.bus.port import Message
 from comfymesh.tasks.events import Assigned, CancelRequested, Event, Started, Succeeded
@@ -227,7 +228,7 @@ async def test_late_work_of_an_earlier_life_is_not_executed_again(
     stored = await bench.task()
     late = bench.offered(stored, fresh=False)
     if claimed:
-        late = Claim.held(bench.log, late.record, stored.sequence + 1)
+        late = Claim.held(bench.log, Past(), late.record, stored.sequence + 1)
     for event in meanwhile:
         await bench.happen(event)
     before = bench.states()

@@ -10,6 +10,7 @@ import pytest
 from comfymesh.agent.attempt_trace import _MOST_NODES, AttemptTrace
 from comfymesh.agent.claim import Claim
 from comfymesh.agent.comfyui.events import Event, ExecutionCached, ExecutionSucceeded, NodeStarted
+from comfymesh.agent.domain.past import Past
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.tasks import events
 from comfymesh.tasks.failures import FailureClass
@@ -31,7 +32,7 @@ def ended() -> Iterator[Ended]:
 
 
 def trace_of(record: TaskRecord) -> AttemptTrace:
-    claim = Claim.held(TaskLog(MemoryBus()), record, 1)
+    claim = Claim.held(TaskLog(MemoryBus()), Past(), record, 1)
     return AttemptTrace(claim, prompt_id(record.key, record.attempt, record.node, record.instance))
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from comfymesh.agent.comfyui.control import Standing
 from comfymesh.agent.comfyui.events import Preview
+from comfymesh.agent.domain.past import Past
 from comfymesh.bus import subjects
-from comfymesh.bus.port import BusUnavailableError, Message, StreamState
+from comfymesh.bus.port import Message, StreamState
 from comfymesh.tasks.events import Assigned, CancelRequested, Event, Released, Started
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import State
@@ -57,26 +58,6 @@ async def test_of_what_is_offered_each_attempt_counts_once_and_what_is_held_does
     assert node.attempts.offers_taken() == {"x": 1}
 
 
-async def test_where_nobody_says_where_the_log_ends_that_is_asked_seldom_and_work_goes_on(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = list[float]()
-
-    async def state(_: object) -> StreamState:
-        asked.append(asyncio.get_running_loop().time())
-        raise BusUnavailableError("the api is of an earlier version")
-
-    monkeypatch.setattr(bench.bus, "state", state)
-    node = Node(bench)
-    await asyncio.sleep(60)
-    await node.tell(await bench.task(), "x")
-    (await node.session.prompt()).end(SUCCESS)
-    await settle()
-    await node.close()
-    assert bench.states() == [QUEUED, ASSIGNED, SUCCEEDED]
-    assert 1 < len(asked) < 20
-
-
 async def test_work_of_an_earlier_attempt_is_left_alone(node: Node, bench: Bench) -> None:
     first = await bench.task(assigned())
     await bench.happen(failed(FailureClass.NODE_LOST))
@@ -114,7 +95,7 @@ async def test_the_next_life_executes_nothing_again_that_ended_and_was_forgotten
     (await node.session.prompt()).end(SUCCESS)
     await settle()
     await node.close()
-    next_life = Node(bench)
+    next_life = Node(bench, Past())
     await next_life.tell(stored, "x")
     await next_life.tell(current)
     await next_life.close()
@@ -122,17 +103,29 @@ async def test_the_next_life_executes_nothing_again_that_ended_and_was_forgotten
     assert bench.states() == [QUEUED, ASSIGNED, SUCCEEDED]
 
 
-async def test_what_comes_while_nobody_knows_where_this_life_began_is_claimed_first(bench: Bench) -> None:
+@pytest.mark.parametrize("end", [0, 1 << 40])
+async def test_whoever_says_where_the_log_ends_is_not_believed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, end: int
+) -> None:
+    """A server that was cut off from its cluster does not know that it leads no more."""
+
+    async def state(_: object) -> StreamState:
+        return StreamState("", end, 0.0)
+
+    monkeypatch.setattr(bench.bus, "state", state)
+    node = Node(bench, Past())
     stored = await bench.task()
-    work = work_pb2.Work(record=stored.message, log_sequence=stored.sequence, instance="x")
-    await bench.bus.publish(subjects.work("a"), work.SerializeToString())
-    with bench.bus.away():
-        node = Node(bench)
-        await asyncio.sleep(60)
-        assert node.session.submitted == []
+    bench.bus.lose_confirmations = True
+    await node.tell(stored, "x")
+    assert node.session.submitted == [], "nothing is fresh yet"
+    bench.bus.lose_confirmations = False
     (await node.session.prompt()).end(SUCCESS)
     await settle()
-    assert bench.states() == [QUEUED, ASSIGNED, SUCCEEDED]
+    later = await bench.task(task_id="two")
+    bench.bus.lose_confirmations = True
+    await node.tell(later, "x")
+    assert node.session.submitted == [prompt_of(), prompt_of("two")], "it comes behind the claim to the first"
+    bench.bus.lose_confirmations = False
     await node.close()
 
 

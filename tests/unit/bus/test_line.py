@@ -1,7 +1,8 @@
-"""What the client does with a line to NATS that is gone before it has heard of that."""
+"""What the client writes to a line to NATS, and what it does with one that is gone before it has heard of that."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from nats.aio.client import Client
@@ -28,6 +29,10 @@ class Line:
     def is_closing(self) -> bool:
         """As of a transport."""
         return self.gone
+
+    def get_write_buffer_size(self) -> int:
+        """As of a transport whose other end reads."""
+        return 0
 
     def write(self, data: bytes) -> None:
         """As of uvloop's."""
@@ -59,3 +64,18 @@ def test_what_waits_is_kept_for_the_next_line_where_this_one_is_gone() -> None:
     client._transport = line = Line(gone=False)
     client._write()
     assert line.written == [b"PUB a 1\r\n1\r\n"]
+
+
+async def test_a_message_is_written_as_the_protocol_has_it() -> None:
+    client = client_on(line := Line(gone=False))
+    client._pending = []
+    client._flush_queue = asyncio.Queue()
+    await client.publish("a", b"x\r\n")
+    await client.publish("a", b"", "back.1")
+    await client.publish("a", b"x", "back.1", {"Number": "1", "Reason": "so\r\nPUB b 0\r\n\r\n"})
+    client._write()
+    plain, head = (
+        b"PUB a  3\r\nx\r\n\r\nPUB a back.1 0\r\n\r\n",
+        b"NATS/1.0\r\nNumber: 1\r\nReason: so  PUB b 0    \r\n\r\n",
+    )
+    assert line.written == [plain + b"HPUB a back.1 %d %d\r\n%bx\r\n" % (len(head), len(head) + 1, head)]

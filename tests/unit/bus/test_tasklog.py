@@ -15,7 +15,7 @@ from comfymesh.tasks.events import CancelRequested, Started
 from comfymesh.tasks.machine import IllegalTransitionError
 from comfymesh.tasks.record import SMALL_BYTES, Key, State
 from comfymesh.testkit.clock import ManualClock
-from comfymesh.testkit.memory_bus import MemoryBus
+from comfymesh.testkit.memory_bus import ClusterBus, MemoryBus
 from comfymesh.testkit.tasks import NOW, after, assigned, queued
 from comfymesh.testkit.waiting import take
 from comfymesh.wire.v1 import spec_pb2
@@ -143,6 +143,38 @@ async def test_of_two_changes_on_the_same_record_the_second_is_refused_and_told_
         await log.change(stored, assigned(), NOW)
     assert refused.value.last is not None
     assert refused.value.last.record.state is State.CANCELLED
+
+
+async def test_who_is_refused_since_another_change_is_on_its_way_is_told_of_that() -> None:
+    log = TaskLog(ClusterBus())
+    stored = await log.create(queued(), SPEC)
+    first = asyncio.ensure_future(log.change(stored, CancelRequested(), NOW))
+    await asyncio.sleep(0)
+    with pytest.raises(StaleRecordError) as refused:
+        await log.change(stored, assigned(), NOW)
+    assert refused.value.last is not None
+    assert refused.value.last.data == (await first).data
+
+
+async def test_where_a_change_that_was_on_its_way_comes_to_nothing_the_next_is_stored() -> None:
+    log = TaskLog(ClusterBus())
+    stored = await log.create(queued(), SPEC)
+    first = asyncio.ensure_future(log.change(stored, CancelRequested(), NOW))
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(log.change(stored, assigned(), NOW))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).record.state is State.ASSIGNED
+
+
+@pytest.mark.parametrize("change", ["change", "drop"])
+async def test_where_nobody_confirms_a_change_that_is_on_its_way_no_other_is_confirmed_either(change: str) -> None:
+    bus = ClusterBus()
+    log = TaskLog(bus)
+    stored = await log.create(queued(), SPEC)
+    bus.on_their_way.add(subjects.task(stored.key))
+    with pytest.raises(BusUnavailableError, match="is being changed"):
+        await (log.drop(stored) if change == "drop" else log.change(stored, assigned(), NOW))
 
 
 async def test_a_change_that_the_table_does_not_have_is_not_even_sent(log: TaskLog, bus: MemoryBus) -> None:

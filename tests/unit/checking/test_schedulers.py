@@ -42,7 +42,7 @@ def due(history: Sequence[Event], before: float, *faults: Fault, what: str = SIM
 class TestStartLimits:
     def test_an_assignment_that_came_too_late(self) -> None:
         (what,) = found(due(RETRIED, 2.0))
-        assert "was assigned 2.000 s after that" in what
+        assert "was ASSIGNED 2.000 s after that" in what
         assert what.startswith("P6")
 
     def test_not_one_that_was_on_its_way(self) -> None:
@@ -82,6 +82,24 @@ class TestStartLimits:
     def test_nor_is_what_was_over_for_long(self) -> None:
         rough = [Fault(CLAIMED - 50.0, ROUGH_BUS, "late 0.2"), Fault(CLAIMED - 15.0, MENDED)]
         assert found(due(RETRIED, 2.0, *rough))
+
+    @pytest.mark.parametrize(("over", "told"), [(9.0, 1), (6.6, 1), (6.4, 0), (0.0, 0)])
+    def test_a_fault_excuses_what_it_lasted_and_not_what_is_late_long_after_it(self, over: float, told: int) -> None:
+        first = next(event for event in RETRIED if isinstance(event, Logged))
+        waited = [replace(event, at=0.1) if event is first else event for event in RETRIED]
+        kill = Fault(CLAIMED - 11.0, "kill", "scheduler-0"), Fault(CLAIMED - over, "kill is over", "scheduler-0")
+        assert len(found(due(waited, 12.0, *kill))) == told
+
+    def test_one_that_is_told_too_late_that_it_is_too_late(self) -> None:
+        (what,) = found(due(EXPIRED, 2.0))
+        assert "was EXPIRED 2.000 s after that" in what
+
+    def test_not_where_it_did_not_wait_meanwhile(self) -> None:
+        back = specimens.history_of(
+            [("Assigned", State.ASSIGNED), ("Released", State.QUEUED), ("Expired", State.EXPIRED)]
+        )
+        last = [event for event in back if isinstance(event, Logged)][-1]
+        assert found(due(back, CLAIMED - last.at + 1.5)) == []
 
     def test_real_machines_may_be_late(self) -> None:
         assert found(due(RETRIED, 2.0, what="chaos")) == []

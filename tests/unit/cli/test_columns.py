@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
+from rich.screen import Screen
 
-from comfymesh.cli.columns import Column, PlainTable, fit
+from comfymesh.cli.columns import Column, Folded, PlainTable, fit
 from comfymesh.cli.tables import node_table, task_table
+from comfymesh.cli.top import Picture, render
 from comfymesh.client import Availability, Instance, InstanceState, Node, NodeState, Task, TaskState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -78,3 +81,18 @@ def test_only_empty_columns_go_and_only_texts_lose_anything(
         )
     if sum(column.width + 2 for column in columns) <= room:
         assert shown == [(column, column.width) for column in columns]
+
+
+@pytest.mark.parametrize("width", [20, 37, 60, 200])
+def test_what_is_drawn_on_a_narrow_screen_is_folded_and_nothing_is_lost(width: int) -> None:
+    instance = Instance("comfyui-0", InstanceState.READY, slots=2, comfyui_version="0.33.0", runtime="process")
+    node = Node("nodes/rack-7-北", NodeState.ACTIVE, Availability.OPEN, instances=(instance,))
+    picture = render(Picture(NOW, [node], trouble="The queue is for operators."), "mesh.example:7700")
+    console = Console(file=io.StringIO(), width=width, height=60, highlight=False)
+    console.print(Screen(Folded(picture)))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    shown = "".join("".join(lines).split())
+    for word in ("mesh.example:7700", "1of1nodesactive", "0other", "rack-7-北", "comfyui-0", "0.33.0", "operators."):
+        assert word in shown
+    assert max(map(cell_len, lines)) <= width

@@ -186,3 +186,8 @@ def test_a_number_that_no_message_can_carry_is_refused_as_a_violation(field: str
     with pytest.raises(InvalidRequest) as error:
         task_to_proto("{}", {}, {field: number})  # type: ignore[misc]
     assert error.value.violations[0].field == f"task.{field}"
+
+
+def test_a_value_of_which_no_input_can_be_is_told_with_its_type() -> None:
+    with pytest.raises(TypeError, match=r"^No input can be of type object; give bool, int, "):
+        input_to_proto(object())  # type: ignore[arg-type]  # what a caller may do

@@ -61,7 +61,7 @@ def test_a_file_that_is_no_json_is_named_and_not_shown(folder: Path) -> None:
     (folder / "COMFYMESH_AGENT_LABELS").write_text("{word")
     with pytest.raises(SettingsError) as told:
         AgentSettings(agent_node="n")
-    (line,) = problems(told.value)
+    (line,) = problems(told.value, AgentSettings)
     assert "agent_labels" in line
     assert "word" not in line
 
@@ -70,7 +70,7 @@ def test_a_file_that_cannot_be_read_is_named_with_what_to_do(folder: Path) -> No
     (folder / "COMFYMESH_NATS_URL").mkdir()
     with pytest.raises(SecretFileError) as told:
         ServiceSettings()
-    (line,) = problems(told.value)
+    (line,) = problems(told.value, ServiceSettings)
     assert str(folder / "COMFYMESH_NATS_URL") in line
     assert line.endswith("this user must read it")
     (folder / "COMFYMESH_NATS_URL").rmdir()

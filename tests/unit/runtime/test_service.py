@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 
 import pytest
+from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from comfymesh.runtime.background import Background
-from comfymesh.runtime.service import ServiceFailedError, StoppedError, first, unless_stopped, until
+from comfymesh.runtime.service import ServiceFailedError, StoppedError, first, problems, unless_stopped, until
+from comfymesh.runtime.settings import ListenAddress, ServiceSettings
 
 
 async def test_a_start_that_succeeds_answers() -> None:
@@ -92,3 +94,57 @@ async def test_all_parts_end_together() -> None:
         await asyncio.sleep(0)
     assert all(part.cancelled() for part in parts)
     assert not background.failed.is_set()
+
+
+class Settings(ServiceSettings):
+    """Of each kind one."""
+
+    workers: int = 1
+    listen: ListenAddress = "127.0.0.1:0"
+    password: SecretStr = SecretStr("a secret of twenty characters")
+    weights: dict[str, float] = Field(default_factory=dict)
+
+    @field_validator("password")
+    @classmethod
+    def _is_long(cls, value: SecretStr) -> SecretStr:
+        if len(value) < 20:
+            raise ValueError("must have 20 characters")
+        return value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("WORKERS", "x", "Input should be a valid integer, unable to parse string as an integer, not 'x'"),
+        (
+            "WORKERS",
+            "7" * 70 + "x",
+            f"Input should be a valid integer, unable to parse string as an integer, not '{60 * '7'}'",
+        ),
+        ("LISTEN", "here", "Value error, must be host:port, such as 127.0.0.1:7700, not 'here'"),
+        ("LISTEN", "here:99999", "Value error, must be host:port, such as 127.0.0.1:7700, not 'here:99999'"),
+        ("PASSWORD", "hunter2", "Value error, must have 20 characters"),
+        (
+            "NATS_URL",
+            "//user:hunter2",
+            "Value error, must be URLs such as nats://HOST:4222 or nats://USER:PASSWORD@HOST:4222, with commas between",
+        ),
+    ],
+)
+def test_a_setting_that_will_not_do_is_told_with_its_value_unless_that_may_be_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(f"COMFYMESH_{name}", value)
+    with pytest.raises(ValidationError) as error:
+        Settings()
+    (line,) = problems(error.value, Settings)
+    assert line == f"COMFYMESH_{name}: {told}"
+
+
+def test_of_a_part_of_a_larger_value_it_is_told_where_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMFYMESH_WEIGHTS", '{"a": "hunter2"}')
+    with pytest.raises(ValidationError) as error:
+        Settings()
+    (line,) = problems(error.value, Settings)
+    assert line.startswith("COMFYMESH_WEIGHTS[a]: Input should be a valid number")
+    assert "hunter2" not in line

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 Cell = str | Text
 
@@ -60,6 +61,24 @@ class PlainTable:
         for row in zip(*(column.cells for column, _ in fitted), strict=True):
             table.add_row(*row)
         yield from console.render(table, options.update(width=_sum(width for _, width in fitted)))
+
+
+class Folded:
+    """Something whose lines go on in the next one where the terminal ends, for those who draw the whole of it.
+
+    A terminal does so by itself with what is printed. What is drawn on a screen would be cut there.
+    """
+
+    def __init__(self, content: RenderableType) -> None:
+        self._content = content
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Its lines."""
+        for line in Segment.split_lines(console.render(self._content, options)):
+            end = cell_len("".join(segment.text for segment in line).rstrip())
+            for part in Segment.divide(line, [*range(options.max_width, end, options.max_width), end]):
+                yield from part
+                yield Segment.line()
 
 
 def fit(columns: list[Column], room: int) -> list[tuple[Column, int]]:

@@ -14,6 +14,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from comfymesh.cli.columns import Folded
 from comfymesh.cli.jsonlines import line, plain
 from comfymesh.cli.options import with_session
 from comfymesh.cli.scheduling_tables import queue_table
@@ -121,9 +122,9 @@ async def _look(client: AsyncClient) -> Picture:
 async def _watch(session: Session, client: AsyncClient, interval: float) -> None:
     console = session.console
     picture = await _look(client)
-    with Live(render(picture, session.target), console=console, screen=True, auto_refresh=False) as live:
+    with Live(Folded(render(picture, session.target)), console=console, screen=True, auto_refresh=False) as live:
         while True:
-            live.update(render(picture, session.target), refresh=True)
+            live.update(Folded(render(picture, session.target)), refresh=True)
             await asyncio.sleep(interval)
             picture = await _look_again(client, picture)
 

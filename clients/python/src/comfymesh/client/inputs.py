@@ -61,7 +61,7 @@ def _integer(value: SupportsIndex) -> task_pb2.InputValue:
         number = operator.index(value)
     except TypeError:
         kinds = "bool, int, float, str, a path, bytes, an Asset or a Url"
-        raise TypeError(f"A {type(value).__name__} can't be an input; give {kinds}.") from None
+        raise TypeError(f"No input can be of type {type(value).__name__}; give {kinds}.") from None
     if -(2**63) <= number < 2**63:
         return task_pb2.InputValue(int64_value=number)
     if 0 <= number < 2**64:

@@ -1,5 +1,5 @@
 """``python -m comfymesh.emulator``."""
 
-from comfymesh.emulator.main import main
+from comfymesh.emulator.entry import main
 
 main()

@@ -13,11 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from comfymesh.api.access import setup
 from comfymesh.api.access.posture import UnsafeSettingsError
 from comfymesh.api.settings import ApiSettings
 from comfymesh.client import DEFAULT_TARGET
+from comfymesh.notifier import rulesfile
+from comfymesh.notifier.main import open_channels
+from comfymesh.notifier.rulesfile import RulesError
+from comfymesh.runtime.service import problems
 from comfymesh.stack import mesh, sources
 from comfymesh.stack.ownership import MeshNotReadyError, require_address
 
@@ -65,6 +71,7 @@ def dev(listen: str, data: Path, rules: Path | None, gateway: str) -> None:
     """Run the whole mesh on this machine until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
+        _require_rules(rules)
         _require_safe(listen, "--listen")
         if gateway:
             _require_apart(listen, gateway)
@@ -76,6 +83,14 @@ def dev(listen: str, data: Path, rules: Path | None, gateway: str) -> None:
         raise click.ClickException(str(error)) from error
 
 
+def _require_rules(rules: Path | None) -> None:
+    if rules is not None:
+        try:
+            open_channels(rulesfile.read(rules), str(rules))
+        except RulesError as error:
+            raise MeshNotReadyError(str(error)) from None
+
+
 def _require_apart(listen: str, gateway: str) -> None:
     if gateway == listen and not listen.endswith(":0"):
         raise MeshNotReadyError(f"the API and the gateway can't both listen on {listen}: change one (--gateway)")
@@ -85,6 +100,8 @@ def _require_safe(address: str, option: str) -> None:
     require_address(address, option)
     try:
         setup.check(ApiSettings(api_listen=address, api_auth="open"))
+    except (ValidationError, SettingsError) as error:
+        raise MeshNotReadyError("; ".join(problems(error, ApiSettings))) from None
     except UnsafeSettingsError:
         raise MeshNotReadyError(
             f"`comfymesh dev` lets everybody in, and other machines can reach {address}: listen on 127.0.0.1 "
@@ -135,7 +152,11 @@ async def _serve(plan: mesh.MeshPlan) -> None:
             click.echo(f"Clients of ComfyUI are let in at http://{up.gateway}.")
         click.echo(f"Try:  {_program()} {target}run examples/text-to-image.json")
         click.echo("Ctrl-C stops everything.")
-        await asyncio.Event().wait()
+        await mesh.unless_refused(up.processes, _for_ever())
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
 
 
 def _program() -> str:

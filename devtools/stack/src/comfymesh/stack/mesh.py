@@ -9,7 +9,7 @@ import socket
 import sys
 import sysconfig
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -18,7 +18,7 @@ from typing import Any
 
 from comfymesh.client import AsyncClient, ComfyMeshError, Instance, InstanceState
 from comfymesh.stack.ownership import MeshNotReadyError, require_free, sole_user
-from comfymesh.stack.processes import Processes, Program
+from comfymesh.stack.processes import MisconfiguredError, Processes, Program
 
 _READY_SECONDS = 60.0
 _LENIENT = (sys.executable, "-m", "comfymesh.runtime.timer_slack")
@@ -116,8 +116,26 @@ async def _running(plan: MeshPlan, lock: int) -> AsyncIterator[Mesh]:
     # The programs hold the lock too: what is left of a mesh whose keeper was killed still owns the folder.
     async with Processes(programs, plan.directory / "logs", keep_open=(lock,)) as processes:
         mesh = Mesh(listen, nats_url, processes, shown, gateway)
-        await _until_ready(mesh, plan)
+        await unless_refused(processes, _until_ready(mesh, plan))
         yield mesh
+
+
+async def unless_refused(processes: Processes, work: Coroutine[Any, Any, None]) -> None:
+    """Do something unless a program says, before that is done, that it can't run with its settings.
+
+    Raises:
+        MeshNotReadyError: one does; the message is what it says.
+    """
+    working, refused = asyncio.ensure_future(work), asyncio.ensure_future(processes.refused())
+    try:
+        await asyncio.wait({working, refused}, return_when=asyncio.FIRST_COMPLETED)
+        await (refused if refused.done() else working)
+    except MisconfiguredError as error:
+        raise MeshNotReadyError(str(error)) from None
+    finally:
+        for task in (working, refused):
+            task.cancel()
+        await asyncio.gather(working, refused, return_exceptions=True)
 
 
 def _showing(program: Program, listen: str) -> Program:

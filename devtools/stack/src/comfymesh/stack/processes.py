@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 5.0
 _STABLE_SECONDS = 10.0
+_MISCONFIGURED = 78
+"""EX_CONFIG of sysexits.h: a program that ends with it would again, until somebody changes something."""
+_MOST_WORDS = 4000
 _TIE = ("setpriv", "--pdeathsig", "TERM", "--")
 """Has the system end a program when whoever started it is gone, however that came about (PR_SET_PDEATHSIG)."""
 
@@ -41,6 +45,13 @@ class Program:
     grace: float = 15.0
 
 
+class MisconfiguredError(Exception):
+    """A program does not run with its settings; the message is what it said."""
+
+    def __init__(self, name: str, said: str) -> None:
+        super().__init__(f"{name} can't run with its settings: {said}")
+
+
 class Processes:
     """Runs programs until it is left. On Linux they end too when this process is killed.
 
@@ -57,6 +68,8 @@ class Processes:
         self._tie = _TIE if shutil.which(_TIE[0]) else ()
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._keepers: list[asyncio.Task[None]] = []
+        self._begins: dict[str, int] = {}
+        self._refused: asyncio.Future[MisconfiguredError] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -90,8 +103,17 @@ class Processes:
         """The file that takes a program's output."""
         return self._logs / f"{name}.log"
 
+    async def refused(self) -> None:
+        """Wait until a program says that it can't run with its settings.
+
+        Raises:
+            MisconfiguredError: it does. It is not started again; the others run on.
+        """
+        raise await asyncio.shield(self._refused)
+
     async def _start(self, program: Program) -> None:
         with self.log(program.name).open("ab") as output:
+            self._begins[program.name] = output.tell()
             self._running[program.name] = await asyncio.create_subprocess_exec(
                 *self._tie,
                 *program.command,
@@ -110,6 +132,9 @@ class Processes:
         while True:
             began = time.monotonic()
             code = await self._running[program.name].wait()
+            if code == _MISCONFIGURED:
+                self._tell_refusal(program)
+                return
             wait = _FIRST_WAIT if time.monotonic() - began > _STABLE_SECONDS else min(2 * wait, _LONGEST_WAIT)
             logger.warning(
                 "%s ended with %s, it is started again; %s says why",
@@ -118,6 +143,13 @@ class Processes:
             )
             await asyncio.sleep(wait)
             await self._start(program)
+
+    def _tell_refusal(self, program: Program) -> None:
+        if not self._refused.done():
+            with self.log(program.name).open("rb") as log:
+                log.seek(self._begins[program.name])
+                written = log.read().decode(errors="replace")
+            self._refused.set_result(MisconfiguredError(program.name, _words(written)))
 
     async def _stop(self, program: Program) -> None:
         process = self._running[program.name]
@@ -130,3 +162,12 @@ class Processes:
             logger.warning("%s did not end within %g s, it is killed", program.name, program.grace)
             process.kill()
             await process.wait()
+
+
+def _words(written: str) -> str:
+    """What a program has written last: the message of a line of JSON, or plain lines."""
+    lines = written.strip().splitlines()
+    try:
+        return str(json.loads(lines[-1])["message"])
+    except (LookupError, TypeError, ValueError):
+        return "\n".join(line for line in lines if not line.startswith("{"))[-_MOST_WORDS:]

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 from comfymesh.api import fields
 from comfymesh.api.errors import Violation, invalid, to_refusal
 from comfymesh.api.submitting import Submitting
+from comfymesh.bus import bulk
 from comfymesh.v1 import task_service_pb2
 from comfymesh.v1.task_service_pb2 import BatchCreateTasksResult
 
 MOST_REQUESTS = 1000
-
-_AT_ONCE = 16
-"""Enough that the log need not wait for us. NATS confirms nothing, to nobody, before all that had come is stored, each
-record with a sync of its own: more at once makes everybody else wait."""
 
 
 async def create(
@@ -28,14 +24,12 @@ async def create(
     """
     if wrong := list(_violations(batch)):
         raise invalid(wrong)
-    turns = asyncio.Semaphore(_AT_ONCE)
 
     async def one(request: task_service_pb2.CreateTaskRequest) -> BatchCreateTasksResult:
         request.task.group = request.task.group or batch.group
-        async with turns:
-            return await _one(submitting, request, tenant, validate_only=batch.validate_only or request.validate_only)
+        return await _one(submitting, request, tenant, validate_only=batch.validate_only or request.validate_only)
 
-    return await asyncio.gather(*(one(request) for request in batch.requests))
+    return await bulk.each(batch.requests, one)
 
 
 async def _one(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from comfymesh.api.errors import Violation, invalid, not_found, to_refusal
 from comfymesh.api.following import Following
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import Place
+from comfymesh.bus import bulk
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.tasks.moments import seconds
 from comfymesh.tasks.parts import attempt_failure
@@ -27,7 +27,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Wish = dead_letter_service_pb2.RequeueDeadLettersRequest | dead_letter_service_pb2.DropDeadLettersRequest
 
 MOST_NAMES = 1000
-_AT_ONCE = 64
 
 
 class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
@@ -114,16 +113,14 @@ async def _each(
     method: str,
 ) -> list[dict[str, Any]]:
     """What becomes of each name: a task, or a refusal."""
-    turns = asyncio.Semaphore(_AT_ONCE)
 
     async def one(name: str) -> dict[str, task_pb2.Task | Refusal]:
         try:
-            async with turns:
-                return {"task": (await act(await find(name))).task}
+            return {"task": (await act(await find(name))).task}
         except Exception as error:  # what is wrong with one, a defect of ours included, must not spoil the others
             return {"refusal": to_refusal(method, error)}
 
-    return await asyncio.gather(*(one(name) for name in wanted))
+    return await bulk.each(wanted, one)
 
 
 def _wish_violations(request: Wish) -> Iterator[Violation]:

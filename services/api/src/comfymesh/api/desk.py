@@ -74,9 +74,7 @@ class Desk:
             return not_yours(f"it can't be read: {error}")
 
     async def _work(self, node: str) -> Answer:
-        """What was made, and where the log ends: that is where a life of the node's agent begins."""
-        time, end = await self._ensure_work(node), (await self._bus.state(TASKS)).last
-        return Answer(asking.OK, headers={asking.TIME: time, asking.SEQUENCE: str(end)})
+        return Answer(asking.OK, headers={asking.TIME: await self._ensure_work(node)})
 
     async def _append(self, ask: Ask) -> Answer:
         key, expected = subjects.parse_task(ask.subject), int(ask.headers[asking.EXPECTED])

@@ -13,7 +13,7 @@ from comfymesh.api.following import Following
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import GroupSummary
 from comfymesh.api.watch import FINAL_STATES
-from comfymesh.bus import subjects
+from comfymesh.bus import bulk, subjects
 from comfymesh.bus.port import Bus
 from comfymesh.bus.streams import PROGRESS
 from comfymesh.bus.tasklog import Stored, TaskLog, UnreadableRecordError
@@ -25,7 +25,6 @@ State = task_pb2.Task.State
 _STOPPABLE = (State.STATE_QUEUED, State.STATE_ASSIGNED, State.STATE_RUNNING)
 _MOST_READ = 64
 """So many running tasks are asked for their progress; where more run at once, one counts for little."""
-_AT_ONCE = 64
 _PAGE = 500
 _ROUNDS = 10
 
@@ -101,16 +100,13 @@ class Groups:
                 return found
 
     async def _cancel_all(self, tasks: list[Stored], reason: str) -> int:
-        turns = asyncio.Semaphore(_AT_ONCE)
-
         async def one(stored: Stored) -> bool:
-            async with turns:
-                try:
-                    return (await cancel(self.log, stored, reason)).changed
-                except UnreadableRecordError:
-                    return False
+            try:
+                return (await cancel(self.log, stored, reason)).changed
+            except UnreadableRecordError:
+                return False
 
-        return sum(await asyncio.gather(*(one(stored) for stored in tasks)))
+        return sum(await bulk.each(tasks, one))
 
     async def _fraction(self, stored: Stored) -> float:
         latest = await self.bus.last(PROGRESS, subjects.progress(stored.key))

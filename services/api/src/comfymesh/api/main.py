@@ -124,5 +124,5 @@ def _desk(settings: ApiSettings, bus: JetStreamBus, background: Background) -> A
 
 
 def main() -> None:
-    """Entry point of `comfymesh-api`."""
+    """Run the API until it is told to stop."""
     service.run("api", ApiSettings, serve)

@@ -8,13 +8,13 @@ from pydantic import Field, model_validator
 
 from comfymesh.api.access.posture import is_safe_source
 from comfymesh.egress.settings import EgressSettings, InputUrlSettings
-from comfymesh.runtime.settings import LogReaderSettings
+from comfymesh.runtime.settings import ListenAddress, LogReaderSettings
 
 
 class ApiSettings(LogReaderSettings, InputUrlSettings, EgressSettings):
     """Read from environment variables with the prefix COMFYMESH_."""
 
-    api_listen: str = Field(default="127.0.0.1:7700", description="Host and port to listen on.")
+    api_listen: ListenAddress = Field(default="127.0.0.1:7700", description="Host and port to listen on.")
     api_workers: int = Field(
         default=1,
         ge=1,

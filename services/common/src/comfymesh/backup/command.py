@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import click
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from comfymesh.backup import operation
 from comfymesh.backup.archive import Reader
@@ -19,6 +20,7 @@ from comfymesh.backup.manifest import Manifest
 from comfymesh.bus.connection import Connection
 from comfymesh.bus.port import BusError
 from comfymesh.bus.server import BusUnusableError
+from comfymesh.runtime.service import problems
 from comfymesh.runtime.settings import ServiceSettings
 
 _PATH = click.Path(path_type=Path)
@@ -137,9 +139,9 @@ def _line(manifest: Manifest) -> str:
 def _settings() -> ServiceSettings:
     try:
         return ServiceSettings()
-    except ValidationError as error:
-        names = ", ".join(f"COMFYMESH_{problem['loc'][0]}".upper() for problem in error.errors())
-        raise _refused("SETTINGS_WRONG", f"These settings are wrong: {names}") from error
+    except (ValidationError, SettingsError) as error:
+        told = "; ".join(problems(error, ServiceSettings))
+        raise _refused("SETTINGS_WRONG", f"These settings are wrong: {told}") from error
 
 
 def _run(settings: ServiceSettings, work: Callable[[Connection], Awaitable[None]]) -> None:

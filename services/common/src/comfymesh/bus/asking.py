@@ -2,7 +2,7 @@
 
 The subject of a request is `desk.<node>.<verb>`, and the server lets a node's user send none with another node's name
 (docs/adr/0020). `last` asks for the last message of a subject, `append` for a record to be stored, `work` for the
-consumer of the node's work, and where the log ends. Whoever answers is one of the apis.
+consumer of the node's work. Whoever answers is one of the apis.
 """
 
 from __future__ import annotations

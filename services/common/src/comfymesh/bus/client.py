@@ -10,15 +10,18 @@ from typing import NamedTuple
 
 import nats.errors
 from nats.aio.client import Client, Srv
-from nats.protocol.parser import AWAITING_MSG_PAYLOAD, Parser
+from nats.protocol.parser import Parser
 
 from comfymesh.bus.tls import Tls
 
 logger = logging.getLogger(__name__)
 
 _HEAD_LINE = b"NATS/1.0"
-_MESSAGE = b"MSG "
+_WITH_HEAD = b"HMSG"
+_MESSAGES = frozenset({b"MSG", _WITH_HEAD})
 _LINE_END = b"\r\n"
+_ONE_LINE = {ord("\r"): " ", ord("\n"): " "}
+"""A value of a header may be somebody's words."""
 _LONGEST_LINE = 1 << 20
 """Far more than the longest, which names all servers of a cluster. The library would go on buffering for ever."""
 _NOT_PERMITTED = "permissions violation"
@@ -63,11 +66,18 @@ class EachMessage:
 
 
 class Reader(Parser):
-    """Reads messages without headers, which most are, by itself, and leaves everything else to the library.
+    """Reads messages by itself, and leaves to the library what else a server says, line by line.
 
-    The library matches an expression, fills a dictionary, cuts from a buffer and runs a coroutine for each message.
-    Here whatever came at once is gone through in one loop.
+    The library matches expressions, fills a dictionary, cuts from a buffer and runs a coroutine for each message. Here
+    whatever came at once is gone through in one loop. What has not come in full waits here, so that the library never
+    sees a payload, and nobody can take one for a line.
     """
+
+    def reset(self) -> None:
+        """Begin anew, on another line to the server."""
+        super().reset()
+        self._rest = bytearray()
+        self._wanted = 0
 
     async def parse(self, data: bytes = b"") -> None:
         """Take what was received.
@@ -75,47 +85,68 @@ class Reader(Parser):
         Raises:
             nats.errors.ProtocolError: it is not what a NATS server sends.
         """
-        # A cut right behind the line of a message leaves nothing in the buffer; what comes is a payload all the same.
-        if self.buf or self.state == AWAITING_MSG_PAYLOAD:
-            data = await self._complete(data)
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._wanted:
+                return
+            data = bytes(self._rest)
+            self._rest.clear()
         try:
-            place = self._hand_on(data)
-        except ValueError as error:
+            place = await self._go_through(data)
+        except (ValueError, IndexError) as error:
             raise nats.errors.ProtocolError from error
-        if place < len(data):
-            await super().parse(data[place:])
+        self._rest += data[place:]
 
-    async def _complete(self, data: bytes) -> bytes:
-        """End what was cut off before; answers what comes behind it.
+    async def _go_through(self, data: bytes) -> int:
+        """Hand on all that is there in full; answers where the rest begins.
 
         Raises:
-            nats.errors.ProtocolError: it has no end.
+            ValueError, IndexError, nats.errors.ProtocolError: it is not what a NATS server sends.
         """
-        if self.state != AWAITING_MSG_PAYLOAD:
-            if len(self.buf) > _LONGEST_LINE:
-                raise nats.errors.ProtocolError
-            data = bytes(self.buf) + data
-            self.buf.clear()
-            return data
-        missing = self.needed + len(_LINE_END) - len(self.buf)
-        await super().parse(data[:missing])
-        return data[missing:]
-
-    def _hand_on(self, data: bytes) -> int:
-        """Hand on the messages that `data` begins with; answers where the first one begins that the library reads."""
-        subscriptions, place = self.nc._subs, 0  # noqa: SLF001  # the library's, as all in here
-        while data.startswith(_MESSAGE, place) and (line := data.find(_LINE_END, place)) > 0:
-            subject, number, *reply, size = data[place + len(_MESSAGE) : line].split()
-            if not size.isdigit():
-                raise ValueError(size)
+        place = 0
+        while (line := data.find(_LINE_END, place)) >= 0:
             begin = line + len(_LINE_END)
-            end = begin + int(size)
-            each = getattr(subscriptions.get(int(number)), "_future", None)
-            if not isinstance(each, EachMessage) or end + len(_LINE_END) > len(data):
-                break
-            each.take(Delivery(_text(subject), _text(reply[0]) if reply else "", data[begin:end]))
-            place = end + len(_LINE_END)
+            kind, *words = data[place:line].split(b" ")
+            if kind not in _MESSAGES:
+                end = begin
+                await self._leave_to_library(data[place:end])
+            elif (end := begin + _number(words[-1]) + len(_LINE_END)) <= len(data):
+                head = begin + (_number(words.pop(-2)) if kind == _WITH_HEAD else 0)
+                self._hand_on(words, data[begin:head], data[head : end - len(_LINE_END)])
+            else:
+                self._wanted = end - place
+                return place
+            place = end
+        if len(data) - place > _LONGEST_LINE:
+            raise ValueError("a line that does not end")
+        self._wanted = 0
         return place
+
+    async def _leave_to_library(self, line: bytes) -> None:
+        await super().parse(line)
+        if self.buf:  # It waits for more of what it doesn't know.
+            raise ValueError(line)
+
+    def _hand_on(self, words: list[bytes], head: bytes, data: bytes) -> None:
+        """Hand on a message: its subject, the number of its subscription, where to answer, and its size, as sent."""
+        subject, number, *reply, _ = words
+        subscription = self.nc._subs.get(_number(number))  # noqa: SLF001  # the library's, as all in here
+        each = getattr(subscription, "_future", None)
+        if isinstance(each, EachMessage):  # It may have ended.
+            each.take(Delivery(_text(subject), _text(reply[0]) if reply else "", data, head))
+
+
+def _number(digits: bytes) -> int:
+    if not digits.isdigit():
+        raise ValueError(digits)
+    return int(digits)
+
+
+def _head(headers: Mapping[str, str] | None) -> bytes:
+    if not headers:
+        return b""
+    lines = "".join([f"{name}: {value.translate(_ONE_LINE)}\r\n" for name, value in headers.items()])
+    return b"%b\r\n%b\r\n" % (_HEAD_LINE, lines.encode())
 
 
 def _text(name: bytes) -> str:
@@ -127,9 +158,9 @@ class MeshClient(Client):
     """The library's client, with shorter ways for what every message passes. CPU for each is in benchmarks/history.md.
 
     In: the library reads the headers of each message, makes an object of it, and wakes a task of its subscription; here
-    it is handed on where it was read. Out: the library wakes a task that writes, through a queue and a future; here all
-    that is published in one turn of the event loop is written at its end. Only where the line is clogged does the
-    library's own task write, which waits until there is room again.
+    it is handed on where it was read (`Reader`). Out: the library wakes a task that writes, through a queue and a
+    future; here all that is published in one turn of the event loop is written at its end. Only where the line is
+    clogged does the library's own task write, which waits until there is room again.
     """
 
     _is_about_to_write = False
@@ -138,13 +169,19 @@ class MeshClient(Client):
         super().__init__()
         self._ps = Reader(self)
 
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        subscription = self._subs.get(sid)
-        each = subscription._future if subscription else None  # noqa: SLF001  # the library's, as all in here
-        if isinstance(each, EachMessage):
-            each.take(Delivery(_text(subject), _text(reply), data, headers or b""))
-        else:
-            await super()._process_msg(sid, subject, reply, data, headers)
+    async def publish(
+        self, subject: str, payload: bytes = b"", reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send a message, of a size that the server takes, to a server to which there is a connection.
+
+        The library asks for both again, and makes its command of a message through four more coroutines.
+        """
+        head = _head(headers)
+        sizes = f"{len(head)} {len(head) + len(payload)}" if head else f"{len(payload)}"
+        line = f"{'HPUB' if head else 'PUB'} {subject} {reply} {sizes}\r\n"
+        await self._send_command(b"".join((line.encode(), head, payload, _LINE_END)))
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
 
     async def _flush_pending(self, force_flush: bool = False) -> None:  # noqa: FBT001, FBT002  # as in the library
         if force_flush or not self.is_connected or self._is_clogged():

@@ -139,7 +139,7 @@ class Connection:
             raise BusUnavailableError(f"not connected to NATS, trying to reconnect as {self._name}")
         self.check_size(subject, data)
         try:
-            await self._client.publish(subject, data, reply, dict(headers) if headers else None)
+            await self._client.publish(subject, data, reply, headers)
         except nats.errors.Error as error:
             raise BusUnavailableError(f"NATS did not take a message for {subject}: {error}") from error
 

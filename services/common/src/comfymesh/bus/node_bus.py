@@ -13,9 +13,9 @@ from comfymesh.bus.connection import Connection
 from comfymesh.bus.consumers import WorkQueue
 from comfymesh.bus.expiry import expire
 from comfymesh.bus.jetstream import JetStreamBus
-from comfymesh.bus.port import BusUnavailableError, Entry, Message, SequenceConflictError, StreamState
+from comfymesh.bus.port import BusUnavailableError, Entry, Message, SequenceConflictError
 from comfymesh.bus.server import check_version
-from comfymesh.bus.streams import TASKS, Stream
+from comfymesh.bus.streams import Stream
 from comfymesh.bus.tls import Tls
 from comfymesh.tasks.record import Key
 
@@ -76,17 +76,6 @@ class NodeBus(JetStreamBus):
             await self.ensure_work()
 
         return WorkQueue(self._connection, stream.name, subject, name, self.call, ensure).messages()
-
-    async def state(self, stream: Stream) -> StreamState:
-        """See Bus.state. Of the log a node may know where it ends, and no more; of other streams nothing."""
-        if stream.name != TASKS.name:
-            return await super().state(stream)
-        answer = await self._ask(asking.WORK, b"", {})
-        if asking.SEQUENCE not in answer.headers:
-            raise BusUnavailableError(
-                "the api that answered is of an earlier version, and does not say where the log ends"
-            )
-        return StreamState("", int(answer.headers[asking.SEQUENCE]), _time(answer))
 
     async def ensure_work(self) -> float:
         """Have the consumer of our work made; answers what the server's clock shows, seconds since the epoch."""

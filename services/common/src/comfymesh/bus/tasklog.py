@@ -7,6 +7,7 @@ result of a node that was given up on is refused, whatever the reason it comes l
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -35,6 +36,10 @@ __all__ = [
 ]
 
 _REQUEST_KEPT = timedelta(hours=24)
+
+_LOOKS = 100
+_LOOK_SECONDS = 0.05
+"""For five seconds, as long as a confirmation is waited for, it is looked what has become of another change."""
 
 
 class StaleRecordError(Exception):
@@ -138,14 +143,34 @@ class TaskLog:
             BusUnavailableError: not confirmed. Calling again with the same arguments is safe.
         """
         key, data = record.key, codec.encode(record)
-        try:
-            (sequence,) = await self._bus.append([Entry(subjects.task(key), data, after)])
-        except SequenceConflictError:
-            last = await self.get(key)
-            if last is not None and last.data == data:
-                return last  # An earlier try was stored after all, and only its confirmation was lost.
-            raise StaleRecordError(key, last) from None
-        return Stored(key, sequence, data)
+        sequence, message = await self._append(Entry(subjects.task(key), data, after))
+        if sequence:
+            return Stored(key, sequence, data)
+        last = _read(message)
+        if last is not None and last.data == data:
+            return last  # An earlier try was stored after all, and only its confirmation was lost.
+        raise StaleRecordError(key, last)
+
+    async def _append(self, entry: Entry) -> tuple[int, Message | None]:
+        """Store a message. Its sequence; or 0, and the message that was stored instead, None if the task is gone.
+
+        On a cluster, who leads refuses a change also while another one of the same task is on its way (server error
+        10164). That one can't be read yet, and may come to nothing.
+
+        Raises:
+            BusUnavailableError: not confirmed. Calling again is safe.
+        """
+        for _ in range(_LOOKS):
+            try:
+                (sequence,) = await self._bus.append([entry])
+            except SequenceConflictError:
+                last = await self._bus.last(TASKS, entry.subject)
+                if last is None or last.sequence != entry.expected:
+                    return 0, last
+                await asyncio.sleep(_LOOK_SECONDS)
+            else:
+                return sequence, None
+        raise BusUnavailableError(f"{entry.subject} is being changed, and nobody confirms it")
 
     async def insist(self, record: TaskRecord, after: int) -> Stored:
         """Like `append`, but goes on trying while the bus can't be reached. For those who can't give the change up."""
@@ -197,15 +222,13 @@ class TaskLog:
 
     async def _mark_as_gone(self, stored: Stored) -> int:
         """Append the mark, or find the one that an earlier try left behind; answers its sequence."""
-        subject = subjects.task(stored.key)
-        try:
-            (mark,) = await self._bus.append([Entry(subject, records.GONE, stored.sequence, MARKS_KEPT)])
-        except SequenceConflictError:
-            last = await self._bus.last(TASKS, subject)
-            if last is not None and last.data == records.GONE:
-                return last.sequence
-            raise StaleRecordError(stored.key, _read(last)) from None
-        return mark
+        entry = Entry(subjects.task(stored.key), records.GONE, stored.sequence, MARKS_KEPT)
+        mark, last = await self._append(entry)
+        if mark:
+            return mark
+        if last is not None and last.data == records.GONE:
+            return last.sequence
+        raise StaleRecordError(stored.key, _read(last))
 
     async def page(self, after: int, limit: int) -> tuple[list[Stored], int]:
         """Some records of all tasks with a sequence above `after`, in order, and where to go on: `after` at the end.

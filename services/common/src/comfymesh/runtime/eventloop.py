@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import socket
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -23,4 +25,18 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """
     gc.set_threshold(*_GARBAGE)
     gc.freeze()
-    return uvloop.run(main)
+    return uvloop.run(_heard(main))
+
+
+async def _heard(main: Coroutine[Any, Any, T]) -> T:
+    asyncio.get_running_loop().set_exception_handler(_complain)
+    return await main
+
+
+def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tell of what nobody has looked at, but for names that can't be resolved.
+
+    Where a connection is given up while a name is looked up, uvloop forgets that it is. The answer comes all the same.
+    """
+    if not (isinstance(context.get("exception"), socket.gaierror) and "task" not in context):
+        loop.default_exception_handler(context)

@@ -15,16 +15,13 @@ _WAIT_SECONDS = 0.25
 T = TypeVar("T")
 
 
-async def patiently(
-    ask: Callable[[], Awaitable[T]], *absences: type[Exception], what: str, pause: float | None = None
-) -> T:
+async def patiently(ask: Callable[[], Awaitable[T]], *absences: type[Exception], what: str) -> T:
     """What `ask` answers, as soon as it does not raise one of `absences` any more.
 
     Args:
         ask: Asked again and again; must be safe to repeat.
         absences: Errors that pass: the bus or a store can't be reached now.
         what: What is waited for, for the log.
-        pause: Seconds between two questions; longer than usual where an answer does not matter so soon.
     """
     level = logging.INFO
     while True:
@@ -34,7 +31,7 @@ async def patiently(
             # Once is enough: many may wait, and for long.
             logger.log(level, "waiting to %s: %s", what, error, extra={"action": "waiting"})
             level = logging.DEBUG
-            await asyncio.sleep(_WAIT_SECONDS if pause is None else pause)
+            await asyncio.sleep(_WAIT_SECONDS)
 
 
 class UnwantedError(Exception):

@@ -13,13 +13,14 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from comfymesh.runtime import eventloop, logs, supervisor
 from comfymesh.runtime.errors import EXIT_CONFIGURATION, ServiceFailedError
 from comfymesh.runtime.health_file import showing
 from comfymesh.runtime.secret_files import SecretFileError
-from comfymesh.runtime.settings import ServiceSettings
+from comfymesh.runtime.settings import ServiceSettings, may_be_secret
 from comfymesh.telemetry import sampling, setup
 
 __all__ = ["ServiceFailedError", "StoppedError", "first", "problems", "run", "unless_stopped", "until"]
@@ -27,6 +28,8 @@ __all__ = ["ServiceFailedError", "StoppedError", "first", "problems", "run", "un
 logger = logging.getLogger(__name__)
 
 _CANCEL_AGAIN_SECONDS = 0.2
+_MOST_SHOWN = 60
+"""Characters of a value that is told."""
 
 S = TypeVar("S", bound=ServiceSettings)
 T = TypeVar("T")
@@ -103,7 +106,8 @@ def run(
     try:
         settings = settings_type()
     except (ValidationError, SettingsError) as error:
-        print(f"{name}: the settings are wrong:", *problems(error), sep="\n  ", file=sys.stderr)  # noqa: T201  # no logs yet
+        told = problems(error, settings_type)
+        print(f"{name}: the settings are wrong:", *told, sep="\n  ", file=sys.stderr)  # noqa: T201  # no logs yet
         sys.exit(EXIT_CONFIGURATION)
     logs.set_up(name, settings.log_level, redact=settings.log_redact)
     # Of a process that hangs, the watchdog's SIGABRT leaves where it does.
@@ -162,16 +166,28 @@ async def _serve(name: str, settings: S, serve: Callable[[S, asyncio.Event], Awa
     logger.info("%s has stopped", name, extra={"action": "stopped"})
 
 
-def problems(error: ValidationError | SettingsError) -> list[str]:
-    """What is wrong with settings, a line a setting. Values are left out: they may be secret."""
+def problems(error: ValidationError | SettingsError, settings_type: type[ServiceSettings]) -> list[str]:
+    """What is wrong with settings, a line a setting: its name, what is allowed, its value unless that may be secret."""
     if isinstance(error, SecretFileError):
         return [str(error)]
     if isinstance(error, SettingsError):
         return [f"{error}: is it JSON?"]
-    return [f"{_setting(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
+    return [
+        f"{_setting(problem['loc'])}: {problem['msg']}{_value(problem, settings_type)}" for problem in error.errors()
+    ]
 
 
 def _setting(location: tuple[str | int, ...]) -> str:
     """The environment variable, and the place in its value where that has parts."""
     first, *rest = location or ("",)
     return f"COMFYMESH_{first}".upper() + "".join(f"[{part}]" for part in rest)
+
+
+def _value(problem: ErrorDetails, settings_type: type[ServiceSettings]) -> str:
+    """What was set, where anybody may see it: parts of a larger value may hold what only that one knows of."""
+    match problem["loc"], problem["input"]:
+        case (str(name),), str(value) if name in settings_type.model_fields:
+            secret = may_be_secret(settings_type.model_fields[name])
+            return "" if secret else f", not {value[:_MOST_SHOWN]!r}"
+        case _:
+            return ""

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from comfymesh.runtime.secret_files import SecretFiles
 
 MAY_BE_SECRET: JsonDict = {"secret": "may be"}
 """Marks a setting whose value may hold a secret, such as a password in a URL, for docs/configuration.md."""
+
+
+def may_be_secret(field: FieldInfo) -> bool:
+    """Whether nobody may be shown the value of a setting."""
+    return field.json_schema_extra == MAY_BE_SECRET or "SecretStr" in str(field.annotation)
+
+
+def _host_and_port(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 65536):
+        raise ValueError("must be host:port, such as 127.0.0.1:7700")
+    return value
+
+
+ListenAddress = Annotated[str, AfterValidator(_host_and_port)]
+"""Host and port to listen on."""
 
 
 class ServiceSettings(BaseSettings):
@@ -97,10 +114,7 @@ class ServiceSettings(BaseSettings):
     @field_validator("metrics_listen")
     @classmethod
     def _names_a_port(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if value and not (host and port.isdecimal() and int(port) < 65536):
-            raise ValueError("must be host:port, such as 127.0.0.1:9464")
-        return value
+        return _host_and_port(value) if value else value
 
 
 def _has_host(url: str) -> bool:

@@ -51,5 +51,5 @@ def _client(settings: GatewaySettings) -> AsyncClient:
 
 
 def main() -> None:
-    """Entry point of `comfymesh-gateway`."""
+    """Run the gateway until it is told to stop."""
     service.run("gateway", GatewaySettings, serve)

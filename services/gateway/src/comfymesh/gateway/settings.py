@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from comfymesh.runtime.settings import ServiceSettings
+from comfymesh.runtime.settings import ListenAddress, ServiceSettings
 
 
 class GatewaySettings(ServiceSettings):
     """Read from environment variables with the prefix COMFYMESH_."""
 
-    gateway_listen: str = Field(
+    gateway_listen: ListenAddress = Field(
         default="127.0.0.1:8188",
         description="Host and port to listen on, by plain HTTP. Off loopback, put a proxy with TLS before it.",
     )

@@ -21,13 +21,12 @@ from comfymesh.agent.host_clock import by_the_wall
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.workplace import Workplace
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Bus, BusUnavailableError, Message
-from comfymesh.bus.streams import TASKS, WORK
+from comfymesh.bus.port import Bus, Message
+from comfymesh.bus.streams import WORK
 from comfymesh.bus.tasklog import TaskLog
 from comfymesh.runtime import logcontext
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.faultpoints import FaultPoint, reached
-from comfymesh.runtime.patience import patiently
 from comfymesh.tasks import codec
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.record import Key, State
@@ -35,8 +34,6 @@ from comfymesh.wire.v1 import work_pb2
 
 logger = logging.getLogger(__name__)
 
-_BEGINNING_SECONDS = 5.0
-"""Between two questions where the log ends. Agents are upgraded before the apis, which do not say so until then."""
 _PATIENCE_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 _GIVE_BACK_SECONDS = 3.0
@@ -63,6 +60,7 @@ class Attempts:
         failed: Set when a defect of ours leaves an attempt without an end.
         previews: Whether ComfyUI should make previews.
         passed: Answers how long ago a moment was that a record tells.
+        past: What this node may have had before, as a life of the agent begins.
 
     Attributes:
         closed: Whether nothing new is taken, as operators want it.
@@ -78,6 +76,7 @@ class Attempts:
         *,
         previews: bool,
         passed: Callable[[float], float] = by_the_wall,
+        past: Past | None = None,
     ) -> None:
         self._passed = passed
         self._bus = bus
@@ -87,7 +86,7 @@ class Attempts:
         self.previews = previews
         # Usually one of a task. An older one that was given up on stays until it has stopped.
         self._held: dict[_Name, _Held] = {}
-        self._past = Past()
+        self._past = past or Past()
         self._running = Background(failed)
         self._leaving = False
         self.closed = False
@@ -113,20 +112,10 @@ class Attempts:
         return self._offers_taken.copy()
 
     async def take_work(self) -> None:
-        """Take in what the scheduler tells this node, for ever. Called once, when a life of the agent begins."""
-        self._running.spawn(self._learn_beginning(), "beginning of this life")
+        """Take in what the scheduler tells this node, for ever."""
         async for message in self._bus.work(WORK, subjects.work(self._node), self._node):
             reached(FaultPoint.WORK_RECEIVED)
             self._take(message)
-
-    async def _learn_beginning(self) -> None:
-        log = await patiently(
-            lambda: self._bus.state(TASKS),
-            BusUnavailableError,
-            what="learn where the task log ends",
-            pause=_BEGINNING_SECONDS,
-        )
-        self._past.begin(log.last)
 
     def take_order(self, message: Message) -> None:
         """Look again at an attempt that somebody says is not wanted any more."""
@@ -214,9 +203,8 @@ class Attempts:
     def _claim(self, work: work_pb2.Work) -> Claim:
         record = codec.from_message(work.record, goes_on=True)
         if record.state is State.QUEUED:
-            fresh = self._past.is_fresh(work.log_sequence)
-            return Claim.offered(self._log, record, work.log_sequence, self._node, work.instance, fresh=fresh)
-        return Claim.held(self._log, record, work.log_sequence)
+            return Claim.offered(self._log, self._past, record, work.log_sequence, self._node, work.instance)
+        return Claim.held(self._log, self._past, record, work.log_sequence)
 
     async def _run(self, held: _Held) -> None:
         logcontext.bind(**held.claim.names())

@@ -8,6 +8,7 @@ import time
 from typing import Self
 
 from comfymesh.agent.domain import verdict
+from comfymesh.agent.domain.past import Past
 from comfymesh.bus.port import BusUnavailableError
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
 from comfymesh.runtime.background import stop
@@ -35,21 +36,23 @@ class Claim:
 
     Args:
         log: The task log.
+        past: What this node may have had before. It is told what is stored.
         record: The attempt's record, as it is in the log or, for an offer, as it will be.
         sequence: What the next record builds on.
         taken: Whether the log has `record`.
-        fresh: Whether this node can't have had the attempt before.
 
     Attributes:
+        fresh: Whether this node can't have had the attempt before.
         told_at: Sequence of the record by which this node was told of the attempt.
     """
 
-    def __init__(self, log: TaskLog, record: TaskRecord, sequence: int, *, taken: bool, fresh: bool) -> None:
+    def __init__(self, log: TaskLog, past: Past, record: TaskRecord, sequence: int, *, taken: bool) -> None:
         self.record = record
         self.taken = taken
-        self.fresh = fresh
+        self.fresh = not taken and past.is_fresh(sequence)
         self.told_at = sequence
         self._log = log
+        self._past = past
         self._sequence = sequence
         self._began: float | None = None
         self._short = _SHORT_SECONDS
@@ -57,15 +60,15 @@ class Claim:
         self._telling: asyncio.Task[None] | None = None
 
     @classmethod
-    def offered(cls, log: TaskLog, record: TaskRecord, sequence: int, node: str, instance: str, *, fresh: bool) -> Self:
+    def offered(cls, log: TaskLog, past: Past, record: TaskRecord, sequence: int, node: str, instance: str) -> Self:
         """A claim to a task that waits; it has to be taken."""
         claimed = machine.apply(record, events.Assigned(node, instance), time.time())
-        return cls(log, claimed, sequence, taken=False, fresh=fresh)
+        return cls(log, past, claimed, sequence, taken=False)
 
     @classmethod
-    def held(cls, log: TaskLog, record: TaskRecord, sequence: int) -> Self:
+    def held(cls, log: TaskLog, past: Past, record: TaskRecord, sequence: int) -> Self:
         """A claim that the log has already, or had when this node was told of it."""
-        return cls(log, record, sequence, taken=True, fresh=False)
+        return cls(log, past, record, sequence, taken=True)
 
     @property
     def key(self) -> Key:
@@ -228,6 +231,7 @@ class Claim:
     async def _write(self, record: TaskRecord) -> None:
         stored = await self._log.insist(record, self._sequence)
         self.record, self._sequence = record, stored.sequence
+        self._past.stored(stored.sequence)
 
     async def _last(self) -> Stored | None:
         """The task as it stands; None for one that is gone, or that nobody can read and so nobody can run."""

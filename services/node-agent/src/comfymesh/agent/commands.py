@@ -102,7 +102,8 @@ def _settings(file: Path | None) -> tuple[AgentSettings | None, list[Finding]]:
         return None, [failed("settings", tried, str(error), "run this as root, or correct the file")]
     except (ValidationError, SettingsError) as error:
         return None, [
-            failed("settings", tried, text, "correct it, see docs/configuration.md") for text in problems(error)
+            failed("settings", tried, text, "correct it, see docs/configuration.md")
+            for text in problems(error, AgentSettings)
         ]
 
 

@@ -43,7 +43,7 @@ def read_settings(text: str) -> AgentSettings:
     except SettingsFileError as error:
         raise Refused([str(error)]) from None
     except (ValidationError, SettingsError) as error:
-        raise Refused(problems(error)) from None
+        raise Refused(problems(error, AgentSettings)) from None
 
 
 def answer_file(settings: AgentSettings) -> Path:

@@ -172,5 +172,5 @@ def _channels(rules: Rules, addresses: dict[str, Address]) -> Sequence[alert_pb2
 
 
 def main() -> None:
-    """Entry point of `comfymesh-notifier`."""
+    """Run the notifier until it is told to stop."""
     service.run("notifier", NotifierSettings, serve, _PARTS)

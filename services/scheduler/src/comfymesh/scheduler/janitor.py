@@ -10,15 +10,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from comfymesh.bus import bulk
 from comfymesh.bus.port import BusError
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog, UnreadableRecordError
-from comfymesh.runtime.background import all_of
 from comfymesh.tasks.retention import Retention
 
 logger = logging.getLogger(__name__)
 
 _PAGE = 256
-_AT_ONCE = 64
 
 
 class Janitor:
@@ -67,10 +66,7 @@ class Janitor:
         return dropped
 
     async def _drop(self, ended: Sequence[Stored]) -> int:
-        count = 0
-        for first in range(0, len(ended), _AT_ONCE):
-            count += sum(await all_of(*map(self._drop_one, ended[first : first + _AT_ONCE])))
-        return count
+        return sum(await bulk.each(ended, self._drop_one))
 
     async def _drop_one(self, stored: Stored) -> bool:
         try:

@@ -63,5 +63,5 @@ def _holder() -> str:
 
 
 def main() -> None:
-    """Entry point of `comfymesh-scheduler`."""
+    """Run the scheduler until it is told to stop."""
     service.run("scheduler", SchedulerSettings, serve, _PARTS)

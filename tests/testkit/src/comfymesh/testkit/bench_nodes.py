@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 
 from comfymesh.agent.attempts import Attempts
+from comfymesh.agent.domain.past import Past
 from comfymesh.agent.instance import Instance
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Message
 from comfymesh.bus.tasklog import Stored
-from comfymesh.testkit.benches import Bench
+from comfymesh.testkit.benches import Bench, began
 from comfymesh.wire.v1 import work_pb2
 
 
 class Node:
     """Node `a` with its instance `x`, and what the scheduler tells it. Takes work from the beginning.
+
+    Args:
+        bench: Where it is.
+        past: What it may have had before; by default nothing that the log has.
 
     Attributes:
         instances: Its instances by name.
@@ -22,12 +27,13 @@ class Node:
         attempts: What it holds.
     """
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, past: Past | None = None) -> None:
         self.bench = bench
         self.session = bench.session
         self.instances: dict[str, Instance] = {"x": bench.instance()}
         self.failed = asyncio.Event()
-        self.attempts = Attempts(bench.bus, "a", self.instances, self.failed, previews=False)
+        past = past or began(0)
+        self.attempts = Attempts(bench.bus, "a", self.instances, self.failed, previews=False, past=past)
         self._taking = asyncio.create_task(self.attempts.take_work())
 
     async def close(self) -> None:

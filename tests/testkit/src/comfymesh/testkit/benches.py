@@ -13,6 +13,7 @@ from comfymesh.agent.claim import Claim
 from comfymesh.agent.comfyui.outcome import Succeeded
 from comfymesh.agent.condition import Condition, InstanceState
 from comfymesh.agent.domain.folders import Folders
+from comfymesh.agent.domain.past import Past
 from comfymesh.agent.instance import Instance
 from comfymesh.agent.leftovers import Leftovers
 from comfymesh.agent.workplace import Files, Workplace
@@ -67,11 +68,11 @@ class Bench:
 
     def offered(self, stored: Stored, *, fresh: bool = True) -> Claim:
         """The claim to a task that is offered to the instance."""
-        return Claim.offered(self.log, stored.record, stored.sequence, NODE, INSTANCE, fresh=fresh)
+        return Claim.offered(self.log, began(0) if fresh else Past(), stored.record, stored.sequence, NODE, INSTANCE)
 
     def held(self, stored: Stored) -> Claim:
         """The claim to an attempt that the log gives to the instance."""
-        return Claim.held(self.log, stored.record, stored.sequence)
+        return Claim.held(self.log, Past(), stored.record, stored.sequence)
 
     def attempt(self, claim: Claim, *, previews: bool = False) -> Attempt:
         """An attempt on the instance."""
@@ -102,6 +103,13 @@ class Bench:
         if serves:
             instance.condition, instance.workplace = Condition(InstanceState.READY), self.workplace
         return instance
+
+
+def began(sequence: int) -> Past:
+    """The past of an agent whose first record the log has at `sequence`: what comes later is fresh."""
+    past = Past()
+    past.stored(sequence)
+    return past
 
 
 def prompt_of(task_id: str = "one", attempt: int = 1) -> str:

@@ -316,3 +316,27 @@ def check_size(subject: str, data: bytes) -> None:
     """Raises MessageTooLargeError where the bus does not take so much."""
     if len(data) > MAX_PAYLOAD:
         raise MessageTooLargeError(f"{len(data)} bytes are more than the bus takes for {subject}")
+
+
+class ClusterBus(MemoryBus):
+    """As a cluster: storing takes a while, in which who leads refuses any other guarded message on the same subject.
+
+    Attributes:
+        on_their_way: Subjects of guarded messages that are not stored yet.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_their_way = set[str]()
+
+    async def append(self, entries: Sequence[Entry]) -> list[int]:
+        """See Bus.append."""
+        guarded = {entry.subject for entry in entries if entry.expected is not None}
+        if taken := guarded & self.on_their_way:
+            raise SequenceConflictError(taken.pop(), 0)
+        self.on_their_way |= guarded
+        try:
+            await asyncio.sleep(0.01)
+            return await super().append(entries)
+        finally:
+            self.on_their_way -= guarded

@@ -18,8 +18,10 @@ class Past:
     """Tells which work is repeated, and which offers this node can't have had before.
 
     An attempt is offered by one record: the one that says that its task waits for it. So an earlier life can have had
-    an attempt only where the log had that record before this life began. Of this life, the latest attempts are known
-    by name, and of all that were forgotten the highest sequence.
+    an attempt only where the log had that record before this life began. What this life has itself stored lies behind
+    that, and only whoever leads the log can confirm it; where the log ends might also be answered by a server that was
+    cut off and does not know that it leads no more. Of this life, the latest attempts are known by name, and of all
+    that were forgotten the highest sequence.
 
     Args:
         remembered: So many attempts are known by name.
@@ -31,9 +33,10 @@ class Past:
         self._began: int | None = None
         self._forgotten = 0
 
-    def begin(self, last: int) -> None:
-        """The log ended at this sequence after this life had begun. Until that is known, no offer is fresh."""
-        self._began = last
+    def stored(self, sequence: int) -> None:
+        """The log has confirmed a record of this life, at this sequence. Before the first, no offer is fresh."""
+        if self._began is None or sequence < self._began:
+            self._began = sequence
 
     def end(self, name: _Name, sequence: int) -> None:
         """An attempt has ended, or was refused, of which a record at `sequence` told: its offer's, or a later one."""

@@ -1,0 +1,31 @@
+"""Many changes of the task log that somebody wants in one go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from comfymesh.runtime.background import all_of
+
+AT_ONCE = 16
+"""Enough that the log need not wait for us. NATS confirms nothing, to nobody, before all that had come is stored, each
+record with a sync of its own: more at once makes everybody else wait (docs/adr/0076)."""
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+async def each(items: Iterable[Item], change: Callable[[Item], Awaitable[Made]]) -> list[Made]:
+    """What `change` answers for each of the items, in their order. Up to 16 are under way at a time.
+
+    If one fails, or who waits is cancelled, the others are stopped.
+    """
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def in_turn(item: Item) -> Made:
+        async with turns:
+            return await change(item)
+
+    waiting = [in_turn(item) for item in items]
+    return await all_of(*waiting) if waiting else []
