@@ -146,7 +146,7 @@ class TestStuck:
 
     async def test_an_interpreter_that_is_held_is_not_called_dead(self, mesh: LocalMesh) -> None:
         pid, _ = mesh.comfyui()
-        task = await mesh.create(graphs.steps(60, 0.02))
+        task = await mesh.create(graphs.steps(60, 0.05))
         await mesh.until_state(task.name, State.STATE_RUNNING)
         await with_faults(mesh, http_stall=2)
         assert (await course_of(mesh, task.name)).end == ("SUCCEEDED", 1)
@@ -173,7 +173,7 @@ class TestSockets:
         await until(lambda: mesh.log("agent").count("comfyui_socket_reset") > before, "a socket that is replaced")
 
     async def test_no_socket_at_all_costs_no_task_that_runs(self, mesh: LocalMesh) -> None:
-        task = await mesh.create(graphs.steps(20, 0.05))
+        task = await mesh.create(graphs.steps(60, 0.05))
         await mesh.until_state(task.name, State.STATE_RUNNING)
         await with_faults(mesh, refuse_ws=1, deaf_socket=1)
         assert (await course_of(mesh, task.name)).end == ("SUCCEEDED", 1)

@@ -110,7 +110,7 @@ class TestComfyUI:
 
 class TestScheduler:
     async def test_killed_in_mid_run_it_loses_nothing(self, mesh: LocalMesh) -> None:
-        names = [await running(mesh, 20), *[(await mesh.create(graphs.picture())).name for _ in range(5)]]
+        names = [await running(mesh, 60), *[(await mesh.create(graphs.picture())).name for _ in range(5)]]
         watching = [asyncio.ensure_future(mesh.watch(name)) for name in names]
         await mesh.kill("scheduler")
         for name, messages in zip(names, await asyncio.gather(*watching), strict=True):
@@ -172,7 +172,7 @@ class TestApi:
 
 class TestNats:
     async def test_while_it_is_away_calls_are_refused_and_later_repeated(self, mesh: LocalMesh) -> None:
-        name = await running(mesh, 20)
+        name = await running(mesh, 60)
         request = CreateRequest(task=task_of(graphs.picture()), request_id=str(uuid4()))
         await mesh.hold("nats")
         for call in (
@@ -193,7 +193,7 @@ class TestNats:
     async def test_what_comes_to_its_end_meanwhile_is_written_when_it_is_back(
         self, mesh: LocalMesh, comfyui_url: str
     ) -> None:
-        name = await running(mesh, 10)
+        name = await running(mesh, 60)
         waiting = [(await mesh.create(graphs.picture())).name for _ in range(3)]
         await mesh.hold("nats")
         await until(lambda: is_idle(mesh, comfyui_url), "a ComfyUI that has done its work")
@@ -238,7 +238,7 @@ class TestAgent:
     async def test_what_ended_while_it_was_away_is_collected_by_its_next_life(
         self, mesh: LocalMesh, comfyui_url: str
     ) -> None:
-        name = await running(mesh, 10)
+        name = await running(mesh, 60)
         await mesh.hold("agent")
         await until(lambda: is_idle(mesh, comfyui_url), "a ComfyUI that has done its work")
         await mesh.release("agent")
@@ -257,7 +257,7 @@ class TestAgent:
 
 async def test_the_instance_of_an_agent_that_is_killed_lives_on_and_is_adopted(tmp_path: Any) -> None:
     async with local_mesh(tmp_path) as mesh:
-        name = await running(mesh, 30)
+        name = await running(mesh, 60)
         pid, _ = mesh.comfyui()
         await mesh.kill("agent")
         final = await mesh.finished(name)

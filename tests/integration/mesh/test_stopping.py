@@ -26,7 +26,7 @@ SERVICES = ("api", "scheduler", "agent")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalMesh]:
     """A mesh whose agent does not wait for long."""
-    environment = {"COMFYMESH_AGENT_DRAIN_SECONDS": "3"}
+    environment = {"COMFYMESH_AGENT_DRAIN_SECONDS": "5"}
     async with local_mesh(tmp_path_factory.mktemp("mesh"), environment=environment) as up:
         yield up
 
@@ -86,7 +86,7 @@ async def test_nats_ends_too_and_the_mesh_goes_on_with_the_next_one(mesh: LocalM
 
 
 async def test_an_agent_that_is_asked_to_end_lets_a_short_task_end(mesh: LocalMesh) -> None:
-    task = await mesh.create(graphs.steps(10, 0.05))
+    task = await mesh.create(graphs.steps(50, 0.05))
     await mesh.until_state(task.name, State.STATE_RUNNING)
     assert await mesh.terminate("agent") == 0
     final = await mesh.finished(task.name)
