@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from comfymesh.bus import streams
 from comfymesh.bus.port import BusUnavailableError, Entry, Message, SequenceConflictError
 from comfymesh.testkit.simulation.bus import Roughness, SimulatedBus, SimulatedServer
 from comfymesh.testkit.simulation.lives import Life, Process, adopt, current
-from comfymesh.testkit.simulation.loop import StuckError, VirtualLoop
+from comfymesh.testkit.simulation.loop import Pause, StuckError, VirtualLoop, only
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -66,6 +66,65 @@ class TestLoop:
             return await asyncio.to_thread(sum, [1, 2])
 
         assert virtually(main) == 3
+
+    def test_a_timer_that_is_cancelled_calls_nothing_and_takes_no_time(self) -> None:
+        async def main() -> tuple[list[str], bool, bool]:
+            loop, called = asyncio.get_running_loop(), list[str]()
+            soon, later = loop.call_soon(called.append, "soon"), loop.call_later(500, called.append, "later")
+            soon.cancel()
+            later.cancel()
+            await asyncio.sleep(1)
+            return called, later.cancelled(), loop.time() < 2
+
+        assert virtually(main) == ([], True, True)
+
+    @pytest.mark.parametrize("wait", [Pause, asyncio.sleep])
+    def test_a_wait_that_is_cancelled_ends_at_once(self, wait: Callable[[float], Awaitable[None]]) -> None:
+        async def main() -> tuple[bool, float]:
+            async def waits() -> None:
+                await wait(100)
+
+            waiting = asyncio.ensure_future(waits())
+            await asyncio.sleep(1)
+            waiting.cancel("enough")
+            await asyncio.wait([waiting])
+            return waiting.cancelled(), asyncio.get_running_loop().time()
+
+        assert virtually(main) == (True, pytest.approx(1, abs=0.01))
+
+    def test_a_generator_that_nobody_has_any_more_is_closed(self) -> None:
+        async def main() -> list[str]:
+            closed = list[str]()
+
+            async def counts() -> AsyncGenerator[int, None]:
+                try:
+                    yield 1
+                finally:
+                    await asyncio.sleep(1)
+                    closed.append("closed")
+
+            await anext(counts())
+            await asyncio.sleep(2)
+            return closed
+
+        assert virtually(main) == ["closed"]
+
+    def test_a_pause_is_as_long_as_it_says(self) -> None:
+        async def main() -> float:
+            await Pause(7)
+            return asyncio.get_running_loop().time()
+
+        assert virtually(main) == pytest.approx(7, abs=0.01)
+
+    def test_within_a_loop_there_is_no_other(self) -> None:
+        async def main() -> tuple[bool, bool]:
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            with only(loop):
+                within = await asyncio.wait_for(asyncio.sleep(1, asyncio.get_running_loop() is loop), 2)
+            return within, asyncio.get_running_loop() is loop
+
+        assert virtually(main) == (True, True)
 
 
 class TestLives:
@@ -235,6 +294,26 @@ class TestBus:
             return [soon, len(server.stored("work.>"))]
 
         assert on_a_bus(Roughness(redelivered=1.0), act) == [1, 2]
+
+    def test_what_else_is_stored_wakes_nobody_who_waits_for_work(self) -> None:
+        async def act(bus: SimulatedBus, server: SimulatedServer, life: Life) -> tuple[list[bytes], bool]:
+            got = list[bytes]()
+
+            async def take() -> None:
+                async for message in server.work(streams.WORK, "work.one", "one"):
+                    got.append(message.data)
+
+            taking = life.spawn(take())
+            await asyncio.sleep(0.1)
+            waits = taking._fut_waiter  # type: ignore[attr-defined]  # typeshed has only what is public
+            await server.append([ENTRY])
+            await asyncio.sleep(0.1)
+            still = taking._fut_waiter is waits  # type: ignore[attr-defined]
+            await server.publish("work.one", b"work")
+            await asyncio.sleep(0.1)
+            return got, still
+
+        assert on_a_bus(Roughness(), act) == ([b"work"], True)
 
     def test_what_was_sent_by_one_that_is_killed_arrives_now_and_then(self) -> None:
         async def act(bus: SimulatedBus, server: SimulatedServer, life: Life) -> int:

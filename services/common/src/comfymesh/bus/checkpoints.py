@@ -160,7 +160,8 @@ async def open_kept(bus: Bus, folder: str, name: str, layout: str) -> Kept:
         )
         checkpoint = None
     if checkpoint is None:
-        database.clear()
+        if database.note:
+            database.clear()
         fields = {"action": "log_read_whole", "last": state.last}
         logger.info("the task log is read from its beginning to %d", state.last, extra=fields)
     else:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -84,7 +85,7 @@ class Database:
 
     @classmethod
     def open(cls, folder: str, name: str, layout: str) -> Self:
-        """The database of that name in a folder, or the next one where another process uses it; empty if it is new.
+        """The database of that name in a folder, or the next one where another process uses it; empty without a `note`.
 
         Without a folder, or where it can't be used, one that goes with the process.
         """
@@ -239,6 +240,7 @@ def _occupy(folder: Path, name: str) -> _Place:
     raise OSError(f"{_SLOTS} processes use it already")
 
 
+@cache
 def _boot() -> str:
     """Which start of the machine this is; empty where it can't be told."""
     try:

@@ -55,6 +55,8 @@ class _Kept:
     sequence: int = 0
     ends: dict[int, float] = field(default_factory=dict)
     """When messages are dropped that said so themselves, by their sequence."""
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set with each message."""
 
     def of(self, pattern: str) -> list[Message]:
         if "*" not in pattern and ">" not in pattern:
@@ -128,7 +130,6 @@ class MemoryBus:
         self._kept = {stream.name: _Kept(stream, f"made at {self._clock():.6f}") for stream in streams.ALL}
         self._listeners: list[_Listener] = []
         self._tails: list[tuple[Stream, str, asyncio.Queue[Message]]] = []
-        self._arrived = asyncio.Event()
         self.unreachable = False
         self.lose_confirmations = False
 
@@ -224,8 +225,8 @@ class MemoryBus:
         while True:
             waiting = kept.of(subject)
             if not waiting:
-                self._arrived.clear()
-                await self._arrived.wait()
+                kept.arrived.clear()
+                await kept.arrived.wait()
                 continue
             kept.remove(waiting[0])
             yield waiting[0]
@@ -278,7 +279,7 @@ class MemoryBus:
             for stream, pattern, queue in self._tails:
                 if stream.name == kept.stream.name and matches(pattern, subject):
                     queue.put_nowait(message)
-            self._arrived.set()
+            kept.arrived.set()
         for listener in list(self._listeners):
             if matches(listener.subject, subject):
                 listener.hear(Message(subject, data))

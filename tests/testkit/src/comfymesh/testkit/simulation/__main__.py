@@ -62,14 +62,15 @@ def _begin(defect: str) -> None:
     """One of the processes: all that it runs has the defect."""
     quiet()
     # A seed's objects go with it. Looking for garbage meanwhile was a tenth to a quarter of its time.
+    gc.disable()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
     _defects.enter_context(planted(defect))
 
 
 def _run(seed: int) -> _Ran:
     verdict = check(simulate(seed))
     faults = sum(isinstance(event, Fault) for event in verdict.history)
+    gc.collect(0)  # Of each seed, while its objects are in the processor's caches.
     return _Ran(seed, faults, None if verdict.good else verdict)
 
 

@@ -15,6 +15,7 @@ from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Handler, Me
 from comfymesh.bus.streams import Stream
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.testkit.memory_bus import MemoryBus, check_size
+from comfymesh.testkit.simulation.chance import exponential
 from comfymesh.testkit.simulation.lives import Life
 from comfymesh.testkit.simulation.loop import Pause
 
@@ -231,9 +232,10 @@ class SimulatedBus:
 
     async def _go(self) -> None:
         """The way to the server."""
-        self._life.check()
+        life = self._life
+        life.check()
         await Pause(self._latency())
-        self._life.check()
+        life.check()
         if not self._reachable or self._happens(self._rough.refused):
             raise BusUnavailableError("the simulated server did not take it")
 
@@ -271,8 +273,9 @@ class SimulatedBus:
         loop.call_at(self._clear_at, self._server.arrive, subject, data, context=_NOBODYS)
 
     def _latency(self) -> float:
-        slow = 100.0 if self._happens(self._rough.slow) else 1.0
-        return self._rng.expovariate(1.0) * self._rough.latency * slow
+        rough = self._rough
+        slow = 100.0 if rough.slow and self._happens(rough.slow) else 1.0
+        return exponential(self._rng) * rough.latency * slow
 
     def _happens(self, probability: float) -> bool:
         return probability > 0 and self._rng.random() < probability

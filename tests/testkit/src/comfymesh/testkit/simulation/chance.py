@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import log
 from unittest.mock import patch
 
 from comfymesh.testkit.simulation import lives
@@ -29,6 +30,11 @@ class Chance:
         return _Random(f"{self._seed}/{name}")
 
 
+def exponential(rng: random.Random) -> float:
+    """What `rng.expovariate(1.0)` answers. Most of what is drawn is the length of a way."""
+    return -log(1.0 - rng.random())
+
+
 @contextmanager
 def virtual(loop: VirtualLoop, chance: Chance) -> Iterator[None]:
     """Let clocks and random numbers of this process be those of the simulation."""
@@ -47,6 +53,7 @@ def virtual(loop: VirtualLoop, chance: Chance) -> Iterator[None]:
             patch.object(time, "perf_counter", loop.time),
             patch.object(os, "urandom", drawn.randbytes),
             patch.object(random, "Random", Seeded),
+            patch("asyncio.tasks._all_tasks.add", loop.tasks.append),
         ):
             yield
     finally:

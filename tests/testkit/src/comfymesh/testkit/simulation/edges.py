@@ -1,7 +1,8 @@
 """Cuts the services off from the world: where they would open a connection they get one of the simulation.
 
 The services are run by their own `serve`; replaced are five things only, each the last of ours before a library: the
-bus, the gRPC server, ComfyUI's HTTP calls, its event socket, and the look at a port.
+bus, the gRPC server, ComfyUI's HTTP calls, its event socket, and what the machine is asked (whether a port is open,
+what GPUs, memory and disk it has, for a temporary file).
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Self
 from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
+from comfymesh.agent import host as agent_host
 from comfymesh.agent import services as agent_services
 from comfymesh.agent import sources as agent_sources
 from comfymesh.agent.comfyui import socket
@@ -25,7 +27,9 @@ from comfymesh.agent.comfyui.errors import REASON_BROKEN, REASON_REFUSED, ComfyU
 from comfymesh.agent.comfyui.http import ComfyHttp
 from comfymesh.agent.comfyui.outputs import OutputFile
 from comfymesh.agent.domain.offsets import Offset
+from comfymesh.agent.host import Room
 from comfymesh.agent.host_clock import HostClock
+from comfymesh.agent.nvml import Gpu, Nvml
 from comfymesh.agent.runtimes.attach import AttachRuntime
 from comfymesh.agent.runtimes.contract import Absent, Running, Status
 from comfymesh.api import main as api_main
@@ -33,15 +37,21 @@ from comfymesh.api.interceptors import Door
 from comfymesh.api.server import Place
 from comfymesh.api.watch import Mailbox
 from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.records import Stored
+from comfymesh.runtime import database
 from comfymesh.scheduler import main as scheduler_main
 from comfymesh.scheduler.lease import Lease
+from comfymesh.tasks import codec
+from comfymesh.tasks.record import TaskRecord
 from comfymesh.testkit.simulation import lives
 from comfymesh.testkit.simulation.bus import Roughness, SimulatedBus, SimulatedServer
+from comfymesh.testkit.simulation.chance import exponential
 from comfymesh.testkit.simulation.comfyui import ComfyUI, Socket
 from comfymesh.testkit.simulation.endpoint import Endpoint
 from comfymesh.testkit.simulation.loop import Pause
 
 _HTTP_SECONDS = 0.002
+_ROOM = Room(64 << 30, 32 << 30, 1 << 40, 1 << 39)
 _ARRIVES = 0.5
 """How often a call whose caller is gone, as after a kill, was sent already."""
 
@@ -90,8 +100,13 @@ class Edges:
         yield AttachRuntime, "poll", self._poll_method()
         yield agent_sources, "node_secret", lambda _: b"simulated"
         yield agent_services, "HostClock", _HostClock
+        yield agent_services, "Nvml", _NoGpus
+        yield agent_host, "read_room", lambda *_: _ROOM
+        yield database, "_temporary", lambda: ":memory:"
         # Its clock is a default argument, bound before there was a virtual one.
         yield scheduler_main, "Lease", partial(Lease, clock=lambda: asyncio.get_running_loop().time())
+        # Not an edge either: a record is a value, and every process makes the same one of the same bytes.
+        yield Stored, "record", property(lambda stored: _value(stored.data))
         # Not an edge: the hub keeps these in sets, whose order would otherwise hang on addresses.
         yield Mailbox, "__hash__", _by_number()
 
@@ -118,12 +133,12 @@ class Edges:
 
     async def _reach(self, comfyui: ComfyUI, doing: str) -> None:
         lives.current().check()
-        await Pause(self._rng.expovariate(1.0) * _HTTP_SECONDS)
+        await Pause(exponential(self._rng) * _HTTP_SECONDS)
         if not comfyui.up:
             raise ComfyUnreachable(doing, REASON_REFUSED, "nothing listens in the simulation")
 
     async def _return(self, comfyui: ComfyUI, lives_of_it: int, doing: str) -> None:
-        await Pause(self._rng.expovariate(1.0) * _HTTP_SECONDS * comfyui.pace)
+        await Pause(exponential(self._rng) * _HTTP_SECONDS * comfyui.pace)
         lives.current().check()
         if comfyui.deaths != lives_of_it:
             raise ComfyUnreachable(doing, REASON_BROKEN, "it died in the simulation")
@@ -153,7 +168,7 @@ class Edges:
             self._check_open(http)
             comfyui, doing = self._comfyui(http.base_url), f"{method} {path}"
             lives.current().check()
-            sent = json.loads(json.dumps(body or {}))
+            sent = json.loads(json.dumps(body)) if body else {}
             try:
                 await self._reach(comfyui, doing)
             except asyncio.CancelledError:
@@ -193,6 +208,11 @@ class Edges:
     def _connect(self, url: str, **_: object) -> _Connection:
         client_id = parse_qs(urlsplit(url).query)["clientId"][0]
         return _Connection(self._comfyui(url), client_id)
+
+
+class _NoGpus(Nvml):
+    def gpus(self) -> tuple[Gpu, ...]:
+        return ()
 
 
 class _HostClock(HostClock):
@@ -249,6 +269,11 @@ class _Connection:
     async def __aiter__(self) -> AsyncIterator[str]:
         while True:
             yield await self.recv()
+
+
+@lru_cache(maxsize=4096)
+def _value(data: bytes) -> TaskRecord:
+    return codec.decode(data)
 
 
 def _by_number() -> Callable[[Any], int]:

@@ -7,14 +7,17 @@ import hashlib
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
+from functools import cache
 from typing import Any
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from comfymesh.api import errors
 from comfymesh.api.access import caller
 from comfymesh.testkit.callers import ANYBODY
 from comfymesh.testkit.meshapi import CallFailedError, Followed, one_by_one, one_of, only
+from comfymesh.testkit.simulation.chance import exponential
 from comfymesh.testkit.simulation.lives import Life
 from comfymesh.testkit.simulation.loop import Pause
 from comfymesh.v1 import asset_service_pb2, dead_letter_service_pb2, group_service_pb2, task_pb2, task_service_pb2
@@ -224,7 +227,7 @@ class SimulatedApi:
         return CallFailedError(refused.reason)
 
     async def _way(self) -> None:
-        await Pause(self._rng.expovariate(1.0) * _LATENCY)
+        await Pause(exponential(self._rng) * _LATENCY)
 
 
 async def _let_in(coroutine: Any) -> Any:
@@ -257,5 +260,10 @@ def _read(response: Any, request: Any, service: str, method: str) -> Any:
     """What a client has of a response. Some servicers encode theirs by themselves."""
     if not isinstance(response, bytes):
         return response
-    called = request.DESCRIPTOR.file.services_by_name[service].methods_by_name[method]
-    return GetMessageClass(called.output_type).FromString(response)
+    return _output(request.DESCRIPTOR, service, method).FromString(response)
+
+
+@cache
+def _output(request: Descriptor, service: str, method: str) -> Any:
+    called = request.file.services_by_name[service].methods_by_name[method]
+    return GetMessageClass(called.output_type)

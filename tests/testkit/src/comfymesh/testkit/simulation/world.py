@@ -85,7 +85,7 @@ class World:
         }
         self.edges = Edges(self._server, self._comfyuis, scenario.rough, chance.stream("edges"))
         self._api = SimulatedApi(self.edges.endpoints, chance.stream("api"), lambda: self._lost, self._failed)
-        self._clients = Clients(self._api, self._recorder, chance.stream("clients"), partial(_task, chance))
+        self._clients = Clients(self._api, self._recorder, chance.stream("clients"), partial(_task, chance, {}))
         self._lost = scenario.lost_answers
         self._traps: dict[str, float] = {}
         self._moments = chance.stream("moments")
@@ -319,8 +319,16 @@ def _agent_settings(number: int) -> AgentSettings:
     )
 
 
-def _task(chance: Chance, content: str) -> task_pb2.Task:
+def _task(chance: Chance, known: dict[str, task_pb2.Task], content: str) -> task_pb2.Task:
     """The task of a content: the same each time."""
+    if content not in known:
+        known[content] = _new_task(chance, content)
+    task = task_pb2.Task()
+    task.CopyFrom(known[content])
+    return task
+
+
+def _new_task(chance: Chance, content: str) -> task_pb2.Task:
     rng: random.Random = chance.stream(content)
     how = rng.choice(("well",) * 7 + ("badly", "sick", "deadly"))
     graph = comfyui.graph(content, rng.randint(1, 6), rng.choice((0.02, 0.2, 1.0)), how)
