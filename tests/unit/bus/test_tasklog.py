@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from comfymesh.bus import subjects
+from comfymesh.bus import subjects, tasklog
 from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
 from comfymesh.bus.streams import TASKS, Stream
 from comfymesh.bus.tasklog import MadeElsewhereError, SpecMissingError, StaleRecordError, Stored, TaskLog
@@ -167,14 +167,23 @@ async def test_where_a_change_that_was_on_its_way_comes_to_nothing_the_next_is_s
     assert (await second).record.state is State.ASSIGNED
 
 
-@pytest.mark.parametrize("change", ["change", "drop"])
-async def test_where_nobody_confirms_a_change_that_is_on_its_way_no_other_is_confirmed_either(change: str) -> None:
+@pytest.mark.parametrize("change", ["create", "bind", "change", "drop"])
+async def test_where_nobody_confirms_a_change_that_is_on_its_way_no_other_is_confirmed_either(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasklog, "_LOOK_SECONDS", 0.0)
     bus = ClusterBus()
     log = TaskLog(bus)
-    stored = await log.create(queued(), SPEC)
-    bus.on_their_way.add(subjects.task(stored.key))
+    stored, new = await log.create(queued(), SPEC), Key("default", "new")
+    bus.on_their_way |= {subjects.task(stored.key), subjects.task(new)}
+    changes: dict[str, Callable[[], Awaitable[object]]] = {
+        "create": lambda: log.create(queued(new.task_id), SPEC),
+        "bind": lambda: log.bind(new, "other"),
+        "change": lambda: log.change(stored, assigned(), NOW),
+        "drop": lambda: log.drop(stored),
+    }
     with pytest.raises(BusUnavailableError, match="is being changed"):
-        await (log.drop(stored) if change == "drop" else log.change(stored, assigned(), NOW))
+        await changes[change]()
 
 
 async def test_a_change_that_the_table_does_not_have_is_not_even_sent(log: TaskLog, bus: MemoryBus) -> None:

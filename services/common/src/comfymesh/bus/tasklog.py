@@ -84,28 +84,11 @@ class TaskLog:
         data = codec.encode(record)
         place = 0
         while True:
-            try:
-                *_, sequence = await self._bus.append([*apart, Entry(subjects.task(key), data, place)])
-            except SequenceConflictError:
-                # The graph goes again as well: with a task that is dropped goes all that was stored before its mark.
-                place = await self._place_of_new(key)
-            else:
+            # The graph goes again as well: with a task that is dropped goes all that was stored before its mark.
+            sequence, last = await self._append(*apart, Entry(subjects.task(key), data, place))
+            if sequence:
                 return Stored(key, sequence, data)
-
-    async def _place_of_new(self, key: Key) -> int:
-        """Behind which message a new task has its place: the mark of one that was dropped, or none where that is gone.
-
-        Raises:
-            StaleRecordError, MadeElsewhereError: as `create`.
-        """
-        message = await self._bus.last(TASKS, subjects.task(key))
-        if message is None:
-            return 0
-        if message.data == records.GONE:
-            return message.sequence
-        if (other := records.made_instead(message)) is not None:
-            raise MadeElsewhereError(key, other)
-        raise StaleRecordError(key, records.read(message))
+            place = _place_of_new(key, last)
 
     async def bind(self, key: Key, task_id: str) -> None:
         """Write down, once, that the request ID from which `key` follows makes another task: no task can be made of it.
@@ -123,16 +106,14 @@ class TaskLog:
         """
         mark, place = records.elsewhere(task_id), 0
         while True:
+            sequence, last = await self._append(Entry(subjects.task(key), mark, place, _REQUEST_KEPT))
+            if sequence:
+                return
             try:
-                await self._bus.append([Entry(subjects.task(key), mark, place, _REQUEST_KEPT)])
-            except SequenceConflictError:
-                try:
-                    place = await self._place_of_new(key)
-                except MadeElsewhereError as error:
-                    if error.task_id != task_id:
-                        raise
-                    return
-            else:
+                place = _place_of_new(key, last)
+            except MadeElsewhereError as error:
+                if error.task_id != task_id:
+                    raise
                 return
 
     async def append(self, record: TaskRecord, after: int) -> Stored:
@@ -151,8 +132,10 @@ class TaskLog:
             return last  # An earlier try was stored after all, and only its confirmation was lost.
         raise StaleRecordError(key, last)
 
-    async def _append(self, entry: Entry) -> tuple[int, Message | None]:
-        """Store a message. Its sequence; or 0, and the message that was stored instead, None if the task is gone.
+    async def _append(self, *entries: Entry) -> tuple[int, Message | None]:
+        """Store messages, of which only the last is guarded.
+
+        Its sequence; or 0, and the message that was stored instead, None if the task is gone.
 
         On a cluster, who leads refuses a change also while another one of the same task is on its way (server error
         10164). That one can't be read yet, and may come to nothing.
@@ -160,17 +143,18 @@ class TaskLog:
         Raises:
             BusUnavailableError: not confirmed. Calling again is safe.
         """
+        guarded = entries[-1]
         for _ in range(_LOOKS):
             try:
-                (sequence,) = await self._bus.append([entry])
+                *_, sequence = await self._bus.append(entries)
             except SequenceConflictError:
-                last = await self._bus.last(TASKS, entry.subject)
-                if last is None or last.sequence != entry.expected:
+                last = await self._bus.last(TASKS, guarded.subject)
+                if guarded.expected != (last.sequence if last else 0):
                     return 0, last
                 await asyncio.sleep(_LOOK_SECONDS)
             else:
                 return sequence, None
-        raise BusUnavailableError(f"{entry.subject} is being changed, and nobody confirms it")
+        raise BusUnavailableError(f"{guarded.subject} is being changed, and nobody confirms it")
 
     async def insist(self, record: TaskRecord, after: int) -> Stored:
         """Like `append`, but goes on trying while the bus can't be reached. For those who can't give the change up."""
@@ -309,6 +293,21 @@ class TaskLog:
 def _read(message: Message | None) -> Stored | None:
     """The task in a message; None where there is none, or a mark instead."""
     return None if message is None or records.is_mark(message) else records.read(message)
+
+
+def _place_of_new(key: Key, message: Message | None) -> int:
+    """Behind which message a new task has its place: the mark of one that was dropped, or none where that is gone.
+
+    Raises:
+        StaleRecordError, MadeElsewhereError: as `TaskLog.create`.
+    """
+    if message is None:
+        return 0
+    if message.data == records.GONE:
+        return message.sequence
+    if (other := records.made_instead(message)) is not None:
+        raise MadeElsewhereError(key, other)
+    raise StaleRecordError(key, records.read(message))
 
 
 def _is_same(message: Message, known: Stored) -> bool:
