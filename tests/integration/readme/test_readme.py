@@ -26,13 +26,14 @@ README = (ROOT / "README.md").read_text()
 TARGET = "127.0.0.1:7700"
 
 COMMANDS = [
-    line.removeprefix("$ ")
+    re.sub(r"^comfymesh ", ".venv/bin/comfymesh ", line.removeprefix("$ "))
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
     if line.startswith("$ ")
 ]
 MAKE = [command.split()[1] for command in COMMANDS if command.startswith("make ")]
 CLI = [command for command in COMMANDS if command.startswith(".venv/bin/comfymesh ")]
+SHELL = [command for command in COMMANDS if command.startswith("examples/shell/")]
 (PYTHON,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -67,7 +68,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_every_command_in_readme_is_of_a_kind_that_is_tried_here() -> None:
-    assert [*(f"make {name}" for name in MAKE), *CLI] == COMMANDS
+    assert sorted([*(f"make {name}" for name in MAKE), *CLI, *SHELL]) == sorted(COMMANDS)
     assert set(re.findall(r"`make ([a-z]+)`", README)) | set(MAKE) <= _targets()
 
 
@@ -121,6 +122,18 @@ async def test_an_example_runs(script: str, target: str, checkout: Path) -> None
     output, _ = await process.communicate()
     assert process.returncode == 0
     assert b".png" in output
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("command", SHELL)
+async def test_a_script_in_readme_succeeds(command: str, target: str, checkout: Path) -> None:
+    environment = {**os.environ, "COMFYMESH_TARGET": target, "TOOL": str(Path(sys.executable).with_name("buf"))}
+    process = await asyncio.create_subprocess_shell(
+        command, cwd=checkout, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert output.strip()
 
 
 GRPCURL = """#!/bin/sh

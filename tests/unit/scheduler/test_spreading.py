@@ -13,7 +13,7 @@ from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Rep
 from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
 from comfymesh.scheduler.domain.popularity import Popularity
 from comfymesh.scheduler.domain.seats import Seats
-from comfymesh.scheduler.domain.spreading import PATIENCE, Spreading
+from comfymesh.scheduler.domain.spreading import FARTHEST, PATIENCE, Spreading
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import Key, Requirements
 
@@ -84,9 +84,9 @@ class World:
         if not idle:
             self.seats.take(self.seats[Place("cold", "cold")], busy, 0.0)
 
-    def waits(self, *, fifo: float, count: int = 1) -> None:
+    def waits(self, *, fifo: float, count: int = 1, created: float = 0.0) -> None:
         for number in range(count):
-            task = Waiting(Key("t", str(number)), 1, self.group, 0, 0.0)
+            task = Waiting(Key("t", f"{created}-{number}"), 1, self.group, 0, created)
             task.run, task.fifo = RUN, fifo
             self.group.add(task)
 
@@ -96,25 +96,55 @@ class World:
 
     @property
     def pays(self) -> bool:
-        return self.spreading.pays(self.group.family, list(self.group.family.lanes), SETTINGS, 0.0)
+        return self.spreading.pays(self.group.family, SETTINGS, 0.0)
+
+    @property
+    def far(self) -> bool:
+        return self.spreading.far(self.group.family, 0.0)
+
+    def saves(self, now: float = 0.0) -> bool:
+        last = self.group.family.newest()
+        return last is not None and self.spreading.saves(last, now)
 
 
 def test_a_task_waits_for_a_warm_instance_that_is_free_sooner_than_a_load_takes() -> None:
     world = World(busy=LOAD - 1)
     world.waits(fifo=LOAD + RUN)
-    assert not world.pays
+    assert not world.saves()
 
 
-def test_it_does_not_where_fifo_would_have_been_much_sooner_while_others_idle() -> None:
+def test_a_load_saves_it_where_fifo_would_have_been_much_sooner() -> None:
     world = World(busy=2 * PATIENCE * LOAD)
     world.waits(fifo=LOAD + RUN)
-    assert world.pays
+    assert world.saves()
+    assert not world.pays, "that is for one task; a copy for whoever comes needs a backlog"
 
 
 def test_it_goes_on_waiting_where_fifo_would_have_been_later() -> None:
     world = World(busy=2 * PATIENCE * LOAD)
     world.waits(fifo=1_000.0)
-    assert not world.pays
+    assert not world.saves()
+
+
+def test_a_load_that_comes_too_late_saves_nothing() -> None:
+    world = World(busy=10 * PATIENCE * LOAD)
+    world.waits(fifo=LOAD + RUN)
+    assert not world.saves(now=LOAD / 2)
+    world.waits(fifo=RUN, created=0.5)
+    assert not world.saves(), "on paper there was an instance that held its models"
+
+
+def test_all_that_came_before_have_their_turn_first() -> None:
+    world = World(busy=1.0)
+    world.waits(fifo=LOAD + RUN)
+    assert not world.saves()
+    world.waits(fifo=LOAD + RUN, count=math.ceil(PATIENCE * LOAD / RUN))
+    assert world.saves()
+
+
+def test_nobody_waits_for_a_warm_instance_that_is_busy_for_ever() -> None:
+    assert World(busy=2 * FARTHEST * LOAD).far
+    assert not World(busy=PATIENCE * LOAD).far
 
 
 def test_while_nobody_idles_only_the_backlog_counts() -> None:
@@ -123,6 +153,20 @@ def test_while_nobody_idles_only_the_backlog_counts() -> None:
     assert not world.pays
     world.waits(fifo=math.inf, count=math.ceil(SETTINGS.spread_after * world.price / RUN))
     assert world.pays
+
+
+def test_a_family_knows_which_of_its_tasks_came_last() -> None:
+    world = World(busy=1.0)
+    family = world.group.family
+    assert family.newest() is None
+    world.waits(fifo=1.0, count=40)
+    for number in range(39, 23, -1):
+        last = family.newest()
+        assert last is not None
+        assert last.key.task_id == f"0.0-{number}"
+        world.group.remove(last)
+    assert family.newest() is None, "of more than that none is remembered"
+    assert family.count == 24
 
 
 def tasks_until_a_copy_pays(load: float) -> int:

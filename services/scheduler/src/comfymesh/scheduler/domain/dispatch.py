@@ -21,6 +21,7 @@ from comfymesh.scheduler.domain.residents import Holders
 from comfymesh.scheduler.domain.seat import Seat
 from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.scheduler.domain.spreading import Spreading
+from comfymesh.scheduler.domain.usefulness import LOOKED_AT, Match, Usefulness
 from comfymesh.scheduler.domain.worth import best_batch, weight
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import Key
@@ -29,8 +30,6 @@ _REVIEWED = 8
 """Families whose worth is looked at again for each decision: all of them in turn, so that none costs a pause."""
 _COMPARED = 4
 """Families of the greatest worth that a decision looks at exactly."""
-_LOOKED_AT = 16
-"""Instances with room among which one is chosen. Those that have had it for longest come first."""
 _RANKED = 64
 """Families of the greatest worth that are kept in mind: some of them may not fit where there is room."""
 _FITS_ASKED = 1_000
@@ -46,8 +45,6 @@ _AGES = 1e10
 _PATCH_AVERSION = 10.0
 """A second of patching is priced like so many of running: the next task with the same patches may save it."""
 
-Match = tuple[float, Waiting, Seat]
-
 
 class Dispatcher:
     """Brings tasks that wait and instances that have room together."""
@@ -58,6 +55,7 @@ class Dispatcher:
         self._estimates = estimates
         self._filters = filters
         self._popularity = Popularity()
+        self._usefulness = Usefulness(seats, estimates, self._popularity)
         self._spreading = Spreading(seats, estimates, self._popularity)
         self._standing: dict[Family, None] = {}
         self._fresh: dict[Family, None] = {}
@@ -139,7 +137,7 @@ class Dispatcher:
         """Where a task may run that waits for its models: of those that hold them, who will be done first."""
         holders = self._seats.holders(task.group.family)
         fitting = (seat for seat in holders.all if seat.takes_work and self._fits(task.group, seat))
-        soonest = min(islice(fitting, _LOOKED_AT), key=lambda seat: (seat.until, seat.place.node), default=None)
+        soonest = min(islice(fitting, LOOKED_AT), key=lambda seat: (seat.until, seat.place.node), default=None)
         return soonest.place if soonest else None
 
     # An instance has room
@@ -158,7 +156,7 @@ class Dispatcher:
         fitting = ((family, lanes) for family in foreign if (lanes := self._lanes_that_fit(family, seat)))
         for family, lanes in islice(fitting, _COMPARED):
             holders = self._seats.holders(family)
-            served = holders.free or not self._spreading.pays(family, lanes, self.settings, now)
+            served = holders.free or not self._spreading.pays(family, self.settings, now)
             eager = self._unserved(lanes, holders) if served else lanes
             worth = self._worth_of_loading(family, eager, seat, now)
             if worth > bar and (match := self._best_held(eager, seat, now)) is not None:
@@ -184,18 +182,31 @@ class Dispatcher:
         self._patient.discard(family)
         if not family.count:
             return None
-        holders, lanes = self._seats.holders(family), self._lanes(family)
-        candidates = holders.free if family.models and self.settings.affinity else self._seats.idle
+        lanes = self._lanes(family)
+        candidates = self._seats.holders(family).free if family.models and self.settings.affinity else self._seats.idle
         match = self._at_one_of(lanes, candidates, now)
         if match is None and family.models and self._seats.idle:
-            pays = self._spreading.pays(family, lanes, self.settings, now)
-            eager = lanes if pays else self._unserved(lanes, holders)
-            match = self._at_one_of(eager, self._seats.idle, now)
+            match = self._at_idle(family, lanes, now)
         if match is None and self._seats.ahead:
             match = self._at_one_of(lanes, dict.fromkeys(self._ahead(family)), now)
         if match is None:
             self._patient.add(family)
         return match
+
+    def _at_idle(self, family: Family, lanes: list[Lane], now: float) -> Match | None:
+        """A place at an instance that idles and has to load, if one of a family's tasks should not wait for a warm one.
+
+        It is the last in line for whom that pays first: those before it have a warm one sooner.
+        """
+        idle, spreading = self._seats.idle, self._spreading
+        if spreading.pays(family, self.settings, now):
+            return self._at_one_of(lanes, idle, now)
+        last = family.newest()
+        if last is not None and spreading.saves(last, now) and (match := self._for_task(last, now)) is not None:
+            return match
+        if not spreading.far(family, now):
+            lanes = self._unserved(lanes, self._seats.holders(family))
+        return self._at_one_of(lanes, idle, now)
 
     def _ahead(self, family: Family) -> Iterator[Seat]:
         """Busy instances that could take one of its tasks for later. None is given a foreign one while others idle."""
@@ -207,11 +218,14 @@ class Dispatcher:
         """The best task of these, at the instance where it is done first; of several such the least useful one."""
         if not lanes or not seats:
             return None
-        reach = max(_FITS_ASKED // len(lanes), _LOOKED_AT)
-        looked_at = islice(seats, reach) if len(seats) <= reach else _turn(seats, reach)
-        found = islice(self._best_at_each(lanes, looked_at, now), _LOOKED_AT)
-        uses: dict[Family, float] = {}
-        return min(found, default=None, key=lambda match: self._cost(match[1], match[2], uses, now))
+        reach = max(_FITS_ASKED // len(lanes), LOOKED_AT)
+        return self._usefulness.least(self._best_at_each(lanes, _some(seats, reach), now), now)
+
+    def _for_task(self, task: Waiting, now: float) -> Match | None:
+        """A place for this very task at an instance that idles, the least useful one; not where it has failed."""
+        seats = _some(self._seats.idle, _FITS_ASKED)
+        fitting = (seat for seat in seats if seat.place not in task.shunned and self._fits(task.group, seat))
+        return self._usefulness.least(((0.0, task, seat) for seat in fitting), now)
 
     def _best_at_each(self, lanes: list[Lane], seats: Iterable[Seat], now: float) -> Iterator[Match]:
         """The best task at each of these: at all that are alike it is the same, where nothing is patched in."""
@@ -226,26 +240,6 @@ class Dispatcher:
                 match = best[seat.kind] = self._best_held(lanes, seat, now)
             if match is not None:
                 yield (match[0], match[1], seat)
-
-    def _cost(
-        self, task: Waiting, seat: Seat, uses: dict[Family, float], now: float
-    ) -> tuple[bool, float, float, str, str]:
-        family = task.group.family
-        shunned = seat.place in task.shunned
-        lacking = [model for model in task.needs if model not in seat.resident]
-        finish = max(seat.until - now, 0.0) * (seat.taken > 0) + self._estimates.loads(lacking)
-        finish += task.run * self._estimates.speed(seat.gpu_class)
-        use = 0.0 if family in seat.families else sum(self._use(held, uses) for held in seat.families)
-        return (shunned, round(use, 6) + seat.taken, round(finish, 3), seat.place.node, seat.place.instance)
-
-    def _use(self, family: Family, known: dict[Family, float]) -> float:
-        """Seconds of loading for each arrival that one of those that hold a family saves the fleet."""
-        use = known.get(family)
-        if use is None:
-            copies = len(self._seats.holders(family).all)
-            loads = self._popularity.saves(family, copies, self._seats.busy)
-            use = known[family] = self._estimates.loads(family.models) * loads
-        return use
 
     # Both
 
@@ -276,7 +270,7 @@ class Dispatcher:
             if self._fits(group, seat):
                 return True
             looked_at += 1
-            if looked_at >= _LOOKED_AT:
+            if looked_at >= LOOKED_AT:
                 break
         return False
 
@@ -338,6 +332,11 @@ class Dispatcher:
         load = self.settings.load_aversion * self._estimates.price(family.models)
         servers = len(self._seats.holders(family).all) + 1
         return best_batch(lanes, load, servers, now)
+
+
+def _some(seats: dict[Seat, None], count: int) -> Iterable[Seat]:
+    """All of these, or `count` of them in turn."""
+    return seats if len(seats) <= count else _turn(seats, count)
 
 
 def _turn(seats: dict[Seat, None], count: int) -> list[Seat]:

@@ -20,6 +20,8 @@ _MOST_LANES = 32
 """Lanes of a family that a decision looks at."""
 _MOST_TENANTS = 8
 """Tenants from which those are chosen where there are more."""
+_NEWEST = 16
+"""Tasks of a family that are remembered because they came last."""
 
 
 class Waiting:
@@ -210,7 +212,7 @@ class Family:
         worth: The worth of a second of an instance that would load the models, as of the last review.
     """
 
-    __slots__ = ("_of_tenants", "count", "groups", "lanes", "models", "runs", "worth")
+    __slots__ = ("_newest", "_of_tenants", "count", "groups", "lanes", "models", "runs", "worth")
 
     def __init__(self, models: tuple[str, ...]) -> None:
         self.models = models
@@ -220,6 +222,7 @@ class Family:
         self.lanes: dict[Lane, None] = {}
         self.worth = 0.0
         self._of_tenants = _OfTenants()
+        self._newest: list[Waiting] = []
 
     def add(self, task: Waiting, lane: Lane) -> None:
         """A task waits in one of its lanes."""
@@ -227,6 +230,8 @@ class Family:
         self.runs += task.run
         self.lanes[lane] = None
         self._of_tenants.add(task.key.tenant, lane)
+        self._newest.append(task)
+        del self._newest[:-_NEWEST]
 
     def remove(self, task: Waiting, lane: Lane) -> None:
         """A task waits no more in one of its lanes."""
@@ -235,6 +240,13 @@ class Family:
         if not lane.count:
             del self.lanes[lane]
         self._of_tenants.remove(task.key.tenant, lane)
+
+    def newest(self) -> Waiting | None:
+        """The task that came last, if it is one of the last few that came."""
+        newest = self._newest
+        while newest and newest[-1].lane not in self.lanes:
+            newest.pop()
+        return newest[-1] if newest else None
 
     def some_lanes(self) -> list[Lane]:
         """Its lanes. Of too many it is as many of each tenant as of another, all in turn: nobody crowds others out."""

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from itertools import islice
 
 from comfymesh.scheduler.domain.estimates import Estimates
-from comfymesh.scheduler.domain.lanes import Family, Lane, Waiting
+from comfymesh.scheduler.domain.lanes import Family, Waiting
 from comfymesh.scheduler.domain.popularity import Popularity
 from comfymesh.scheduler.domain.residents import Holders
 from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.tasks.policy import PolicySettings
 
-PATIENCE = 3.0
-"""While instances idle, a task may wait for a warm one for so many times as long as FIFO would have kept it, its turn
-and its load included. At 1 few are late, and there are more loads."""
+PATIENCE = 1.5
+"""While instances idle, a task waits for a warm one for so many times as long as FIFO would have kept it, its turn and
+its load included, if by then a load would still be in time. At 1 few are late, and there are more loads."""
+FARTHEST = 10.0
+"""While instances idle, nobody waits for a warm one that is busy for so many times the price of a load."""
 LASTING = 0.75
 """The part of what a family is asked for that is counted on to go on: for so much of it a copy has work for long."""
 _FEWEST = 0.1
 """However much a family is asked for, what waits has to be so many times `spread_after` loads long."""
 _LOOKED_AT = 64
 """Holders among which the first to be free is looked for."""
+_AT_ONCE = 1.0
+"""Seconds that may pass until a task that has just come is looked at."""
 
 
 class Spreading:
@@ -31,43 +34,50 @@ class Spreading:
         self._estimates = estimates
         self._popularity = popularity
 
-    def pays(self, family: Family, lanes: list[Lane], settings: PolicySettings, now: float) -> bool:
-        """Whether one more instance should hold them.
+    def pays(self, family: Family, settings: PolicySettings, now: float) -> bool:
+        """Whether one more instance should hold a family's models, whoever is served by it.
 
-        It should where nobody holds them; where those who do will not have done what waits, and what goes on coming,
-        within `spread_after` loads; and, while instances idle, where a task would have to wait for a warm one for too
-        long, compared with FIFO.
+        It should where nobody holds them, and where those who do will not have done what waits, and what goes on
+        coming, within `spread_after` loads.
         """
         holders = self._seats.holders(family)
         if not holders.all:
             return True
-        begun = max(holders.until - now * (len(holders.all) - len(holders.free)), 0.0)
-        backlog = family.runs + begun
-        if backlog > self._spare(family, holders) * settings.spread_after * self._estimates.price(family.models):
-            return True
-        if not self._seats.idle:
-            return False
-        heads = [head for lane in lanes if (head := lane.head()) is not None]
-        return self._too_long(heads, holders, backlog, self._estimates.loads(family.models), now)
+        enough = self._spare(family, holders) * settings.spread_after * self._estimates.price(family.models)
+        return self._backlog(family, holders, now) > enough
 
-    def _too_long(self, heads: list[Waiting], holders: Holders, backlog: float, load: float, now: float) -> bool:
-        """Whether one of these would wait too long, for its turn or until the first holder is free.
+    def saves(self, task: Waiting, now: float) -> bool:
+        """Whether a load keeps the last task in line, whose models somebody holds, from being late compared with FIFO.
 
-        Few would. So holders are looked at until one is free so soon that none would: this is much of a decision
-        while instances idle.
+        It would be late if it waited for a warm instance until all that came before have had their turn, and is in time
+        if one that idles loads for it now. A task that is late either way has nothing of a load that comes now.
         """
-        servers = len(holders.all)
-        turn = backlog / servers
-        endured = math.inf
-        for head in heads:
-            longest = max(load, PATIENCE * (head.fifo - head.created - head.run) + head.created - now)
-            if turn - head.run / servers > longest:
-                return True
-            if longest < endured:  # noqa: PLR1730  # a call costs more
-                endured = longest
-        bearable = now + endured
+        family = task.group.family
+        load = self._estimates.loads(family.models)
+        if now + load + task.run > task.fifo + _AT_ONCE:
+            return False
+        holders = self._seats.holders(family)
+        turn = (self._backlog(family, holders, now) - task.run) / len(holders.all)
+        patience = PATIENCE * (task.fifo - task.created - task.run) + task.created - now
+        longest = max(load, patience)
+        return turn > longest or self._busy_for(holders, longest, now)
+
+    def far(self, family: Family, now: float) -> bool:
+        """Whether those that hold a family's models are busy for so long that nobody should wait while others idle."""
+        return self._busy_for(self._seats.holders(family), FARTHEST * self._estimates.price(family.models), now)
+
+    def _backlog(self, family: Family, holders: Holders, now: float) -> float:
+        """Seconds of work that wait for those that hold a family's models, or that they have begun."""
+        begun = holders.until - now * (len(holders.all) - len(holders.free))
+        return family.runs + max(begun, 0.0)
+
+    def _busy_for(self, holders: Holders, seconds: float, now: float) -> bool:
+        """Whether none of these is free within so many seconds.
+
+        One is, mostly. They are looked at until it is found: this is much of a decision while instances idle.
+        """
         for seat in islice(holders.all, _LOOKED_AT):  # noqa: SIM110  # a generator costs more
-            if not seat.taken or seat.until <= bearable:
+            if not seat.taken or seat.until <= now + seconds:
                 return False
         return True
 
