@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -82,46 +82,13 @@ class TaskLog:
         if len(graph) <= SMALL_BYTES:
             record, apart = _with_spec(record, graph), []
         data = codec.encode(record)
-        # The graph goes again with each try: with a task that is dropped goes all that was stored before its mark.
-        sequence = await self._begin(key, lambda place: [*apart, Entry(subjects.task(key), data, place)])
-        return Stored(key, sequence, data)
-
-    async def _begin(self, key: Key, entries: Callable[[int], Sequence[Entry]]) -> int:
-        """Store messages of which the last is the first of a task; answers its sequence.
-
-        Args:
-            key: The task.
-            entries: The messages, behind the place that the task has.
-
-        Raises:
-            StaleRecordError, MadeElsewhereError, BusUnavailableError: as `create`.
-        """
         place = 0
-        for _ in range(_LOOKS):
-            try:
-                *_, sequence = await self._bus.append(entries(place))
-            except SequenceConflictError:
-                refused, place = place, await self._place_of_new(key)
-                if place == refused:  # Another one is on its way, see `_append`.
-                    await asyncio.sleep(_LOOK_SECONDS)
-            else:
-                return sequence
-        raise BusUnavailableError(f"{subjects.task(key)} is being made, and nobody confirms it")
-
-    async def _place_of_new(self, key: Key) -> int:
-        """Behind which message a new task has its place: the mark of one that was dropped, or none where that is gone.
-
-        Raises:
-            StaleRecordError, MadeElsewhereError: as `create`.
-        """
-        message = await self._bus.last(TASKS, subjects.task(key))
-        if message is None:
-            return 0
-        if message.data == records.GONE:
-            return message.sequence
-        if (other := records.made_instead(message)) is not None:
-            raise MadeElsewhereError(key, other)
-        raise StaleRecordError(key, records.read(message))
+        while True:
+            # The graph goes again as well: with a task that is dropped goes all that was stored before its mark.
+            sequence, last = await self._append(*apart, Entry(subjects.task(key), data, place))
+            if sequence:
+                return Stored(key, sequence, data)
+            place = _place_of_new(key, last)
 
     async def bind(self, key: Key, task_id: str) -> None:
         """Write down, once, that the request ID from which `key` follows makes another task: no task can be made of it.
@@ -137,12 +104,17 @@ class TaskLog:
             StaleRecordError: it has made the task of `key`.
             BusUnavailableError: not confirmed. Calling again is safe.
         """
-        mark = records.elsewhere(task_id)
-        try:
-            await self._begin(key, lambda place: [Entry(subjects.task(key), mark, place, _REQUEST_KEPT)])
-        except MadeElsewhereError as error:
-            if error.task_id != task_id:
-                raise
+        mark, place = records.elsewhere(task_id), 0
+        while True:
+            sequence, last = await self._append(Entry(subjects.task(key), mark, place, _REQUEST_KEPT))
+            if sequence:
+                return
+            try:
+                place = _place_of_new(key, last)
+            except MadeElsewhereError as error:
+                if error.task_id != task_id:
+                    raise
+                return
 
     async def append(self, record: TaskRecord, after: int) -> Stored:
         """Store a change of the task whose last record has sequence `after`.
@@ -160,8 +132,10 @@ class TaskLog:
             return last  # An earlier try was stored after all, and only its confirmation was lost.
         raise StaleRecordError(key, last)
 
-    async def _append(self, entry: Entry) -> tuple[int, Message | None]:
-        """Store a message. Its sequence; or 0, and the message that was stored instead, None if the task is gone.
+    async def _append(self, *entries: Entry) -> tuple[int, Message | None]:
+        """Store messages, of which only the last is guarded.
+
+        Its sequence; or 0, and the message that was stored instead, None if the task is gone.
 
         On a cluster, who leads refuses a change also while another one of the same task is on its way (server error
         10164). That one can't be read yet, and may come to nothing.
@@ -169,17 +143,18 @@ class TaskLog:
         Raises:
             BusUnavailableError: not confirmed. Calling again is safe.
         """
+        guarded = entries[-1]
         for _ in range(_LOOKS):
             try:
-                (sequence,) = await self._bus.append([entry])
+                *_, sequence = await self._bus.append(entries)
             except SequenceConflictError:
-                last = await self._bus.last(TASKS, entry.subject)
-                if last is None or last.sequence != entry.expected:
+                last = await self._bus.last(TASKS, guarded.subject)
+                if guarded.expected != (last.sequence if last else 0):
                     return 0, last
                 await asyncio.sleep(_LOOK_SECONDS)
             else:
                 return sequence, None
-        raise BusUnavailableError(f"{entry.subject} is being changed, and nobody confirms it")
+        raise BusUnavailableError(f"{guarded.subject} is being changed, and nobody confirms it")
 
     async def insist(self, record: TaskRecord, after: int) -> Stored:
         """Like `append`, but goes on trying while the bus can't be reached. For those who can't give the change up."""
@@ -318,6 +293,21 @@ class TaskLog:
 def _read(message: Message | None) -> Stored | None:
     """The task in a message; None where there is none, or a mark instead."""
     return None if message is None or records.is_mark(message) else records.read(message)
+
+
+def _place_of_new(key: Key, message: Message | None) -> int:
+    """Behind which message a new task has its place: the mark of one that was dropped, or none where that is gone.
+
+    Raises:
+        StaleRecordError, MadeElsewhereError: as `TaskLog.create`.
+    """
+    if message is None:
+        return 0
+    if message.data == records.GONE:
+        return message.sequence
+    if (other := records.made_instead(message)) is not None:
+        raise MadeElsewhereError(key, other)
+    raise StaleRecordError(key, records.read(message))
 
 
 def _is_same(message: Message, known: Stored) -> bool:

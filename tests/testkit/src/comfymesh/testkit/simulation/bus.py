@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from comfymesh.bus import subjects
 from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Handler, Message, StreamState, Subscription
@@ -19,12 +19,14 @@ from comfymesh.testkit.simulation.chance import exponential
 from comfymesh.testkit.simulation.lives import Life
 from comfymesh.testkit.simulation.loop import Pause
 
-_TIMEOUT = 5.0
+TIMEOUT = 5.0
+"""Seconds that a confirmation is waited for."""
 _LOOK = 0.05
 _LEASE = subjects.lease("scheduler")
 _ARRIVES = 0.5
 """How often an append that nobody waits for any more, as after a kill, was sent already."""
 _REDELIVERED_SECONDS = 8.0
+_T = TypeVar("_T")
 _NOBODYS = Context()
 """What is on its way belongs to no life: it arrives whoever dies."""
 
@@ -42,6 +44,8 @@ class Roughness:
         dropped: Messages to those who listen now, and work, lost on their way.
         doubled: Work and orders delivered twice.
         redelivered: Work delivered once more, seconds later.
+        replicating: Mean of how long a guarded message is on its way to the copies of a cluster; 0 without a cluster.
+        forsaken: Such a message comes to nothing.
     """
 
     latency: float = 0.001
@@ -52,10 +56,12 @@ class Roughness:
     dropped: float = 0.0
     doubled: float = 0.0
     redelivered: float = 0.0
+    replicating: float = 0.0
+    forsaken: float = 0.0
 
     def hindering(self) -> str:
         """In words, what of it can keep a decision from being stored soon."""
-        kinds = ("slow", "lost_confirmation", "late", "refused")
+        kinds = ("slow", "lost_confirmation", "late", "refused", "replicating", "forsaken")
         return ", ".join(f"{kind} {getattr(self, kind):g}" for kind in kinds if getattr(self, kind))
 
 
@@ -73,6 +79,12 @@ class SimulatedServer(MemoryBus):
         self.written: list[tuple[Message, int | None]] = []
         self.leased: list[Message] = []
         self.up = True
+
+    def last_sequence(self, subject: str) -> int:
+        """The sequence of the last message on a subject that is stored, 0 where none is."""
+        kept = self._stream_of(subject)
+        last = kept and kept.last(subject)
+        return last.sequence if last else 0
 
     async def _round_trip(self) -> None:
         """The way to it and back is waited for by whoever asks."""
@@ -131,10 +143,10 @@ class SimulatedBus:
             await self._go()
         except asyncio.CancelledError:
             if self._happens(_ARRIVES):
-                _begin(self._store(entries))
+                begin(self._store(entries))
             raise
         if self._happens(self._rough.late):
-            _begin(self._store_late(entries))
+            begin(self._store_late(entries))
             raise await self._silence()
         answer = await self._server.append(entries)
         if self._happens(self._rough.lost_confirmation):
@@ -254,12 +266,12 @@ class SimulatedBus:
         self._life.check()
 
     async def _silence(self) -> BusUnavailableError:
-        await asyncio.sleep(self._rng.uniform(0.0, _TIMEOUT))
+        await asyncio.sleep(self._rng.uniform(0.0, TIMEOUT))
         self._life.check()
         return BusUnavailableError("no confirmation came over the simulated connection")
 
     async def _store_late(self, entries: Sequence[Entry]) -> None:
-        await asyncio.sleep(self._rng.uniform(0.0, 2 * _TIMEOUT))
+        await asyncio.sleep(self._rng.uniform(0.0, 2 * TIMEOUT))
         await self._store(entries)
 
     async def _store(self, entries: Sequence[Entry]) -> None:
@@ -275,7 +287,8 @@ class SimulatedBus:
     def _latency(self) -> float:
         rough = self._rough
         slow = 100.0 if rough.slow and self._happens(rough.slow) else 1.0
-        return exponential(self._rng) * rough.latency * slow
+        # A way of which nothing is heard for longer is no way: a connection is given up then.
+        return min(TIMEOUT, exponential(self._rng) * rough.latency * slow)
 
     def _happens(self, probability: float) -> bool:
         return probability > 0 and self._rng.random() < probability
@@ -298,11 +311,12 @@ class _Way:
             handler(message)
 
 
-_on_their_way: set[asyncio.Task[None]] = set()
+_on_their_way: set[asyncio.Task[Any]] = set()
 
 
-def _begin(coroutine: Coroutine[Any, Any, None]) -> None:
+def begin(coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
     """Do something that belongs to no life."""
     task = asyncio.get_running_loop().create_task(coroutine, context=_NOBODYS)
     _on_their_way.add(task)
     task.add_done_callback(_on_their_way.discard)
+    return task

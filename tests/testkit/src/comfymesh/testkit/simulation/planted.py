@@ -28,7 +28,7 @@ from comfymesh.api.watching import Watching
 from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.artifacts.content import Content
 from comfymesh.bus import tasklog
-from comfymesh.bus.port import Entry, Message
+from comfymesh.bus.port import Entry, Message, SequenceConflictError
 from comfymesh.bus.streams import TASKS, Stream
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
 from comfymesh.scheduler import main as scheduler_main
@@ -97,6 +97,19 @@ def _stale_wins() -> Patch:
             return await original(log, record, error.last.sequence)
 
     return TaskLog, "append", append
+
+
+def _refusal_believed() -> Patch:
+    """What was refused on a cluster is said to be stale, though the log still ends with what it builds on."""
+
+    async def append(log: TaskLog, *entries: Entry) -> tuple[int, Message | None]:
+        try:
+            *_, sequence = await log._bus.append(entries)
+        except SequenceConflictError:
+            return 0, await log._bus.last(TASKS, entries[-1].subject)
+        return sequence, None
+
+    return TaskLog, "_append", append
 
 
 def _created_too_early() -> Patch:
@@ -320,6 +333,7 @@ PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
     "no-guard": (_no_guard, (Promise.P2,)),
     "guard-ignored": (_guard_ignored, (Promise.P2,)),
     "stale-wins": (_stale_wins, (Promise.P2,)),
+    "refusal-believed": (_refusal_believed, (Promise.P3,)),
     "created-too-early": (_created_too_early, (Promise.P1, Promise.P4)),
     "request-forgotten": (_request_forgotten, (Promise.P3,)),
     "change-not-told": (_change_not_told, (Promise.P4,)),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from comfymesh.runtime.faultpoints import FaultPoint
 from comfymesh.testkit.history import CLOCKS, LEAVES_NODES, PROMPT_TRAP
-from comfymesh.testkit.plans import Work, work
+from comfymesh.testkit.plans import Job, Work, work
 from comfymesh.testkit.simulation.bus import Roughness
 
 TROUBLE_SECONDS = 20.0
@@ -65,6 +65,8 @@ twelfth (`letter-requeued-anew`) less often."""
 _SMALL_SHARE = 0.75
 _CLOCKS_SHARE = 0.35
 _PROMPTS_SHARE = 0.4
+_CLUSTER_SHARE = 0.3
+_OF_CLUSTER = {"replicating", "forsaken"}
 _ALONE_SHARE = 0.6
 _BUSY_SECONDS = 3.0
 _MOMENTS = ("taken", "taken", "began", "ended", "forgotten")
@@ -86,6 +88,7 @@ def scenario(seed: int) -> Scenario:
     seconds = rng.choice(size.seconds)
     jobs = tuple(work(rng, rng.randint(*size.jobs), rng.choice((1.0, seconds / 2))))
     rough, lost_answers = _rough(rng), rng.choice((0.0, 0.0, 0.02, 0.2))
+    jobs = tuple(_on_a_cluster(seed, rough, jobs))
     troubles = [_trouble(rng, rng.choice(kinds), targets, seconds) for _ in range(count)]
     troubles = _with_more(seed, troubles, schedulers, agents, seconds)
     if any(trouble.what == PROMPT_TRAP for trouble in troubles):
@@ -157,6 +160,15 @@ def _trouble(rng: random.Random, kind: str, targets: dict[str, list[str]], secon
 def _rough(rng: random.Random) -> Roughness:
     rough = Roughness(latency=rng.choice((0.0005, 0.002, 0.02)))
     for field in fields(Roughness):
-        if field.name != "latency" and rng.random() < 0.3:
+        if field.name not in {"latency", *_OF_CLUSTER} and rng.random() < 0.3:
             setattr(rough, field.name, rng.choice((0.01, 0.05, 0.2)))
     return rough
+
+
+def _on_a_cluster(seed: int, rough: Roughness, jobs: Sequence[Work]) -> Sequence[Work]:
+    """In some seeds the server is a cluster. Then a task that has failed is requeued and dropped at the same time."""
+    rng = random.Random(f"{seed}/cluster")
+    if rng.random() >= _CLUSTER_SHARE:
+        return jobs
+    rough.replicating, rough.forsaken = rng.choice((0.02, 0.1, 0.5)), rng.choice((0.0, 0.0, 0.01, 0.05))
+    return [replace(job, letters=("requeue", "drop")) if isinstance(job, Job) else job for job in jobs]

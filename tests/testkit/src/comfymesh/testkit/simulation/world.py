@@ -44,8 +44,9 @@ from comfymesh.testkit.history import (
 from comfymesh.testkit.load import Clients, read_all
 from comfymesh.testkit.recording import Recorder
 from comfymesh.testkit.simulation import comfyui, ledger, lives
-from comfymesh.testkit.simulation.bus import Roughness, SimulatedServer
+from comfymesh.testkit.simulation.bus import Roughness
 from comfymesh.testkit.simulation.chance import EPOCH, Chance
+from comfymesh.testkit.simulation.cluster import SimulatedCluster
 from comfymesh.testkit.simulation.comfyui import ComfyUI
 from comfymesh.testkit.simulation.edges import Edges
 from comfymesh.testkit.simulation.endpoint import SimulatedApi
@@ -78,7 +79,7 @@ class World:
         loop = asyncio.get_running_loop()
         self._scenario = scenario
         self._recorder = Recorder(loop.time)
-        self._server = SimulatedServer(lambda: EPOCH + loop.time())
+        self._server = SimulatedCluster(lambda: EPOCH + loop.time(), scenario.rough, chance.stream("cluster"))
         self._comfyuis = {
             name: ComfyUI(name, self._recorder, chance.stream(name), self._happened)
             for name in (f"comfyui-{number}" for number in range(scenario.agents))
@@ -233,7 +234,7 @@ class World:
         """From now on all goes well, as far as it depends on us."""
         self._note(MENDED)
         self._traps.clear()
-        calm = Roughness()
+        calm = Roughness(replicating=self._scenario.rough.replicating)
         for name in Roughness.__slots__:
             setattr(self._scenario.rough, name, getattr(calm, name))
         self._lost = 0.0
