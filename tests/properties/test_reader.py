@@ -10,6 +10,7 @@ import nats.errors
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nats.aio.client import Client
 from nats.protocol.parser import Parser
 
 from comfymesh.bus.client import Delivery, EachMessage, MeshClient
@@ -120,3 +121,24 @@ def test_a_message_may_be_longer_than_any_line() -> None:
     sent = b"MSG a 1 %d\r\n%b\r\n" % (len(data), data)
     pieces = [sent[begin : begin + 65_536] for begin in range(0, len(sent), 65_536)]
     assert [told.data for _, told in heard(pieces, ours=True)] == [data]
+
+
+@pytest.mark.parametrize("cut", [b"MSG a 1 ", b"MSG a 1 20\r\nhalf"])
+def test_nothing_of_a_line_that_ended_with_an_error_is_read_into_the_next(cut: bytes) -> None:
+    """Between its error and its hanging up, a server may still send what others have published, or a part of it."""
+    client, found = MeshClient(), list[bytes]()
+    client._subs[1] = SimpleNamespace(_future=EachMessage(lambda delivery: found.append(delivery.data)))
+    client._status, client.options, client._attempt_reconnect = Client.CONNECTED, {"allow_reconnect": True}, _nothing
+    client._error_cb = _nothing
+
+    async def read() -> None:
+        await client._ps.parse(b"-ERR 'Maximum Connections Exceeded'\r\n" + cut)
+        assert client.is_reconnecting
+        await client._ps.parse(b"MSG a 1 3\r\nnew\r\n")
+
+    asyncio.run(read())
+    assert found == [b"new"]
+
+
+async def _nothing(*_: object) -> None:
+    pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -91,9 +93,13 @@ async def test_a_task_that_began_in_time_may_take_as_long_as_it_likes(mesh: Loca
 async def test_a_task_whose_attempt_began_and_was_lost_is_tried_again_after_its_deadline(mesh: LocalMesh) -> None:
     task = await mesh.create(graphs.steps(60, 0.05), start_timeout=seconds(3.0))
     await mesh.until_state(task.name, State.STATE_RUNNING)
-    await mesh.kill("agent")
+    await mesh.hold("scheduler")
+    os.kill(mesh.comfyui()[0], signal.SIGKILL)
+    deadline = task.create_time.ToDatetime(UTC) + timedelta(seconds=3)
+    await until(lambda: has_passed(deadline), "a deadline that has passed")
+    await mesh.release("scheduler")
     final = await mesh.finished(task.name)
-    assert final.state == State.STATE_SUCCEEDED
+    assert (final.state, final.attempt) == (State.STATE_SUCCEEDED, 2)
 
 
 async def test_a_task_that_executes_for_too_long_is_interrupted_and_has_failed(mesh: LocalMesh) -> None:

@@ -98,6 +98,14 @@ async def test_answers_come_in_the_order_of_what_was_asked() -> None:
     assert await bulk.each([], change) == []
 
 
+async def test_what_waits_for_its_turn_costs_no_task_of_the_event_loop() -> None:
+    async def change(_: int) -> int:
+        await asyncio.sleep(0)
+        return len(asyncio.all_tasks())
+
+    assert max(await bulk.each(range(MANY), change)) <= bulk.AT_ONCE + 1
+
+
 async def test_where_one_fails_the_others_are_stopped() -> None:
     made = list[int]()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from unittest.mock import AsyncMock
 
 import pytest
 
-from comfymesh.bus import subjects
+from comfymesh.bus import subjects, tasklog
 from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
 from comfymesh.bus.streams import TASKS, Stream
 from comfymesh.bus.tasklog import MadeElsewhereError, SpecMissingError, StaleRecordError, Stored, TaskLog
@@ -168,13 +169,38 @@ async def test_where_a_change_that_was_on_its_way_comes_to_nothing_the_next_is_s
 
 
 @pytest.mark.parametrize("change", ["change", "drop"])
-async def test_where_nobody_confirms_a_change_that_is_on_its_way_no_other_is_confirmed_either(change: str) -> None:
+async def test_where_nobody_confirms_a_change_that_is_on_its_way_no_other_is_confirmed_either(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasklog, "_LOOK_SECONDS", 0.0)
     bus = ClusterBus()
     log = TaskLog(bus)
     stored = await log.create(queued(), SPEC)
     bus.on_their_way.add(subjects.task(stored.key))
     with pytest.raises(BusUnavailableError, match="is being changed"):
         await (log.drop(stored) if change == "drop" else log.change(stored, assigned(), NOW))
+
+
+@pytest.mark.parametrize("make", ["create", "bind"])
+async def test_where_nobody_confirms_a_task_that_is_on_its_way_no_other_is_confirmed_and_few_are_sent(
+    make: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = TaskLog(bus := ClusterBus())
+    bus.on_their_way.add(subjects.task(queued().key))
+    monkeypatch.setattr(tasklog, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(bus, "last", AsyncMock(side_effect=[None] * 100))
+    with pytest.raises(BusUnavailableError, match="is being made"):
+        await (log.create(queued(), SPEC) if make == "create" else log.bind(queued().key, "another"))
+
+
+async def test_who_makes_a_task_while_another_makes_it_is_told_of_that_one() -> None:
+    log = TaskLog(ClusterBus())
+    first = asyncio.ensure_future(log.create(queued(), SPEC))
+    await asyncio.sleep(0)
+    with pytest.raises(StaleRecordError) as refused:
+        await log.create(queued(), SPEC)
+    assert refused.value.last is not None
+    assert refused.value.last.sequence == (await first).sequence
 
 
 async def test_a_change_that_the_table_does_not_have_is_not_even_sent(log: TaskLog, bus: MemoryBus) -> None:

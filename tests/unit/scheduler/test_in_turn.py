@@ -97,13 +97,18 @@ def test_what_changes_nothing_of_the_queue_has_nobody_looked_at_again(monkeypatc
     assert len(looked_at) == 1
 
 
-def test_an_idle_instance_loads_for_who_came_last_and_not_for_who_has_a_warm_one_soon() -> None:
+@pytest.mark.parametrize(("patience", "given"), [(1.5, ["third"]), (3.0, [])])
+def test_an_idle_instance_loads_for_who_came_last_if_that_is_beyond_the_patience_that_is_set(
+    patience: float, given: list[str]
+) -> None:
+    """The second has the warm one in 10 s, as long as a load takes; whoever stands behind it would wait for longer."""
     play = Play()
+    play.tell(PolicyChanged(PolicySettings(patience=patience)))
     third = queued("third", requirements=NEEDS, create_time=play.clock())
     decided = play.core.handle(TaskChanged(third, 4), play.clock())
-    (offer,) = (decision for decision in decided if isinstance(decision, OfferWork))
-    assert offer.record.key.task_id == "third", "the second has the warm instance in 10 s, as long as a load takes"
-    assert offer.place.node == "cold"
+    offers = [decision for decision in decided if isinstance(decision, OfferWork)]
+    assert [offer.record.key.task_id for offer in offers] == given
+    assert all(offer.place.node == "cold" for offer in offers)
 
 
 def test_nobody_waits_for_ever_for_a_warm_instance_that_is_not_done_when_it_should_be() -> None:

@@ -13,13 +13,14 @@ from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Rep
 from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
 from comfymesh.scheduler.domain.popularity import Popularity
 from comfymesh.scheduler.domain.seats import Seats
-from comfymesh.scheduler.domain.spreading import PATIENCE, Spreading
+from comfymesh.scheduler.domain.spreading import Spreading
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import Key, Requirements
 
 LOAD = 20.0
 RUN = 10.0
 SETTINGS = PolicySettings()
+PATIENCE = SETTINGS.patience
 
 
 def popularity(**asked: int) -> tuple[Popularity, dict[str, Family]]:
@@ -103,7 +104,7 @@ class World:
 
     def saves(self, now: float = 0.0) -> bool:
         last = self.group.family.newest()
-        return last is not None and self.spreading.saves(last, now)
+        return last is not None and self.spreading.saves(last, SETTINGS, now)
 
 
 def test_a_task_waits_for_a_warm_instance_that_is_free_sooner_than_a_load_takes() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
@@ -21,11 +20,13 @@ async def each(items: Iterable[Item], change: Callable[[Item], Awaitable[Made]])
 
     If one fails, or who waits is cancelled, the others are stopped.
     """
-    turns = asyncio.Semaphore(AT_ONCE)
+    left = enumerate(items)
+    made = dict[int, Made]()
 
-    async def in_turn(item: Item) -> Made:
-        async with turns:
-            return await change(item)
+    async def in_turn() -> None:
+        for place, item in left:
+            made[place] = await change(item)
 
-    waiting = [in_turn(item) for item in items]
-    return await all_of(*waiting) if waiting else []
+    # However many items there are, so many tasks of the event loop: a group may have a million.
+    await all_of(*[in_turn() for _ in range(AT_ONCE)])
+    return [made[place] for place in range(len(made))]

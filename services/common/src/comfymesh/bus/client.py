@@ -85,20 +85,25 @@ class Reader(Parser):
         Raises:
             nats.errors.ProtocolError: it is not what a NATS server sends.
         """
-        if self._rest:
-            self._rest += data
-            if len(self._rest) < self._wanted:
+        rest = self._rest
+        if rest:
+            rest += data
+            if len(rest) < self._wanted:
                 return
-            data = bytes(self._rest)
-            self._rest.clear()
+            data = bytes(rest)
+            rest.clear()
         try:
-            place = await self._go_through(data)
+            place, wanted = await self._go_through(data)
         except (ValueError, IndexError) as error:
             raise nats.errors.ProtocolError from error
-        self._rest += data[place:]
+        if (
+            rest is self._rest
+        ):  # Where an error was told, another line may have begun: nothing of this one belongs there.
+            rest += data[place:]
+            self._wanted = wanted
 
-    async def _go_through(self, data: bytes) -> int:
-        """Hand on all that is there in full; answers where the rest begins.
+    async def _go_through(self, data: bytes) -> tuple[int, int]:
+        """Hand on all that is there in full; answers where the rest begins, and how long it will be, 0 if unknown.
 
         Raises:
             ValueError, IndexError, nats.errors.ProtocolError: it is not what a NATS server sends.
@@ -114,13 +119,11 @@ class Reader(Parser):
                 head = begin + (_number(words.pop(-2)) if kind == _WITH_HEAD else 0)
                 self._hand_on(words, data[begin:head], data[head : end - len(_LINE_END)])
             else:
-                self._wanted = end - place
-                return place
+                return place, end - place
             place = end
         if len(data) - place > _LONGEST_LINE:
             raise ValueError("a line that does not end")
-        self._wanted = 0
-        return place
+        return place, 0
 
     async def _leave_to_library(self, line: bytes) -> None:
         await super().parse(line)

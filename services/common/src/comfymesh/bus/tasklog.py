@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -82,15 +82,31 @@ class TaskLog:
         if len(graph) <= SMALL_BYTES:
             record, apart = _with_spec(record, graph), []
         data = codec.encode(record)
+        # The graph goes again with each try: with a task that is dropped goes all that was stored before its mark.
+        sequence = await self._begin(key, lambda place: [*apart, Entry(subjects.task(key), data, place)])
+        return Stored(key, sequence, data)
+
+    async def _begin(self, key: Key, entries: Callable[[int], Sequence[Entry]]) -> int:
+        """Store messages of which the last is the first of a task; answers its sequence.
+
+        Args:
+            key: The task.
+            entries: The messages, behind the place that the task has.
+
+        Raises:
+            StaleRecordError, MadeElsewhereError, BusUnavailableError: as `create`.
+        """
         place = 0
-        while True:
+        for _ in range(_LOOKS):
             try:
-                *_, sequence = await self._bus.append([*apart, Entry(subjects.task(key), data, place)])
+                *_, sequence = await self._bus.append(entries(place))
             except SequenceConflictError:
-                # The graph goes again as well: with a task that is dropped goes all that was stored before its mark.
-                place = await self._place_of_new(key)
+                refused, place = place, await self._place_of_new(key)
+                if place == refused:  # Another one is on its way, see `_append`.
+                    await asyncio.sleep(_LOOK_SECONDS)
             else:
-                return Stored(key, sequence, data)
+                return sequence
+        raise BusUnavailableError(f"{subjects.task(key)} is being made, and nobody confirms it")
 
     async def _place_of_new(self, key: Key) -> int:
         """Behind which message a new task has its place: the mark of one that was dropped, or none where that is gone.
@@ -121,19 +137,12 @@ class TaskLog:
             StaleRecordError: it has made the task of `key`.
             BusUnavailableError: not confirmed. Calling again is safe.
         """
-        mark, place = records.elsewhere(task_id), 0
-        while True:
-            try:
-                await self._bus.append([Entry(subjects.task(key), mark, place, _REQUEST_KEPT)])
-            except SequenceConflictError:
-                try:
-                    place = await self._place_of_new(key)
-                except MadeElsewhereError as error:
-                    if error.task_id != task_id:
-                        raise
-                    return
-            else:
-                return
+        mark = records.elsewhere(task_id)
+        try:
+            await self._begin(key, lambda place: [Entry(subjects.task(key), mark, place, _REQUEST_KEPT)])
+        except MadeElsewhereError as error:
+            if error.task_id != task_id:
+                raise
 
     async def append(self, record: TaskRecord, after: int) -> Stored:
         """Store a change of the task whose last record has sequence `after`.

@@ -43,6 +43,9 @@ class PolicySettings:
     spread_after: float = setting(
         60.0, 0.0, 1000.0, "how often a load has to fit into what waits for each instance that holds a model set"
     )
+    patience: float = setting(
+        3.0, 0.0, 1000.0, "for how many times FIFO's wait a task waits for a warm instance while others idle"
+    )
     stay: float = setting(0.5, 0.0, 100.0, "how many times more than others the queue of what an instance holds counts")
     burst: float = setting(
         0.2, 0.0, 1.0, "part of the fleet, times its weight, that a tenant may ask for before that is beyond its share"

@@ -203,7 +203,11 @@ class Dispatcher:
         if spreading.pays(family, self.settings, now):
             return self._at_one_of(lanes, idle, now)
         last = family.newest()
-        if last is not None and spreading.saves(last, now) and (match := self._for_task(last, now)) is not None:
+        if (
+            last is not None
+            and spreading.saves(last, self.settings, now)
+            and (match := self._for_task(last, now)) is not None
+        ):
             return match
         soon = spreading.farthest(family)
         return self._at_one_of(self._unserved(lanes, self._seats.holders(family), soon, now), idle, now)

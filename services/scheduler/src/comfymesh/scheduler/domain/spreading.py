@@ -11,9 +11,6 @@ from comfymesh.scheduler.domain.residents import Holders
 from comfymesh.scheduler.domain.seats import Seats
 from comfymesh.tasks.policy import PolicySettings
 
-PATIENCE = 1.5
-"""While instances idle, a task waits for a warm one for so many times as long as FIFO would have kept it, its turn and
-its load included, if by then a load would still be in time. At 1 few are late, and there are more loads."""
 FARTHEST = 10.0
 """While instances idle, nobody waits for a warm one that is busy for so many times the price of a load."""
 LASTING = 0.75
@@ -46,7 +43,7 @@ class Spreading:
         enough = self._spare(family, holders) * settings.spread_after * self._estimates.price(family.models)
         return self._backlog(family, holders, now) > enough
 
-    def saves(self, task: Waiting, now: float) -> bool:
+    def saves(self, task: Waiting, settings: PolicySettings, now: float) -> bool:
         """Whether a load keeps the last task in line, whose models somebody holds, from being late compared with FIFO.
 
         It would be late if it waited for a warm instance until all that came before have had their turn, and is in time
@@ -58,7 +55,7 @@ class Spreading:
             return False
         holders = self._seats.holders(family)
         turn = (self._backlog(family, holders, now) - task.run) / len(holders.all)
-        patience = PATIENCE * (task.fifo - task.created - task.run) + task.created - now
+        patience = settings.patience * (task.fifo - task.created - task.run) + task.created - now
         longest = max(load, patience)
         return turn > longest or self._busy_for(holders, longest, now)
 
