@@ -7,13 +7,13 @@
 #
 # COMFYMESH_TARGET   where the mesh is; default: 127.0.0.1:7700
 # COMFYMESH_API_KEY  who calls, where the mesh wants to know. ps shows it to others on this machine.
-# TOOL               buf or grpcurl; default: whichever there is
+# TOOL               buf or grpcurl; default: whichever is in PATH, else the buf that `make setup` puts into .venv
 set -eu
 
 target=${COMFYMESH_TARGET:-127.0.0.1:7700}
 key=${COMFYMESH_API_KEY:-}
-tool=${TOOL:-$(command -v buf || command -v grpcurl)} || {
-    echo "call.sh: neither buf nor grpcurl is in PATH" >&2
+tool=${TOOL:-$(command -v buf || command -v grpcurl || command -v "$(dirname "$0")/../../.venv/bin/buf")} || {
+    echo "call.sh: neither buf nor grpcurl is in PATH or in .venv/bin; install one, or run make setup" >&2
     exit 127
 }
 method=comfymesh.v1.$1

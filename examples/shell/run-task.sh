@@ -14,8 +14,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # A graph is text in the request: as numbers in JSON its seeds would be rounded by some readers.
-python3 -c 'import json, sys; print(json.dumps({"task": {"graph_json": sys.stdin.read()}}))' <"$graph" |
-    "$here/call.sh" TaskService/RunTask - | tee "$work/events"
+python3 -c 'import json, sys; print(json.dumps({"task": {"graph_json": sys.stdin.read()}}))' <"$graph" >"$work/request"
+"$here/call.sh" TaskService/RunTask - <"$work/request" | tee "$work/events"
 
 python3 - "$work/events" >"$work/artifacts" <<'END'
 import json, sys
@@ -24,6 +24,8 @@ while text[at:].strip():
     event, end = json.JSONDecoder().raw_decode(text[at:].lstrip())
     at = len(text) - len(text[at:].lstrip()) + end
     task = event.get("task", task)
+if not task:
+    sys.exit(1)  # The call was not answered, and has said why.
 if task.get("state") != "STATE_SUCCEEDED":
     sys.exit(f"the task ended as {task.get('state')}: {task.get('error', {}).get('message', '')}")
 for artifact in task.get("artifacts", []):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,7 +62,7 @@ async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A folder that looks like the checkout, so that what commands write stays out of it."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("node_modules"))
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     return tmp_path
@@ -127,7 +128,7 @@ async def test_an_example_runs(script: str, target: str, checkout: Path) -> None
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("command", SHELL)
 async def test_a_script_in_readme_succeeds(command: str, target: str, checkout: Path) -> None:
-    environment = {**os.environ, "COMFYMESH_TARGET": target, "TOOL": str(Path(sys.executable).with_name("buf"))}
+    environment = {**os.environ, "COMFYMESH_TARGET": target}
     process = await asyncio.create_subprocess_shell(
         command, cwd=checkout, env=environment, stdout=asyncio.subprocess.PIPE
     )
@@ -142,6 +143,17 @@ set -eu
 [ "$1" = -plaintext ] && [ "$2" = -d ] && [ "$3" = @ ] && [ $# = 5 ]
 exec {buf} curl --protocol grpc --http2-prior-knowledge -d @- "http://$4/$5"
 """
+
+
+@pytest.mark.parametrize("tool", ["true", "nowhere"])
+def test_a_script_that_gets_no_answer_says_no_more_than_that(tool: str, checkout: Path) -> None:
+    command = ["examples/shell/run-task.sh", "examples/text-to-image.json", "out"]
+    done = subprocess.run(
+        command, cwd=checkout, env={**os.environ, "TOOL": tool}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "None" not in done.stderr
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -26,6 +26,7 @@ from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
 from comfymesh.scheduler.domain.offers import Offers
 from comfymesh.scheduler.domain.patience import Patient
 from comfymesh.scheduler.domain.seats import Seats
+from comfymesh.scheduler.domain.spreading import FARTHEST
 from comfymesh.tasks.failures import FailureClass
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import Key, ModelFile, Placement, Requirements, TaskRecord, Timing
@@ -33,6 +34,7 @@ from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.tasks import after, assigned, queued
 
 LOADER = ("CheckpointLoaderSimple", "ckpt_name")
+LOAD = 10.0
 NEEDS = Requirements(models=(ModelFile(*LOADER, "m"),))
 
 
@@ -59,9 +61,17 @@ class Play:
         decided = self.core.handle(event, self.clock())
         return [decision.place for decision in decided if isinstance(decision, OfferWork)]
 
-    def report(self, node: str, *resident: str) -> list[Place]:
-        instance = Instance("x", InstanceState.READY, 1, "c", resident)
-        return self.tell(NodeReported(Report(node, "1", open=True, instances={"x": instance})))
+    def report(self, node: str, *resident: str, is_open: bool = True, catalog: str = "c") -> list[Place]:
+        instance = Instance("x", InstanceState.READY, 1, catalog, resident)
+        return self.tell(NodeReported(Report(node, "1", open=is_open, instances={"x": instance})))
+
+    def until_offered(self) -> list[Place]:
+        """Where the second is offered; nowhere, if it waits for longer than `FARTHEST` loads beyond a prediction."""
+        for _ in range(int(FARTHEST) + 5):
+            self.clock.advance(LOAD)
+            if offered := self.tell(Tick()):
+                return offered
+        return []
 
 
 def test_an_idle_instance_that_says_that_it_holds_the_models_now_is_given_the_task_at_once() -> None:
@@ -99,6 +109,27 @@ def test_an_idle_instance_loads_for_who_came_last_if_that_is_beyond_the_patience
     offers = [decision for decision in decided if isinstance(decision, OfferWork)]
     assert [offer.record.key.task_id for offer in offers] == given
     assert all(offer.place.node == "cold" for offer in offers)
+
+
+def test_nobody_waits_for_ever_for_a_warm_instance_that_is_not_done_when_it_should_be() -> None:
+    play = Play()
+    assert not play.tell(Tick())
+    assert play.until_offered() == [Place("cold", "x")], "the warm one hangs"
+
+
+@pytest.mark.parametrize(("is_open", "catalog"), [(False, "c"), (True, "unknown")], ids=["cordoned", "unfit"])
+def test_a_warm_instance_that_cannot_have_it_keeps_nobody_waiting_for_another(is_open: bool, catalog: str) -> None:  # noqa: FBT001
+    play = Play()
+    assert not play.report("idle", "m", is_open=is_open, catalog=catalog)
+    assert play.until_offered() == [Place("cold", "x")], "it waits for the other warm one, which hangs"
+
+
+def test_who_waits_for_a_warm_instance_beside_an_idle_one_is_told_so() -> None:
+    play = Play()
+    explanation = play.core.explain(queued("second").key, play.clock())
+    assert explanation is not None
+    assert explanation.reason == "it waits for warm/x, which holds its models; instances that idle would have to load"
+    assert explanation.place == Place("warm", "x")
 
 
 class Crowd:

@@ -13,7 +13,7 @@ from comfymesh.scheduler.domain.fleet import Instance, InstanceState, Place, Rep
 from comfymesh.scheduler.domain.lanes import Family, Group, Waiting
 from comfymesh.scheduler.domain.popularity import Popularity
 from comfymesh.scheduler.domain.seats import Seats
-from comfymesh.scheduler.domain.spreading import FARTHEST, Spreading
+from comfymesh.scheduler.domain.spreading import Spreading
 from comfymesh.tasks.policy import PolicySettings
 from comfymesh.tasks.record import Key, Requirements
 
@@ -78,12 +78,15 @@ class World:
         self.spreading = Spreading(self.seats, self.estimates, self.popularity)
         self.group = Group(Requirements(), Family(("m",)), ())
         self.seats.meet(self.group.family)
-        for name, resident in (("warm", ("m",)), ("cold", ("n",))):
-            instance = Instance(name, InstanceState.READY, 1, "catalog", resident=resident)
-            self.seats.report(Report(name, "1", open=True, instances={name: instance}))
+        self.report("warm", "m")
+        self.report("cold", "n")
         self.seats.take(self.seats[Place("warm", "warm")], busy, 0.0)
         if not idle:
             self.seats.take(self.seats[Place("cold", "cold")], busy, 0.0)
+
+    def report(self, name: str, resident: str, *, is_open: bool = True) -> None:
+        instance = Instance(name, InstanceState.READY, 1, "catalog", resident=(resident,))
+        self.seats.report(Report(name, "1", open=is_open, instances={name: instance}))
 
     def waits(self, *, fifo: float, count: int = 1, created: float = 0.0) -> None:
         for number in range(count):
@@ -98,10 +101,6 @@ class World:
     @property
     def pays(self) -> bool:
         return self.spreading.pays(self.group.family, SETTINGS, 0.0)
-
-    @property
-    def far(self) -> bool:
-        return self.spreading.far(self.group.family, 0.0)
 
     def saves(self, now: float = 0.0) -> bool:
         last = self.group.family.newest()
@@ -143,9 +142,20 @@ def test_all_that_came_before_have_their_turn_first() -> None:
     assert world.saves()
 
 
-def test_nobody_waits_for_a_warm_instance_that_is_busy_for_ever() -> None:
-    assert World(busy=2 * FARTHEST * LOAD).far
-    assert not World(busy=PATIENCE * LOAD).far
+def test_a_warm_instance_on_a_cordoned_node_saves_nobody_a_load() -> None:
+    world = World(busy=2 * PATIENCE * LOAD)
+    world.report("idle", "m", is_open=False)
+    world.waits(fifo=LOAD + RUN)
+    assert world.saves()
+
+
+def test_what_takes_longer_than_predicted_may_take_as_long_again() -> None:
+    world = World(busy=10.0)
+    warm = world.seats[Place("warm", "warm")]
+    assert not warm.is_free_within(9.0, 0.0)
+    assert warm.is_free_within(1.0, 10.0)
+    assert not warm.is_free_within(9.0, 20.0)
+    assert world.seats[Place("cold", "cold")].is_free_within(0.0, 20.0), "it has nothing to do"
 
 
 def test_while_nobody_idles_only_the_backlog_counts() -> None:

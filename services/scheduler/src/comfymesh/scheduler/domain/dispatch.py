@@ -7,6 +7,7 @@ instance that holds its models; where all of those are busy it waits for one, un
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
@@ -157,7 +158,7 @@ class Dispatcher:
         for family, lanes in islice(fitting, _COMPARED):
             holders = self._seats.holders(family)
             served = holders.free or not self._spreading.pays(family, self.settings, now)
-            eager = self._unserved(lanes, holders) if served else lanes
+            eager = self._unserved(lanes, holders, math.inf, now) if served else lanes
             worth = self._worth_of_loading(family, eager, seat, now)
             if worth > bar and (match := self._best_held(eager, seat, now)) is not None:
                 best, bar = match, worth
@@ -208,9 +209,8 @@ class Dispatcher:
             and (match := self._for_task(last, now)) is not None
         ):
             return match
-        if not spreading.far(family, now):
-            lanes = self._unserved(lanes, self._seats.holders(family))
-        return self._at_one_of(lanes, idle, now)
+        soon = spreading.farthest(family)
+        return self._at_one_of(self._unserved(lanes, self._seats.holders(family), soon, now), idle, now)
 
     def _ahead(self, family: Family) -> Iterator[Seat]:
         """Busy instances that could take one of its tasks for later. None is given a foreign one while others idle."""
@@ -261,17 +261,18 @@ class Dispatcher:
             return True
         return any(kind in self._filters.fit(lane.group) for lane in family.lanes)
 
-    def _unserved(self, lanes: list[Lane], holders: Holders) -> list[Lane]:
-        """Those of these lanes whose tasks can run at none of the instances that hold their models."""
-        served = {group: self._is_served(group, holders) for group in {lane.group: None for lane in lanes}}
+    def _unserved(self, lanes: list[Lane], holders: Holders, seconds: float, now: float) -> list[Lane]:
+        """Those of these lanes whose tasks can run at none that holds their models and is free in so many seconds."""
+        groups = {lane.group: None for lane in lanes}
+        served = {group: self._is_served(group, holders, seconds, now) for group in groups}
         return [lane for lane in lanes if not served[lane.group]]
 
-    def _is_served(self, group: Group, holders: Holders) -> bool:
+    def _is_served(self, group: Group, holders: Holders, seconds: float, now: float) -> bool:
         looked_at = 0
         for seat in holders.all:
             if not seat.takes_work:
                 continue
-            if self._fits(group, seat):
+            if seat.is_free_within(seconds, now) and self._fits(group, seat):
                 return True
             looked_at += 1
             if looked_at >= LOOKED_AT:

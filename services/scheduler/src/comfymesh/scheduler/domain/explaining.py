@@ -22,6 +22,7 @@ from comfymesh.scheduler.domain.views import Estimate, Explanation, QueueOvervie
 from comfymesh.tasks.record import Definition, Requirements
 
 _TEMPORARY = (BUSY, STOPPED, VRAM_IN_USE)
+_ABOUT = "it is about to be given to an instance"
 _MOMENT = 1.0
 _MOST_LOOKED_AT = 20_000
 
@@ -62,9 +63,13 @@ class Explainer:
             explanation = self._of_instances(task.group.requirements, now)
         if explanation.stuck:
             return explanation
+        offered, expected = self._offers.place(task.key), self._dispatcher.expected(task)
+        warm = self._seats.known(expected) if expected and not offered else None
+        if explanation.reason == _ABOUT and warm is not None and not warm.has_room:
+            explanation = replace(explanation, reason=_for_warm(warm))
         return replace(
             explanation,
-            place=self._offers.place(task.key) or self._dispatcher.expected(task),
+            place=offered or expected,
             start=self._outlook.start(task, now),
             end=self._outlook.end(task, now),
         )
@@ -109,7 +114,7 @@ def _reason(count: int, rejected: Counter[str], barred: float) -> str:
     if not count:
         return "no node reports"
     if rejected.total() < count:
-        return "it is about to be given to an instance"
+        return _ABOUT
     if rejected[BUSY]:
         return f"every instance that could run it is busy ({rejected[BUSY]} of {count})"
     if rejected[STOPPED]:
@@ -117,6 +122,11 @@ def _reason(count: int, rejected: Counter[str], barred: float) -> str:
     ruled_out = ", ".join(f"{number} {name}" for name, number in rejected.most_common())
     tried_again = f"; breaker open until {_clock(barred)}" if math.isfinite(barred) else ""
     return f"none of {count} instances can take it now: {ruled_out}{tried_again}"
+
+
+def _for_warm(seat: Seat) -> str:
+    place = f"{seat.place.node}/{seat.place.instance}"
+    return f"it waits for {place}, which holds its models; instances that idle would have to load"
 
 
 def _clock(moment: float) -> str:

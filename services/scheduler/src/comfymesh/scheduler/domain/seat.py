@@ -86,6 +86,10 @@ class Seat:
         """Whether it can be given another attempt now."""
         return self.serves and self.instance is not None and self.taken < min(self._slots(self.instance), self.allowed)
 
+    def is_free_within(self, seconds: float, now: float) -> bool:
+        """Whether it has nothing to do in so many seconds. What takes longer than predicted may take as long again."""
+        return not self.taken or abs(self.until - now) <= seconds
+
     def _slots(self, instance: Instance) -> int:
         """How many attempts it may have: more where it looks ahead and what it has is over in a moment.
 

@@ -59,9 +59,9 @@ class Spreading:
         longest = max(load, patience)
         return turn > longest or self._busy_for(holders, longest, now)
 
-    def far(self, family: Family, now: float) -> bool:
-        """Whether those that hold a family's models are busy for so long that nobody should wait while others idle."""
-        return self._busy_for(self._seats.holders(family), FARTHEST * self._estimates.price(family.models), now)
+    def farthest(self, family: Family) -> float:
+        """For how many seconds a family's tasks wait for one that holds its models, while others idle."""
+        return FARTHEST * self._estimates.price(family.models)
 
     def _backlog(self, family: Family, holders: Holders, now: float) -> float:
         """Seconds of work that wait for those that hold a family's models, or that they have begun."""
@@ -73,8 +73,8 @@ class Spreading:
 
         One is, mostly. They are looked at until it is found: this is much of a decision while instances idle.
         """
-        for seat in islice(holders.all, _LOOKED_AT):  # noqa: SIM110  # a generator costs more
-            if not seat.taken or seat.until <= now + seconds:
+        for seat in islice(holders.all, _LOOKED_AT):
+            if seat.takes_work and seat.is_free_within(seconds, now):
                 return False
         return True
 
