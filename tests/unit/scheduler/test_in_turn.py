@@ -111,6 +111,16 @@ def test_an_idle_instance_loads_for_who_came_last_if_that_is_beyond_the_patience
     assert all(offer.place.node == "cold" for offer in offers)
 
 
+@pytest.mark.parametrize(("seconds", "given"), [(25.0, ["third"]), (None, [])])
+def test_who_must_begin_before_a_warm_instance_is_free_has_a_load_of_its_own(
+    seconds: float | None, given: list[str]
+) -> None:
+    play = Play()
+    third = queued("third", requirements=NEEDS, create_time=play.clock(), start_timeout=seconds)
+    decided = play.core.handle(TaskChanged(third, 4), play.clock())
+    assert [each.record.key.task_id for each in decided if isinstance(each, OfferWork)] == given
+
+
 def test_nobody_waits_for_ever_for_a_warm_instance_that_is_not_done_when_it_should_be() -> None:
     play = Play()
     assert not play.tell(Tick())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator
 
 from comfymesh.tasks import machine
@@ -10,6 +11,12 @@ from comfymesh.tasks.record import Key, TaskRecord
 
 _SLACK = 1024
 """Entries that may be out of date, beside as many as there are tasks."""
+
+
+def start_by(record: TaskRecord) -> float:
+    """When a task that waits must have begun, seconds since the epoch; infinite where it may wait for ever."""
+    moment = record.definition.start_by
+    return math.inf if moment is None or not machine.can_expire(record) else moment
 
 
 class StartDeadlines:
@@ -24,8 +31,8 @@ class StartDeadlines:
 
     def add(self, record: TaskRecord) -> None:
         """Mind a task that waits, if there is a time by which it must have begun."""
-        if machine.can_expire(record) and record.definition.start_by is not None:
-            self.set(record.key, record.definition.start_by)
+        if (moment := start_by(record)) < math.inf:
+            self.set(record.key, moment)
 
     def set(self, key: Key, moment: float) -> None:
         """The task is due at `moment`, seconds since the epoch."""

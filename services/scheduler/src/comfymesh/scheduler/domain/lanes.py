@@ -35,6 +35,7 @@ class Waiting:
         created: When it was created, seconds since the epoch.
         clock: When its clock started, moved back by what its tenant had to bear before.
         start: When its clock started.
+        start_by: When it must have begun, seconds since the epoch; infinite where it may wait for ever.
         run: How many seconds it is expected to run.
         fifo: When it would have been done had all come first, been first served.
         sparse: How much it counts for how little its tenant had waiting when it came, up to 1.
@@ -57,6 +58,7 @@ class Waiting:
         "shunned",
         "sparse",
         "start",
+        "start_by",
     )
 
     def __init__(self, key: Key, sequence: int, group: Group, priority: int, created: float) -> None:
@@ -66,7 +68,7 @@ class Waiting:
         self.priority = priority
         self.created = self.clock = self.start = created
         self.run = 1.0
-        self.fifo = math.inf
+        self.fifo = self.start_by = math.inf
         self.sparse = 1.0
         self.lane: Lane | None = None
         self.queued = False

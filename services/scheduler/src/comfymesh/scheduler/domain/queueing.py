@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from comfymesh.scheduler.domain.deadlines import start_by
 from comfymesh.scheduler.domain.dispatch import Dispatcher
 from comfymesh.scheduler.domain.estimates import Estimates
 from comfymesh.scheduler.domain.fleet import Place
@@ -81,6 +82,7 @@ class WaitingTasks:
         key = Key(tenant.name, record.key.task_id)
         task = Waiting(key, sequence, group, definition.priority, definition.create_time)
         task.shunned = _shunned(record)
+        task.start_by = start_by(record)
         task.run = self._estimates.run(group.family.models, definition.work, tenant.name)
         if not self._settings.affinity:
             return task

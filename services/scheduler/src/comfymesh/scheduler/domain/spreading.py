@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 
 from comfymesh.scheduler.domain.estimates import Estimates
@@ -47,16 +48,19 @@ class Spreading:
         """Whether a load keeps the last task in line, whose models somebody holds, from being late compared with FIFO.
 
         It would be late if it waited for a warm instance until all that came before have had their turn, and is in time
-        if one that idles loads for it now. A task that is late either way has nothing of a load that comes now.
+        if one that idles loads for it now. A task that is late either way has nothing of a load that comes now, but
+        where it could not begin before the time by which it must.
         """
         family = task.group.family
         load = self._estimates.loads(family.models)
-        if now + load + task.run > task.fifo + _AT_ONCE:
+        longest = task.start_by - now
+        if now + load + task.run <= task.fifo + _AT_ONCE:
+            patience = settings.patience * (task.fifo - task.created - task.run) + task.created - now
+            longest = min(longest, max(load, patience))
+        if longest == math.inf:
             return False
         holders = self._seats.holders(family)
         turn = (self._backlog(family, holders, now) - task.run) / len(holders.all)
-        patience = settings.patience * (task.fifo - task.created - task.run) + task.created - now
-        longest = max(load, patience)
         return turn > longest or self._busy_for(holders, longest, now)
 
     def farthest(self, family: Family) -> float:
