@@ -96,9 +96,8 @@ class Reader(Parser):
             place, wanted = await self._go_through(data)
         except (ValueError, IndexError) as error:
             raise nats.errors.ProtocolError from error
-        if (
-            rest is self._rest
-        ):  # Where an error was told, another line may have begun: nothing of this one belongs there.
+        # Where an error was told, another line may have begun: nothing of this one belongs there.
+        if rest is self._rest:
             rest += data[place:]
             self._wanted = wanted
 

@@ -22,7 +22,6 @@ from comfymesh.scheduler.domain.views import Estimate, Explanation, QueueOvervie
 from comfymesh.tasks.record import Definition, Requirements
 
 _TEMPORARY = (BUSY, STOPPED, VRAM_IN_USE)
-_ABOUT = "it is about to be given to an instance"
 _MOMENT = 1.0
 _MOST_LOOKED_AT = 20_000
 
@@ -65,7 +64,8 @@ class Explainer:
             return explanation
         offered, expected = self._offers.place(task.key), self._dispatcher.expected(task)
         warm = self._seats.known(expected) if expected and not offered else None
-        if explanation.reason == _ABOUT and warm is not None and not warm.has_room:
+        one_would_take_it = sum(explanation.rejected.values()) < explanation.instances
+        if one_would_take_it and warm is not None and not warm.has_room:
             explanation = replace(explanation, reason=_for_warm(warm))
         return replace(
             explanation,
@@ -114,7 +114,7 @@ def _reason(count: int, rejected: Counter[str], barred: float) -> str:
     if not count:
         return "no node reports"
     if rejected.total() < count:
-        return _ABOUT
+        return "it is about to be given to an instance"
     if rejected[BUSY]:
         return f"every instance that could run it is busy ({rejected[BUSY]} of {count})"
     if rejected[STOPPED]:
