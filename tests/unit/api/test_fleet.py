@@ -132,14 +132,14 @@ async def test_catalogs_are_forgotten_once_nobody_offers_them(server: ManualCloc
     async with following(bus, ours) as view:
         await offer(bus, "one", first)
         await offer(bus, "two", first)
-        await until(lambda: set(view._catalogs) == {first.sha256}, "the first catalog")
+        await until(lambda: set(view._catalogs._held) == {first.sha256}, "the first catalog")
         await offer(bus, "one", second)
-        await until(lambda: set(view._catalogs) == {first.sha256, second.sha256}, "the second catalog")
+        await until(lambda: set(view._catalogs._held) == {first.sha256, second.sha256}, "the second catalog")
         await offer(bus, "two", second)
-        await until(lambda: set(view._catalogs) == {second.sha256}, "the end of the first")
+        await until(lambda: set(view._catalogs._held) == {second.sha256}, "the end of the first")
         ours.advance(3600.0)
         assert view.offers() == []
-        assert view._catalogs == {}
+        assert view._catalogs._held == {}
 
 
 async def test_what_an_instance_offered_stays_known_while_its_agent_starts_again(
@@ -187,3 +187,13 @@ async def test_offers_are_made_once_and_anew_where_something_is_new(server: Manu
         assert not view.offers()[0].trouble
         ours.advance(TTL)
         assert view.offers()[0].trouble == "its node does not report"
+
+
+async def test_who_begins_knows_when_all_that_is_stored_has_been_read(server: ManualClock, ours: ManualClock) -> None:
+    bus = MemoryBus(server)
+    catalog = await write_catalog(BusStore(bus), b"{}")
+    await tell(bus, "one", one=catalog)
+    async with following(bus, ours) as view:
+        await view.caught_up.wait()
+        await view.looked()
+        assert [(offer.instance, offer.catalog is not None) for offer in view.offers()] == [("one", True)]

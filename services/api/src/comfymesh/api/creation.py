@@ -13,6 +13,7 @@ from comfymesh.api import feasibility, fields, nodes_files, packing
 from comfymesh.api.access import allowance
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.errors import RefusedError, Violation, invalid
+from comfymesh.api.feasibility import Fit
 from comfymesh.api.fleet import FleetView
 from comfymesh.api.inputs import Given, Inputs, field_of, with_kinds
 from comfymesh.api.workflows.registry import Workflows
@@ -23,7 +24,7 @@ from comfymesh.graphs import Checker, Graph
 from comfymesh.runtime import logcontext, redaction
 from comfymesh.tasks import machine, rights
 from comfymesh.tasks.parts import placement_of
-from comfymesh.tasks.record import ANYWHERE, Definition, Key, Requirements, SpecRef, TaskRecord, Work
+from comfymesh.tasks.record import ANYWHERE, Definition, Key, Placement, Requirements, SpecRef, TaskRecord, Work
 from comfymesh.telemetry import tracing
 from comfymesh.v1 import task_pb2, task_service_pb2
 from comfymesh.wire.v1 import spec_pb2
@@ -107,14 +108,7 @@ class Creation:
         given = await self._inputs.read(task, tenant)
         graph = self._graph(task.graph_json, given)
         placement = placement_of(task.placement) if task.HasField("placement") else ANYWHERE
-        fit = feasibility.check(
-            graph,
-            self._fleet.offers(),
-            placement,
-            allow_partial=task.allow_partial_outputs,
-            settling=self._clock() < self._settled_at,
-            validate=self._checker.validate,
-        )
+        fit = await self._fit(graph, placement, allow_partial=task.allow_partial_outputs)
         needed = feasibility.requirements(fit.validation, placement)
         owner = self._directory.tenant(tenant)
         if owner is not None:
@@ -130,6 +124,19 @@ class Creation:
             identity(request, tenant), resolved, spec, needed, feasibility.work(fit), self._clock()
         )
         return NewTask(machine.create(definition), text, files)
+
+    async def _fit(self, graph: Graph, placement: Placement, *, allow_partial: bool) -> Fit:
+        """An instance that could run a graph. Nothing is refused for the lack of what is only being read yet."""
+        check = partial(feasibility.check, graph, allow_partial=allow_partial, validate=self._checker.validate)
+        try:
+            return check(self._fleet.offers(), placement, settling=self._settling())
+        except RefusedError:
+            if not await self._fleet.looked():
+                raise
+        return check(self._fleet.offers(), placement, settling=self._settling())
+
+    def _settling(self) -> bool:
+        return self._clock() < self._settled_at
 
     def _graph(self, text: str, given: Given) -> Graph:
         graph = self._workflows.graph(text, "task.graph_json")

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from comfymesh import names
 from comfymesh.api import pools
-from comfymesh.artifacts.catalogs import CatalogMissingError, read_catalog
+from comfymesh.api.catalog_reader import CatalogReader
 from comfymesh.artifacts.store import BlobStore
 from comfymesh.bus import streams, subjects
 from comfymesh.bus.intents import Intent, IntentStore, preload_to_proto
@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 _SOMEWHERE = Site()
 _FORGET_AFTER = 3600.0
-_RETRY_WAIT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +71,34 @@ class FleetView:
         bus: Where reports come from.
         store: Where catalogs are.
         clock: Answers seconds of a monotonic clock.
+
+    Attributes:
+        caught_up: Set once every report has been taken in that was there at the start.
     """
 
     def __init__(self, bus: Bus, store: BlobStore, clock: Callable[[], float]) -> None:
+        self.caught_up = asyncio.Event()
         self._bus = bus
-        self._store = store
         self._clock = clock
         self._nodes: dict[str, _Seen] = {}
         self._intents: dict[str, Intent] = {}
-        self._catalogs: dict[str, Catalog] = {}
-        self._reading: set[str] = set()
-        # Grows with every change of the catalogs.
-        self._edition = 0
+        self._catalogs = CatalogReader(store)
 
     async def follow(self, background: Background) -> None:
         """Take in reports for ever; catalogs are read in `background`."""
         async for item in self._bus.tail(streams.REPORTS, subjects.ALL_REPORTS):
-            if not isinstance(item, CaughtUp):
+            if isinstance(item, CaughtUp):
+                self.caught_up.set()
+            else:
                 self._take(item, background)
+
+    async def looked(self) -> bool:
+        """Wait until every catalog that is offered was looked at, or for five seconds.
+
+        Returns:
+            False, and at once, where nothing was to be waited for: `offers` answers as before.
+        """
+        return await self._catalogs.looked()
 
     async def follow_intents(self) -> None:
         """Take in what operators want of nodes, for ever."""
@@ -146,7 +155,7 @@ class FleetView:
         return [found[digest] for digest in sorted(found)]
 
     def _offers(self, seen: _Seen, now: float) -> Sequence[Offer]:
-        made_on = self._edition, _lost(seen, now)
+        made_on = self._catalogs.edition, _lost(seen, now)
         if seen.offers[0] != made_on:
             seen.offers = made_on, self._make_offers(seen, lost=made_on[1])
         return seen.offers[1]
@@ -176,9 +185,7 @@ class FleetView:
 
     def _forget_catalogs(self) -> None:
         """Drop catalogs that no node offers any more."""
-        offered = {offer.catalog.sha256 for seen in self._nodes.values() for offer in seen.report.offers}
-        self._catalogs = {digest: catalog for digest, catalog in self._catalogs.items() if digest in offered}
-        self._edition += 1
+        self._catalogs.keep({offer.catalog.sha256 for seen in self._nodes.values() for offer in seen.report.offers})
 
     def _take(self, item: Message, background: Background) -> None:
         try:
@@ -195,23 +202,7 @@ class FleetView:
         self._nodes[report.node.name] = _Seen(report, self._clock() - item.age, item.time)
         if before is not None and before.report.offers != report.offers:
             self._forget_catalogs()
-        for offer in report.offers:
-            digest = offer.catalog.sha256
-            if digest and digest not in self._catalogs and digest not in self._reading:
-                self._reading.add(digest)
-                background.spawn(self._read(offer.catalog), "catalog reader")
-
-    async def _read(self, blob: spec_pb2.BlobRef) -> None:
-        while True:
-            try:
-                self._catalogs[blob.sha256] = await read_catalog(self._store, blob)
-            except CatalogMissingError as error:
-                logger.warning("can't read a catalog, will try again: %s", error)
-                await asyncio.sleep(_RETRY_WAIT)
-            else:
-                self._edition += 1
-                self._reading.discard(blob.sha256)
-                return
+        self._catalogs.offer((offer.catalog for offer in report.offers), background)
 
 
 def _keep_offers(report: node_report_pb2.NodeReport, before: node_report_pb2.NodeReport) -> None:

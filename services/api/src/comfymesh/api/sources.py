@@ -62,6 +62,11 @@ class Sources:
         return cls(log, model, hub, lag, fleet, directory, assets, shelf)
 
     async def ready(self, stop: asyncio.Event, failed: asyncio.Event) -> None:
-        """Wait until all that was stored has been read: nobody is let in, and nothing is listed or watched, before."""
-        for ready in (self.directory.ready, self.assets.ready, self.shelf.ready, self.hub.ready):
+        """Wait until all that was stored has been read: nobody is let in, and nothing is listed or watched, before.
+
+        Nor is a graph refused that only an instance could run of which has not been read yet what it offers.
+        """
+        read = (self.directory.ready, self.assets.ready, self.shelf.ready, self.fleet.caught_up, self.hub.ready)
+        for ready in read:
             await service.first(ready, stop, failed)
+        await service.unless_stopped(stop, self.fleet.looked())
