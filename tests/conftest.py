@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -12,6 +13,10 @@ from comfymesh.runtime import grpc_engine
 
 for name in [name for name in os.environ if name.startswith("COMFYMESH_") and name != "COMFYMESH_IMAGE"]:
     del os.environ[name]
+
+# A shell's background job ignores Ctrl-C, and so would all that tests start, to try it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # As the API's processes have it. Here, before any test imports grpc.
 grpc_engine.choose()
