@@ -23,6 +23,7 @@ from comfymesh.runtime.health_file import showing
 from comfymesh.runtime.secret_files import SecretFileError
 from comfymesh.runtime.settings import ServiceSettings, may_be_secret
 from comfymesh.runtime.strangers import strangers
+from comfymesh.runtime.validation import said
 from comfymesh.telemetry import sampling, setup
 
 __all__ = ["ServiceFailedError", "StoppedError", "first", "problems", "run", "unless_stopped", "until"]
@@ -176,15 +177,15 @@ def problems(error: ValidationError | SettingsError, settings_type: type[Service
         return [str(error)]
     if isinstance(error, SettingsError):
         return [f"{error}: is it JSON?"]
-    return [
-        f"{_setting(problem['loc'])}: {problem['msg']}{_value(problem, settings_type)}" for problem in error.errors()
-    ]
+    return [f"{_setting(problem['loc'])}{said(problem)}{_value(problem, settings_type)}" for problem in error.errors()]
 
 
 def _setting(location: tuple[str | int, ...]) -> str:
-    """The environment variable, and the place in its value where that has parts."""
-    first, *rest = location or ("",)
-    return f"COMFYMESH_{first}".upper() + "".join(f"[{part}]" for part in rest)
+    """The environment variable, and the place in its value where that has parts; nothing where several don't fit."""
+    if not location:
+        return ""
+    first, *rest = location
+    return f"COMFYMESH_{first}".upper() + "".join(f"[{part}]" for part in rest) + ": "
 
 
 def _value(problem: ErrorDetails, settings_type: type[ServiceSettings]) -> str:
