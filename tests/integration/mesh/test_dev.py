@@ -12,6 +12,9 @@ import pytest
 
 from comfymesh.stack.mesh import free_port
 
+# A mesh may take a minute to come up.
+pytestmark = pytest.mark.timeout(150)
+
 _WITHOUT_EFFECT = "Without effect here, for this mesh has its own: COMFYMESH_AGENT_NODE, COMFYMESH_API_AUTH.\n"
 
 
@@ -25,8 +28,12 @@ async def dev(data: Path, **settings: str) -> tuple[int | None, str, str]:
     )
     assert process.stdout is not None
     said = b""
-    while b"Ctrl-C" not in said and (line := await process.stdout.readline()):
+    async for line in process.stdout:
         said += line
+        if b"Ctrl-C" in line:
+            break
+    else:
+        pytest.fail(f"comfymesh dev ended before it was up: {said!r}")
     process.send_signal(signal.SIGTERM)
     _, complaints = await process.communicate()
     return process.returncode, said.decode(), complaints.decode()
