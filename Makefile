@@ -60,9 +60,10 @@ format: setup ## format the code
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/buf format -w
 
-docs: setup ## make what is made from code: docs/metrics.md, docs/configuration.md, dashboards, rules
+docs: setup ## make what is made from code: docs/metrics.md, docs/configuration.md, dashboards, rules, names of variables
 	@$(BIN)/python -m comfymesh.telemetry.page > docs/metrics.md
 	@$(BIN)/python -m comfymesh.stack.configuration > docs/configuration.md
+	@$(BIN)/python -m comfymesh.stack.variables > services/common/src/comfymesh/runtime/known_variables.py
 	@$(BIN)/python -m comfymesh.stack.observability.making
 
 protos: setup ## make the stubs and docs/api.md from the protos

@@ -21,8 +21,18 @@ data=${2:-}
 [ "$data" = - ] && data=$(cat)
 
 # With TLS: https:// for buf, no -plaintext for grpcurl, and --cacert or -cacert where its CA is one of your own.
-case $tool in
-*grpcurl) set -- -plaintext ${key:+-H "authorization: Bearer $key"} -d @ "$target" "$method" ;;
-*) set -- curl --protocol grpc --http2-prior-knowledge ${key:+-H "authorization: Bearer $key"} -d @- "http://$target/$method" ;;
-esac
-printf '%s' "${data:-"{}"}" | "$tool" "$@"
+call() {
+    case $tool in
+    *grpcurl) "$tool" -plaintext ${key:+-H "authorization: Bearer $key"} -d @ "$target" "$1" ;;
+    *) "$tool" curl --protocol grpc --http2-prior-knowledge ${key:+-H "authorization: Bearer $key"} -d @- "http://$target/$1" ;;
+    esac
+}
+
+printf '%s' "${data:-"{}"}" | call "$method" || {
+    code=$?
+    # Where nobody listens a tool says what it can't do, and not why. Every mesh answers how it is.
+    if [ $code != 127 ] && ! printf '{}' | call grpc.health.v1.Health/Check >/dev/null 2>&1; then
+        echo "call.sh: no mesh answers at $target; \`make dev\` in another terminal runs one, or set COMFYMESH_TARGET" >&2
+    fi
+    exit $code
+}

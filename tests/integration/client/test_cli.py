@@ -206,6 +206,15 @@ def test_a_server_that_is_not_there_ends_with_4(comfymesh: Comfymesh) -> None:
     assert "comfymesh dev" in done.stderr
 
 
+def test_a_server_that_does_not_speak_tls_is_told_and_nothing_of_grpcs_engine(environment: dict[str, str]) -> None:
+    command = [sys.executable, "-c", "from comfymesh.cli.entry import main; main()", "--tls", "list"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 4
+    said, advice = done.stderr.splitlines()
+    assert said.endswith("(it does not speak TLS). (SERVER_UNREACHABLE)")
+    assert "--target" in advice
+
+
 def test_a_task_can_be_submitted_followed_and_looked_at(comfymesh: Comfymesh, tmp_path: Path) -> None:
     name = comfymesh("run", "graph.json", "--detach").stdout.strip()
     assert name == "t1"

@@ -207,6 +207,19 @@ class TestFields:
         }
         assert all(refusal.violations.values())
 
+    async def test_an_input_that_comfyui_would_ignore_is_told_with_those_like_it(self, mesh: LocalMesh) -> None:
+        given = {"1.widht": task_pb2.InputValue(int64_value=64), "1.height": task_pb2.InputValue(int64_value=64)}
+        refusal = await refuse(mesh, task_of(graphs.picture(), inputs=given))
+        assert refusal.is_ == ("INVALID_ARGUMENT", "INPUT_INVALID")
+        assert set(refusal.violations) == {"task.inputs[1.widht]"}
+        assert refusal.violations["task.inputs[1.widht]"].endswith("did you mean width?")
+
+    async def test_one_that_the_graph_has_itself_is_its_authors_business(self, mesh: LocalMesh) -> None:
+        graph = graphs.picture()
+        graph["1"]["inputs"]["widht"] = 1
+        task = task_of(graph, inputs={"1.widht": task_pb2.InputValue(int64_value=64)})
+        await mesh.tasks.CreateTask(CreateRequest(task=task, validate_only=True))
+
     async def test_a_task_without_a_graph_is_refused(self, mesh: LocalMesh) -> None:
         refusal = await refuse(mesh, task_pb2.Task())
         assert refusal.is_ == ("INVALID_ARGUMENT", "INPUT_INVALID")

@@ -156,6 +156,30 @@ def test_a_script_that_gets_no_answer_says_no_more_than_that(tool: str, checkout
     assert "None" not in done.stderr
 
 
+async def call(target: str, *request: str) -> tuple[int | None, str]:
+    """How call.sh ends with buf, and what it complains of."""
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "examples/shell/call.sh", *request),
+        cwd=ROOT,
+        env={**os.environ, "COMFYMESH_TARGET": target, "TOOL": str(Path(sys.executable).with_name("buf"))},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, complaint = await process.communicate()
+    return process.returncode, complaint.decode()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_script_without_a_mesh_says_what_to_do_and_with_one_leaves_it_to_the_answer(target: str) -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    code, complaint = await call(nowhere, "TaskService/ListTasks")
+    assert code == 1
+    assert f"no mesh answers at {nowhere}; `make dev` in another terminal runs one" in complaint
+    code, complaint = await call(target, "TaskService/GetTask", '{"name": "tasks/none"}')
+    assert code != 0
+    assert "there is no task tasks/none" in complaint
+    assert "no mesh answers" not in complaint
+
+
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("tool", ["buf", "grpcurl"])
 async def test_the_shell_example_saves_a_picture(tool: str, target: str, checkout: Path) -> None:

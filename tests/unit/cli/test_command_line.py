@@ -5,6 +5,7 @@ import io
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import click
 import pytest
@@ -182,3 +183,21 @@ def test_a_missing_graph_is_told_without_a_traceback() -> None:
     result = invoke("run", "nope.json")
     assert result.exit_code == 2
     assert result.output == "Error: The file nope.json can't be read: No such file or directory. (FILE_UNREADABLE)\n"
+
+
+def test_an_option_that_goes_after_the_command_is_told_where_it_goes() -> None:
+    result = invoke("--json", "list")
+    assert result.exit_code == 2
+    assert "No such option '--json'. It goes after the command, as in `comfymesh run --json`." in result.output
+    assert "Did you mean" not in result.output
+    assert "Did you mean '--target'?" in invoke("--targets", "x", "list").output
+
+
+@pytest.mark.parametrize(("content", "why"), [(None, "No such file or directory"), (b"\xff", "ASCII characters")])
+def test_a_key_that_can_not_be_read_is_told_in_words(content: bytes | None, why: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    result = invoke("--api-key", f"@{tmp_path / 'key'}", "list")
+    assert result.exit_code == 2
+    assert result.output.rstrip().endswith(f"{why}.")
+    assert "Errno" not in result.output

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from comfymesh.client import InvalidRequest
-from comfymesh.client.graphs import decode_graph, graph_text
+from comfymesh.client.graphs import GraphText, decode_graph, graph_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def test_what_a_file_holds_is_never_taken_for_a_path(tmp_path: Path) -> None:
     secret.write_text("{}")
     path.write_text(str(secret))
     assert graph_text(graph_text(path)) == str(secret)
-    assert graph_text(decode_graph(b"", "Standard input")) == ""
+    assert graph_text(GraphText("")) == ""
 
 
 @pytest.mark.parametrize("graph", [{"3": {"inputs": {"x": float("nan")}}}, {"3": object()}])
@@ -55,3 +55,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_other_encodings_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="UTF-8"):
         decode_graph("{}".encode("utf-16"), "graph.json")
+
+
+@pytest.mark.parametrize("data", [b"", b" \n"])
+def test_nothing_is_refused_by_where_it_comes_from(data: bytes) -> None:
+    with pytest.raises(InvalidRequest, match=r"graph\.json is empty"):
+        decode_graph(data, "graph.json")

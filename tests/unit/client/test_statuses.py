@@ -129,6 +129,18 @@ def test_a_status_without_details_says_what_to_do(
     assert error.metadata == {"grpc_message": text}
 
 
+@pytest.mark.parametrize(
+    ("target", "chain", "said"),
+    [
+        ("mesh", "a: Connection refused", "at mesh (Connection refused, at port 443 since none is named)."),
+        ("mesh:1,other:1", "a: Connection refused", "at mesh:1,other:1 (Connection refused)."),
+        ("mesh:1", "Tls handshake failed: SSL_ERROR_SSL: WRONG_VERSION_NUMBER: x: OK", "(it does not speak TLS)."),
+    ],
+)
+def test_who_can_not_be_reached_is_told_with_what_may_be_wrong_in_its_name(target: str, chain: str, said: str) -> None:
+    assert error_from_status(Status("UNAVAILABLE", chain, target=target)).message.endswith(said)
+
+
 @given(st.binary(max_size=200), st.sampled_from(["UNAVAILABLE", "INTERNAL", "NOT_FOUND", "CANCELLED"]))
 def test_no_details_are_too_broken_for_an_exception(raw: bytes, code: str) -> None:
     error = error_from_status(Status(code, "text", raw))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Self
 
 import pytest
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from comfymesh.runtime.background import Background
 from comfymesh.runtime.service import ServiceFailedError, StoppedError, first, problems, unless_stopped, until
@@ -121,13 +122,13 @@ class Settings(ServiceSettings):
             "7" * 70 + "x",
             f"Input should be a valid integer, unable to parse string as an integer, not '{60 * '7'}'",
         ),
-        ("LISTEN", "here", "Value error, must be host:port, such as 127.0.0.1:7700, not 'here'"),
-        ("LISTEN", "here:99999", "Value error, must be host:port, such as 127.0.0.1:7700, not 'here:99999'"),
-        ("PASSWORD", "hunter2", "Value error, must have 20 characters"),
+        ("LISTEN", "here", "must be host:port, such as 127.0.0.1:7700, not 'here'"),
+        ("LISTEN", "here:99999", "must be host:port, such as 127.0.0.1:7700, not 'here:99999'"),
+        ("PASSWORD", "hunter2", "must have 20 characters"),
         (
             "NATS_URL",
             "//user:hunter2",
-            "Value error, must be URLs such as nats://HOST:4222 or nats://USER:PASSWORD@HOST:4222, with commas between",
+            "must be URLs such as nats://HOST:4222 or nats://USER:PASSWORD@HOST:4222, with commas between",
         ),
     ],
 )
@@ -139,6 +140,17 @@ def test_a_setting_that_will_not_do_is_told_with_its_value_unless_that_may_be_se
         Settings()
     (line,) = problems(error.value, Settings)
     assert line == f"COMFYMESH_{name}: {told}"
+
+
+def test_what_does_not_fit_together_is_told_without_a_variable() -> None:
+    class Together(ServiceSettings):
+        @model_validator(mode="after")
+        def _fit(self) -> Self:
+            raise ValueError("two pools have one name: p")
+
+    with pytest.raises(ValidationError) as error:
+        Together()
+    assert problems(error.value, Together) == ["two pools have one name: p"]
 
 
 def test_of_a_part_of_a_larger_value_it_is_told_where_that_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,4 +70,5 @@ def api_key(given: str | None, environment: dict[str, str]) -> str:
     try:
         return Path(given[1:]).read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
-        raise click.UsageError(f"--api-key: can't read {given[1:]}: {error}.") from error
+        why = error.strerror if isinstance(error, OSError) else "a key is made of ASCII characters"
+        raise click.UsageError(f"--api-key: can't read {given[1:]}: {why}.") from error

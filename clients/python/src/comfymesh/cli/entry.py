@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 
@@ -10,6 +11,8 @@ def main() -> None:
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # What gRPC's engine remarks on its lines is for those who develop it; what went wrong we say ourselves.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from comfymesh.cli.main import main as run  # noqa: PLC0415  # only now: see above
 
     signal.signal(signal.SIGINT, handler)

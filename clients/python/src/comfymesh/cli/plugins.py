@@ -37,6 +37,18 @@ class CommandLine(click.Group):
         plugin = _plugins().get(cmd_name)
         return None if plugin is None else _load(plugin)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Reads the options before a command; of one that goes after it, says so."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            option = error.option_name
+            having = [name for name, command in self.commands.items() if _has(command, option)]
+            if not having:
+                raise
+            text = f"No such option {option!r}. It goes after the command, as in `comfymesh {having[0]} {option}`."
+            raise click.NoSuchOption(option, text, ctx=ctx) from None
+
     def invoke(self, ctx: click.Context) -> object:
         """Runs a command; what goes wrong ends as a message and an exit code, not as a traceback."""
         try:
@@ -47,6 +59,10 @@ class CommandLine(click.Group):
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
+
+
+def _has(command: click.Command, option: str) -> bool:
+    return any(option in parameter.opts for parameter in command.params)
 
 
 def _plugins() -> dict[str, EntryPoint]:

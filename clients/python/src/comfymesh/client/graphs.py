@@ -54,8 +54,10 @@ def decode_graph(data: bytes, origin: str) -> GraphText:
         origin: Where they come from, for the message.
 
     Raises:
-        InvalidRequest: The bytes are not UTF-8.
+        InvalidRequest: The bytes are not UTF-8, or there are none.
     """
+    if not data.strip():
+        raise InvalidRequest(f"{origin} is empty.", reason="GRAPH_UNPARSABLE", metadata={"problem": "NOT_JSON"})
     try:
         return GraphText(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

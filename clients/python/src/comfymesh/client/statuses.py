@@ -70,6 +70,8 @@ _BY_CODE: dict[str, type[ComfyMeshError]] = {
 
 _BEHIND_CAUSE = re.compile(r"(\s*\(\d+\)|\])+$")
 """An error's number, or the end of a list of causes."""
+_NO_TLS = "WRONG_VERSION_NUMBER"
+_DEFAULT_PORT = 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +172,23 @@ def _violations(bad_request: error_details_pb2.BadRequest) -> tuple[Violation, .
     return tuple(Violation(v.field, v.description, v.reason) for v in bad_request.field_violations)
 
 
+def _cause(chain: str) -> str:
+    """Of a chain of causes the last, which people understand; what stands behind it hangs on gRPC's engine."""
+    if _NO_TLS in chain:
+        return "it does not speak TLS"
+    return _BEHIND_CAUSE.sub("", chain.rsplit(": ", 1)[-1].strip()) or "no cause given"
+
+
+def _port(target: str) -> str:
+    """Where gRPC has asked, if that was left to it."""
+    return "" if ":" in target else f", at port {_DEFAULT_PORT} since none is named"
+
+
 def _without_reason(status: Status, details: _Details) -> _Details:
     """Reason and message for a status that the mesh itself did not write; gRPC's words go into the metadata."""
     details = replace(details, metadata={"grpc_message": status.message} | details.metadata)
     if status.code == "UNAVAILABLE":
-        # gRPC tells a chain of causes, of which people understand the last; what stands behind hangs on its engine.
-        cause = _BEHIND_CAUSE.sub("", status.message.rsplit(": ", 1)[-1].strip()) or "no cause given"
-        text = f"No ComfyMesh server answers at {status.target} ({cause})."
+        text = f"No ComfyMesh server answers at {status.target} ({_cause(status.message)}{_port(status.target)})."
         return replace(details, reason=SERVER_UNREACHABLE, message=text)
     if status.code == "RESOURCE_EXHAUSTED" and "larger than max" in status.message:
         text = f"The message is larger than allowed ({status.message}). Upload big inputs as assets instead."

@@ -24,11 +24,15 @@ from comfymesh.notifier import rulesfile
 from comfymesh.notifier.main import open_channels
 from comfymesh.notifier.rulesfile import RulesError
 from comfymesh.runtime.service import problems
+from comfymesh.runtime.strangers import strangers
 from comfymesh.stack import mesh, sources
 from comfymesh.stack.ownership import MeshNotReadyError, require_address
 
 DEFAULT_GATEWAY = "127.0.0.1:8188"
 """Where ComfyUI listens, so that its clients find the gateway without being told."""
+
+_OPTIONS = frozenset({"COMFYMESH_API_LISTEN", "COMFYMESH_NOTIFIER_RULES"})
+"""Settings that are options of the command, which heeds them."""
 
 _EPILOG = """\b
 Environment:
@@ -44,7 +48,14 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--listen", default=DEFAULT_TARGET, show_default=True, metavar="HOST:PORT", help="Address of the API.")
+@click.option(
+    "--listen",
+    default=DEFAULT_TARGET,
+    show_default=True,
+    envvar="COMFYMESH_API_LISTEN",
+    metavar="HOST:PORT",
+    help="Address of the API.  [env: COMFYMESH_API_LISTEN]",
+)
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -70,6 +81,8 @@ Examples:
 def dev(listen: str, data: Path, rules: Path | None, gateway: str) -> None:
     """Run the whole mesh on this machine until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for line in strangers(os.environ):
+        click.echo(line, err=True)
     try:
         _require_rules(rules)
         _require_safe(listen, "--listen")
@@ -150,6 +163,8 @@ async def _serve(plan: mesh.MeshPlan) -> None:
         click.echo(f"The API listens on {up.target}. Logs are in {plan.directory / 'logs'}.")
         if up.gateway:
             click.echo(f"Clients of ComfyUI are let in at http://{up.gateway}.")
+        if unheeded := [name for name in up.unheeded if name not in _OPTIONS]:
+            click.echo(f"Without effect here, for this mesh has its own: {', '.join(unheeded)}.", err=True)
         click.echo(f"Try:  {_program()} {target}run examples/text-to-image.json")
         click.echo("Ctrl-C stops everything.")
         await mesh.unless_refused(up.processes, _for_ever())

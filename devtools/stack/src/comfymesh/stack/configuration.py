@@ -51,7 +51,8 @@ _HEAD = """# Configuration
 <!-- Made by `make docs` from the classes of settings (services/*/src/comfymesh/*/settings.py). Change those. -->
 
 Services read their settings from environment variables when they start. One that is wrong ends the service with exit
-code 78, and the log names every variable that is wrong, and why. Variables that nobody knows are ignored.
+code 78, and the log names every variable that is wrong, and why. Variables that no service knows are ignored; the log
+of each start names them, and the setting that may have been meant.
 
 | column | says |
 | --- | --- |

@@ -64,6 +64,7 @@ class Mesh:
         processes: Its processes.
         metrics: Where each service shows its metrics, host:port by name.
         gateway: Where its gateway listens, host:port; empty where it has none.
+        unheeded: Settings in the environment of this process that are without effect, for the mesh has its own.
     """
 
     target: str
@@ -71,6 +72,7 @@ class Mesh:
     processes: Processes
     metrics: Mapping[str, str] = field(default_factory=dict)
     gateway: str = ""
+    unheeded: Sequence[str] = ()
 
 
 @asynccontextmanager
@@ -115,7 +117,7 @@ async def _running(plan: MeshPlan, lock: int) -> AsyncIterator[Mesh]:
     programs = [_showing(program, shown.get(program.name, "")) for program in programs]
     # The programs hold the lock too: what is left of a mesh whose keeper was killed still owns the folder.
     async with Processes(programs, plan.directory / "logs", keep_open=(lock,)) as processes:
-        mesh = Mesh(listen, nats_url, processes, shown, gateway)
+        mesh = Mesh(listen, nats_url, processes, shown, gateway, _unheeded(programs, os.environ))
         await unless_refused(processes, _until_ready(mesh, plan))
         yield mesh
 
@@ -136,6 +138,13 @@ async def unless_refused(processes: Processes, work: Coroutine[Any, Any, None]) 
         for task in (working, refused):
             task.cancel()
         await asyncio.gather(working, refused, return_exceptions=True)
+
+
+def _unheeded(programs: Sequence[Program], environment: Mapping[str, str]) -> list[str]:
+    """Settings in the environment that programs are given in place of, with another value."""
+    own = {name: value for program in programs for name, value in program.environment.items()}
+    ours = (name for name in own if name.startswith("COMFYMESH_"))
+    return sorted(name for name in ours if environment.get(name, own[name]) != own[name])
 
 
 def _showing(program: Program, listen: str) -> Program:

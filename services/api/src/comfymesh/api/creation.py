@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID, uuid4, uuid5
 
 from comfymesh import names
-from comfymesh.api import feasibility, fields, nodes_files, packing
+from comfymesh.api import feasibility, fields, misspelt, nodes_files, packing
 from comfymesh.api.access import allowance
 from comfymesh.api.access.directory import Directory
 from comfymesh.api.errors import RefusedError, Violation, invalid
 from comfymesh.api.feasibility import Fit
 from comfymesh.api.fleet import FleetView
-from comfymesh.api.inputs import Given, Inputs, field_of, with_kinds
+from comfymesh.api.inputs import Given, Inputs, Place, field_of, with_kinds
 from comfymesh.api.workflows.registry import Workflows
 from comfymesh.api.workflows.resolving import Resolved, resolve
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import BlobStore
-from comfymesh.graphs import Checker, Graph
+from comfymesh.graphs import Catalog, Checker, Graph
 from comfymesh.runtime import logcontext, redaction
 from comfymesh.tasks import machine, rights
 from comfymesh.tasks.parts import placement_of
@@ -106,9 +106,12 @@ class Creation:
     async def _checked(self, request: CreateRequest, resolved: Resolved, tenant: str) -> NewTask:
         task = resolved.task
         given = await self._inputs.read(task, tenant)
-        graph = self._graph(task.graph_json, given)
+        graph, added = self._graph(task.graph_json, given)
         placement = placement_of(task.placement) if task.HasField("placement") else ANYWHERE
         fit = await self._fit(graph, placement, allow_partial=task.allow_partial_outputs)
+        # Whoever runs a workflow has not named its graph nodes' inputs.
+        if added and not resolved.version and (wrong := [*misspelt.violations(graph, added, self._catalogs())]):
+            raise invalid(wrong)
         needed = feasibility.requirements(fit.validation, placement)
         owner = self._directory.tenant(tenant)
         if owner is not None:
@@ -135,10 +138,16 @@ class Creation:
                 raise
         return check(self._fleet.offers(), placement, settling=self._settling())
 
+    def _catalogs(self) -> Iterable[Catalog]:
+        """What the fleet offers, each once."""
+        offered = (offer.catalog for offer in self._fleet.offers())
+        return {id(catalog): catalog for catalog in offered if catalog is not None}.values()
+
     def _settling(self) -> bool:
         return self._clock() < self._settled_at
 
-    def _graph(self, text: str, given: Given) -> Graph:
+    def _graph(self, text: str, given: Given) -> tuple[Graph, list[Place]]:
+        """The graph with what is given, and which inputs of that it did not have."""
         graph = self._workflows.graph(text, "task.graph_json")
         absent = [
             Violation(field_of(place), f"the graph has no graph node {place[0]!r}")
@@ -146,10 +155,11 @@ class Creation:
             if place[0] not in graph.nodes
         ]
         present = {place: value for place, value in given.values.items() if place[0] in graph.nodes}
+        added = [place for place in present if place[1] not in graph.nodes[place[0]].inputs]
         graph = graph.with_inputs(present)
         if wrong := [*absent, *nodes_files.violations(graph, present, given.files)]:
             raise invalid(wrong)
-        return graph
+        return graph, added
 
     async def seal(self, new: NewTask) -> tuple[TaskRecord, spec_pb2.Spec]:
         """The record and the spec of a task, as they are to be stored. A graph that is too large for them is stored."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import faulthandler
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -21,6 +22,8 @@ from comfymesh.runtime.errors import EXIT_CONFIGURATION, ServiceFailedError
 from comfymesh.runtime.health_file import showing
 from comfymesh.runtime.secret_files import SecretFileError
 from comfymesh.runtime.settings import ServiceSettings, may_be_secret
+from comfymesh.runtime.strangers import strangers
+from comfymesh.runtime.validation import said
 from comfymesh.telemetry import sampling, setup
 
 __all__ = ["ServiceFailedError", "StoppedError", "first", "problems", "run", "unless_stopped", "until"]
@@ -110,6 +113,8 @@ def run(
         print(f"{name}: the settings are wrong:", *told, sep="\n  ", file=sys.stderr)  # noqa: T201  # no logs yet
         sys.exit(EXIT_CONFIGURATION)
     logs.set_up(name, settings.log_level, redact=settings.log_redact)
+    for line in strangers(os.environ):
+        logger.warning("%s", line, extra={"action": "setting_unknown"})
     # Of a process that hangs, the watchdog's SIGABRT leaves where it does.
     faulthandler.enable()
     telemetry = _telemetry(name, settings)
@@ -172,15 +177,15 @@ def problems(error: ValidationError | SettingsError, settings_type: type[Service
         return [str(error)]
     if isinstance(error, SettingsError):
         return [f"{error}: is it JSON?"]
-    return [
-        f"{_setting(problem['loc'])}: {problem['msg']}{_value(problem, settings_type)}" for problem in error.errors()
-    ]
+    return [f"{_setting(problem['loc'])}{said(problem)}{_value(problem, settings_type)}" for problem in error.errors()]
 
 
 def _setting(location: tuple[str | int, ...]) -> str:
-    """The environment variable, and the place in its value where that has parts."""
-    first, *rest = location or ("",)
-    return f"COMFYMESH_{first}".upper() + "".join(f"[{part}]" for part in rest)
+    """The environment variable, and the place in its value where that has parts; nothing where several don't fit."""
+    if not location:
+        return ""
+    first, *rest = location
+    return f"COMFYMESH_{first}".upper() + "".join(f"[{part}]" for part in rest) + ": "
 
 
 def _value(problem: ErrorDetails, settings_type: type[ServiceSettings]) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import pwd
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ from pydantic_settings import SettingsError
 
 from comfymesh.agent.checks import findings
 from comfymesh.agent.checks.everything import check
-from comfymesh.agent.checks.findings import Finding, failed, ok
+from comfymesh.agent.checks.findings import Finding, failed, ok, warning
 from comfymesh.agent.reload import Refused, read_settings
 from comfymesh.agent.reload_command import reload
 from comfymesh.agent.removal import remove_instances
@@ -26,6 +26,7 @@ from comfymesh.agent.settings import AgentSettings
 from comfymesh.agent.settings_file import SettingsFileError, parse
 from comfymesh.runtime.errors import EXIT_CONFIGURATION
 from comfymesh.runtime.service import problems
+from comfymesh.runtime.strangers import strangers
 
 CHECK = "check"
 REMOVE_INSTANCES = "remove-instances"
@@ -67,7 +68,7 @@ def _reload(file: Path, flags: argparse.Namespace) -> int:
         _tell([failed("settings", tried, word, mend) for word in words], as_json=flags.json)
         return EXIT_CONFIGURATION
     _become(flags.user)
-    found = reload(text, settings, flags.pid)
+    found = [*_strange(tried, parse(text)), *reload(text, settings, flags.pid)]
     _tell(found, as_json=flags.json)
     return findings.exit_code(found)
 
@@ -97,7 +98,7 @@ def _settings(file: Path | None) -> tuple[AgentSettings | None, list[Finding]]:
         if file is not None:
             tried = f"read the settings in {file}"
             os.environ.update(parse(file.read_text()))
-        return AgentSettings(), [ok("settings", tried, "they are in order")]
+        return AgentSettings(), [ok("settings", tried, "they are in order"), *_strange(tried, os.environ)]
     except (OSError, SettingsFileError) as error:
         return None, [failed("settings", tried, str(error), "run this as root, or correct the file")]
     except (ValidationError, SettingsError) as error:
@@ -105,6 +106,10 @@ def _settings(file: Path | None) -> tuple[AgentSettings | None, list[Finding]]:
             failed("settings", tried, text, "correct it, see docs/configuration.md")
             for text in problems(error, AgentSettings)
         ]
+
+
+def _strange(tried: str, variables: Mapping[str, str]) -> list[Finding]:
+    return [warning("settings", tried, line, "correct its name, or remove it") for line in strangers(variables)]
 
 
 def _become(user: str | None) -> None:

@@ -17,6 +17,7 @@ from comfymesh.bus.streams import ALERTING
 from comfymesh.notifier.domain.state import State
 from comfymesh.runtime.errors import EXIT_CONFIGURATION, ServiceFailedError
 from comfymesh.runtime.patience import patiently
+from comfymesh.runtime.validation import said
 
 logger = logging.getLogger(__name__)
 
@@ -115,5 +116,5 @@ def decode(data: bytes) -> State:
 def _short(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return f"{'.'.join(map(str, first['loc']))}: {said(first)}"
     return str(error)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from comfymesh.notifier.domain.rules import Rules, cross_check
 from comfymesh.runtime.errors import EXIT_CONFIGURATION, ServiceFailedError
+from comfymesh.runtime.validation import said
 
 _LARGEST = 256 * 1024
 
@@ -67,7 +68,7 @@ def parse(text: str, source: str = "the text") -> Rules:
     try:
         rules = Rules.model_validate(content)
     except ValidationError as error:
-        raise RulesError(source, [_problem(root, one["loc"], one["msg"]) for one in error.errors()]) from error
+        raise RulesError(source, [_problem(root, one["loc"], said(one)) for one in error.errors()]) from error
     if wrong := [_problem(root, place, what) for place, what in cross_check(rules)]:
         raise RulesError(source, wrong)
     return rules
@@ -120,7 +121,7 @@ def _problem(root: yaml.Node, place: Place, what: str) -> Problem:
             node = below
             found.append(step)
     missing = place[-1:] if place and what == "Field required" else ()
-    return Problem(node.start_mark.line + 1, _path((*found, *missing)), what.removeprefix("Value error, "))
+    return Problem(node.start_mark.line + 1, _path((*found, *missing)), what)
 
 
 def _below(node: yaml.Node, step: str | int) -> yaml.Node | None:

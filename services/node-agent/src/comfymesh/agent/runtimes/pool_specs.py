@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from comfymesh.agent.runtimes.specs import DockerSpec, GpuUuid, InstanceSpec, ProcessSpec
+from comfymesh.runtime.validation import said
 
 _OWN = frozenset({"name", "gpu_uuid", "port", "pool"})
 """What each instance of a pool has of its own."""
@@ -114,7 +115,7 @@ class PoolSpec(BaseModel):
         try:
             first = self.members[0]
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, part['loc'][1:]))}: {part['msg']}" for part in error.errors())
+            wrong = "; ".join(f"{_path(part['loc'][1:])}{said(part)}" for part in error.errors())
             raise ValueError(f"pool {self.name}: `instance` can't be read: {wrong}") from None
         if not isinstance(first, DockerSpec | ProcessSpec):
             raise ValueError(  # noqa: TRY004  # a value of the wrong kind, not a type error
@@ -122,3 +123,8 @@ class PoolSpec(BaseModel):
                 ' COMFYMESH_AGENT_INSTANCES, with `"pool"` if it is to belong to one'
             )
         return self
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    """Where in an instance something is wrong; nothing where that is of all of it."""
+    return f"{'.'.join(map(str, location))}: " if location else ""
