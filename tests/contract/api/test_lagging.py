@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from comfymesh.api import following
+from comfymesh.api.following import Following
 from comfymesh.bus.port import CaughtUp, Message
 from comfymesh.bus.streams import TASKS, Stream
 from comfymesh.testkit.apis import GRAPH, Bus, LocalApi, Refused, local_api
@@ -54,6 +56,42 @@ async def api(tmp_path: Path) -> AsyncIterator[LocalApi]:
         await up.call("WorkflowService/UpdateWorkflow", update)
         assert not bus.arrives.is_set()
         yield up
+
+
+async def listed(api: LocalApi) -> list[str]:
+    answer = await api.call("TaskService/ListTasks", task_service_pb2.ListTasksRequest())
+    return [task.name for task in answer.tasks]
+
+
+async def created_unread(api: LocalApi, bus: Lagging) -> str:
+    """A task that the api's copy of the log does not have yet."""
+    bus.arrives.clear()
+    create = task_service_pb2.CreateTaskRequest(task={"graph_json": json.dumps(GRAPH)})
+    return str((await api.call("TaskService/CreateTask", create)).task.name)
+
+
+async def test_a_task_that_was_created_here_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bus, told = Lagging(), Following.told
+
+    async def arriving(its: Following) -> None:
+        asyncio.get_running_loop().call_soon(bus.arrives.set)
+        await told(its)
+
+    monkeypatch.setattr(Following, "told", arriving)
+    monkeypatch.setattr(following, "_TOLD_SECONDS", 1000.0)
+    async with local_api(tmp_path, bus) as up:
+        assert await listed(up) == []
+        made = await created_unread(up, bus)
+        assert await listed(up) == [made]
+
+
+async def test_a_log_that_does_not_come_keeps_no_list_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = Lagging()
+    monkeypatch.setattr(following, "_TOLD_SECONDS", 0.01)
+    async with local_api(tmp_path, bus) as up:
+        await created_unread(up, bus)
+        assert await listed(up) == []
+        bus.arrives.set()
 
 
 async def graph_of_first(api: LocalApi) -> str:
