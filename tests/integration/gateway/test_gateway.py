@@ -198,7 +198,7 @@ async def told_of(caller: Any, events: aiohttp.ClientWebSocketResponse, prompt_i
 
 
 async def test_tasks_that_came_another_way_are_neither_shown_nor_stopped(gateways: Gateways) -> None:
-    task = await gateways.mesh.client.create(graphs.steps(30, 0.1))
+    task = await gateways.mesh.client.create(graphs.steps(900, 0.1))
     async with calling(gateways.open) as caller:
         assert await caller.post("/interrupt", {}) == (200, "")
         assert await caller.post("/queue", {"clear": True}) == (200, "")
