@@ -8,9 +8,8 @@ import signal
 from pathlib import Path
 
 from comfymesh.stack.processes import Processes
-from comfymesh.testkit.waiting import until
+from comfymesh.testkit.waiting import DEADLINE, until
 
-_END_SECONDS = 20
 
 
 async def hold(home: Processes, name: str) -> None:
@@ -37,7 +36,7 @@ async def terminate(home: Processes, name: str) -> int:
     await until(lambda: heeds_sigterm(home, name), f"a {name} that heeds signals")
     process = home._running[name]
     process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(_END_SECONDS):
+    async with asyncio.timeout(DEADLINE):
         return await process.wait()
 
 
