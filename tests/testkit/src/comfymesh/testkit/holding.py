@@ -11,7 +11,6 @@ from comfymesh.stack.processes import Processes
 from comfymesh.testkit.waiting import DEADLINE, until
 
 
-
 async def hold(home: Processes, name: str) -> None:
     """Kill a process, or what is left of it, and keep it away until `release`."""
     (keeper,) = (task for task in home._keepers if task.get_name() == name)
