@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from comfymesh.api.backlog import Backlog
@@ -65,9 +65,11 @@ class Following:
 
     async def told(self) -> None:
         """Waits until the read model knows everything that callers were told here, but no longer than a moment."""
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_TOLD_SECONDS):
                 await self.hub.until(self.log.newest)
+        except TimeoutError:
+            self.log.newest = self.hub.position  # So that nobody waits again for what may never come.
 
     async def _newest(self, tenant: str) -> int:
         """Sequence of the last record that is stored now; the position of the read model, where it knows it."""
