@@ -41,7 +41,7 @@ async def status(api: LocalApi) -> Any:
 
 
 async def test_who_stops_says_so_first_and_sends_watchers_elsewhere(tmp_path: Path) -> None:
-    async with local_api(tmp_path, api_drain_notice_seconds=1.0) as api:
+    async with local_api(tmp_path, api_drain_notice_seconds=3.0) as api:
         call = await watching(api)
         api.stop.set()
 

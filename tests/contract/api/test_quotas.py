@@ -66,6 +66,7 @@ async def test_no_more_tasks_wait_than_may(api: LocalApi) -> None:
     assert (await usage(api, secret)).waiting_tasks == 3
 
     await api.call("TaskService/CancelTask", task_service_pb2.CancelTaskRequest(name="tasks/t0"), secret)
+    await until(lambda: _waiting(api, secret, 2), "room for one more")
     await add(api, secret)
 
 

@@ -33,17 +33,22 @@ LOST = Kind("workflows/portrait", ("a.safetensors",), "rtx", "NODE_LOST")
 BROKEN = Kind("", ("=cmd()",), "", "NODE_EXCEPTION")
 
 
+@pytest.fixture(scope="module")
+def hour() -> int:
+    """That in which the tests begin: the next one may come meanwhile."""
+    return begin(time.time())
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def keys(api: LocalApi) -> dict[str, str]:
+async def keys(api: LocalApi, hour: int) -> dict[str, str]:
     """Two tenants that have used something in this hour and the last."""
-    now = begin(time.time())
     told = {
-        ("lab", now): {GOOD: Sum(2, 1_000_000, 9_000_000), LOST: Sum(1, 0, 4_000_000)},
-        ("lab", now - HOUR): {BROKEN: Sum(1, 0, 500_000)},
-        ("studio", now): {GOOD: Sum(1, 0, 7_000_000)},
+        ("lab", hour): {GOOD: Sum(2, 1_000_000, 9_000_000), LOST: Sum(1, 0, 4_000_000)},
+        ("lab", hour - HOUR): {BROKEN: Sum(1, 0, 500_000)},
+        ("studio", hour): {GOOD: Sum(1, 0, 7_000_000)},
     }
-    for (tenant, hour), sums in told.items():
-        await api.bus.append([Entry(ledger.subject(tenant, hour), ledger.encode(Hour("log", 9, sums)))])
+    for (tenant, then), sums in told.items():
+        await api.bus.append([Entry(ledger.subject(tenant, then), ledger.encode(Hour("log", 9, sums)))])
     return {tenant: await api.tenant(tenant) for tenant in ("lab", "studio")}
 
 
@@ -83,12 +88,12 @@ async def test_pages_are_as_one(api: LocalApi, keys: dict[str, str]) -> None:
 
 
 async def test_pages_are_of_what_was_known_at_the_first_and_added_up_once(
-    api: LocalApi, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    api: LocalApi, keys: dict[str, str], hour: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = Query(tenant="tenants/-", group_by=[2, 6, 3], page_size=2)
     first = await api.call(METHOD, request)
     added = {Kind("workflows/a-late-one", (), "", "SUCCEEDED"): Sum(1, 0, 1_000_000)}
-    await api.bus.append([Entry(ledger.subject("late", begin(time.time())), ledger.encode(Hour("log", 10, added)))])
+    await api.bus.append([Entry(ledger.subject("late", hour), ledger.encode(Hour("log", 10, added)))])
     request.page_token = first.next_page_token
     with monkeypatch.context() as patched:
         patched.setattr(ledger, "by_day", None)
@@ -97,7 +102,7 @@ async def test_pages_are_of_what_was_known_at_the_first_and_added_up_once(
     # Of what is not kept any more, as by another api, the page is made anew.
     again = await api.call(METHOD, request)
     assert again.total.attempts == first.total.attempts + 1
-    await api.bus.purge(USAGE, ledger.subject("late", begin(time.time())), 1 << 62)
+    await api.bus.purge(USAGE, ledger.subject("late", hour), 1 << 62)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +123,8 @@ async def test_what_is_wrong_is_named(api: LocalApi, keys: dict[str, str], wrong
     assert [violation.field for violation in told.value.details["BadRequest"].field_violations] == [field]
 
 
-async def test_the_sdk_reads_hours(api: LocalApi, keys: dict[str, str]) -> None:
-    now = datetime.fromtimestamp(begin(time.time()), UTC)
+async def test_the_sdk_reads_hours(api: LocalApi, keys: dict[str, str], hour: int) -> None:
+    now = datetime.fromtimestamp(hour, UTC)
     by = [UsageDimension.HOUR, UsageDimension.MODELS]
     async with AsyncClient(api.target, api_key=keys["lab"]) as client:
         report = await client.usage(start=now, group_by=by)

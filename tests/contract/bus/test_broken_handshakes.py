@@ -126,7 +126,7 @@ async def test_it_comes_back_from_whatever_stood_in_the_place_of_nats_and_leaves
         await connection._client._process_op_err(ConnectionError("the test"))
         await at.was_tried(4 * len(WAYS))
         at.is_well = True
-        await until(lambda: connection.connected and descriptors() == before, "one connection and no more")
+        await until(lambda: connection.connected and descriptors() <= before, "one connection and no more")
         await connection.close()
     gc.collect()  # what was left open warns, and pytest makes an error of it
 
@@ -141,7 +141,7 @@ async def test_a_start_goes_on_until_nats_answers_and_leaves_nothing_open() -> N
         connection = await opening
         await until(lambda: connection.connected, "the connection")
         await connection.close()
-        await until(lambda: descriptors() == before, "no connection")
+        await until(lambda: descriptors() <= before, "no connection")
     gc.collect()
 
 
@@ -153,8 +153,8 @@ async def test_a_start_that_is_given_up_leaves_nothing_open() -> None:
         await at.was_tried(len(at.met) + 1)
         opening.cancel()
         await asyncio.wait([opening])
-        await until(lambda: descriptors() == before, "no connection")
+        await until(lambda: descriptors() <= before, "no connection")
         with pytest.raises(BusUnavailableError):
             await Connection.open(url, "test", patient=False)
-        await until(lambda: descriptors() == before, "no connection")
+        await until(lambda: descriptors() <= before, "no connection")
     gc.collect()

@@ -380,9 +380,9 @@ class TestGoingOn:
         assert (await world.bus.state(WORK)).last == 0
 
     async def test_a_message_can_say_when_it_goes(self, world: World) -> None:
-        await world.bus.append([Entry(TASK, b"stays"), Entry("task.default.two", b"goes", 0, timedelta(seconds=1))])
+        await world.bus.append([Entry(TASK, b"stays"), Entry("task.default.two", b"goes", 0, timedelta(seconds=3))])
         assert await stored(world, "task.default.two") == [b"goes"]
-        world.let_pass(1.0)
+        world.let_pass(3.0)
         await until(lambda: is_gone(world, "task.default.two"), "the end of the message")
         assert await stored(world, TASK) == [b"stays"]
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts a file s
 
 SIZE = "12m"
 RECORD = 20_000
-TIMEOUT = 1.0
+TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)

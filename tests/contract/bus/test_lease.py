@@ -18,6 +18,8 @@ from comfymesh.testkit.waiting import until
 from .conftest import JetStreamWorld, World
 
 QUICK = Terms(ttl=0.8, interval=0.1)
+LONGER = Terms(ttl=3.0, interval=0.3)
+"""For who must not lose the lead meanwhile, though the machine stands still for a while."""
 ENDLESS = Terms(ttl=1000.0, interval=0.1)
 SUBJECT = subjects.lease("scheduler")
 
@@ -28,7 +30,7 @@ from comfymesh.scheduler.domain.candidacy import Terms
 from comfymesh.scheduler.lease import Lease
 
 async def main(url):
-    async with await JetStreamBus.open(url, "rival") as bus, Lease(bus, "rival", Terms(0.8, 0.1)) as lease:
+    async with await JetStreamBus.open(url, "rival") as bus, Lease(bus, "rival", Terms(3.0, 0.3)) as lease:
         print("competes", flush=True)
         while True:
             print("leads" if await lease.changed() else "stands by", flush=True)
@@ -42,7 +44,7 @@ async def leads(lease: Lease) -> None:
 
 
 async def test_the_only_one_leads_and_goes_on_leading(world: World) -> None:
-    async with Lease(world.bus, "one", QUICK) as lease:
+    async with Lease(world.bus, "one", LONGER) as lease:
         async with asyncio.timeout(20):
             assert await lease.changed()
         first = await world.bus.last(LEASES, SUBJECT)
@@ -110,7 +112,7 @@ async def test_a_restart_of_the_server_leaves_one_leader(world: World) -> None:
 async def test_a_process_that_stands_still_is_followed_and_knows_it_when_it_goes_on(jetstream: JetStreamWorld) -> None:
     async with rival(jetstream.server.url) as (process, told):
         assert await told() == "leads"
-        async with Lease(jetstream.bus, "standby", QUICK) as lease:
+        async with Lease(jetstream.bus, "standby", LONGER) as lease:
             await until(lambda: looked(lease), "a look at the lease")
             assert not lease.leading
             process.send_signal(signal.SIGSTOP)
@@ -124,7 +126,7 @@ async def test_a_process_that_stands_still_is_followed_and_knows_it_when_it_goes
 async def test_a_process_that_is_killed_is_followed(jetstream: JetStreamWorld) -> None:
     async with rival(jetstream.server.url) as (process, told):
         assert await told() == "leads"
-        async with Lease(jetstream.bus, "standby", QUICK) as lease:
+        async with Lease(jetstream.bus, "standby", LONGER) as lease:
             process.kill()
             await leads(lease)
 

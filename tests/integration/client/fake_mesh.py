@@ -117,7 +117,7 @@ SCRIPTS: dict[str, list[Event]] = {
     "fails": happy(T.STATE_FAILED),
     "cancelled": happy(T.STATE_CANCELLED),
     "expires": [("state", T.STATE_QUEUED), ("state", T.STATE_EXPIRED)],
-    "slow": [event for step in happy() for event in (step, ("pause", 0.1))],
+    "stepwise": [*happy()[:2], ("asked", 1), *happy()[3:13], ("asked", 2), *happy()[13:]],
     "hangs": [
         ("state", T.STATE_QUEUED),
         ("state", T.STATE_RUNNING),
@@ -186,6 +186,11 @@ class FakeMesh:
     async def stop(self) -> None:
         if self.server is not None:
             await self.server.stop(0)
+
+    async def until_asked(self, times: int) -> None:
+        """Wait until GetTask was called so often: a test in another process lets a script go on so."""
+        while len(self.called("GetTask")) < times:  # noqa: ASYNC110  # whoever calls tells nobody
+            await asyncio.sleep(0.01)
 
     def create(self, request: Any) -> Any:
         if request.request_id in self.by_request_id:
@@ -376,8 +381,8 @@ class Tasks(task_service_pb2_grpc.TaskServiceServicer):
             kind, value = script[index]
             if kind == "hang":
                 await self.mesh.released[name].wait()
-            elif kind == "pause":
-                await asyncio.sleep(value)
+            elif kind == "asked":
+                await self.mesh.until_asked(value)
             elif kind == "state":
                 await stream.send(answer(task=self.mesh.enter(name, value), resume_token=str(index + 1)))
             elif kind != "preview" or previews:

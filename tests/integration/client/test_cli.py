@@ -264,12 +264,14 @@ def test_without_a_terminal_ctrl_c_detaches(environment: dict[str, str], tmp_pat
     assert "Traceback" not in stderr
 
 
-def test_a_terminal_shows_live_progress(terminal: Callable[..., Terminal]) -> None:
-    live = terminal("run", "graph.json", "--name", "slow")
+def test_a_terminal_shows_live_progress(terminal: Callable[..., Terminal], comfymesh: Comfymesh) -> None:
+    live = terminal("run", "graph.json", "--name", "stepwise")
     live.wait_for("position 3 in the queue")
+    assert comfymesh("get", "t1").returncode == 0  # It goes on once it is asked for.
     live.wait_for("overall")
     live.wait_for("KSampler [3]")
     live.wait_for("/20")
+    assert comfymesh("get", "t1").returncode == 0
     assert live.ends() == 0
     assert "succeeded" in live.seen
     assert "saved out/ComfyUI_00001_.png (1.2 MiB)" in live.seen

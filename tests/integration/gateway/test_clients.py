@@ -94,7 +94,7 @@ async def test_comfyui_utils_words_what_is_wrong_with_each_node(gateways: Gatewa
 async def test_comfyui_async_api_tool_streams_progress_and_the_picture(gateways: Gateways) -> None:
     async with aiohttp.ClientSession(headers={"X-API-Key": gateways.keys[1]}) as http:
         client = comfyui_async_api_tool.ComfyClient(http, gateways.keyed, fetch_image_timeout=20)
-        events = [event async for event in client.run(graphs.steps(10, 0.05))]
+        events = [event async for event in client.run(graphs.steps(40, 0.1))]
     assert [event["type"] for event in (events[0], events[-1])] == ["start", "image"]
     assert any(event["type"] == "progress" for event in events)
     assert size_of(events[-1]["data"]) == (64, 48)

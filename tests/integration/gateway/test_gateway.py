@@ -98,7 +98,7 @@ async def test_previews_go_to_who_asks_for_them(gateways: Gateways) -> None:
     async with calling(gateways.open) as caller, caller.http.ws_connect(address) as events:
         await events.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
         asked = {"client_id": client_id, "extra_data": {"preview_method": "auto"}}
-        kinds = await caller.told(events, await caller.submit(graphs.steps(12, 0.1), **asked))
+        kinds = await caller.told(events, await caller.submit(graphs.steps(40, 0.1), **asked))
         assert "binary 4" in kinds
         silent = await caller.told(events, await caller.submit(graphs.steps(12, 0.1), client_id=client_id))
         assert not any(kind.startswith("binary") for kind in silent)
@@ -198,7 +198,7 @@ async def told_of(caller: Any, events: aiohttp.ClientWebSocketResponse, prompt_i
 
 
 async def test_tasks_that_came_another_way_are_neither_shown_nor_stopped(gateways: Gateways) -> None:
-    task = await gateways.mesh.client.create(graphs.steps(30, 0.1))
+    task = await gateways.mesh.client.create(graphs.steps(900, 0.1))
     async with calling(gateways.open) as caller:
         assert await caller.post("/interrupt", {}) == (200, "")
         assert await caller.post("/queue", {"clear": True}) == (200, "")

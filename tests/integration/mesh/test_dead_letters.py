@@ -90,7 +90,11 @@ async def test_a_graph_that_takes_its_instance_down_leaves_the_last_words_of_it(
 
 async def test_what_is_requeued_runs_as_a_new_task_and_the_old_one_says_so(mesh: LocalMesh, run: str) -> None:
     task = await mesh.create(
-        graphs.steps(40, 0.05), labels={"run": run}, priority=7, display_name="late", execution_timeout={"nanos": 10**8}
+        graphs.steps(2000, 0.05),
+        labels={"run": run},
+        priority=7,
+        display_name="late",
+        execution_timeout={"nanos": 10**8},
     )
     assert (await mesh.finished(task.name)).state == State.STATE_FAILED
     again = new((await mesh.client.requeue(task.name))[task.name])
@@ -165,7 +169,7 @@ async def test_dropping_and_requeueing_at_once_lets_one_of_them_win(mesh: LocalM
 async def test_they_are_chosen_by_reason_group_label_and_time(mesh: LocalMesh, run: str) -> None:
     group = f"g{run}"
     plain = await failed(mesh, run, group=f"groups/{group}")
-    late = await mesh.create(graphs.steps(100, 0.05), labels={"run": run}, execution_timeout={"nanos": 10**8})
+    late = await mesh.create(graphs.steps(2000, 0.05), labels={"run": run}, execution_timeout={"nanos": 10**8})
     await mesh.finished(late.name)
     between = datetime.now(UTC)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -16,9 +17,12 @@ from PIL import Image
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh, State, is_course, states_of, task_of
 from comfymesh.testkit.refusals import refused
+from comfymesh.testkit.waiting import until
 from comfymesh.v1 import asset_service_pb2, error_reason_pb2, task_pb2, task_service_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Messages = list[task_service_pb2.RunTaskResponse]
 
 HIGHEST_SEED = 2**64 - 1
 ABOVE_DOUBLES = 2**53 + 1
@@ -30,10 +34,33 @@ def photo(edge: int = 24) -> bytes:
     return content.getvalue()
 
 
-async def run(mesh: LocalMesh, graph: graphs.Graph, **request: Any) -> list[task_service_pb2.RunTaskResponse]:
+async def run(mesh: LocalMesh, graph: graphs.Graph, **request: Any) -> Messages:
     fields = request.pop("fields", {})
     call = mesh.tasks.RunTask(task_service_pb2.RunTaskRequest(task=task_of(graph, **fields), **request))
     return [message async for message in call]
+
+
+async def run_until(enough: Callable[[Messages], bool], mesh: LocalMesh, **request: Any) -> Messages:
+    """Run steps until enough was told of a run: what flows meanwhile is lost to those who stand still as long."""
+
+    async def look() -> Messages | None:
+        messages = await run(mesh, graphs.steps(20, 0.05, preview=True), **request)
+        return messages if enough(messages) else None
+
+    return await until(look, "a run of which enough is told")
+
+
+def steps_told(messages: Messages) -> int:
+    return sum(message.progress.graph_node == "2" for message in messages)
+
+
+def previews_of(messages: Messages) -> list[task_pb2.Preview]:
+    return [message.preview for message in messages if message.HasField("preview")]
+
+
+def guesses_of(messages: Messages) -> list[int]:
+    """Milliseconds that were said to be left."""
+    return [m.progress.eta.ToMilliseconds() for m in messages if m.progress.HasField("eta")]
 
 
 async def read(mesh: LocalMesh, name: str, offset: int = 0) -> tuple[task_pb2.Artifact, bytes]:
@@ -52,7 +79,7 @@ async def upload(mesh: LocalMesh, data: bytes, **header: str) -> Any:
     return (await mesh.assets.UploadAsset(parts())).asset
 
 
-def chunks_of(messages: list[task_service_pb2.RunTaskResponse]) -> dict[str, bytes]:
+def chunks_of(messages: Messages) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for message in messages:
         for chunk in [message.artifact_chunk] if message.HasField("artifact_chunk") else message.artifact_chunks:
@@ -116,9 +143,8 @@ async def test_large_artifacts_follow_the_final_state_in_pieces_and_nothing_else
 
 
 async def test_progress_never_goes_back_and_tells_steps_and_graph_nodes(mesh: LocalMesh) -> None:
-    messages = await run(mesh, graphs.steps(20, 0.05))
+    messages = await run_until(lambda messages: steps_told(messages) >= 5, mesh)
     told = [m.progress for m in messages if m.HasField("progress") and m.progress.attempt == 1]
-    assert len(told) >= 5
     for earlier, later in pairwise(told):
         assert later.fraction >= earlier.fraction
         assert later.graph_nodes_done >= earlier.graph_nodes_done
@@ -131,11 +157,8 @@ async def test_progress_never_goes_back_and_tells_steps_and_graph_nodes(mesh: Lo
 
 
 async def test_an_attempt_that_takes_long_tells_when_it_will_end(mesh: LocalMesh) -> None:
-    messages = await run(mesh, graphs.steps(20, 0.08))
-    guesses = [
-        m.progress.eta.ToMilliseconds() for m in messages if m.HasField("progress") and m.progress.HasField("eta")
-    ]
-    final = messages[-1].task
+    messages = await run_until(lambda messages: bool(guesses_of(messages)), mesh)
+    guesses, final = guesses_of(messages), messages[-1].task
     took = final.end_time.ToMilliseconds() - final.start_time.ToMilliseconds()
     # However slow its beginning: what is left after half of it is less than the whole.
     assert 0 <= guesses[-1] < took
@@ -143,10 +166,8 @@ async def test_an_attempt_that_takes_long_tells_when_it_will_end(mesh: LocalMesh
 
 
 async def test_previews_flow_to_those_who_ask_for_them(mesh: LocalMesh) -> None:
-    graph = graphs.steps(20, 0.05, preview=True)
-    previews = [m.preview for m in await run(mesh, graph, include_previews=True) if m.HasField("preview")]
-    assert len(previews) >= 2
-    for preview in previews:
+    messages = await run_until(lambda messages: len(previews_of(messages)) >= 2, mesh, include_previews=True)
+    for preview in previews_of(messages):
         assert (preview.attempt, preview.graph_node, preview.media_type) == (1, "2", "image/jpeg")
         with Image.open(io.BytesIO(preview.data)) as picture:
             assert picture.format == "JPEG"

@@ -21,7 +21,7 @@ from comfymesh.client import (
     TaskState,
 )
 from comfymesh.testkit import graphs
-from comfymesh.testkit.meshes import LocalMesh
+from comfymesh.testkit.meshes import LocalMesh, is_course
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -87,12 +87,9 @@ async def test_a_watch_goes_on_where_it_was_when_the_api_dies(mesh: LocalMesh, g
     while not (isinstance(told[-1], TaskChanged) and told[-1].task.state.final):
         told.append(await anext(events))
     await events.aclose()
-    assert [event.task.state for event in told if isinstance(event, TaskChanged)] == [
-        "QUEUED",
-        "ASSIGNED",
-        "RUNNING",
-        "SUCCEEDED",
-    ]
+    states = [event.task.state for event in told if isinstance(event, TaskChanged)]
+    assert is_course(states)
+    assert states[0] is TaskState.QUEUED
 
 
 async def test_a_group_is_cancelled(mesh: LocalMesh, group: str) -> None:

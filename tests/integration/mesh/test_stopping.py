@@ -169,7 +169,7 @@ class TestDev:
         dev = await comfymesh("dev", "--listen", target, "--data", str(data))
         assert dev.stdout is not None
         said = ""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while "Ctrl-C" not in said:
                 line = await dev.stdout.readline()
                 assert line, f"it ended early: {said}"
@@ -184,7 +184,7 @@ class TestDev:
         assert [path.suffix for path in out.iterdir()] == [".png"]
         assert processes_of(data)
         dev.send_signal(number)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             rest, _ = await dev.communicate()
         assert dev.returncode == 0
         assert "Traceback" not in rest.decode()

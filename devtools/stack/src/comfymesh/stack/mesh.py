@@ -8,7 +8,6 @@ import os
 import socket
 import sys
 import sysconfig
-from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,6 @@ from comfymesh.stack.processes import MisconfiguredError, Processes, Program
 
 _READY_SECONDS = 60.0
 _LENIENT = (sys.executable, "-m", "comfymesh.runtime.timer_slack")
-_HANDED_OUT = deque[int](maxlen=1000)
 _LOOK_SECONDS = 0.05
 _SERVING = frozenset({InstanceState.READY, InstanceState.BUSY})
 
@@ -177,15 +175,16 @@ def comfyui(directory: Path, name: str = "comfyui-0", agent: int = 0) -> tuple[i
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody uses right now, and that was not handed out lately."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        # Whoever was given it may not have begun to use it.
-        if port not in _HANDED_OUT:
-            _HANDED_OUT.append(port)
-            return port
+    """A port of the loopback interface that nobody uses, and that the system gives to nobody else for a minute.
+
+    Whoever was given it may take long to begin to use it, and other processes look for ports too. So a connection to it
+    is left in TIME_WAIT: a server may listen there all the same, as servers set SO_REUSEADDR.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        with socket.create_connection(address):
+            server.accept()[0].close()  # Who closes first is left in TIME_WAIT.
+    return int(address[1])
 
 
 def nats_program(directory: Path, listen: str, name: str = "nats", configuration: Path | None = None) -> Program:

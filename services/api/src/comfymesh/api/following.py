@@ -21,6 +21,7 @@ from comfymesh.tasks.moments import seconds
 
 _PAGE = 256
 _CURRENT_SECONDS = 5.0
+_TOLD_SECONDS = 1.0
 _PACE_SECONDS = 0.02
 """Messages that may tell several changes come no closer: what happens meanwhile is told in one."""
 _MOST_BYTES = 1 << 20
@@ -61,6 +62,14 @@ class Following:
         except TimeoutError:
             raise BusUnavailableError("the task log is not told any more") from None
         return self.hub.position
+
+    async def told(self) -> None:
+        """Waits until the read model knows everything that callers were told here, but no longer than a moment."""
+        try:
+            async with asyncio.timeout(_TOLD_SECONDS):
+                await self.hub.until(self.log.newest)
+        except TimeoutError:
+            self.log.newest = self.hub.position  # So that nobody waits again for what may never come.
 
     async def _newest(self, tenant: str) -> int:
         """Sequence of the last record that is stored now; the position of the read model, where it knows it."""

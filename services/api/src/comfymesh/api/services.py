@@ -71,11 +71,11 @@ class Services:
         self._artifacts = Artifacts(sources.log, bus, store)
         self._inputs = Inputs(self._assets, settings.input_url_hosts, Egress(settings.egress_allow))
         limits = replace(DEFAULT_LIMITS, max_bytes=settings.api_max_graph_bytes)
+        self._following = Following(sources.hub, sources.log, sources.model, settings.api_heartbeat_seconds)
         self._workflows = Workflows(
-            WorkflowStore(bus), sources.shelf, sources.model, self._quotas, self._assets.use, time.time, limits
+            WorkflowStore(bus), sources.shelf, self._following, self._quotas, self._assets.use, time.time, limits
         )
         self._insight = Insight(bus, time.monotonic)
-        self._following = Following(sources.hub, sources.log, sources.model, settings.api_heartbeat_seconds)
 
     def run(self, background: Background) -> None:
         """Begin what they do by themselves."""

@@ -142,6 +142,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         if request.page_token:
             created, task_id = paging.read_token(request, request.page_token, float, str)
             place = Place(float(created), str(task_id))
+        await self._following.told()
         found, end = self._following.model.page_of_data(_query(request), size, place)
         token = paging.make_token(request, [end.created, end.task_id]) if end else ""
         return b"".join(map(_LISTED, found)) + _NEXT_PAGE(token.encode())

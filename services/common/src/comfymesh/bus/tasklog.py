@@ -64,10 +64,15 @@ class SpecMissingError(Exception):
 
 
 class TaskLog:
-    """Appends to the log and reads from it."""
+    """Appends to the log and reads from it.
+
+    Attributes:
+        newest: Sequence of the newest record that was stored through it, or answered by `get`.
+    """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
+        self.newest = 0
 
     async def create(self, record: TaskRecord, spec: spec_pb2.Spec) -> Stored:
         """Store a new task with its graph.
@@ -87,7 +92,7 @@ class TaskLog:
             # The graph goes again as well: with a task that is dropped goes all that was stored before its mark.
             sequence, last = await self._append(*apart, Entry(subjects.task(key), data, place))
             if sequence:
-                return Stored(key, sequence, data)
+                return self._noted(Stored(key, sequence, data))
             place = _place_of_new(key, last)
 
     async def bind(self, key: Key, task_id: str) -> None:
@@ -126,7 +131,7 @@ class TaskLog:
         key, data = record.key, codec.encode(record)
         sequence, message = await self._append(Entry(subjects.task(key), data, after))
         if sequence:
-            return Stored(key, sequence, data)
+            return self._noted(Stored(key, sequence, data))
         last = _read(message)
         if last is not None and last.data == data:
             return last  # An earlier try was stored after all, and only its confirmation was lost.
@@ -177,8 +182,13 @@ class TaskLog:
         """
         message = await self._bus.last(TASKS, subjects.task(key))
         if known is not None and message is not None and _is_same(message, known):
-            return known
-        return _read(message)
+            return self._noted(known)
+        found = _read(message)
+        return found and self._noted(found)
+
+    def _noted(self, stored: Stored) -> Stored:
+        self.newest = max(self.newest, stored.sequence)
+        return stored
 
     async def history(self, key: Key, after: int) -> list[Stored]:
         """Every record of the task with a sequence above `after`, oldest first; none is missing that `get` has seen.

@@ -27,7 +27,7 @@ from comfymesh.bus.tasklog import TaskLog
 from comfymesh.stack.mesh import free_port
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.refusals import answer_to
-from comfymesh.testkit.waiting import until
+from comfymesh.testkit.waiting import DEADLINE, until
 from comfymesh.v1 import (
     alert_service_pb2,
     asset_service_pb2,
@@ -152,7 +152,7 @@ class LocalApi:
         }[streams]
         read = response_type(described).FromString
         method_of = make(f"/comfymesh.v1.{method}", lambda message: message.SerializeToString(), read)
-        call = method_of(given, metadata=metadata, timeout=10)
+        call = method_of(given, metadata=metadata, timeout=DEADLINE)
         try:
             if not described.server_streaming:
                 return await answer_to(call)

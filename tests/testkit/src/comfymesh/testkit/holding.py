@@ -8,9 +8,7 @@ import signal
 from pathlib import Path
 
 from comfymesh.stack.processes import Processes
-from comfymesh.testkit.waiting import until
-
-_END_SECONDS = 20
+from comfymesh.testkit.waiting import DEADLINE, until
 
 
 async def hold(home: Processes, name: str) -> None:
@@ -37,7 +35,7 @@ async def terminate(home: Processes, name: str) -> int:
     await until(lambda: heeds_sigterm(home, name), f"a {name} that heeds signals")
     process = home._running[name]
     process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(_END_SECONDS):
+    async with asyncio.timeout(DEADLINE):
         return await process.wait()
 
 

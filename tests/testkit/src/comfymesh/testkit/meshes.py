@@ -164,6 +164,10 @@ class LocalMesh:
                 await self.client.cancel(task)
         for task in left:
             await self.finished(task.name)
+        await until(self._is_open, "nodes that are open again")
+
+    async def _is_open(self) -> bool:
+        return all(node.availability is Availability.OPEN for node in await self.client.nodes())
 
     async def terminate(self, name: str) -> int:
         """Ask a process to end; answers its exit code. It is started again."""

@@ -10,7 +10,7 @@ from comfymesh import names, workflows
 from comfymesh.api import fields, graph_texts
 from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.errors import RefusedError, Violation, invalid, not_found
-from comfymesh.api.readmodel import ReadModel
+from comfymesh.api.following import Following
 from comfymesh.api.workflows import changes
 from comfymesh.api.workflows.changes import Version
 from comfymesh.api.workflows.shelf import Shelf
@@ -30,7 +30,7 @@ class Workflows:
     Args:
         store: Where they are.
         shelf: Tells when a change has arrived here.
-        model: Tells whether tasks were made of one.
+        following: Tells whether tasks were made of one.
         quotas: How many a tenant may have.
         use: Notes that an asset of a tenant is used, by its SHA-256.
         clock: Answers seconds since the epoch.
@@ -41,7 +41,7 @@ class Workflows:
         self,
         store: WorkflowStore,
         shelf: Shelf,
-        model: ReadModel,
+        following: Following,
         quotas: Quotas,
         use: Callable[[str, str], Awaitable[object]],
         clock: Callable[[], float],
@@ -49,7 +49,7 @@ class Workflows:
     ) -> None:
         self._store = store
         self._shelf = shelf
-        self._model = model
+        self._following = following
         self._quotas = quotas
         self._use = use
         self._clock = clock
@@ -191,7 +191,7 @@ class Workflows:
                 raise not_found("workflow", name)
             if etag not in ("", str(known.sequence)):
                 break
-            used = self._model.has_tasks_of(tenant, name)
+            used = await self._has_tasks_of(tenant, name)
             record = changes.deleted(known, self._clock(), used=used)
             try:
                 if used:
@@ -221,7 +221,7 @@ class Workflows:
                     if known.is_there and number <= known.record.workflow.latest_version:
                         return
                     raise not_found("workflow", name)
-                self._check_unused(tenant, known, name, number)
+                await self._check_unused(tenant, known, name, number)
                 record = changes.without_version(known, number, self._clock())
                 try:
                     head = await self._store.write(tenant, workflow_id, record, known.sequence)
@@ -238,10 +238,15 @@ class Workflows:
         for asset in {spec.default_value.asset for spec in content.inputs} - {""}:
             await self._use(tenant, names.parse_asset(asset))
 
-    def _check_unused(self, tenant: str, known: Head, name: str, number: int) -> None:
+    async def _has_tasks_of(self, tenant: str, name: str) -> bool:
+        """Whether tasks were made of it that are kept, those included that have just been made."""
+        await self._following.current(tenant)
+        return self._following.model.has_tasks_of(tenant, name)
+
+    async def _check_unused(self, tenant: str, known: Head, name: str, number: int) -> None:
         if number == known.record.workflow.default_version:
             words = "it is the default version; make another the default one first"
-        elif self._model.has_tasks_of(tenant, name):
+        elif await self._has_tasks_of(tenant, name):
             words = "tasks that are kept were made of it; it can go once they have left the log"
         else:
             return
