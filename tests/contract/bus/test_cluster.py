@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -136,6 +137,38 @@ async def of_two_changes_one_is_refused_and_knows_the_other(one: TaskLog, other:
         (lost,) = [error for error in ended if isinstance(error, StaleRecordError)]
         assert lost.last is not None
         assert lost.last.data == won.data
+
+
+async def test_a_refusal_is_told_once_what_was_on_its_way_can_be_read(cluster: NatsCluster) -> None:
+    """The copies are frozen until who leads has refused a message, which it does though nobody can read another yet."""
+    async with await JetStreamBus.open(cluster.url, "any", replicas=3) as bus:
+        first = await append(bus, TASK, b"first", after=0)
+        ahead = cluster.named(await leader(bus))
+    behind = [server for server in cluster.servers if server is not ahead]
+    async with await JetStreamBus.open(ahead.url, "ahead", replicas=3, plan=()) as bus:
+        refused, propose = asyncio.Event(), bus._propose
+
+        async def watched(entries: Sequence[Entry]) -> list[int | None]:
+            answers = await propose(entries)
+            if None in answers:
+                refused.set()
+            return answers
+
+        with patch.object(bus, "_propose", watched):
+            for server in behind:
+                server.freeze()
+            changes = [asyncio.ensure_future(bus.append([Entry(TASK, data, first)])) for data in (b"second", b"third")]
+            await refused.wait()
+            last = await bus.last(TASKS, TASK)
+            for server in behind:
+                server.thaw()
+            (second,) = await changes[0]
+            with pytest.raises(SequenceConflictError) as told:
+                await changes[1]
+    assert last is not None
+    assert last.sequence == first
+    assert told.value.last is not None
+    assert (told.value.last.sequence, told.value.last.data) == (second, b"second")
 
 
 async def test_whoever_begins_to_follow_at_a_copy_that_lags_misses_nothing_that_was_stored_before(

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from comfymesh.bus import subjects, tasklog
-from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
+from comfymesh.bus import guards, subjects
+from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Message
 from comfymesh.bus.streams import TASKS, Stream
 from comfymesh.bus.tasklog import MadeElsewhereError, SpecMissingError, StaleRecordError, Stored, TaskLog
 from comfymesh.tasks.events import CancelRequested, Started
@@ -77,14 +77,12 @@ class BusyBus(MemoryBus):
     after_refusal: Callable[[], Awaitable[object]] | None = None
     after_look: Callable[[], Awaitable[object]] | None = None
 
-    async def append(self, entries: Sequence[Entry]) -> list[int]:
-        try:
-            return await super().append(entries)
-        except SequenceConflictError:
-            if happening := self.after_refusal:
-                self.after_refusal = None
-                await happening()
-            raise
+    async def propose(self, entries: Sequence[Entry]) -> list[int | None]:
+        stored = await super().propose(entries)
+        if None in stored and (happening := self.after_refusal):
+            self.after_refusal = None
+            await happening()
+        return stored
 
     async def last(self, stream: Stream, subject: str) -> Message | None:
         found = await super().last(stream, subject)
@@ -171,7 +169,7 @@ async def test_where_a_change_that_was_on_its_way_comes_to_nothing_the_next_is_s
 async def test_where_nobody_confirms_a_change_that_is_on_its_way_no_other_is_confirmed_either(
     change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasklog, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(guards, "_LOOK_SECONDS", 0.0)
     bus = ClusterBus()
     log = TaskLog(bus)
     stored, new = await log.create(queued(), SPEC), Key("default", "new")

@@ -101,18 +101,3 @@ def test_a_take_over_whose_answer_was_lost_and_that_was_not_stored_is_tried_agai
     made.unsure()
     made.saw(1, "a", 12.1)
     assert made.next(12.1) == Take(1)
-
-
-def test_who_is_refused_by_what_is_not_stored_yet_waits_a_little() -> None:
-    made = candidacy()
-    made.saw(3, "", 10.0)
-    assert made.next(10.0) == Take(3)
-    made.refused()
-    made.saw(3, "", 10.01)
-    step = made.next(10.01)
-    assert isinstance(step, Wait)
-    assert 10.01 < step.until < 10.1
-    assert made.next(step.until) == Take(3)
-    made.refused()
-    made.saw(4, "", 10.2)
-    assert made.next(10.2) == Take(4)

@@ -11,7 +11,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from comfymesh.bus import direct, monitor, streams
+from comfymesh.bus import direct, guards, monitor, streams
 from comfymesh.bus.api import NO_MESSAGE, Api, ApiError
 from comfymesh.bus.client import Delivery
 from comfymesh.bus.connection import Connection
@@ -24,7 +24,6 @@ from comfymesh.bus.port import (
     Entry,
     Handler,
     Message,
-    SequenceConflictError,
     StreamState,
     Subscription,
 )
@@ -135,6 +134,9 @@ class JetStreamBus:
 
     async def append(self, entries: Sequence[Entry]) -> list[int]:
         """See Bus.append."""
+        return await guards.append(entries, self._propose, self.last)
+
+    async def _propose(self, entries: Sequence[Entry]) -> list[int | None]:
         for entry in entries:
             self._connection.check_size(entry.subject, entry.data)
         acknowledgements: list[asyncio.Future[Delivery]] = []
@@ -146,9 +148,7 @@ class JetStreamBus:
                 )
             reached(FaultPoint.APPEND_SENT)
             timer = expire(acknowledgements, self._timeout)
-            stored = [_stored(entry, await future) for entry, future in zip(entries, acknowledgements, strict=True)]
-            reached(FaultPoint.APPEND_CONFIRMED)
-            return stored  # noqa: TRY300  # what is stored is answered, whatever the next lines do
+            return [_stored(entry, await future) for entry, future in zip(entries, acknowledgements, strict=True)]
         except TimeoutError:
             what = entries[0].subject + (f" and {len(entries) - 1} more" if len(entries) > 1 else "")
             raise BusUnavailableError(f"NATS did not confirm {what} within {self._timeout:g} s") from None
@@ -316,14 +316,15 @@ def _append_headers(entry: Entry) -> dict[str, str] | None:
     return headers or None
 
 
-def _stored(entry: Entry, delivery: Delivery) -> int:
+def _stored(entry: Entry, delivery: Delivery) -> int | None:
+    """Its sequence; None where its guard refused it."""
     if delivery.status == 503:
         raise BusUnavailableError(f"no stream takes {entry.subject}")
     answer = json.loads(delivery.data)
     if (error := answer.get("error")) is None:
         return int(answer["seq"])
     if error.get("err_code") in _WRONG_LAST_SEQUENCE:
-        raise SequenceConflictError(entry.subject, entry.expected or 0)
+        return None
     problem = f"JetStream did not store {entry.subject}: {error.get('description')}"
     if error.get("err_code") in _FULL:
         raise BusFullError(f"{problem}, what it may use of its disk is full")

@@ -13,7 +13,7 @@ from comfymesh.bus.connection import Connection
 from comfymesh.bus.consumers import WorkQueue
 from comfymesh.bus.expiry import expire
 from comfymesh.bus.jetstream import JetStreamBus
-from comfymesh.bus.port import BusUnavailableError, Entry, Message, SequenceConflictError
+from comfymesh.bus.port import BusUnavailableError, Entry, Message
 from comfymesh.bus.server import check_version
 from comfymesh.bus.streams import Stream
 from comfymesh.bus.tls import Tls
@@ -56,11 +56,11 @@ class NodeBus(JetStreamBus):
         view._task = key  # noqa: SLF001  # it is ours
         return view
 
-    async def append(self, entries: Sequence[Entry]) -> list[int]:
-        """See Bus.append. Records go one by one: a node never has two that belong together."""
+    async def _propose(self, entries: Sequence[Entry]) -> list[int | None]:
+        """Records go one by one: a node never has two that belong together."""
         if not any(subjects.is_task(entry.subject) for entry in entries):
-            return await super().append(entries)
-        return [await self._append_record(entry) for entry in entries]
+            return await super()._propose(entries)
+        return [await self._propose_record(entry) for entry in entries]
 
     async def last(self, stream: Stream, subject: str) -> Message | None:
         """See Bus.last."""
@@ -81,12 +81,10 @@ class NodeBus(JetStreamBus):
         """Have the consumer of our work made; answers what the server's clock shows, seconds since the epoch."""
         return _time(await self._ask(asking.WORK, b"", {}))
 
-    async def _append_record(self, entry: Entry) -> int:
+    async def _propose_record(self, entry: Entry) -> int | None:
         headers = {asking.SUBJECT: entry.subject, asking.EXPECTED: str(entry.expected or 0)}
         answer = await self._ask(asking.APPEND, entry.data, headers)
-        if answer.status == asking.CONFLICT:
-            raise SequenceConflictError(entry.subject, entry.expected or 0)
-        return int(answer.headers[asking.SEQUENCE])
+        return None if answer.status == asking.CONFLICT else int(answer.headers[asking.SEQUENCE])
 
     async def _ask(self, verb: str, data: bytes, headers: dict[str, str]) -> Delivery:
         """Ask the desk.

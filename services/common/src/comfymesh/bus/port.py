@@ -78,12 +78,17 @@ class BusFullError(BusUnavailableError):
 
 
 class SequenceConflictError(BusError):
-    """The subject's last message is not the expected one: somebody else was first. Nothing was stored."""
+    """The subject's last message is not the expected one: somebody else was first. Nothing was stored.
 
-    def __init__(self, subject: str, expected: int) -> None:
-        self.subject = subject
-        self.expected = expected
-        super().__init__(f"last message of {subject} is not {expected}")
+    `last` is the one that was read there instead, None for none. It is never the expected one, so whoever reads again
+    finds what to decide anew from.
+    """
+
+    def __init__(self, entry: Entry, last: Message | None) -> None:
+        self.subject = entry.subject
+        self.expected = entry.expected
+        self.last = last
+        super().__init__(f"last message of {entry.subject} is not {entry.expected}")
 
 
 class MessageTooLargeError(BusError):

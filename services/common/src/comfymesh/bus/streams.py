@@ -77,6 +77,17 @@ ALL = (
     USAGE,
 )
 
+_OF_KIND = {pattern.partition(".")[0]: stream for stream in ALL for pattern in stream.subjects}
+
+
+def of(subject: str) -> Stream:
+    """The stream that stores what is published on a subject. Each kind of subject, its first word, has one stream.
+
+    Raises:
+        KeyError: none does.
+    """
+    return _OF_KIND[subject.partition(".")[0]]
+
 
 def plan(progress_retention: timedelta) -> tuple[Stream, ...]:
     """All streams, with what can be set of them.

@@ -7,7 +7,6 @@ result of a node that was given up on is refused, whatever the reason it comes l
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -36,10 +35,6 @@ __all__ = [
 ]
 
 _REQUEST_KEPT = timedelta(hours=24)
-
-_LOOKS = 100
-_LOOK_SECONDS = 0.05
-"""For five seconds, as long as a confirmation is waited for, it is looked what has become of another change."""
 
 
 class StaleRecordError(Exception):
@@ -142,24 +137,14 @@ class TaskLog:
 
         Its sequence; or 0, and the message that was stored instead, None if the task is gone.
 
-        On a cluster, who leads refuses a change also while another one of the same task is on its way (server error
-        10164). That one can't be read yet, and may come to nothing.
-
         Raises:
             BusUnavailableError: not confirmed. Calling again is safe.
         """
-        guarded = entries[-1]
-        for _ in range(_LOOKS):
-            try:
-                *_, sequence = await self._bus.append(entries)
-            except SequenceConflictError:
-                last = await self._bus.last(TASKS, guarded.subject)
-                if guarded.expected != (last.sequence if last else 0):
-                    return 0, last
-                await asyncio.sleep(_LOOK_SECONDS)
-            else:
-                return sequence, None
-        raise BusUnavailableError(f"{guarded.subject} is being changed, and nobody confirms it")
+        try:
+            *_, sequence = await self._bus.append(entries)
+        except SequenceConflictError as error:
+            return 0, error.last
+        return sequence, None
 
     async def insist(self, record: TaskRecord, after: int) -> Stored:
         """Like `append`, but goes on trying while the bus can't be reached. For those who can't give the change up."""

@@ -88,11 +88,10 @@ class Memory:
         async def append() -> int:
             try:
                 (sequence,) = await self._bus.append([entry])
-            except SequenceConflictError:
-                last = await self._bus.last(ALERTING, subjects.NOTIFIER_STATE)
-                if last is None or last.data != data:
+            except SequenceConflictError as error:
+                if error.last is None or error.last.data != data:
                     raise SupersededError from None
-                return last.sequence  # An earlier try was stored, and only its confirmation was lost.
+                return error.last.sequence  # An earlier try was stored, and only its confirmation was lost.
             return sequence
 
         self._sequence = await patiently(append, BusUnavailableError, what="store the state")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from comfymesh.bus import streams
+from comfymesh.bus import guards, streams
 from comfymesh.bus.port import (
     BusUnavailableError,
     CaughtUp,
@@ -21,7 +21,6 @@ from comfymesh.bus.port import (
     Handler,
     Message,
     MessageTooLargeError,
-    SequenceConflictError,
     StreamState,
 )
 from comfymesh.bus.streams import Storage, Stream
@@ -140,19 +139,16 @@ class MemoryBus:
 
     async def append(self, entries: Sequence[Entry]) -> list[int]:
         """See Bus.append."""
+        return await guards.append(entries, self.propose, self.last)
+
+    async def propose(self, entries: Sequence[Entry]) -> list[int | None]:
+        """See guards.Propose."""
         await self._round_trip()
         for entry in entries:
             check_size(entry.subject, entry.data)
-        stored, conflicts = list[int](), list[SequenceConflictError]()
-        for entry in entries:
-            try:
-                stored.append(self._append(entry))
-            except SequenceConflictError as error:
-                conflicts.append(error)
+        stored = [self._append(entry) for entry in entries]
         if self.lose_confirmations:
             raise BusUnavailableError("the confirmation was lost")
-        if conflicts:
-            raise conflicts[0]
         return stored
 
     async def publish(self, subject: str, data: bytes) -> None:
@@ -259,13 +255,13 @@ class MemoryBus:
         finally:
             self.unreachable = False
 
-    def _append(self, entry: Entry) -> int:
+    def _append(self, entry: Entry) -> int | None:
         kept = self._stream_of(entry.subject)
         if kept is None:
             raise BusUnavailableError(f"no stream takes {entry.subject}")
         last = kept.last(entry.subject)
         if entry.expected is not None and entry.expected != (last.sequence if last else 0):
-            raise SequenceConflictError(entry.subject, entry.expected)
+            return None
         sequence = self._take(entry.subject, entry.data)
         if entry.lifetime is not None and kept.stream.expiring:
             kept.ends[sequence] = self._clock() + entry.lifetime.total_seconds()
@@ -330,14 +326,14 @@ class ClusterBus(MemoryBus):
         super().__init__()
         self.on_their_way = set[str]()
 
-    async def append(self, entries: Sequence[Entry]) -> list[int]:
-        """See Bus.append."""
-        guarded = {entry.subject for entry in entries if entry.expected is not None}
-        if taken := guarded & self.on_their_way:
-            raise SequenceConflictError(taken.pop(), 0)
+    async def propose(self, entries: Sequence[Entry]) -> list[int | None]:
+        """See guards.Propose."""
+        sent = [entry for entry in entries if entry.expected is None or entry.subject not in self.on_their_way]
+        guarded = {entry.subject for entry in sent if entry.expected is not None}
         self.on_their_way |= guarded
         try:
-            await asyncio.sleep(0.01)
-            return await super().append(entries)
+            await asyncio.sleep(0.01 if guarded else 0)
+            stored = dict(zip(sent, await super().propose(sent), strict=True))
         finally:
             self.on_their_way -= guarded
+        return [stored.get(entry) for entry in entries]

@@ -16,9 +16,6 @@ from dataclasses import dataclass
 MARGIN = 0.75
 """The part of `ttl` for which a confirmed renewal is good. The rest is for clocks that run apart."""
 
-_ON_ITS_WAY_SECONDS = 0.05
-"""How long we wait where we were refused, and what refused us is not stored yet."""
-
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -66,8 +63,6 @@ class Candidacy:
         self._seen_at = 0.0
         self._looked_at: float | None = None
         self._renewed_at: float | None = None
-        self._refused = False
-        self._not_before = float("-inf")
 
     def leads(self, now: float) -> bool:
         """Whether we act."""
@@ -95,9 +90,6 @@ class Candidacy:
 
         `now` is when the answer came.
         """
-        if self._refused and sequence == self._sequence:
-            self._not_before = now + _ON_ITS_WAY_SECONDS
-        self._refused = False
         if sequence != self._sequence:
             self._sequence, self._named, self._seen_at = sequence, named, now
         if named != self._holder:
@@ -110,11 +102,7 @@ class Candidacy:
         self._seen_at = self._looked_at = self._renewed_at = sent
 
     def refused(self) -> None:
-        """Our append was refused: somebody else was first.
-
-        On a cluster that may be on its way still, and can't be read (docs/adr/0091). Then we wait a little.
-        """
-        self._refused = True
+        """Our append was refused: somebody else was first."""
         self._looked_at = self._renewed_at = None
 
     def unsure(self) -> None:
@@ -123,9 +111,6 @@ class Candidacy:
 
     def _due(self) -> float:
         """When to append: renewals after the interval, at once where nobody holds it, otherwise once it has expired."""
-        return max(self._not_before, self._due_by_terms())
-
-    def _due_by_terms(self) -> float:
         if self._named == self._holder:
             return self._seen_at if self._renewed_at is None else self._renewed_at + self._terms.interval
         return self._seen_at + self._terms.ttl if self._named else self._seen_at

@@ -10,10 +10,9 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from comfymesh.bus import subjects
+from comfymesh.bus import guards, subjects
 from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Handler, Message, StreamState, Subscription
 from comfymesh.bus.streams import Stream
-from comfymesh.runtime.faultpoints import FaultPoint, reached
 from comfymesh.testkit.memory_bus import MemoryBus, check_size
 from comfymesh.testkit.simulation.chance import exponential
 from comfymesh.testkit.simulation.lives import Life
@@ -94,8 +93,10 @@ class SimulatedServer(MemoryBus):
         check_size(subject, data)
         self._take(subject, data)
 
-    def _append(self, entry: Entry) -> int:
+    def _append(self, entry: Entry) -> int | None:
         sequence = super()._append(entry)
+        if sequence is None:
+            return None
         if entry.subject.startswith("task."):
             self.written.append((Message(entry.subject, entry.data, sequence, self._clock()), entry.expected))
         elif entry.subject == _LEASE:
@@ -138,6 +139,9 @@ class SimulatedBus:
 
     async def append(self, entries: Sequence[Entry]) -> list[int]:
         """See Bus.append."""
+        return await guards.append(entries, self._propose, self.last)
+
+    async def _propose(self, entries: Sequence[Entry]) -> list[int | None]:
         self._life.check()
         try:
             await self._go()
@@ -148,11 +152,10 @@ class SimulatedBus:
         if self._happens(self._rough.late):
             begin(self._store_late(entries))
             raise await self._silence()
-        answer = await self._server.append(entries)
+        answer = await self._server.propose(entries)
         if self._happens(self._rough.lost_confirmation):
             raise await self._silence()
         await self._return()
-        reached(FaultPoint.APPEND_CONFIRMED)
         return answer
 
     async def publish(self, subject: str, data: bytes) -> None:
@@ -276,7 +279,7 @@ class SimulatedBus:
 
     async def _store(self, entries: Sequence[Entry]) -> None:
         """Whoever has sent it does not learn what became of it."""
-        await asyncio.gather(self._server.append(entries), return_exceptions=True)
+        await asyncio.gather(self._server.propose(entries), return_exceptions=True)
 
     def _in_order(self, subject: str, data: bytes) -> None:
         """Publish after what was published before over this connection."""

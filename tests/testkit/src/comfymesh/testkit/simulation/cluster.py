@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
-from comfymesh.bus.port import BusUnavailableError, Entry, SequenceConflictError
+from comfymesh.bus.port import BusUnavailableError, Entry
 from comfymesh.testkit.simulation.bus import TIMEOUT, Roughness, SimulatedServer, begin
 from comfymesh.testkit.simulation.chance import exponential
 
@@ -30,30 +30,27 @@ class SimulatedCluster(SimulatedServer):
         self._rng = rng
         self._on_their_way = set[str]()
 
-    async def append(self, entries: Sequence[Entry]) -> list[int]:
-        """See Bus.append. Goes on without whoever has called."""
+    async def propose(self, entries: Sequence[Entry]) -> list[int | None]:
+        """See guards.Propose. Goes on without whoever has called."""
         if not self._rough.replicating or all(entry.expected is None for entry in entries):
-            return await super().append(entries)
-        refused = [entry for entry in entries if self._refuses(entry)]
-        sent = [entry for entry in entries if entry not in refused]
+            return await super().propose(entries)
+        sent = [entry for entry in entries if not self._refuses(entry)]
         guarded = {entry.subject for entry in sent if entry.expected is not None}
         self._on_their_way |= guarded
         on_its_way = begin(self._replicate(sent, guarded))
-        if refused:
-            raise SequenceConflictError(refused[0].subject, refused[0].expected or 0)
         await asyncio.wait([on_its_way], timeout=TIMEOUT)
         stored = on_its_way.result() if on_its_way.done() else None
         if stored is None:
             raise BusUnavailableError("the simulated copies do not confirm it")
-        return stored
+        return [stored.get(entry) for entry in entries]
 
     def _refuses(self, entry: Entry) -> bool:
         if entry.expected is None:
             return False
         return entry.subject in self._on_their_way or entry.expected != self.last_sequence(entry.subject)
 
-    async def _replicate(self, entries: Sequence[Entry], guarded: set[str]) -> list[int] | None:
-        """The sequences of what is stored in the end, None where it is not."""
+    async def _replicate(self, entries: Sequence[Entry], guarded: set[str]) -> dict[Entry, int | None] | None:
+        """The sequences of what is stored in the end, None where nothing is."""
         rough, rng = self._rough, self._rng
         try:
             if guarded and rng.random() < rough.forsaken:
@@ -61,8 +58,6 @@ class SimulatedCluster(SimulatedServer):
                 return None
             if guarded:
                 await asyncio.sleep(exponential(rng) * rough.replicating)
-            return await super().append(entries)
-        except SequenceConflictError:
-            return None  # What it builds on was in the server's memory, and is forgotten.
+            return dict(zip(entries, await super().propose(entries), strict=True))
         finally:
             self._on_their_way -= guarded

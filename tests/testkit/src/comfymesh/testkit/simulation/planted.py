@@ -27,7 +27,7 @@ from comfymesh.api.watch import Mailbox
 from comfymesh.api.watching import Watching
 from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.artifacts.content import Content
-from comfymesh.bus import tasklog
+from comfymesh.bus import guards, streams, tasklog
 from comfymesh.bus.port import Entry, Message, SequenceConflictError
 from comfymesh.bus.streams import TASKS, Stream
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
@@ -75,7 +75,7 @@ def _guard_ignored() -> Patch:
     """The server takes no notice of guards."""
     original = SimulatedServer._append
 
-    def append(server: SimulatedServer, entry: Entry) -> int:
+    def append(server: SimulatedServer, entry: Entry) -> int | None:
         sequence = original(server, replace(entry, expected=None))
         if server.written and server.written[-1][0].sequence == sequence:
             server.written[-1] = (server.written[-1][0], entry.expected)
@@ -102,14 +102,10 @@ def _stale_wins() -> Patch:
 def _refusal_believed() -> Patch:
     """What was refused on a cluster is said to be stale, though the log still ends with what it builds on."""
 
-    async def append(log: TaskLog, *entries: Entry) -> tuple[int, Message | None]:
-        try:
-            *_, sequence = await log._bus.append(entries)
-        except SequenceConflictError:
-            return 0, await log._bus.last(TASKS, entries[-1].subject)
-        return sequence, None
+    async def believe(entry: Entry, _: guards.Propose, last: guards.Last) -> int:
+        raise SequenceConflictError(entry, await last(streams.of(entry.subject), entry.subject))
 
-    return TaskLog, "_append", append
+    return guards, "_insist", believe
 
 
 def _created_too_early() -> Patch:
