@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 from comfymesh.runtime.faultpoints import FaultPoint
+from comfymesh.scheduler.clock import MOST_BEHIND_SECONDS
 from comfymesh.testkit.history import CLOCKS, LEAVES_NODES, PROMPT_TRAP
 from comfymesh.testkit.plans import Job, Work, work
 from comfymesh.testkit.simulation.bus import Roughness
 
 TROUBLE_SECONDS = 20.0
 """All trouble is within the first so many seconds at most; then everything is mended."""
+
+CLOCK_STEP = 20.0
+"""Seconds that a clock is wrong by for each that it is wrong."""
 
 _POINTS = sorted(set(FaultPoint) - {FaultPoint.APPEND_SENT, FaultPoint.CHECKPOINT_WRITTEN})
 """Those that the simulation comes to: it has a bus of its own, and keeps nothing on a disk."""
@@ -128,8 +132,7 @@ def _with_more(seed: int, troubles: Sequence[Trouble], schedulers: int, agents: 
         # In most of those seeds nothing else happens to a node: then whatever is lost was lost by a clock.
         names = [f"scheduler-{number}" for number in range(schedulers)], [f"agent-{number}" for number in range(agents)]
         drawn = [_clock(rng, rng.choice(names), seconds) for _ in range(rng.randint(2, 5))]
-        # Not twice the same way: a scheduler whose clock is set back by more than ten minutes ends, and is meant to.
-        clocks = {(clock.what, clock.target): clock for clock in drawn}.values()
+        clocks = _borne({(clock.what, clock.target): clock for clock in drawn}.values())
         return [*(trouble for trouble in troubles if not alone or trouble.what in LEAVES_NODES), *clocks]
     if chosen < _CLOCKS_SHARE + _PROMPTS_SHARE:
         agent = f"agent-{rng.randrange(agents)}"
@@ -143,6 +146,16 @@ def _prompt_trap(rng: random.Random, agent: str, what: str, seconds: float) -> T
     lasts = rng.choice((0.0, 0.0, 1.0, 10.0)) * rng.uniform(0.5, 1.5)
     at = rng.uniform(0.2, min(seconds - 1, _BUSY_SECONDS))
     return Trouble(at, PROMPT_TRAP, f"{agent} {what}", lasts)
+
+
+def _borne(clocks: Iterable[Trouble]) -> Iterator[Trouble]:
+    """Those that a scheduler bears: it ends, and is meant to, where its clock is set back by ten minutes in all."""
+    wrong = dict[str, float]()
+    for clock in clocks:
+        total = wrong.get(clock.target, 0.0) + CLOCK_STEP * clock.lasts
+        if total < MOST_BEHIND_SECONDS:
+            wrong[clock.target] = total
+            yield clock
 
 
 def _clock(rng: random.Random, names: Sequence[str], seconds: float) -> Trouble:

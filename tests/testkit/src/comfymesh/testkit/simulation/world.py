@@ -51,13 +51,14 @@ from comfymesh.testkit.simulation.comfyui import ComfyUI
 from comfymesh.testkit.simulation.edges import Edges
 from comfymesh.testkit.simulation.endpoint import SimulatedApi
 from comfymesh.testkit.simulation.lives import Process, Serve
-from comfymesh.testkit.simulation.scenario import Scenario, Trouble
+from comfymesh.testkit.simulation.scenario import CLOCK_STEP, Scenario, Trouble
 from comfymesh.v1 import task_pb2
 
 _SETTLE_SECONDS = 600.0
 _RESTART_SECONDS = 0.5
-_STEP = {"clock ahead": 20.0, "clock behind": -20.0}
-"""Seconds that a clock is wrong by for each that it is wrong."""
+_STEP = {"clock ahead": CLOCK_STEP, "clock behind": -CLOCK_STEP}
+_CALM_SECONDS = 0.1
+"""Mean of how long a guarded message is on its way in a cluster where all goes well, at most."""
 _LIMIT_SECONDS = 15
 """Execution timeout of many tasks. None executes for so long where its ComfyUI is not slow."""
 _MOMENTS = (0.0, 0.002, 0.02, 0.2, 1.0)
@@ -234,7 +235,7 @@ class World:
         """From now on all goes well, as far as it depends on us."""
         self._note(MENDED)
         self._traps.clear()
-        calm = Roughness(replicating=self._scenario.rough.replicating)
+        calm = Roughness(replicating=min(self._scenario.rough.replicating, _CALM_SECONDS))
         for name in Roughness.__slots__:
             setattr(self._scenario.rough, name, getattr(calm, name))
         self._lost = 0.0
