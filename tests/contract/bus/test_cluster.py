@@ -171,6 +171,40 @@ async def test_a_refusal_is_told_once_what_was_on_its_way_can_be_read(cluster: N
     assert (told.value.last.sequence, told.value.last.data) == (second, b"second")
 
 
+async def test_a_leader_that_hears_of_no_copy_is_not_asked_what_is_there(cluster: NatsCluster) -> None:
+    """For all it knows they have another leader, and have stored what it has never seen."""
+    async with await JetStreamBus.open(cluster.url, "any", replicas=3) as bus:
+        first = await append(bus, TASK, b"first", after=0)
+        ahead = cluster.named(await leader(bus))
+    behind = [server for server in cluster.servers if server is not ahead]
+    async with await JetStreamBus.open(ahead.url, "ahead", replicas=3, plan=()) as bus:
+        assert await bus.last(TASKS, "task.default.none") is None
+        for server in behind:
+            server.freeze()
+        await until(lambda: is_alone(bus), "a leader that has heard of nobody for long")
+        asked = bus.last(TASKS, TASK), bus.last(TASKS, "task.default.none"), bus.state(TASKS)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(answer, BusUnavailableError) for answer in answers), answers
+        for server in behind:
+            server.thaw()
+
+        async def found() -> Message | None:
+            with contextlib.suppress(BusUnavailableError):
+                return await bus.last(TASKS, TASK)
+            return None
+
+        assert (await until(found, "an answer", ELECTION)).sequence == first
+
+
+async def is_alone(bus: JetStreamBus) -> bool:
+    """Whether it has heard of no copy for so long that these may have agreed on another, or leads no more already."""
+    try:
+        copies = (await bus.call("STREAM.INFO.TASKS", {}))["cluster"]["replicas"]
+    except BusUnavailableError:
+        return True
+    return all(copy["active"] > 4e9 for copy in copies)
+
+
 async def test_whoever_begins_to_follow_at_a_copy_that_lags_misses_nothing_that_was_stored_before(
     cluster: NatsCluster,
 ) -> None:

@@ -15,6 +15,7 @@ from uuid import uuid4
 from comfymesh.bus.api import NO_MESSAGE, ApiError
 from comfymesh.bus.client import Delivery
 from comfymesh.bus.connection import Connection
+from comfymesh.bus.leadership import AskLeader
 from comfymesh.bus.ordered import Order, is_heartbeat, parse_position
 from comfymesh.bus.port import BusError, CaughtUp, Message
 
@@ -44,17 +45,27 @@ class Tail:
         stream: Name of the stream.
         subject: Which messages; wildcards allowed.
         call: The JetStream API.
+        ask_leader: Asks who leads the stream.
         copies: How many copies of the stream there are. With more than one, the consumer may be fed by one that lags.
         after: Every message above this sequence, instead of the last of each subject first; 0 for those.
     """
 
     def __init__(  # what the server is asked
-        self, connection: Connection, stream: str, subject: str, call: Call, *, copies: int = 1, after: int = 0
+        self,
+        connection: Connection,
+        stream: str,
+        subject: str,
+        call: Call,
+        ask_leader: AskLeader,
+        *,
+        copies: int = 1,
+        after: int = 0,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._subject = subject
         self._call = call
+        self._ask_leader = ask_leader
         self._lags = copies > 1
         self._goal = 0
         self._clock_offset = 0.0
@@ -183,7 +194,9 @@ class Tail:
     async def _last_sequence(self) -> int:
         """Of the last message that the stream's leader has for us; 0 where there is none."""
         try:
-            answer = await self._call(f"STREAM.MSG.GET.{self._stream}", {"last_by_subj": self._subject})
+            answer = await self._ask_leader(
+                self._stream, f"STREAM.MSG.GET.{self._stream}", {"last_by_subj": self._subject}
+            )
         except ApiError as error:
             if error.code != NO_MESSAGE:
                 raise

@@ -17,6 +17,7 @@ from comfymesh.bus.client import Delivery
 from comfymesh.bus.connection import Connection
 from comfymesh.bus.consumers import Tail, WorkQueue
 from comfymesh.bus.expiry import expire
+from comfymesh.bus.leadership import Leadership
 from comfymesh.bus.port import (
     BusFullError,
     BusUnavailableError,
@@ -66,6 +67,7 @@ class JetStreamBus:
     ) -> None:
         self._connection = connection
         self._api = Api(connection, timeout)
+        self._leadership = Leadership(self._api.call)
         self._replicas = replicas
         self._timeout = timeout
         self._plan = streams.ALL if plan is None else plan
@@ -176,7 +178,7 @@ class JetStreamBus:
 
     async def state(self, stream: Stream) -> StreamState:
         """See Bus.state."""
-        info = await self.call(f"STREAM.INFO.{stream.name}", {})
+        info = await self._ask_leader(stream.name, f"STREAM.INFO.{stream.name}", {})
         held, now = info["state"], datetime.fromisoformat(info["ts"]).timestamp()
         return StreamState(info["created"], held["last_seq"], now, held["messages"], held["bytes"])
 
@@ -223,8 +225,10 @@ class JetStreamBus:
 
     def tail(self, stream: Stream, subject: str, after: int = 0) -> AsyncIterator[Message | CaughtUp]:
         """See Bus.tail."""
-        tail = Tail(self._connection, stream.name, subject, self.call, copies=self._replicas, after=after)
-        return tail.messages()
+        copies = self._replicas
+        return Tail(
+            self._connection, stream.name, subject, self.call, self._ask_leader, copies=copies, after=after
+        ).messages()
 
     def work(self, stream: Stream, subject: str, name: str) -> AsyncIterator[Message]:
         """See Bus.work."""
@@ -249,12 +253,18 @@ class JetStreamBus:
 
     async def _from_leader(self, stream: Stream, which: dict[str, Any]) -> Message | None:
         try:
-            answer = await self.call(f"STREAM.MSG.GET.{stream.name}", which)
+            answer = await self._ask_leader(stream.name, f"STREAM.MSG.GET.{stream.name}", which)
         except ApiError as error:
             if error.code != NO_MESSAGE:
                 raise
             return None
         return _from_leader(answer["message"])
+
+    async def _ask_leader(self, stream: str, method: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Call a method that the stream's leader answers, who on a cluster may have been replaced."""
+        if self._replicas == 1:
+            return await self.call(method, body)
+        return await self._leadership.ask(stream, method, body)
 
     async def _tell(self, monitor_urls: str) -> None:
         server = self._connection.server
