@@ -30,7 +30,8 @@ _WAY = 0.5
 """For what is on its way between servers."""
 _LEASE = _ELECTION - _HEARD - _WAY
 _SETTLE = 1.5
-"""Two may answer when a leader that was cut off comes back: until it has heard of the other, within a second."""
+"""Two may answer when a leader that was cut off comes back: until it has heard of the other, within a second. But not
+where a leader has heard of all: who led before has answered it, so it knows."""
 _LOOK_AGAIN = 0.25
 _PATIENCE = 5.0
 
@@ -57,9 +58,11 @@ class Term:
 
     def told(self, cluster: Mapping[str, Any], asked: float, now: float) -> None:
         """Take in what was told at `now` of a stream's cluster, by one who leads or believes so."""
-        leader = _leader(cluster) if _hears_most(cluster) else ""
+        copies = cluster.get("replicas") or []
+        heard = sum(map(_is_heard, copies))
+        leader = _leader(cluster) if heard + 1 > (len(copies) + 1) // 2 else ""
         if self._leader not in (None, leader):
-            self.since = now + _SETTLE
+            self.since = now + (_SETTLE if heard < len(copies) else 0.0)
         self._leader, self._asked = leader, asked
 
 
@@ -68,14 +71,11 @@ def _leader(cluster: Mapping[str, Any]) -> str:
     return f"{leader} {cluster.get('leader_since', '')}" if (leader := cluster.get("leader")) else ""
 
 
-def _hears_most(cluster: Mapping[str, Any]) -> bool:
-    """Whether more than half of all copies, the leader's own among them, have been heard of lately."""
-    copies = cluster.get("replicas") or []
-    return sum(map(_is_heard, copies)) + 1 > (len(copies) + 1) // 2
-
-
 def _is_heard(copy: Mapping[str, Any]) -> bool:
-    """Of one that was never heard since its leader was elected, the server says 0 too; it lacks what was stored."""
+    """Whether its leader has heard of it lately.
+
+    Of one that it never heard since it was elected, the server says 0 too; but that one lacks what was stored.
+    """
     return copy["active"] < _HEARD * 1e9 and (copy["active"] > 0 or bool(copy.get("current")))
 
 
