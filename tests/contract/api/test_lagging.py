@@ -93,6 +93,8 @@ async def test_a_log_that_does_not_come_keeps_no_list_waiting(tmp_path: Path, mo
         assert await listed(up) == []
         monkeypatch.setattr(following, "_TOLD_SECONDS", 1000.0)
         assert await listed(up) == [], "nobody waits for it again"
+        await created_unread(up, bus)
+        assert await listed(up) == [], "nor for what comes after it"
         bus.arrives.set()
 
 

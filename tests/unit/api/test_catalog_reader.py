@@ -82,9 +82,9 @@ async def catalog(store: SlowStore, classes: dict[str, object]) -> spec_pb2.Blob
     return await write_catalog(store, json.dumps(classes).encode())
 
 
-async def create(fleet: Fleet) -> NewTask:
+async def create(fleet: Fleet, given: Given | None = None) -> NewTask:
     """Have a task prepared, by an api that is up for long."""
-    directory, inputs, workflows = Mock(), Mock(read=AsyncMock(return_value=Given())), Mock()
+    directory, inputs, workflows = Mock(), Mock(read=AsyncMock(return_value=given or Given())), Mock()
     directory.tenant.return_value = None
     workflows.graph = lambda text, _: parse_graph(text)
     creation = Creation(directory, fleet, inputs, workflows, Mock(), lambda: 0.0, settle_seconds=0.0)  # type: ignore[arg-type]
@@ -123,6 +123,33 @@ async def test_a_graph_that_another_instance_refuses_waits_for_the_one_that_coul
     assert not creating.done()
     store.open.set()
     assert (await creating).graph
+
+
+async def test_an_input_that_another_instance_may_have_is_not_taken_for_misspelt(
+    store: SlowStore, reader: CatalogReader, background: Background
+) -> None:
+    without, having = await catalog(store, save("text")), await catalog(store, save("text", "txt"))
+    store.open.set()
+    fleet, given = Fleet(reader, {"one": without}), Given({("1", "txt"): "x"})
+    reader.offer([without], background)
+    await until(lambda: reader.get(without.sha256))
+    with pytest.raises(RefusedError, match="did you mean text"):
+        await create(fleet, given)
+
+    store.open.clear()
+    fleet.offered["two"] = having
+    reader.offer([having], background)
+    creating = asyncio.create_task(create(fleet, given))
+    await asyncio.sleep(1)
+    assert not creating.done()
+    store.open.set()
+    assert (await creating).graph
+
+
+def save(*optional: str) -> dict[str, object]:
+    """What an instance offers of which ComfyUI's own `Save` has these inputs."""
+    inputs = {"required": {}, "optional": {name: ["STRING", {}] for name in optional}}
+    return {"Save": {"input": inputs, "output": [], "output_node": True, "python_module": "nodes"}}
 
 
 async def test_a_store_that_hangs_is_waited_for_no_longer_than_five_seconds(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID, uuid4, uuid5
@@ -109,9 +109,8 @@ class Creation:
         graph, added = self._graph(task.graph_json, given)
         placement = placement_of(task.placement) if task.HasField("placement") else ANYWHERE
         fit = await self._fit(graph, placement, allow_partial=task.allow_partial_outputs)
-        # Whoever runs a workflow has not named its graph nodes' inputs.
-        if added and not resolved.version and (wrong := [*misspelt.violations(graph, added, self._catalogs())]):
-            raise invalid(wrong)
+        if not resolved.version:  # Whoever runs a workflow has not named its graph nodes' inputs.
+            await self._check_names(graph, added)
         needed = feasibility.requirements(fit.validation, placement)
         owner = self._directory.tenant(tenant)
         if owner is not None:
@@ -137,6 +136,14 @@ class Creation:
             if not await self._fleet.looked():
                 raise
         return check(self._fleet.offers(), placement, settling=self._settling())
+
+    async def _check_names(self, graph: Graph, added: Sequence[Place]) -> None:
+        """Refuse inputs that are misspelt. What an instance has of which the catalog is only being read is not."""
+        wrong = [*misspelt.violations(graph, added, self._catalogs())] if added else []
+        if wrong and await self._fleet.looked():
+            wrong = [*misspelt.violations(graph, added, self._catalogs())]
+        if wrong:
+            raise invalid(wrong)
 
     def _catalogs(self) -> Iterable[Catalog]:
         """What the fleet offers, each once."""

@@ -64,12 +64,18 @@ class Following:
         return self.hub.position
 
     async def told(self) -> None:
-        """Waits until the read model knows everything that callers were told here, but no longer than a moment."""
+        """Waits until the read model knows everything that callers were told here, but no longer than a moment.
+
+        What did not come in time is not waited for again, and nothing that comes behind it: the log is read in order.
+        """
+        newest = self.log.newest
+        if self.hub.position < self.hub.given_up:
+            return
         try:
             async with asyncio.timeout(_TOLD_SECONDS):
-                await self.hub.until(self.log.newest)
+                await self.hub.until(newest)
         except TimeoutError:
-            self.log.newest = self.hub.position  # So that nobody waits again for what may never come.
+            self.hub.given_up = newest
 
     async def _newest(self, tenant: str) -> int:
         """Sequence of the last record that is stored now; the position of the read model, where it knows it."""

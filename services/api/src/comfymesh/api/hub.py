@@ -22,6 +22,7 @@ class Hub:
     Attributes:
         ready: Set once everything that was stored before the start has been taken in.
         position: Sequence of the last change that was taken in.
+        given_up: Sequence of the last change that somebody has waited for in vain. It may still come, or never.
     """
 
     def __init__(self, model: ReadModel) -> None:
@@ -32,6 +33,7 @@ class Hub:
         self._draining = False
         self.ready = asyncio.Event()
         self.position = model.position
+        self.given_up = 0
 
     async def follow(self, changes: AsyncIterator[LogEvent | CaughtUp]) -> None:
         """Take in changes for ever."""

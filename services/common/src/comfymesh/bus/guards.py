@@ -15,9 +15,9 @@ from comfymesh.bus.port import BusUnavailableError, Entry, Message, SequenceConf
 from comfymesh.bus.streams import Stream
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 
-_LOOKS = 100
+_SECONDS = 5.0
+"""For as long as a confirmation is waited for, it is looked what has become of another message."""
 _LOOK_SECONDS = 0.05
-"""For five seconds, as long as a confirmation is waited for, it is looked what has become of another message."""
 
 Propose: TypeAlias = Callable[[Sequence[Entry]], Awaitable[list[int | None]]]
 """Sends messages to be stored; answers their sequences, None for each that was refused by its guard."""
@@ -38,8 +38,9 @@ async def append(entries: Sequence[Entry], propose: Propose, last: Last) -> list
 
 async def _insist(entry: Entry, propose: Propose, last: Last) -> int:
     """Propose again what was refused, until it is stored or something else can be read in its place."""
-    stream = streams.of(entry.subject)
-    for _ in range(_LOOKS):
+    stream, clock = streams.of(entry.subject), asyncio.get_running_loop().time
+    end = clock() + _SECONDS
+    while clock() < end:
         there = await last(stream, entry.subject)
         if entry.expected != (there.sequence if there else 0):
             raise SequenceConflictError(entry, there)

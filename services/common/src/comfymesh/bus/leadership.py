@@ -30,41 +30,53 @@ _WAY = 0.5
 """For what is on its way between servers."""
 _LEASE = _ELECTION - _HEARD - _WAY
 _SETTLE = 1.5
-"""Two may answer when a leader that was cut off comes back: until it has heard of the other, within a second."""
+"""Two may answer when a leader that was cut off comes back: until it has heard of the other, within a second. But not
+where a leader has heard of all: who led before has answered it, so it knows."""
 _LOOK_AGAIN = 0.25
 _PATIENCE = 5.0
 
 
 class Term:
-    """What is known of who leads a stream. Pure; times are of one monotonic clock, in seconds."""
+    """What is known of who leads a stream. Pure; times are of one monotonic clock, in seconds.
+
+    Attributes:
+        since: From when on only who was told of answers. Another moment whenever another leads, or one was doubted.
+    """
 
     def __init__(self) -> None:
+        self.since = float("-inf")
         self._leader: str | None = None
-        self._since = float("-inf")
-        self.until = float("-inf")
+        self._asked = float("-inf")
 
-    def holds(self, now: float) -> bool:
-        """Whether an answer that is asked for now, and has come before `until`, is not of one that was replaced."""
-        return self._since <= now < self.until
+    def holds(self, moment: float, now: float) -> bool:
+        """Whether one leads who was asked at `moment` or later, and nobody else answers."""
+        return bool(self._leader) and self._asked >= moment and self.since <= now
 
     def wait(self, now: float) -> float:
         """How long to wait before the next look."""
-        return max(self._since - now, _LOOK_AGAIN if self._leader == "" else 0.0)
+        return max(self.since - now, _LOOK_AGAIN if self._leader == "" else 0.0)
 
     def told(self, cluster: Mapping[str, Any], asked: float, now: float) -> None:
         """Take in what was told at `now` of a stream's cluster, by one who leads or believes so."""
-        leader = str(cluster.get("leader", "")) if _hears_most(cluster) else ""
+        copies = cluster.get("replicas") or []
+        heard = sum(map(_is_heard, copies))
+        leader = _leader(cluster) if heard + 1 > (len(copies) + 1) // 2 else ""
         if self._leader not in (None, leader):
-            self._since = now + _SETTLE
-        self._leader = leader
-        self.until = asked + _LEASE if leader else float("-inf")
+            self.since = now + (_SETTLE if heard < len(copies) else 0.0)
+        self._leader, self._asked = leader, asked
 
 
-def _hears_most(cluster: Mapping[str, Any]) -> bool:
-    """Whether more than half of all copies, the leader's own among them, have been heard of lately."""
-    copies = cluster.get("replicas") or []
-    heard = [copy for copy in copies if copy["active"] < _HEARD * 1e9]
-    return len(heard) + 1 > (len(copies) + 1) // 2
+def _leader(cluster: Mapping[str, Any]) -> str:
+    """Who leads, and since when, which servers from 2.12 on say: it may have been replaced meanwhile."""
+    return f"{leader} {cluster.get('leader_since', '')}" if (leader := cluster.get("leader")) else ""
+
+
+def _is_heard(copy: Mapping[str, Any]) -> bool:
+    """Whether its leader has heard of it lately.
+
+    Of one that it never heard since it was elected, the server says 0 too; but that one lacks what was stored.
+    """
+    return copy["active"] < _HEARD * 1e9 and (copy["active"] > 0 or bool(copy.get("current")))
 
 
 class Leadership:
@@ -89,34 +101,37 @@ class Leadership:
             ApiError: the leader refused.
         """
         deadline = self._clock() + _PATIENCE
-        while self._clock() < deadline:
-            until = await self._sure(stream, deadline)
+        while True:
+            since = await self._sure(stream, self._clock() - _LEASE, deadline)
             refusal, answer = None, dict[str, Any]()
             try:
                 answer = await self._call(method, body)
             except ApiError as error:
                 refusal = error
-            if self._clock() >= until:
-                continue  # It took so long that another may lead by now.
+            # It may have taken long. What was told a little before it came, or since, holds for it too.
+            if await self._sure(stream, self._clock() - _LEASE, deadline) != since:
+                continue
             if refusal is not None:
                 raise refusal
             return answer
-        raise _unsure(stream)
 
-    async def _sure(self, stream: str, deadline: float) -> float:
-        """Look until somebody surely leads; answers until when. One looks for all who ask meanwhile."""
+    async def _sure(self, stream: str, moment: float, deadline: float) -> float:
+        """Look until one surely leads who was asked at `moment` or later; answers since when nobody else does.
+
+        One looks for all who want to know meanwhile.
+        """
         term = self._terms[stream]
-        if term.holds(self._clock()):
-            return term.until
+        if term.holds(moment, self._clock()):
+            return term.since
         async with self._looking[stream]:
-            while not term.holds(self._clock()):
+            while not term.holds(moment, self._clock()):
                 if self._clock() >= deadline:
                     raise _unsure(stream)
                 await asyncio.sleep(term.wait(self._clock()))
                 asked = self._clock()
                 info = await self._call(f"STREAM.INFO.{stream}", {})
                 term.told(info.get("cluster", {}), asked, self._clock())
-        return term.until
+        return term.since
 
 
 def _unsure(stream: str) -> BusUnavailableError:
