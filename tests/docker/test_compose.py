@@ -67,7 +67,7 @@ def project(image: str, compose_program: list[str], tmp_path_factory: pytest.Tem
             print(project.compose("logs", "--no-color", "--tail=100"))  # noqa: T201 - pytest shows it beside the failure
         raise
     finally:
-        project.compose("down", "--volumes", "--timeout", "20")
+        project.end(lambda: project.compose("down", "--volumes", "--timeout", "20"))
 
 
 def test_a_picture_comes_out_of_the_mesh(project: Project, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def mesh(image: str, prometheus_image: str, compose_program: list[str], folder: 
             print(project.compose("logs", "--no-color", "--tail=100"))  # noqa: T201 - pytest shows it beside the failure
         raise
     finally:
-        project.follow(f"{DOWN} --volumes --timeout 20", folder)
+        project.end(lambda: project.follow(f"{DOWN} --volumes --timeout 20", folder))
 
 
 @pytest.fixture
