@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from comfymesh.agent.runtimes import process_record
+from comfymesh.agent.runtimes.docker_client import remove_network
 from comfymesh.agent.runtimes.factory import build
 from comfymesh.agent.runtimes.process_table import ProcessHandle, is_alive, reap
 from comfymesh.agent.runtimes.specs import AttachSpec, DockerSpec, ProcessSpec
@@ -204,4 +205,4 @@ class DockerWorld:
         for volume in self.engine.volumes.list(filters=label):
             volume.remove()
         for network in self.engine.networks.list(filters=label):
-            network.remove()
+            remove_network(network)

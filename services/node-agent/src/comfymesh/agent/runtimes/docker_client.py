@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Sequence
 
+    from docker.models.networks import Network
+
     from comfymesh.agent.runtimes.docker_plan import ContainerPlan, Owner
     from comfymesh.agent.runtimes.docker_state import ContainerState
 
@@ -37,6 +40,24 @@ T = TypeVar("T")
 
 CALL_SECONDS = 30
 """How long the engine may take over one call. Pulling an image is not one: it may take this long between two chunks."""
+
+_FORBIDDEN = 403
+_ENDPOINT_SECONDS = 5.0
+_LOOK_AGAIN_SECONDS = 0.1
+
+
+def remove_network(network: Network) -> None:
+    """Remove a network. The engine may count a container's endpoint for a moment after the container is gone."""
+    deadline = time.monotonic() + _ENDPOINT_SECONDS
+    while True:
+        try:
+            network.remove()
+        except APIError as error:
+            if error.status_code != _FORBIDDEN or time.monotonic() >= deadline:
+                raise
+            time.sleep(_LOOK_AGAIN_SECONDS)
+        else:
+            return
 
 
 class DockerEngine:
@@ -161,7 +182,7 @@ class DockerEngine:
             for volume in client.volumes.list(filters={"label": _filters(owner)}):
                 volume.remove()
             for network in client.networks.list(filters={"label": _filters(owner)}):
-                network.remove()
+                remove_network(network)
 
         await self._call(f"remove volume and network {owner.name}", call)
 
