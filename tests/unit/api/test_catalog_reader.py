@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import cast
 from unittest.mock import AsyncMock, Mock
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from comfymesh.api.catalog_reader import CatalogReader
 from comfymesh.api.creation import Creation, NewTask
 from comfymesh.api.errors import RefusedError
-from comfymesh.api.fleet import Offer
+from comfymesh.api.fleet import FleetView, Offer
 from comfymesh.api.inputs import Given
 from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.artifacts.catalogs import write_catalog
@@ -87,7 +88,7 @@ async def create(fleet: Fleet, given: Given | None = None) -> NewTask:
     directory, inputs, workflows = Mock(), Mock(read=AsyncMock(return_value=given or Given())), Mock()
     directory.tenant.return_value = None
     workflows.graph = lambda text, _: parse_graph(text)
-    creation = Creation(directory, fleet, inputs, workflows, Mock(), lambda: 0.0, settle_seconds=0.0)  # type: ignore[arg-type]
+    creation = Creation(directory, cast(FleetView, fleet), inputs, workflows, Mock(), lambda: 0.0, settle_seconds=0.0)
     return await creation.prepare(task_service_pb2.CreateTaskRequest(task=task_pb2.Task(graph_json=GRAPH)), "t")
 
 

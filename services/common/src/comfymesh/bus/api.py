@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 
 from comfymesh.bus.client import Delivery
 from comfymesh.bus.connection import Connection
 from comfymesh.bus.expiry import expire
 from comfymesh.bus.port import BusError, BusUnavailableError
+
+Call: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Calls a method of the JetStream API: Api.call."""
 
 NO_MESSAGE = 10037
 NO_STREAM = 10059

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from comfymesh.bus.api import NO_MESSAGE, ApiError
+from comfymesh.bus.api import NO_MESSAGE, ApiError, Call
 from comfymesh.bus.client import Delivery
 from comfymesh.bus.connection import Connection
 from comfymesh.bus.leadership import AskLeader
@@ -20,9 +20,6 @@ from comfymesh.bus.ordered import Order, is_heartbeat, parse_position
 from comfymesh.bus.port import BusError, CaughtUp, Message
 
 logger = logging.getLogger(__name__)
-
-Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
-"""Calls a method of the JetStream API."""
 
 _SECOND = 1_000_000_000
 _TAIL_HEARTBEAT = 1

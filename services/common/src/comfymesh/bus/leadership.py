@@ -12,11 +12,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
-from comfymesh.bus.api import ApiError
+from comfymesh.bus.api import ApiError, Call
 from comfymesh.bus.port import BusUnavailableError
-
-Call: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
-"""Api.call."""
 
 AskLeader: TypeAlias = Callable[[str, str, dict[str, Any]], Awaitable[dict[str, Any]]]
 """Leadership.ask."""

@@ -132,6 +132,7 @@ def _with_more(seed: int, troubles: Sequence[Trouble], schedulers: int, agents: 
         # In most of those seeds nothing else happens to a node: then whatever is lost was lost by a clock.
         names = [f"scheduler-{number}" for number in range(schedulers)], [f"agent-{number}" for number in range(agents)]
         drawn = [_clock(rng, rng.choice(names), seconds) for _ in range(rng.randint(2, 5))]
+        # A clock is set each way once: twice the same way hides what one step does.
         clocks = _borne({(clock.what, clock.target): clock for clock in drawn}.values())
         return [*(trouble for trouble in troubles if not alone or trouble.what in LEAVES_NODES), *clocks]
     if chosen < _CLOCKS_SHARE + _PROMPTS_SHARE:
