@@ -152,7 +152,7 @@ class Keeper:
 
     async def _look(self, late: float) -> Seen:
         unanswered, refused = await self._probe()
-        if not unanswered and time.monotonic() - self._stocked >= _LOOKS_TO_STOCK * self._look_seconds:
+        if not unanswered and self._stock_is_due():
             await self._take_stock()
         session = self._workplace.session
         return Seen(late, unanswered, refused, session.signs(), self._queue, self.memory_bytes, session.ended)
@@ -167,6 +167,11 @@ class Keeper:
             return time.monotonic() - self._answered, _refused(error)
         self._answered = time.monotonic()
         return 0.0, False
+
+    def _stock_is_due(self) -> bool:
+        # Between two prompts none is executed for a moment: what was seen then must not count until the next time.
+        idles = self._queue is not None and bool(self._queue.waiting) and not self._queue.executing
+        return idles or time.monotonic() - self._stocked >= _LOOKS_TO_STOCK * self._look_seconds
 
     async def _take_stock(self) -> None:
         """Look at what costs more to see. What can't be seen stays as it was seen last."""
