@@ -224,6 +224,7 @@ async def test_refused_sockets_are_answered_503(driver: Driver) -> None:
 async def test_an_exit_in_mid_run_cuts_every_connection(driver: Driver) -> None:
     socket = await driver.connect()
     await driver.set(exit_mid_run=3)
+    assert (await driver.ends(await driver.submit(steps(2))))["completed"]
     await driver.submit(steps())
     seen = []
     while (message := await socket.receive(timeout=PATIENCE)).type in {
@@ -232,7 +233,8 @@ async def test_an_exit_in_mid_run_cuts_every_connection(driver: Driver) -> None:
     }:
         if message.type is aiohttp.WSMsgType.TEXT and json.loads(message.data)["type"] == "progress":
             seen.append(json.loads(message.data)["data"]["value"])
-    assert seen == [1, 2]
+    # What the second one told may have been on its way when every connection was cut.
+    assert seen == [1, 2, 1, 2][: max(2, len(seen))]
     assert socket.close_code == 1006
     with pytest.raises(aiohttp.ClientConnectionError):
         await driver.get("/system_stats")
@@ -250,25 +252,36 @@ async def test_an_ignored_interrupt_is_answered_and_has_no_effect(driver: Driver
 
 
 async def test_a_lost_interrupt_is_answered_and_the_prompt_runs_to_its_end(driver: Driver) -> None:
-    await driver.set(lost_interrupt=0.2)
+    await driver.set(lost_interrupt=600)
     prompt_id = await driver.submit(steps())
     async with asyncio.timeout(PATIENCE):
         while not (await driver.get("/queue"))["queue_running"]:  # noqa: ASYNC110 (the window has no event)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
     async with driver.http.post(f"{driver.url}/api/jobs/{prompt_id}/cancel") as response:
         assert await response.json() == {"cancelled": True}
+    await driver.set()
     assert (await driver.ends(prompt_id))["completed"]
+
+
+async def test_slow_steps_take_longer_and_are_told(driver: Driver) -> None:
+    began = asyncio.get_running_loop().time()
+    await driver.set(slow_steps=0.1)
+    socket = await driver.connect()
+    prompt_id = await driver.submit(steps(3, 0.0))
+    assert [(await next_event(socket, "progress"))["value"] for _ in range(3)] == [1, 2, 3]
+    assert (await driver.ends(prompt_id))["completed"]
+    assert asyncio.get_running_loop().time() - began >= 0.3
+    await socket.close()
 
 
 async def test_a_stalled_step_goes_on_after_its_time_and_only_once(driver: Driver) -> None:
     await driver.set(stall_in_step=0.3)
     socket = await driver.connect()
     loop = asyncio.get_running_loop()
-    prompt_id = await driver.submit(steps(2, 0.0))
-    await next_event(socket, "executing")
     began = loop.time()
+    prompt_id = await driver.submit(steps(2, 0.0))
     await next_event(socket, "progress")
-    assert loop.time() - began >= 0.25
+    assert loop.time() - began >= 0.3
     assert (await driver.ends(prompt_id))["completed"]
     assert await driver.get("/emulator/faults") == {}
     await socket.close()

@@ -30,9 +30,12 @@ class Fault(StrEnum):
     IGNORED_INTERRUPT = "ignored_interrupt"
     """Interrupts are answered and have no effect. Value unused."""
     LOST_INTERRUPT = "lost_interrupt"
-    """This many seconds pass between dequeue and start of a prompt; an interrupt or cancel meanwhile is lost."""
+    """This many seconds pass between dequeue and start of a prompt, or less if it is switched off; an interrupt or a
+    cancel in this time is lost."""
     STALL_IN_STEP = "stall_in_step"
     """The next progress step hangs for this many seconds, deaf to interrupts; then the fault is gone."""
+    SLOW_STEPS = "slow_steps"
+    """Each progress step takes this many seconds longer."""
     HTTP_STALL = "http_stall"
     """The interpreter is held for this many seconds, as by a native call; then the fault is gone."""
     DEAF_SOCKET = "deaf_socket"

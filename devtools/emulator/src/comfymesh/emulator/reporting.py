@@ -111,6 +111,7 @@ class Reporter:
         }
 
     def _misbehave(self, value: int) -> None:
+        self.instance.sleep(self.instance.faults.value(Fault.SLOW_STEPS) or 0.0)
         stalled = self.instance.faults.take(Fault.STALL_IN_STEP)
         if stalled is not None:
             self.instance.sleep(stalled)

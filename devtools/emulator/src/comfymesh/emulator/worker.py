@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from comfymesh.emulator.faults import Fault
 from comfymesh.emulator.hub import Hub
 from comfymesh.emulator.node_run import Instance, WorkerEndError
 from comfymesh.emulator.prompt_queue import PromptQueue
+
+_LOOK_SECONDS = 0.01
 
 
 @dataclass(slots=True)
@@ -59,7 +62,7 @@ class Worker:
         prompt = self.queue.take(timeout=0.5)
         if prompt is None:
             return
-        self.instance.sleep(self.instance.faults.value(Fault.LOST_INTERRUPT) or 0.0)
+        self._lose_interrupts()
         # An interrupt that came before this moment is lost (ComfyUI protocol notes, section 6.3).
         self.instance.interrupted.clear()
         self.hub.current_client, self.hub.current_node = prompt.client_id, None
@@ -70,6 +73,11 @@ class Worker:
         if prompt.client_id is not None:
             self.hub.send("executing", {"node": None, "prompt_id": prompt.id}, prompt.client_id)
         self.log("Prompt executed\n")
+
+    def _lose_interrupts(self) -> None:
+        began = time.monotonic()
+        while time.monotonic() - began < (self.instance.faults.value(Fault.LOST_INTERRUPT) or 0.0):
+            self.instance.sleep(_LOOK_SECONDS)
 
     def _free(self) -> None:
         if self.unload_wanted:
