@@ -15,6 +15,7 @@ from comfymesh.agent.http1.client import HttpClient
 from comfymesh.agent.http1.connection import Patience
 from comfymesh.agent.http1.errors import BadResponseError, BodyTooLargeError, BrokenError, ConnectError
 from comfymesh.agent.http1.request import Request
+from comfymesh.stack.mesh import free_port
 from comfymesh.testkit.certificates import Authority
 
 Talk = Callable[["Peer"], Awaitable[None]]
@@ -132,6 +133,17 @@ def closing(*pieces: bytes) -> Talk:
         await peer.say(*pieces)
         peer.writer.close()
         await peer.writer.wait_closed()
+
+    return talk
+
+
+def then(*pieces: bytes) -> Talk:
+    """Answer the first request well and the second one so; then say nothing more."""
+
+    async def talk(peer: Peer) -> None:
+        await peer.asked()
+        await peer.say(OK, b"ok")
+        await once(*pieces)(peer)
 
     return talk
 
@@ -282,7 +294,8 @@ async def test_a_server_that_speaks_first_is_none() -> None:
 
 @pytest.mark.parametrize("said", [(), (OK,), (OK, b"o"), (b"HTTP/1.0 200 OK\r\n\r\n", b"half a file")])
 async def test_a_silence_has_an_end(said: tuple[bytes, ...]) -> None:
-    async with served(once(*said)) as (server, client):
+    async with served(then(*said)) as (server, client):
+        await ask(client)  # It is connected from here on.
         with pytest.raises(TimeoutError, match="no answer in time"):
             await ask(client, POST, seconds=0.5)
         await server.over.wait()
@@ -290,7 +303,8 @@ async def test_a_silence_has_an_end(said: tuple[bytes, ...]) -> None:
 
 async def test_a_transfer_may_take_long_but_not_be_silent() -> None:
     async with served(once(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", b"some")) as (_, client):
-        response = await client.ask(GET, Patience(silence=0.05))
+        response = await client.ask(GET, Patience(silence=10.0))
+        response._patience = Patience(silence=0.05)  # What is there has come with the head.
         taken = bytearray()
         with pytest.raises(TimeoutError, match="no answer in time"):  # noqa: PT012  # in which piece does not matter
             async for piece in response.pieces():
@@ -355,18 +369,17 @@ async def test_closing_ends_what_is_on_its_way() -> None:
 
 
 async def test_nobody_listens() -> None:
-    async with served(polite) as (_, client):
-        port = client._address.port
-    client = HttpClient(f"http://127.0.0.1:{port}", connect_seconds=5.0, idle_seconds=15.0)
+    client = HttpClient(f"http://127.0.0.1:{free_port()}", connect_seconds=5.0, idle_seconds=15.0)
     with pytest.raises(ConnectError, match="ConnectionRefusedError"):
         await ask(client)
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70, "a..b"])
 async def test_a_host_that_does_not_exist(host: str) -> None:
-    client = HttpClient(f"http://{host}", connect_seconds=5.0, idle_seconds=15.0)
+    # However long a name server is asked that does not answer.
+    client = HttpClient(f"http://{host}", connect_seconds=100.0, idle_seconds=15.0)
     with pytest.raises(ConnectError):
-        await ask(client)
+        await ask(client, seconds=100.0)
 
 
 async def test_a_connection_that_does_not_open_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

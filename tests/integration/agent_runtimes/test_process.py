@@ -18,6 +18,7 @@ from comfymesh.agent.runtimes import process_record
 from comfymesh.agent.runtimes.contract import Absent, Exited, Running, RuntimeFailed, RuntimeFailureReason
 from comfymesh.agent.runtimes.process_record import ProcessRecord
 from comfymesh.agent.runtimes.process_table import ProcessHandle, identify
+from comfymesh.stack.mesh import free_port
 from comfymesh.testkit.instances import STAND_IN, ProcessWorld, ask, until_status
 
 if TYPE_CHECKING:
@@ -184,10 +185,9 @@ async def test_instances_have_ports_of_their_own(world: ProcessWorld) -> None:
 
 
 async def test_a_taken_port_is_a_clear_failure(world: ProcessWorld) -> None:
-    with socket.socket() as taker:
-        taker.bind(("127.0.0.1", 0))
-        taker.listen()
-        runtime = await world.runtime(port=taker.getsockname()[1])
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        runtime = await world.runtime(port=port)
         with pytest.raises(RuntimeFailed, match="another process listens there") as failure:
             await runtime.start()
     assert failure.value.reason is RuntimeFailureReason.PORT_TAKEN
