@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 # Polls so slow that a test which passes in time owes it to events, unless it asks for fast ones.
-SLOW = SessionTimings(connect=0.5, poll=600, poll_unheard=600, recheck=0.01, refused=0.05, stop=(0.01,) * 10)
-FAST = SessionTimings(connect=0.5, poll=0.02, poll_unheard=0.02, recheck=0.01, refused=0.05, deaf=0.05)
-SOCKET = SocketTimings(open=2, backoff_first=0.01, backoff_last=0.02)
+SLOW = SessionTimings(connect=20, poll=600, poll_unheard=600, recheck=0.01, refused=0.05, stop=(0.01,) * 10)
+FAST = SessionTimings(connect=20, poll=0.02, poll_unheard=0.02, recheck=0.01, refused=0.05, deaf=0.05)
+SOCKET = SocketTimings(open=20, backoff_first=0.01, backoff_last=0.02)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
+from comfymesh.stack.mesh import free_port
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -61,7 +63,7 @@ class FakeComfy:
         self._sockets: list[web.WebSocketResponse] = []
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
-        self._port = 0
+        self._port = free_port()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -100,7 +102,6 @@ class FakeComfy:
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
-        self._port = self._runner.addresses[0][1]
 
     async def die(self) -> None:
         """Close the port and every connection; queue and history are gone."""

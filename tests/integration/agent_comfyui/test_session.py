@@ -230,7 +230,7 @@ async def test_a_server_error_that_queued_nothing_is_an_error(fake: FakeComfy, s
 async def test_without_a_socket_nothing_is_sent() -> None:
     fake = FakeComfy()
     fake.has_socket = False
-    async with fake, ComfySession(fake.url, timings=SLOW, socket_timings=SOCKET) as session:
+    async with fake, ComfySession(fake.url, timings=replace(SLOW, connect=0.5), socket_timings=SOCKET) as session:
         with pytest.raises(ComfyUnreachable) as error:
             await session.execute(P, GRAPH, observer=ignore)
     assert (error.value.reason, error.value.sent, fake.bodies) == (REASON_NO_SOCKET, False, [])
@@ -362,7 +362,7 @@ async def test_cancel_during_the_submission_stops_what_was_submitted(fake: FakeC
 
 async def test_cancel_before_the_submission_submits_nothing(fake: FakeComfy) -> None:
     await fake.die()
-    async with ComfySession(fake.url, timings=replace(SLOW, connect=10, recheck=10), socket_timings=SOCKET) as session:
+    async with ComfySession(fake.url, timings=replace(SLOW, recheck=20), socket_timings=SOCKET) as session:
         task = begin(session)
         await asyncio.sleep(0)
         with pytest.raises(ComfyUnreachable):
