@@ -46,7 +46,7 @@ async def test_comfy_api_simplified_is_told_of_a_failure(gateways: Gateways) -> 
     graph = graphs.picture()
     graph["3"] = {
         "class_type": "ProbeRaise",
-        "inputs": {"image": ["1", 0], "kind": "runtime", "delay": 2, "nonce": "n"},
+        "inputs": {"image": ["1", 0], "kind": "runtime", "delay": 6, "nonce": "n"},
     }
     graph["2"]["inputs"]["images"] = ["3", 0]
     api = comfy_api_simplified.ComfyApiWrapper(gateways.open)

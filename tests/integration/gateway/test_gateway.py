@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import os
@@ -17,10 +16,12 @@ from PIL import Image
 from tests.integration.gateway import graphs
 from tests.integration.gateway.conftest import PATIENCE, answers, calling
 
+from comfymesh.testkit.waiting import until
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.integration.gateway.conftest import Gateways
+    from tests.integration.gateway.conftest import Caller, Gateways
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -65,6 +66,7 @@ async def test_the_same_prompt_sent_again_is_the_same_and_another_of_its_id_is_r
         status, answer = await caller.post("/prompt", {**body, "prompt": graphs.picture()})
         assert status in {400, 409}
         assert answer["error"]["type"] in {"prompt_id_taken", "request_id_reused"}
+        await caller.entry(prompt_id)  # The next one finds nothing under way.
 
 
 async def test_a_gateway_that_is_killed_in_the_middle_goes_on_with_the_prompt(gateways: Gateways) -> None:
@@ -75,8 +77,11 @@ async def test_a_gateway_that_is_killed_in_the_middle_goes_on_with_the_prompt(ga
             prompt_id = await caller.submit(graphs.steps(900, 0.1), client_id=client_id)
             while json.loads((await events.receive(timeout=PATIENCE)).data)["type"] != "progress":
                 pass
+            await until(lambda: is_running(caller, prompt_id), "a prompt of which the log says that it runs")
             os.kill(gateways.processes.pid("gateway-other"), signal.SIGKILL)
-            assert (await events.receive(timeout=PATIENCE)).type in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSE}
+            while (message := await events.receive(timeout=PATIENCE)).type is aiohttp.WSMsgType.TEXT:
+                pass
+            assert message.type in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSE}
         await answers(gateways.other)
         async with caller.http.ws_connect(url) as events:
             status = await events.receive_json(timeout=PATIENCE)
@@ -92,14 +97,23 @@ async def test_a_gateway_that_is_killed_in_the_middle_goes_on_with_the_prompt(ga
         assert (await caller.entry(prompt_id))["status"]["messages"][-1][0] == "execution_interrupted"
 
 
+async def is_running(caller: Caller, prompt_id: str) -> bool:
+    return bool((await caller.get(f"/api/jobs/{prompt_id}"))["status"] == "in_progress")
+
+
 async def test_previews_go_to_who_asks_for_them(gateways: Gateways) -> None:
     client_id = uuid.uuid4().hex
     address = f"{gateways.open}/ws?clientId={client_id}"
     async with calling(gateways.open) as caller, caller.http.ws_connect(address) as events:
         await events.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
         asked = {"client_id": client_id, "extra_data": {"preview_method": "auto"}}
-        kinds = await caller.told(events, await caller.submit(graphs.steps(40, 0.1), **asked))
-        assert "binary 4" in kinds
+        prompt_id = await caller.submit(graphs.steps(600, 0.1), **asked)
+        while (message := await events.receive(timeout=PATIENCE)).type is aiohttp.WSMsgType.TEXT:
+            pass
+        assert int.from_bytes(message.data[:4], "big") == 4
+        await until(lambda: is_running(caller, prompt_id), "a prompt that can be stopped")
+        assert await caller.post("/interrupt", {"prompt_id": prompt_id}) == (200, "")
+        await caller.told(events, prompt_id)
         silent = await caller.told(events, await caller.submit(graphs.steps(12, 0.1), client_id=client_id))
         assert not any(kind.startswith("binary") for kind in silent)
 
@@ -310,7 +324,6 @@ async def test_a_reader_that_does_not_read_stops_nobody(gateways: Gateways) -> N
             for number in range(20):
                 await caller.submit(graphs.picture(number), client_id="stuck")
             async with caller.http.ws_connect(f"{caller.address}/ws?clientId=quick") as events:
-                async with asyncio.timeout(PATIENCE):
-                    await caller.told(events, await caller.submit(graphs.picture(), client_id="quick"))
+                await caller.told(events, await caller.submit(graphs.picture(), client_id="quick"))
     finally:
         stuck.close()
