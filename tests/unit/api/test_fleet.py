@@ -14,6 +14,7 @@ from comfymesh.api.fleet import FleetView
 from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.artifacts.catalogs import write_catalog
 from comfymesh.bus import subjects
+from comfymesh.bus.intents import Intent, IntentStore
 from comfymesh.bus.streams import REPORT_TTL
 from comfymesh.runtime.background import Background
 from comfymesh.testkit.clock import ManualClock
@@ -23,6 +24,7 @@ from comfymesh.v1 import node_pb2
 from comfymesh.wire.v1 import node_report_pb2, spec_pb2
 
 TTL = REPORT_TTL.total_seconds()
+CORDONED = node_pb2.Node.AVAILABILITY_CORDONED
 ACTIVE, UNREACHABLE = node_pb2.Node.STATE_ACTIVE, node_pb2.Node.STATE_UNREACHABLE
 
 
@@ -197,3 +199,27 @@ async def test_who_begins_knows_when_all_that_is_stored_has_been_read(server: Ma
         await view.caught_up.wait()
         await view.looked()
         assert [(offer.instance, offer.catalog is not None) for offer in view.offers()] == [("one", True)]
+
+
+async def test_who_begins_knows_what_is_wanted_of_nodes(server: ManualClock, ours: ManualClock) -> None:
+    bus = MemoryBus(server)
+    await IntentStore(bus).change("a", lambda _: Intent("a", CORDONED))
+    view = FleetView(bus, BusStore(bus), ours)
+    async with Background() as background:
+        background.spawn(view.follow_intents(), "intents")
+        await view.intents_read.wait()
+        assert view.intent("a").availability == CORDONED
+
+
+async def test_what_is_wanted_now_stays_when_the_stream_tells_late_what_was_wanted_before(
+    server: ManualClock, ours: ManualClock
+) -> None:
+    bus = MemoryBus(server)
+    store, view = IntentStore(bus), FleetView(bus, BusStore(bus), ours)
+    before = await store.change("a", lambda _: Intent("a", CORDONED))
+    now = await store.change("a", lambda _: Intent("a"))
+    view.intend(now)
+    view.intend(before)
+    assert view.intent("a") == now
+    view.intend(await store.change("a", lambda _: before))
+    assert view.intent("a") == before

@@ -74,10 +74,12 @@ class FleetView:
 
     Attributes:
         caught_up: Set once every report has been taken in that was there at the start.
+        intents_read: Set once everything has been taken in that was wanted of nodes at the start.
     """
 
     def __init__(self, bus: Bus, store: BlobStore, clock: Callable[[], float]) -> None:
         self.caught_up = asyncio.Event()
+        self.intents_read = asyncio.Event()
         self._bus = bus
         self._clock = clock
         self._nodes: dict[str, _Seen] = {}
@@ -102,12 +104,16 @@ class FleetView:
 
     async def follow_intents(self) -> None:
         """Take in what operators want of nodes, for ever."""
-        async for intent in IntentStore(self._bus).follow():
-            self.intend(intent)
+        async for item in IntentStore(self._bus).follow():
+            if isinstance(item, CaughtUp):
+                self.intents_read.set()
+            else:
+                self.intend(item)
 
     def intend(self, intent: Intent) -> None:
-        """From now on this is wanted of a node."""
-        self._intents[names.node(intent.node)] = intent
+        """From now on this is wanted of a node, unless something newer is known: the stream may tell of it late."""
+        if intent.sequence >= self.intent(intent.node).sequence:
+            self._intents[names.node(intent.node)] = intent
 
     def intent(self, node: str) -> Intent:
         """What is wanted of a node, by its id."""

@@ -66,7 +66,7 @@ class Sources:
 
         Nor is a graph refused that only an instance could run of which has not been read yet what it offers.
         """
-        read = (self.directory.ready, self.assets.ready, self.shelf.ready, self.fleet.caught_up, self.hub.ready)
-        for ready in read:
+        stores = (self.directory.ready, self.assets.ready, self.shelf.ready)
+        for ready in (*stores, self.fleet.caught_up, self.fleet.intents_read, self.hub.ready):
             await service.first(ready, stop, failed)
         await service.unless_stopped(stop, self.fleet.looked())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from google.protobuf.message import DecodeError
 
@@ -53,12 +53,14 @@ class Intent:
         availability: Whether it is meant to take work.
         reason: Why, in the operator's words.
         preloads: What its instances are to load ahead of work, at most one for each pair of pool and instance.
+        sequence: Of the message that tells it; 0 where nobody ever said anything.
     """
 
     node: str
     availability: Availability = OPEN
     reason: str = ""
     preloads: tuple[Preload, ...] = ()
+    sequence: int = field(default=0, compare=False)
 
     def with_preload(self, preload: Preload) -> Intent:
         """The same with this in place of what was wanted of the same instances; without files, with nothing there."""
@@ -89,13 +91,13 @@ class IntentStore:
             _write(wanted, message)
             entry = Entry(intent(node), message.SerializeToString(), last.sequence if last else 0)
             try:
-                await self._bus.append([entry])
+                (sequence,) = await self._bus.append([entry])
             except SequenceConflictError:
                 continue
             # What is stored holds, whether the node hears of it now or looks by itself later.
             with contextlib.suppress(BusUnavailableError):
                 await self._bus.publish(subjects.wanted(node), b"")
-            return wanted
+            return replace(wanted, sequence=sequence)
         raise BusUnavailableError(f"what is wanted of {node} was changed by others {_TRIES} times in a row; try again")
 
     async def read(self, node: str) -> Intent:
@@ -106,13 +108,15 @@ class IntentStore:
         """
         last = await self._bus.last(INTENTS, intent(node))
         message = _message(last) if last else None
-        return _intent(node, message) if message else Intent(node)
+        return _intent(node, message, last.sequence) if last and message else Intent(node)
 
-    async def follow(self) -> AsyncIterator[Intent]:
-        """Every intent that holds, then each new one, without end."""
+    async def follow(self) -> AsyncIterator[Intent | CaughtUp]:
+        """Every intent that holds, that these are all, then each new one, without end."""
         async for item in self._bus.tail(INTENTS, ALL_INTENTS):
-            if not isinstance(item, CaughtUp) and (message := _message(item)) is not None:
-                yield _intent(parse_intent(item.subject), message)
+            if isinstance(item, CaughtUp):
+                yield item
+            elif (message := _message(item)) is not None:
+                yield _intent(parse_intent(item.subject), message, item.sequence)
 
 
 def preload_to_proto(preload: Preload) -> node_pb2.Preload:
@@ -129,9 +133,9 @@ def _message(stored: Message) -> node_intent_pb2.NodeIntent | None:
         return None
 
 
-def _intent(node: str, message: node_intent_pb2.NodeIntent) -> Intent:
+def _intent(node: str, message: node_intent_pb2.NodeIntent, sequence: int = 0) -> Intent:
     preloads = tuple(_preload(each) for each in message.preloads)
-    return Intent(node, message.availability or OPEN, message.reason, preloads)
+    return Intent(node, message.availability or OPEN, message.reason, preloads, sequence)
 
 
 def _write(wanted: Intent, message: node_intent_pb2.NodeIntent) -> None:
