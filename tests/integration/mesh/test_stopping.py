@@ -21,13 +21,13 @@ from comfymesh.testkit.waiting import until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SERVICES = ("api", "scheduler", "agent")
+DRAIN = {"COMFYMESH_AGENT_DRAIN_SECONDS": "5"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalMesh]:
     """A mesh whose agent does not wait for long."""
-    environment = {"COMFYMESH_AGENT_DRAIN_SECONDS": "5"}
-    async with local_mesh(tmp_path_factory.mktemp("mesh"), environment=environment) as up:
+    async with local_mesh(tmp_path_factory.mktemp("mesh"), environment=DRAIN) as up:
         yield up
 
 
@@ -56,9 +56,9 @@ async def test_a_service_that_is_asked_to_end_does_so(mesh: LocalMesh, name: str
 
 async def test_a_second_agent_of_the_same_name_leaves_the_first_alone(mesh: LocalMesh) -> None:
     """It is set to stop its instances as it ends, which are the first one's: they have one state directory."""
-    first, comfyui = mesh.process("agent"), mesh.comfyui()
-    running = await mesh.create(graphs.steps(60, 0.05))
+    running = await mesh.create(graphs.steps(100, 0.05))
     await mesh.until_state(running.name, State.STATE_RUNNING)
+    first, comfyui = mesh.process("agent"), mesh.comfyui()
     settings = await asyncio.to_thread(Path(f"/proc/{first.pid}/environ").read_bytes)
     environment = dict(line.split("=", 1) for line in settings.decode().split("\0") if "=" in line)
     second = await asyncio.create_subprocess_exec(
@@ -86,7 +86,11 @@ async def test_nats_ends_too_and_the_mesh_goes_on_with_the_next_one(mesh: LocalM
 
 
 async def test_an_agent_that_is_asked_to_end_lets_a_short_task_end(mesh: LocalMesh) -> None:
-    task = await mesh.create(graphs.steps(50, 0.05))
+    # Room for a task that a busy machine lets take long; the next agent is as impatient as those of the other tests.
+    mesh.configure("agent", {"COMFYMESH_AGENT_DRAIN_SECONDS": "30"})
+    await mesh.terminate("agent")
+    mesh.configure("agent", DRAIN)
+    task = await mesh.create(graphs.steps(80, 0.05))
     await mesh.until_state(task.name, State.STATE_RUNNING)
     assert await mesh.terminate("agent") == 0
     final = await mesh.finished(task.name)
@@ -95,15 +99,16 @@ async def test_an_agent_that_is_asked_to_end_lets_a_short_task_end(mesh: LocalMe
 
 
 async def test_an_agent_that_is_asked_to_end_gives_back_what_has_not_begun(mesh: LocalMesh) -> None:
-    first = await mesh.create(graphs.steps(60, 0.05))
+    first = await mesh.create(graphs.steps(2000, 0.05))
     await mesh.until_state(first.name, State.STATE_RUNNING)
     second = await mesh.create(graphs.picture())
+    following = await mesh.follow(second.name)
     await until(lambda: queue_is(mesh, (1, 1)), "the second prompt behind the first")
-    ending = asyncio.ensure_future(mesh.terminate("agent"))
-    back = await mesh.until_state(second.name, State.STATE_QUEUED)
-    assert "handed back" in back.state_reason
-    assert await ending == 0
+    assert await mesh.terminate("agent") == 0
+    await mesh.client.cancel(first.name)
     assert (await mesh.finished(second.name)).state == State.STATE_SUCCEEDED
+    told = await following
+    assert any("handed back" in message.task.state_reason for message in told), told
 
 
 async def test_an_agent_that_takes_its_instances_with_it_gives_back_what_runs_for_long(mesh: LocalMesh) -> None:

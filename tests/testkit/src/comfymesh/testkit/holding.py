@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from pathlib import Path
 
@@ -28,6 +29,14 @@ async def release(home: Processes, name: str) -> None:
     (program,) = (program for program in home._programs if program.name == name)
     await home._start(program)
     home._keepers.append(asyncio.create_task(home._keep(program), name=name))
+
+
+def freeze(home: Processes, name: str) -> None:
+    """Let a process stand still; answers once it does."""
+    process = home._running[name]
+    process.send_signal(signal.SIGSTOP)
+    # The signal takes a moment to stop every thread.
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
 
 
 async def terminate(home: Processes, name: str) -> int:

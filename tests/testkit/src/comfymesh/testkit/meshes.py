@@ -65,6 +65,7 @@ class LocalMesh:
         self.fleet = fleet_service_pb2_grpc.FleetServiceStub(channel)
         self._all = (up.processes, *others)
         self._held: list[str] = []
+        self._frozen: list[str] = []
 
     call_error = grpc.aio.AioRpcError
     """What a call that fails raises."""
@@ -86,6 +87,20 @@ class LocalMesh:
         """Everything that WatchTask tells until it ends."""
         call = self.tasks.WatchTask(task_service_pb2.WatchTaskRequest(name=name, **request))
         return [message async for message in call]
+
+    async def follow(self, name: str) -> asyncio.Future[list[task_service_pb2.WatchTaskResponse]]:
+        """Begin to watch a task; what is answered brings everything that is told until it ends.
+
+        No change that comes after this is missed, however soon another one follows it. Who looks at the task again and
+        again misses what others change at once, such as why it was handed back.
+        """
+        told = aiter(self.tasks.WatchTask(task_service_pb2.WatchTaskRequest(name=name)))
+        first = await anext(told)
+
+        async def all_of_it() -> list[task_service_pb2.WatchTaskResponse]:
+            return [first, *[message async for message in told]]
+
+        return asyncio.ensure_future(all_of_it())
 
     async def until_state(self, name: str, *states: State) -> task_pb2.Task:
         """A task once it is in one of the states."""
@@ -148,8 +163,20 @@ class LocalMesh:
         self._held.remove(name)
         await holding.release(self._home(name), name)
 
+    def freeze(self, name: str) -> None:
+        """Let a process stand still until `thaw`, with its connections open."""
+        holding.freeze(self._home(name), name)
+        self._frozen.append(name)
+
+    def thaw(self, name: str) -> None:
+        """Let a process go on that stands still."""
+        self._frozen.remove(name)
+        self.process(name).send_signal(signal.SIGCONT)
+
     async def restore(self) -> None:
-        """Start again what a test that failed has left away."""
+        """Let go on and start again what a test that failed has left standing or away."""
+        for name in list(self._frozen):
+            self.thaw(name)
         for name in list(self._held):
             await self.release(name)
 
@@ -170,8 +197,10 @@ class LocalMesh:
         return all(node.availability is Availability.OPEN for node in await self.client.nodes())
 
     async def terminate(self, name: str) -> int:
-        """Ask a process to end; answers its exit code. It is started again."""
-        return await holding.terminate(self._home(name), name)
+        """Ask a process to end; answers its exit code, once another one runs in its place."""
+        code = await holding.terminate(self._home(name), name)
+        await until(lambda: self.process(name).returncode is None, f"a new {name}")
+        return code
 
     def comfyui(self, agent: int = 0, name: str = "comfyui-0") -> tuple[int, str]:
         """Process id and URL of an instance of the process runtime; 0 and nothing while it is being started."""
@@ -179,7 +208,8 @@ class LocalMesh:
 
     async def kill_comfyui(self) -> None:
         """Kill the instance of the process runtime; another one, which holds no model, serves after that."""
-        pid, _ = self.comfyui()
+        # Process 0 would be this one, and all of its group.
+        pid = await until(lambda: self.comfyui()[0], "an instance")
         os.kill(pid, signal.SIGKILL)
         await until(lambda: self.comfyui()[0] not in {0, pid}, "a new instance")
         await self.until_serving()
