@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from comfymesh.bus.jetstream import JetStreamBus
+from comfymesh.bus.tasklog import TaskLog
+from comfymesh.tasks.record import Key
 from comfymesh.testkit import graphs
-from comfymesh.testkit.meshapi import one_by_one
+from comfymesh.testkit.meshapi import id_of, one_by_one
 from comfymesh.testkit.meshes import LocalMesh, State, is_course, states_of
 from comfymesh.testkit.refusals import refused
+from comfymesh.testkit.waiting import until
 from comfymesh.v1 import task_service_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -107,7 +112,16 @@ async def test_changes_that_come_close_together_are_told_in_one_message(
     mesh: LocalMesh, labels: dict[str, str]
 ) -> None:
     call = await begun(mesh, labels=labels, max_changes=64)
-    await asyncio.gather(*(mesh.create(graphs.picture(), labels=labels) for _ in range(8)))
+    mesh.freeze("scheduler")
+    made = await asyncio.gather(*(mesh.create(graphs.picture(), labels=labels) for _ in range(8)))
+    # All that follows comes to the api at once, however slow the others are.
+    mesh.freeze("api")
+    mesh.thaw("scheduler")
+    async with await JetStreamBus.open(mesh.nats_url, "test") as bus:
+        log = TaskLog(bus)
+        for task in made:
+            await until(partial(has_ended, log, task.name), f"the end of {task.name}")
+    mesh.thaw("api")
     told, messages = Messages(), 0
     async for message in call:
         messages += 1
@@ -118,6 +132,11 @@ async def test_changes_that_come_close_together_are_told_in_one_message(
     assert messages < len(told)
     for name in {message.task.name for message in told}:
         assert is_course(states_of([message for message in told if message.task.name == name]))
+
+
+async def has_ended(log: TaskLog, name: str) -> bool:
+    stored = await log.get(Key("default", id_of(name)))
+    return stored is not None and stored.is_final
 
 
 async def test_without_what_is_there_the_first_message_says_that_it_has_begun(

@@ -31,10 +31,11 @@ async def is_(mesh: LocalMesh, availability: Availability) -> None:
 
 
 async def test_a_cordoned_node_takes_nothing_new_and_goes_on_with_what_it_has(mesh: LocalMesh) -> None:
-    running = await mesh.create(graphs.steps(60, 0.05))
+    running = await mesh.create(graphs.steps(100, 0.05))
     await mesh.until_state(running.name, State.STATE_RUNNING)
     held = await mesh.create(graphs.picture())
-    await mesh.until_state(held.name, State.STATE_ASSIGNED)
+    # It waits there only for as long as the other one runs.
+    await mesh.until_state(held.name, State.STATE_ASSIGNED, State.STATE_RUNNING, State.STATE_SUCCEEDED)
     node = await mesh.client.cordon_node(NODE, "the fan is loud")
     assert (node.wanted_availability, node.wanted_reason) == (Availability.CORDONED, "the fan is loud")
     await is_(mesh, Availability.CORDONED)
@@ -50,15 +51,17 @@ async def test_a_cordoned_node_takes_nothing_new_and_goes_on_with_what_it_has(me
 
 async def test_a_drained_node_hands_back_what_has_not_begun(mesh: LocalMesh) -> None:
     # Longer than a node may take to read what is wanted of it.
-    running = await mesh.create(graphs.steps(250, 0.03))
+    running = await mesh.create(graphs.steps(2000, 0.05))
     await mesh.until_state(running.name, State.STATE_RUNNING)
     held = await mesh.create(graphs.picture())
     await mesh.until_state(held.name, State.STATE_ASSIGNED)
+    following = await mesh.follow(held.name)
     await mesh.client.drain_node(NODE)
+    await is_(mesh, Availability.DRAINING)
     await mesh.until_state(held.name, State.STATE_QUEUED)
-    assert "drained" in (await mesh.get(held.name)).state_reason
-    final = await mesh.finished(running.name)
-    assert (final.state, final.attempt) == (State.STATE_SUCCEEDED, 1)
+    still = await mesh.get(running.name)
+    assert (still.state, still.attempt) == (State.STATE_RUNNING, 1)
+    await mesh.client.cancel(running.name)
 
     async def is_empty() -> bool:
         return [node.held_attempts for node in await mesh.client.nodes()] == [0]
@@ -66,6 +69,8 @@ async def test_a_drained_node_hands_back_what_has_not_begun(mesh: LocalMesh) -> 
     await until(is_empty, "a node that holds nothing")
     await mesh.client.uncordon_node(NODE)
     assert (await mesh.finished(held.name)).state == State.STATE_SUCCEEDED
+    told = await following
+    assert any("drained" in message.task.state_reason for message in told), told
 
 
 async def test_what_is_wanted_outlives_agent_api_scheduler_and_nats(mesh: LocalMesh) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from comfymesh.stack import sources
-from comfymesh.stack.mesh import unless_refused
+from comfymesh.stack.mesh import free_port, unless_refused
 from comfymesh.stack.ownership import MeshNotReadyError, require_free, sole_user
 from comfymesh.stack.processes import Processes, Program
 from comfymesh.testkit.waiting import until
@@ -29,10 +29,11 @@ def test_a_folder_is_used_by_one_mesh_at_a_time(tmp_path: Path) -> None:
 
 
 def test_an_address_that_somebody_listens_at_is_refused() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        taken = f"127.0.0.1:{other.getsockname()[1]}"
-        with pytest.raises(MeshNotReadyError, match=r"can't listen on .*--listen"):
-            require_free(taken)
+    port = free_port()
+    taken = f"127.0.0.1:{port}"
+    refusal = pytest.raises(MeshNotReadyError, match=r"can't listen on .*--listen")
+    with socket.create_server(("127.0.0.1", port)), refusal:
+        require_free(taken)
     require_free(taken)
 
 

@@ -326,17 +326,21 @@ async def test_health_answers_for_every_service(mesh: LocalMesh) -> None:
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
+async def told_early(mesh: LocalMesh) -> tuple[task_pb2.Task, task_pb2.Artifact, bytes] | None:
+    """A task of two pictures, and the one that was told and read before its end; None where its end came first."""
+    call = mesh.tasks.RunTask(task_service_pb2.RunTaskRequest(task=task_of(graphs.two_pictures())))
+    told, data = None, b""
+    async for message in call:
+        for artifact in message.progress.artifacts[: told is None]:
+            told, data = await read(mesh, artifact.name)
+            assert told == artifact
+    return (message.task, told, data) if told is not None else None
+
+
 async def test_an_artifact_is_told_and_can_be_read_while_the_attempt_goes_on(mesh: LocalMesh) -> None:
     """And it is the one that the task has made in the end."""
-    call = mesh.tasks.RunTask(task_service_pb2.RunTaskRequest(task=task_of(graphs.two_pictures())))
-    messages, early = [], b""
-    async for message in call:
-        messages.append(message)
-        for artifact in message.progress.artifacts[: not early]:
-            found, early = await read(mesh, artifact.name)
-            assert found == artifact
-    told = next(artifact for message in messages for artifact in message.progress.artifacts)
-    first, second = messages[-1].task.artifacts
+    final, told, early = await until(lambda: told_early(mesh), "an artifact that is told before the end")
+    first, second = final.artifacts
     assert (first.graph_node, first.sha256, second.graph_node) == (told.graph_node, told.sha256, "19")
     assert await read(mesh, first.name) == (first, early)
     assert await read(mesh, told.name) == (first, early)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ from comfymesh.client import AsyncClient, ComfyMeshError, RetryPolicy
 from comfymesh.stack import mesh
 from comfymesh.stack.processes import Processes, Program
 from comfymesh.testkit import graphs
-from comfymesh.testkit.waiting import until
+from comfymesh.testkit.waiting import DEADLINE, until
 
 
 async def test_a_repeated_create_answers_its_task_though_no_node_is_left(tmp_path: Path) -> None:
@@ -33,12 +34,14 @@ async def test_a_repeated_create_answers_its_task_though_no_node_is_left(tmp_pat
         mesh.nats_program(tmp_path, f"127.0.0.1:{nats}"),
         Program("api", mesh.module("comfymesh.api.main"), settings),
     ]
-    async with Processes(programs, tmp_path / "later"), AsyncClient(f"127.0.0.1:{api}") as client:
+    # They are being started: nobody has answered at this address yet.
+    patient = RetryPolicy(connect_timeout=DEADLINE)
+    async with Processes(programs, tmp_path / "later"), AsyncClient(f"127.0.0.1:{api}", retries=patient) as client:
         again = await until(lambda: client.create(graph, request_id=request_id), "the repeated create")
         assert again.name == first.name
     async with (
         Processes(programs, tmp_path / "later"),
-        AsyncClient(f"127.0.0.1:{api}", retries=RetryPolicy(patience=1)) as client,
+        AsyncClient(f"127.0.0.1:{api}", retries=replace(patient, patience=1)) as client,
     ):
         await until(lambda: client.get(first.name), "the api")
         with pytest.raises(ComfyMeshError) as refused:

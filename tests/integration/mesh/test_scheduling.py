@@ -18,7 +18,9 @@ from comfymesh.client import (
     NoFeasibleNode,
     Placement,
     RetryPolicy,
+    Task,
     TaskState,
+    Timing,
     Unavailable,
 )
 from comfymesh.testkit import graphs
@@ -91,10 +93,13 @@ async def test_a_wish_that_can_not_be_one_is_refused_with_all_violations(mesh: L
 
 
 async def test_a_task_tells_where_its_time_went_and_its_instance_what_it_holds(mesh: LocalMesh) -> None:
-    await mesh.kill_comfyui()
-    result = await mesh.client.run(graphs.text_to_image(count=4))
-    timing = result.task.timing
-    assert timing is not None
+    async def told() -> Timing | None:
+        # An agent that stands still meanwhile does not see that a file is read.
+        await mesh.kill_comfyui()
+        timing = (await mesh.client.run(graphs.text_to_image(count=4))).task.timing
+        return timing if timing is not None and timing.loaded_models else None
+
+    timing = await until(told, "where the time went")
     assert timing.loaded_models == (graphs.CHECKPOINT,)
     assert timing.load.total_seconds() > 0
     assert timing.run.total_seconds() > 0
@@ -107,7 +112,12 @@ async def test_a_task_tells_where_its_time_went_and_its_instance_what_it_holds(m
 
 
 async def test_a_task_that_waits_says_why(mesh: LocalMesh, waiting: str) -> None:
-    task = await mesh.client.get(waiting)
+    async def told() -> Task | None:
+        # The api does not wait for a scheduler that takes a moment to say why.
+        task = await mesh.client.get(waiting)
+        return task if task.waiting is not None else None
+
+    task = await until(told, "why it waits")
     assert task.state is TaskState.QUEUED
     assert task.waiting is not None
     assert task.waiting.reason
