@@ -64,9 +64,8 @@ class NatsServer:
         await until(self._listens, "a NATS server that listens")
 
     async def kill(self) -> None:
-        """Kill it, as a power cut would."""
+        """Kill it, as a power cut would: one that is frozen does nothing any more."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
             self._process.kill()
             await self._process.wait()
             self._process = None
