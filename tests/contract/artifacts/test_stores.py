@@ -20,10 +20,12 @@ from comfymesh.artifacts.content import CHUNK_BYTES, Content, ContentTooLargeErr
 from comfymesh.artifacts.errors import BlobMissingError, StoreFullError, StoreUnavailableError
 from comfymesh.artifacts.object_store import FRESH, ObjectStore
 from comfymesh.artifacts.store import BlobStore, Range, Version, open_store, read_all, read_range
+from comfymesh.bus.connection import Connection
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.nats import NatsServer
 from comfymesh.testkit.s3 import BUCKET, s3_server
+from comfymesh.testkit.waiting import DEADLINE
 from comfymesh.wire.v1 import spec_pb2
 
 OWNER = "default"
@@ -38,7 +40,12 @@ SIZES = {
 
 @pytest.fixture
 async def jetstream(tmp_path: Path) -> AsyncIterator[BlobStore]:
-    async with NatsServer(tmp_path) as server, await JetStreamBus.open(server.url, "artifacts") as bus:
+    async with (
+        NatsServer(tmp_path) as server,
+        # Each piece is synced, and disks may be slow.
+        JetStreamBus(await Connection.open(server.url, "artifacts"), timeout=DEADLINE) as bus,
+    ):
+        await bus.ensure_streams()
         yield open_store("nats:", bus)
 
 

@@ -9,12 +9,14 @@ from typing import Protocol
 
 import pytest
 
+from comfymesh.bus import monitor
+from comfymesh.bus.connection import Connection
 from comfymesh.bus.jetstream import JetStreamBus
 from comfymesh.bus.port import Bus
 from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.nats import NatsServer
-from comfymesh.testkit.waiting import until
+from comfymesh.testkit.waiting import DEADLINE, until
 
 
 class World(Protocol):
@@ -70,6 +72,12 @@ class JetStreamWorld:
         time.sleep(seconds)
 
 
+@pytest.fixture(autouse=True)
+def patient_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that stands still is asked for as long as only a defect takes."""
+    monkeypatch.setattr(monitor, "_TIMEOUT", DEADLINE)
+
+
 @pytest.fixture
 async def nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
     async with NatsServer(tmp_path) as server:
@@ -78,8 +86,15 @@ async def nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
 
 @pytest.fixture
 async def jetstream(nats: NatsServer) -> AsyncIterator[JetStreamWorld]:
-    async with await JetStreamBus.open(nats.url, "one") as bus, await JetStreamBus.open(nats.url, "other") as other:
+    async with await patient(nats.url, "one") as bus, await patient(nats.url, "other") as other:
         yield JetStreamWorld(nats, bus, other)
+
+
+async def patient(url: str, name: str) -> JetStreamBus:
+    """A bus that waits for as long as only a defect takes: a server syncs each message, and disks may be slow."""
+    bus = JetStreamBus(await Connection.open(url, name), timeout=DEADLINE)
+    await bus.ensure_streams()
+    return bus
 
 
 @pytest.fixture(params=["memory", "jetstream"])

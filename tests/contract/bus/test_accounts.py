@@ -19,6 +19,7 @@ from comfymesh.api.desk import answering
 from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.artifacts.content import Content
 from comfymesh.artifacts.store import read_all
+from comfymesh.bus import probe as module
 from comfymesh.bus import subjects
 from comfymesh.bus.client import Delivery
 from comfymesh.bus.connection import Connection
@@ -35,7 +36,7 @@ from comfymesh.tasks import events, machine
 from comfymesh.tasks.record import Key, State
 from comfymesh.testkit.nats import NatsServer
 from comfymesh.testkit.tasks import NOW, queued
-from comfymesh.testkit.waiting import take, until
+from comfymesh.testkit.waiting import DEADLINE, take, until
 from comfymesh.v1 import node_pb2
 from comfymesh.wire.v1 import spec_pb2
 
@@ -356,8 +357,10 @@ async def test_a_removed_node_is_refused_once_the_server_has_read_the_accounts_a
     assert world.a.connected
 
 
-async def test_the_check_tells_whether_the_credentials_suffice(world: World) -> None:
-    assert (await probe(world.urls["a"], "a", own_account=True)).refusal == ""
+async def test_the_check_tells_whether_the_credentials_suffice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_SECONDS", DEADLINE)
+        assert (await probe(world.urls["a"], "a", own_account=True)).refusal == ""
     assert (await probe(world.urls["a"], "b", own_account=True)).refusal == REFUSED
 
 
