@@ -7,20 +7,27 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import pytest
 
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Entry, SequenceConflictError
 from comfymesh.bus.streams import LEASES
+from comfymesh.scheduler import lease as module
 from comfymesh.scheduler.domain.candidacy import Terms
 from comfymesh.scheduler.lease import Lease
-from comfymesh.testkit.waiting import until
+from comfymesh.testkit.clock import ManualClock
+from comfymesh.testkit.waiting import DEADLINE, until
 
 from .conftest import JetStreamWorld, World
 
 QUICK = Terms(ttl=0.8, interval=0.1)
-LONGER = Terms(ttl=3.0, interval=0.3)
+LONGER = Terms(ttl=6.0, interval=0.3)
 """For who must not lose the lead meanwhile, though the machine stands still for a while."""
 ENDLESS = Terms(ttl=1000.0, interval=0.1)
+SELDOM = Terms(ttl=1000.0, interval=1.0)
+"""With room between two renewals, however slow the disk is."""
 SUBJECT = subjects.lease("scheduler")
 
 RIVAL = """
@@ -30,7 +37,7 @@ from comfymesh.scheduler.domain.candidacy import Terms
 from comfymesh.scheduler.lease import Lease
 
 async def main(url):
-    async with await JetStreamBus.open(url, "rival") as bus, Lease(bus, "rival", Terms(3.0, 0.3)) as lease:
+    async with await JetStreamBus.open(url, "rival") as bus, Lease(bus, "rival", Terms(6.0, 0.3)) as lease:
         print("competes", flush=True)
         while True:
             print("leads" if await lease.changed() else "stands by", flush=True)
@@ -44,14 +51,17 @@ async def leads(lease: Lease) -> None:
 
 
 async def test_the_only_one_leads_and_goes_on_leading(world: World) -> None:
-    async with Lease(world.bus, "one", LONGER) as lease:
-        async with asyncio.timeout(20):
+    clock, terms = ManualClock(), Terms(ttl=3.0, interval=0.3)
+    async with Lease(world.bus, "one", terms, clock) as lease:
+        async with asyncio.timeout(DEADLINE):
             assert await lease.changed()
         first = await world.bus.last(LEASES, SUBJECT)
         assert first is not None
         assert first.data == b"one"
-        await until(lambda: renewed(world, first.sequence + 10), "ten renewals")
-        assert lease.leading
+        for number in range(1, 11):
+            clock.advance(terms.interval)
+            await until(partial(renewed, world, first.sequence + number), f"renewal {number}")
+            assert lease.leading
 
 
 async def test_of_several_exactly_one_leads(world: World) -> None:
@@ -64,7 +74,10 @@ async def test_of_several_exactly_one_leads(world: World) -> None:
         assert [lease.leading for lease in leases] == [str(n).encode() == last.data for n in range(3)]
 
 
-async def test_one_that_stops_hands_over_without_waiting_for_the_end_of_its_lease(world: World) -> None:
+async def test_one_that_stops_hands_over_without_waiting_for_the_end_of_its_lease(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RELEASE_SECONDS", DEADLINE)
     async with AsyncExitStack() as stack:
         second = Lease(world.bus, "second", ENDLESS)
         async with Lease(world.other, "first", ENDLESS) as first:
@@ -84,8 +97,8 @@ async def test_one_that_dies_is_followed_when_its_lease_has_expired(world: World
 
 
 async def test_one_that_is_overtaken_stands_by(world: World) -> None:
-    async with Lease(world.bus, "slow", ENDLESS) as lease:
-        async with asyncio.timeout(20):
+    async with Lease(world.bus, "slow", SELDOM) as lease:
+        async with asyncio.timeout(DEADLINE):
             assert await lease.changed()
             await overtake(world)
             assert not await lease.changed()
@@ -93,7 +106,7 @@ async def test_one_that_is_overtaken_stands_by(world: World) -> None:
 
 async def test_one_that_cannot_renew_stops_leading_by_itself(world: World) -> None:
     async with Lease(world.bus, "cut off", QUICK) as lease:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             assert await lease.changed()
             await world.down()
             assert not await lease.changed()
@@ -119,7 +132,7 @@ async def test_a_process_that_stands_still_is_followed_and_knows_it_when_it_goes
             await leads(lease)
             process.send_signal(signal.SIGCONT)
             assert await told() == "stands by"
-            assert lease.leading
+            await leads(lease)
         assert await told() == "leads"
 
 
@@ -163,7 +176,7 @@ async def rival(url: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Cal
     lines = process.stdout
 
     async def told() -> str:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             return (await lines.readline()).decode().strip()
 
     try:
