@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import pytest
@@ -15,11 +18,14 @@ from comfymesh.bus.jetstream import JetStreamBus, StreamMismatchError
 from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
 from comfymesh.bus.streams import ALL, TASKS
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
+from comfymesh.runtime.patience import patiently
 from comfymesh.tasks.events import Assigned, CancelRequested
 from comfymesh.testkit.nats import NatsCluster, NatsServer
 from comfymesh.testkit.tasks import queued
 from comfymesh.testkit.waiting import take, until
 from comfymesh.wire.v1 import spec_pb2
+
+T = TypeVar("T")
 
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nats" / "cluster.conf"
 TASK = "task.default.one"
@@ -42,14 +48,17 @@ async def append(bus: JetStreamBus, subject: str, data: bytes, after: int | None
             (sequence,) = await bus.append([Entry(subject, data, expected=after)])
         except BusUnavailableError:
             await asyncio.sleep(0.05)
-        except SequenceConflictError:
-            # An earlier try was stored after all.
-            last = await bus.last(TASKS, subject)
-            assert last is not None
-            assert last.data == data
-            return last.sequence
+        except SequenceConflictError as refused:
+            return of_earlier_try(refused.last, data)
         else:
             return sequence
+
+
+def of_earlier_try(last: Message | None, data: bytes) -> int:
+    """The sequence of what was stored after all, though nobody said so."""
+    assert last is not None
+    assert last.data == data
+    return last.sequence
 
 
 async def leader(bus: JetStreamBus) -> str:
@@ -70,16 +79,26 @@ async def history(bus: JetStreamBus, subject: str) -> list[int]:
     return await until(look, "a history", ELECTION)
 
 
+async def insist(ask: Callable[[], Awaitable[T]]) -> T:
+    """An answer, also while the copies agree on who leads."""
+    async with asyncio.timeout(ELECTION):
+        return await patiently(ask, BusUnavailableError, what="ask the cluster")
+
+
+async def info(bus: JetStreamBus, stream: str) -> dict[str, Any]:
+    return await insist(lambda: bus.call(f"STREAM.INFO.{stream}", {}))
+
+
 async def test_a_service_that_is_set_to_fewer_copies_takes_none_away(
     cluster: NatsCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with await JetStreamBus.open(cluster.url, "one", replicas=1, plan=ALL[:1]):
         assert [vars(record)["action"] for record in caplog.records if "REPLICAS" in record.message] == ["bus_replicas"]
     async with await JetStreamBus.open(cluster.url, "three", replicas=3, plan=ALL[:1]) as bus:
-        assert (await bus.call("STREAM.INFO.TASKS", {}))["config"]["num_replicas"] == 3
+        assert (await info(bus, "TASKS"))["config"]["num_replicas"] == 3
         with pytest.raises(StreamMismatchError, match="it has 3 copies"):
             await JetStreamBus.open(cluster.url, "forgot", plan=ALL[:1])
-        assert (await bus.call("STREAM.INFO.TASKS", {}))["config"]["num_replicas"] == 3
+        assert (await info(bus, "TASKS"))["config"]["num_replicas"] == 3
 
 
 async def test_the_bus_works_on_a_cluster_and_goes_on_without_the_leader_of_its_stream(
@@ -89,8 +108,8 @@ async def test_the_bus_works_on_a_cluster_and_goes_on_without_the_leader_of_its_
     opening = JetStreamBus.open(cluster.url, "one", replicas=3, monitor_urls=cluster.monitor_urls)
     async with await opening as bus, await JetStreamBus.open(cluster.url, "other", replicas=3) as other:
         for stream in ALL:
-            info = await bus.call(f"STREAM.INFO.{stream.name}", {})
-            assert (info["config"]["num_replicas"], len(info["cluster"]["replicas"])) == (3, 2)
+            told_of = await info(bus, stream.name)
+            assert (told_of["config"]["num_replicas"], len(told_of["cluster"]["replicas"])) == (3, 2)
         told = [vars(record) for record in caplog.records if vars(record).get("action") == "bus_connected"]
         assert {(fields["cluster"], fields["replicas"]) for fields in told} == {("comfymesh", 3)}
         assert told[0]["sync"] == "always"
@@ -112,7 +131,7 @@ async def test_the_bus_works_on_a_cluster_and_goes_on_without_the_leader_of_its_
             sequences.append(await append(bus, TASK, str(n).encode(), after=sequences[-1]))
         assert await history(other, TASK) == sequences
         assert await history(bus, TASK) == sequences
-        last = await bus.last(TASKS, TASK)
+        last = await insist(lambda: bus.last(TASKS, TASK))
         assert last is not None
         assert (last.sequence, last.data) == (sequences[-1], b"39")
         seen += [m.sequence for m in await take(tail, 20, ELECTION) if isinstance(m, Message)]
@@ -140,35 +159,64 @@ async def of_two_changes_one_is_refused_and_knows_the_other(one: TaskLog, other:
 
 
 async def test_a_refusal_is_told_once_what_was_on_its_way_can_be_read(cluster: NatsCluster) -> None:
-    """The copies are frozen until who leads has refused a message, which it does though nobody can read another yet."""
-    async with await JetStreamBus.open(cluster.url, "any", replicas=3) as bus:
-        first = await append(bus, TASK, b"first", after=0)
-        ahead = cluster.named(await leader(bus))
-    behind = [server for server in cluster.servers if server is not ahead]
-    async with await JetStreamBus.open(ahead.url, "ahead", replicas=3, plan=()) as bus:
-        refused, propose = asyncio.Event(), bus._propose
+    """The copies are frozen until who leads has refused a message, which it does though nobody can read another yet.
 
-        async def watched(entries: Sequence[Entry]) -> list[int | None]:
+    Where the machine stands still meanwhile, it is not believed any more that it leads: then again, on another subject.
+    """
+    async with await JetStreamBus.open(cluster.url, "any", replicas=3) as bus:
+        subjects = (f"task.default.r{number}" for number in itertools.count())
+        await insist(lambda: refused_while_frozen(cluster, bus, next(subjects)))
+
+
+async def refused_while_frozen(cluster: NatsCluster, any_: JetStreamBus, subject: str) -> None:
+    first = await append(any_, subject, b"first", after=0)
+    ahead = cluster.named(await leader(any_))
+    async with await JetStreamBus.open(ahead.url, "ahead", replicas=3, plan=()) as bus, watched(bus) as refused:
+        with frozen([server for server in cluster.servers if server is not ahead]):
+            changes = [
+                asyncio.ensure_future(bus.append([Entry(subject, data, first)])) for data in (b"second", b"third")
+            ]
+            await refused.wait()
+            (last,) = await asyncio.gather(bus.last(TASKS, subject), return_exceptions=True)
+        stored, told = await asyncio.gather(*changes, return_exceptions=True)
+    for answer in (last, stored, told):
+        if isinstance(answer, BusUnavailableError):
+            raise answer
+    assert isinstance(last, Message)
+    assert last.sequence == first
+    assert isinstance(stored, list)
+    assert isinstance(told, SequenceConflictError)
+    assert told.last is not None
+    assert ([told.last.sequence], told.last.data) == (stored, b"second")
+
+
+@contextlib.asynccontextmanager
+async def watched(bus: JetStreamBus) -> AsyncIterator[asyncio.Event]:
+    """An event that is set once the server has refused a message, or does not answer."""
+    refused, propose = asyncio.Event(), bus._propose
+
+    async def watching(entries: Sequence[Entry]) -> list[int | None]:
+        answers: list[int | None] = [None]
+        try:
             answers = await propose(entries)
+        finally:
             if None in answers:
                 refused.set()
-            return answers
+        return answers
 
-        with patch.object(bus, "_propose", watched):
-            for server in behind:
-                server.freeze()
-            changes = [asyncio.ensure_future(bus.append([Entry(TASK, data, first)])) for data in (b"second", b"third")]
-            await refused.wait()
-            last = await bus.last(TASKS, TASK)
-            for server in behind:
-                server.thaw()
-            (second,) = await changes[0]
-            with pytest.raises(SequenceConflictError) as told:
-                await changes[1]
-    assert last is not None
-    assert last.sequence == first
-    assert told.value.last is not None
-    assert (told.value.last.sequence, told.value.last.data) == (second, b"second")
+    with patch.object(bus, "_propose", watching):
+        yield refused
+
+
+@contextlib.contextmanager
+def frozen(servers: Sequence[NatsServer]) -> Iterator[None]:
+    for server in servers:
+        server.freeze()
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.thaw()
 
 
 @pytest.mark.parametrize("elected", [False, True])
@@ -189,15 +237,12 @@ async def test_a_leader_that_hears_of_no_copy_is_not_asked_what_is_there(
         ahead = cluster.named(await leader(bus))
     behind = [server for server in cluster.servers if server not in {ahead, *dead}]
     async with await JetStreamBus.open(ahead.url, "ahead", replicas=3, plan=()) as bus:
-        assert await bus.last(TASKS, "task.default.none") is None
-        for server in behind:
-            server.freeze()
-        await until(lambda: is_alone(bus), "a leader that has heard of nobody for long")
-        asked = bus.last(TASKS, TASK), bus.last(TASKS, "task.default.none"), bus.state(TASKS)
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        assert all(isinstance(answer, BusUnavailableError) for answer in answers), answers
-        for server in behind:
-            server.thaw()
+        assert await insist(lambda: bus.last(TASKS, "task.default.none")) is None
+        with frozen(behind):
+            await until(lambda: is_alone(bus), "a leader that has heard of nobody for long")
+            asked = bus.last(TASKS, TASK), bus.last(TASKS, "task.default.none"), bus.state(TASKS)
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            assert all(isinstance(answer, BusUnavailableError) for answer in answers), answers
 
         async def found() -> Message | None:
             with contextlib.suppress(BusUnavailableError):
@@ -233,11 +278,13 @@ async def test_whoever_begins_to_follow_at_a_copy_that_lags_misses_nothing_that_
                 whole, later = other.tail(TASKS, "task.>"), other.tail(TASKS, "task.>", first)
                 assert stored[-1] in await told_at_once(whole)
                 assert set(stored) <= await told_at_once(later)
-                assert (await other.state(TASKS)).last >= stored[-1]
-                message = await other.at(TASKS, stored[-1])
+                # One that stood still for long may want to lead, and then nobody does for a while.
+                assert (await insist(lambda: other.state(TASKS))).last >= stored[-1]
+                message = await insist(partial(other.at, TASKS, stored[-1]))
                 assert message is not None
                 assert message.subject == subjects[-1]
-                assert [m.sequence for m in await other.after(TASKS, subjects[-1], 0, 10)] == stored[-1:]
+                found = await insist(partial(other.after, TASKS, subjects[-1], 0, 10))
+                assert [m.sequence for m in found] == stored[-1:]
 
 
 async def told_at_once(tail: AsyncIterator[Message | CaughtUp]) -> set[int]:
