@@ -90,13 +90,18 @@ class Socket:
         """Reads up to the end of a prompt."""
         return await self.until(lambda frame: is_end(frame, prompt_id))
 
-    async def is_silent(self, seconds: float = 0.4) -> bool:
+    async def heard(self, seconds: float = 0.4) -> set[str]:
+        """The kinds of what comes until nothing comes for a while."""
+        kinds: set[str] = set()
+        while True:
+            try:
+                kinds.add((await self.receive(seconds)).kind)
+            except TimeoutError:
+                return kinds
+
+    async def is_silent(self) -> bool:
         """Tells whether nothing comes for a while."""
-        try:
-            await self.receive(seconds)
-        except TimeoutError:
-            return True
-        return False
+        return not await self.heard()
 
     async def close(self) -> None:
         await self.connection.close()
@@ -293,9 +298,9 @@ def freshen(inputs: dict[str, Any]) -> None:
 
 @pytest.fixture
 def steps(fresh: Callable[[str], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Makes a graph that takes its time, step by step."""
+    """Makes a graph that takes its time, step by step: minutes, so that whoever cuts it off finds it at work."""
 
-    def make(count: int = 200, seconds: float = 0.05, *, preview: bool = False) -> dict[str, Any]:
+    def make(count: int = 4000, seconds: float = 0.05, *, preview: bool = False) -> dict[str, Any]:
         graph = fresh("20-probe-steps.json")
         graph["2"]["inputs"].update(steps=count, seconds_per_step=seconds, preview=preview)
         return graph

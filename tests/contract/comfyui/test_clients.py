@@ -33,7 +33,7 @@ async def test_feature_flags_are_answered_only_as_the_first_message(comfyui: Cli
     socket = await comfyui.connect(metadata=False)
     await socket.connection.send_json({"type": "anything", "data": {}})
     await socket.connection.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
-    assert await socket.is_silent()
+    assert await socket.heard() <= {"status"}  # That of somebody's prompt that has ended may still come.
     await socket.close()
 
 
