@@ -127,9 +127,16 @@ async def test_previews_carry_a_jpeg_and_say_what_they_belong_to(comfyui: Client
 
 async def test_previews_can_be_switched_off_for_one_prompt(comfyui: Client, fresh: MakeGraph) -> None:
     comfyui.require_models("tiny-sd3-random.safetensors")
-    run = await comfyui.run(fresh("04-tiny-txt2img.json"), extra_data={"preview_method": "none"})
-    assert not run.of("binary 4")
-    assert run.of("progress")
+    graph = fresh("04-tiny-txt2img.json")
+    (sampler,) = (node for node in graph.values() if node["class_type"] == "KSampler")
+    sampler["inputs"]["steps"] = 10_000  # Of a short run the gateway may tell no progress.
+    socket = await comfyui.connect()
+    prompt_id = await comfyui.submit(graph, client_id=socket.client_id, extra_data={"preview_method": "none"})
+    frames = [frame for _ in range(10) for frame in await socket.until(lambda frame: frame.kind == "progress")]
+    await comfyui.post("/interrupt", {"prompt_id": prompt_id})
+    frames += await socket.until_end(prompt_id)
+    await socket.close()
+    assert "binary 4" not in {frame.kind for frame in frames}
 
 
 async def test_an_error_ends_without_success(comfyui: Client, fresh: MakeGraph) -> None:
