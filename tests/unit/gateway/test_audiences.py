@@ -8,11 +8,12 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from comfymesh.client import AccessDenied, CaughtUp, ComfyMeshError, Task, TasksEvent, TaskState
+from comfymesh.client import AccessDenied, CaughtUp, ComfyMeshError, Event, Task, TaskChanged, TasksEvent, TaskState
 from comfymesh.gateway.audience import Audience, Audiences
 from comfymesh.gateway.mesh import Mesh
 from comfymesh.gateway.settings import GatewaySettings
 from comfymesh.runtime.background import Background
+from comfymesh.testkit.waiting import until
 
 
 async def refusing() -> AsyncIterator[TasksEvent]:
@@ -80,3 +81,37 @@ async def test_a_prompt_that_can_not_be_followed_by_a_defect_is_said_and_others_
             await asyncio.sleep(0)
         assert "can't be followed by a defect" in caplog.text
         assert not background.failed.is_set()
+
+
+async def test_what_the_watch_of_all_tells_late_of_a_prompt_that_has_ended_is_told_to_nobody() -> None:
+    """They are two streams: the one of a prompt may come to its end before the other tells that it runs."""
+    states = TaskState.ASSIGNED, TaskState.RUNNING, TaskState.SUCCEEDED
+    assigned, running, ended = (TaskChanged(Task(name="tasks/one", state=state)) for state in states)
+    has_ended, all_told, socket = asyncio.Event(), asyncio.Event(), Mock(mark="mine", client_id="me")
+
+    async def watch_all() -> AsyncIterator[TasksEvent]:
+        yield CaughtUp()
+        yield assigned
+        await has_ended.wait()
+        await until(lambda: not audience._followers, "the end of who follows the prompt")
+        socket.tell.reset_mock()
+        yield running
+        yield ended
+        all_told.set()
+        await asyncio.Event().wait()
+
+    async def watch(task: Task, *, previews: bool) -> AsyncIterator[Event]:
+        yield running
+        yield ended
+        has_ended.set()
+
+    mesh = Mock(spec=Mesh, watch_all=watch_all, watch=watch, tasks=AsyncMock(return_value=[]))
+    mesh.prompt = AsyncMock(return_value=Mock(id="one", graph={}, outputs=()))
+    mesh.texts = AsyncMock(return_value={})
+    async with Background() as background:
+        audience = Audience(mesh, GatewaySettings(), background)
+        audience.join(socket)
+        background.spawn(audience.run(), "audience")
+        await all_told.wait()
+        assert (audience.remaining(), audience._followers) == (0, {})
+    assert socket.tell.call_args_list == []

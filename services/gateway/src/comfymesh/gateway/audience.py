@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
 
 from comfymesh.client import CaughtUp, ComfyMeshError, Event, Task, TaskChanged, TaskState, Unavailable
 from comfymesh.gateway.domain import history, marks, narrator
@@ -50,7 +51,7 @@ class Audience:
         self._narrators: dict[str, Narrator] = {}
         self._by_client: dict[str, Socket] = {}
         self._noted: dict[str, str] = {}
-        self._ended: deque[str] = deque(maxlen=_MOST_NOTED)
+        self._ended: deque[tuple[str, datetime | None]] = deque(maxlen=_MOST_NOTED)
         self._ready = asyncio.Event()
         self.refused: ComfyMeshError | None = None
         self.sockets: set[Socket] = set()
@@ -97,7 +98,7 @@ class Audience:
         """A prompt was accepted here: whoever connects from now on finds it counted."""
         if not self._ready.is_set():
             self._noted[task.name] = prompt_id
-        elif task.name not in self._unfinished and task.name not in self._ended:
+        elif task.name not in self._unfinished and _creation(task) not in self._ended:
             self._take(TaskChanged(task))
 
     def join(self, socket: Socket) -> None:
@@ -149,8 +150,10 @@ class Audience:
 
     def _take(self, event: TaskChanged) -> None:
         task, known = event.task, event.task.name in self._unfinished
+        if not known and _creation(task) in self._ended:
+            return  # Its own watch was ahead of this one.
         if task.state.final:
-            self._ended.append(task.name)
+            self._ended.append(_creation(task))
         ended = task.state.final and task.name not in self._followers and not self._receivers(task)
         if ended or history.is_gone(task):
             self._forget(task)
@@ -219,6 +222,7 @@ class Audience:
             case narrator.Dequeued():
                 self._tell_status()
             case narrator.Ended():
+                self._ended.append(_creation(task))
                 self._forget(task)
             case narrator.Told(type=kind, data=data):
                 if owned or kind in _TO_ALL:
@@ -241,6 +245,11 @@ async def _events(mesh: Mesh, task: Task, *, previews: bool) -> AsyncIterator[As
 
 async def _one(event: Event) -> AsyncIterator[Event]:
     yield event
+
+
+def _creation(task: Task) -> tuple[str, datetime | None]:
+    """One of all tasks that ever had its name."""
+    return task.name, task.create_time
 
 
 def _status(remaining: int) -> dict[str, object]:
