@@ -30,6 +30,7 @@ DATA = Path(__file__).parents[2] / "data" / "comfyui"
 REAL = os.environ.get("COMFYUI_URL", "").rstrip("/")
 SERVERS = ("emulator", "gateway", "real") if REAL else ("emulator", "gateway")
 PATIENCE = 30.0
+IDLE = {"exec_info": {"queue_remaining": 0}}
 Graph = dict[str, Any]
 MakeGraph = Callable[..., Graph]
 
@@ -208,6 +209,13 @@ class Client:
                 await asyncio.sleep(0.02)
             return answer
 
+    async def until_idle(self) -> None:
+        """Waits until nothing waits or runs and sockets are told so, which a gateway does a moment later."""
+        await self.wait_for("/prompt", lambda answer: answer["exec_info"]["queue_remaining"] == 0)
+        socket = Socket(await self.http.ws_connect(f"{self.url}/ws?clientId={uuid.uuid4().hex}"), "")
+        await socket.until(lambda frame: frame.kind == "status" and frame.data["status"] == IDLE)
+        await socket.close()
+
 
 @pytest.fixture(scope="session")
 def emulator_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -267,7 +275,7 @@ async def comfyui(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
         yield client
         await client.post("/queue", {"clear": True})
         await client.post("/interrupt")
-        await client.wait_for("/prompt", lambda answer: answer["exec_info"]["queue_remaining"] == 0)
+        await client.until_idle()
 
 
 @pytest.fixture
