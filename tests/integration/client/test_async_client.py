@@ -165,7 +165,8 @@ async def test_a_stream_that_falls_silent_is_resumed(
     mesh.released[task.name] = ReleasedAtTheSecondWait()
     states = [event.task.state async for event in client.watch(task) if isinstance(event, TaskChanged)]
     assert states == [TaskState.QUEUED, TaskState.RUNNING, TaskState.SUCCEEDED]
-    assert len(mesh.called("WatchTask")) == 2
+    # A machine that stands still is silent as well.
+    assert len(mesh.called("WatchTask")) >= 2
 
 
 async def test_artifacts_that_come_with_the_final_state_are_not_read_again(client: AsyncClient, mesh: FakeMesh) -> None:
@@ -309,6 +310,8 @@ async def test_the_command_line_waits_for_a_server_as_long_as_it_is_told(monkeyp
     async with Session("127.0.0.1:1", connect_timeout=120.0).client() as client:
         monkeypatch.setattr(client._server, "sleep", sleep)
         monkeypatch.setattr(client._server, "clock", lambda: waited)
+        # The last try is left some seconds: in less it could be cut off, and not refused.
+        monkeypatch.setattr(client._server, "chance", lambda: 1.0)
         with pytest.raises(Unavailable):
             await client.get("t1")
     assert 110.0 < waited <= 120.0
