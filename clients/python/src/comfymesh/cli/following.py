@@ -136,8 +136,8 @@ class Follower:
                 runner.run(client.close())
 
     def _attempt(self, runner: asyncio.Runner, work: Coroutine[None, None, Result]) -> Result:
-        self._reporter.start()
         try:
+            self._reporter.start()
             return runner.run(work)
         finally:
             self._reporter.stop()
