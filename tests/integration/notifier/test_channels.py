@@ -23,6 +23,7 @@ from comfymesh.notifier.domain.rules import Channel
 from comfymesh.notifier.sending import Address, AddressError, SendError, address_of
 from comfymesh.stack.mesh import free_port
 from comfymesh.testkit.receivers import Received, Receiver, receiver
+from comfymesh.testkit.waiting import DEADLINE
 
 TITLE, TEXT = "[ERROR] failed", "it broke\nnode: a"
 # The libraries' own: Apprise looks for a module that Python has deprecated.
@@ -196,7 +197,13 @@ def _authenticate(server: SMTP, session: Session, envelope: Envelope, mechanism:
 def mail() -> Iterator[tuple[Mailbox, int]]:
     box, port = Mailbox(), free_port()
     controller = Controller(
-        box, hostname="127.0.0.1", port=port, authenticator=_authenticate, auth_require_tls=False, auth_required=True
+        box,
+        hostname="127.0.0.1",
+        port=port,
+        authenticator=_authenticate,
+        auth_require_tls=False,
+        auth_required=True,
+        ready_timeout=DEADLINE,
     )
     controller.start()
     yield box, port
