@@ -18,7 +18,7 @@ from comfymesh.stack.observability import load, prometheus
 from comfymesh.stack.observability.alerting import ALERTS, RECORDINGS
 from comfymesh.stack.observability.dashboards import ALL
 from comfymesh.stack.observability.model import Alert, filled
-from comfymesh.stack.observability.prometheus import Prometheus
+from comfymesh.stack.observability.prometheus import Prometheus, Series
 from comfymesh.telemetry import catalogue
 from comfymesh.telemetry.instrument import Instrument, Kind
 from comfymesh.testkit.waiting import until
@@ -84,26 +84,33 @@ LAST = (
 )
 
 
+async def told(asked: Prometheus, expression: str) -> list[Series]:
+    """What an expression comes to, and it is something, and numbers.
+
+    Of a service that has just not answered within a second, Prometheus knows nothing until it reads it again.
+    """
+
+    async def look() -> list[Series]:
+        found = await asked.query(expression)
+        return found if all(math.isfinite(series.value) for series in found) else []
+
+    return await until(look, expression)
+
+
 @pytest.mark.parametrize("panel", PANELS, ids="/".join)
 async def test_no_query_of_a_panel_is_empty_or_wrong(asked: Prometheus, panel: tuple[str, str]) -> None:
     for query in PANELS[panel]:
-        found = await asked.query(filled(query.expression, INTERVAL))
-        assert found, query.expression
-        assert all(math.isfinite(series.value) for series in found), query.expression
+        assert await told(asked, filled(query.expression, INTERVAL))
 
 
 @pytest.mark.parametrize("name", [rule.name for rule in RECORDINGS])
 async def test_no_recording_is_empty_or_wrong(asked: Prometheus, name: str) -> None:
-    found = await asked.query(name)
-    assert found
-    assert all(math.isfinite(series.value) for series in found)
+    assert await told(asked, name)
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 async def test_what_an_alert_looks_at_is_there(asked: Prometheus, alert: Alert) -> None:
-    found = await asked.query(alert.signal)
-    assert found
-    assert all(math.isfinite(series.value) for series in found)
+    assert await told(asked, alert.signal)
 
 
 async def test_every_rule_is_healthy_and_the_watchdog_fires(asked: Prometheus) -> None:
@@ -119,20 +126,19 @@ async def test_every_rule_is_healthy_and_the_watchdog_fires(asked: Prometheus) -
 async def test_what_was_done_is_what_is_told(asked: Prometheus) -> None:
     outcomes = {
         series.labels["comfymesh_attempt_outcome"]: series.value
-        for series in await asked.query("sum by (comfymesh_attempt_outcome) (comfymesh_attempt_ended_total)")
+        for series in await told(asked, "sum by (comfymesh_attempt_outcome) (comfymesh_attempt_ended_total)")
     }
     assert {name for name, count in outcomes.items() if count} >= {"SUCCEEDED", "NODE_EXCEPTION", "OUT_OF_MEMORY"}
-    refused = {series.labels["comfymesh_reason"] for series in await asked.query("comfymesh_rpc_refused_total > 0")}
+    refused = {series.labels["comfymesh_reason"] for series in await told(asked, "comfymesh_rpc_refused_total > 0")}
     assert "INVALID_WORKFLOW" in refused
-    (leading,) = await asked.query("sum(comfymesh_scheduler_leading)")
+    (leading,) = await told(asked, "sum(comfymesh_scheduler_leading) > 0")
     assert leading.value == 1
 
 
 @pytest.mark.parametrize("instrument", catalogue.ALL, ids=lambda instrument: instrument.name)
 async def test_everything_that_is_declared_is_measured(asked: Prometheus, instrument: Instrument) -> None:
     suffix = "_count" if instrument.kind is Kind.HISTOGRAM else ""
-    found = await asked.query(instrument.prometheus_name + suffix)
-    assert found
+    found = await told(asked, instrument.prometheus_name + suffix)
     labels = {attribute.label for attribute in instrument.attributes}
     assert all(labels <= series.labels.keys() for series in found)
     services = {series.labels["instance"] for series in found}
