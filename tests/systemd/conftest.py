@@ -94,6 +94,8 @@ def accounts(howto: Howto, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(mesh_image: str, accounts: Path) -> Iterator[Site]:
     with Site() as site:
         lines = (accounts / "mesh.env").read_text().splitlines()
+        # However long a busy machine takes to start the agent again, its node does not count as lost.
+        lines.append("COMFYMESH_SCHEDULER_REPORT_TTL=60")
         site.add_control_plane(mesh_image, str(accounts), dict(line.split("=", 1) for line in lines))
         yield site
 

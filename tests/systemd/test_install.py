@@ -54,9 +54,10 @@ def comfyui(host: Machine) -> dict[str, Any]:
     return process
 
 
-def journal(host: Machine, *matches: str) -> str:
-    """What the journal has of the unit."""
-    return host.run("journalctl", "--no-pager", "--output=cat", f"--unit={UNIT}", *matches)
+def journal(host: Machine, *arguments: str) -> str:
+    """What the journal has; of the unit, where nothing else is asked for."""
+    host.run("journalctl", "--sync")  # It may be behind with what was written to it.
+    return host.run("journalctl", "--no-pager", *(arguments or ("--output=cat", f"--unit={UNIT}")))
 
 
 def serves(site: Site) -> bool:
@@ -124,7 +125,7 @@ def test_the_settings_are_for_root_alone_and_nothing_shows_them(howto: Howto, ho
         howto.on_host(host, "systemctl status comfymesh-agent"),
         howto.on_host(host, "journalctl --unit comfymesh-agent --lines 20"),
         howto.on_host(host, "comfymesh-agent check"),
-        host.run("journalctl", "--no-pager", "--output=json"),
+        journal(host, "--output=json"),
         host.run("systemctl", "show", UNIT),
         host.shell("cat /proc/[0-9]*/cmdline"),
         # A ComfyUI, whose custom nodes anybody may have written, is given none of the agent's settings.
@@ -136,7 +137,7 @@ def test_the_settings_are_for_root_alone_and_nothing_shows_them(howto: Howto, ho
 
 
 def test_the_journal_has_the_fields_of_our_logs(host: Machine) -> None:
-    told = host.run("journalctl", "--no-pager", "--output=json", "COMFYMESH_ACTION=instance_ready")
+    told = journal(host, "--output=json", "COMFYMESH_ACTION=instance_ready")
     entry = json.loads(told.splitlines()[-1])
     assert entry["MESSAGE"].startswith("instance gpu0 serves")
     assert (entry["PRIORITY"], entry["_SYSTEMD_UNIT"]) == ("6", f"{UNIT}.service")
@@ -165,13 +166,14 @@ def test_killed_it_is_started_again_and_adopts_its_work(host: Machine, site: Sit
         result = end()
     assert (result.task.state, result.task.attempt) == (TaskState.SUCCEEDED, 1)
     assert comfyui(host) == process
-    assert "adopted a prompt" in journal(host, "COMFYMESH_ACTION=attempt_adopted")
+    assert "adopted a prompt" in journal(host, f"--unit={UNIT}", "COMFYMESH_ACTION=attempt_adopted")
 
 
 def test_stopped_in_its_tracks_it_is_killed_by_the_watchdog(host: Machine, site: Site) -> None:
     process = comfyui(host)
     host.run("mkdir", "-p", f"/etc/systemd/system/{UNIT}.service.d")
-    host.write(f"/etc/systemd/system/{UNIT}.service.d/test.conf", "[Service]\nWatchdogSec=3\n")
+    # Long enough for a machine that stands still for some seconds, also under the tests that follow.
+    host.write(f"/etc/systemd/system/{UNIT}.service.d/test.conf", "[Service]\nWatchdogSec=10\n")
     host.shell(f"systemctl daemon-reload && systemctl restart {UNIT}")
     with running_task(site) as end:
         frozen = show(host, "MainPID")
@@ -180,7 +182,7 @@ def test_stopped_in_its_tracks_it_is_killed_by_the_watchdog(host: Machine, site:
         # It may have been silent for so long that the node was given up on, and the task runs once more.
         assert end().task.state is TaskState.SUCCEEDED
     assert comfyui(host) == process
-    assert "Watchdog timeout" in host.run("journalctl", "--no-pager", f"--unit={UNIT}")
+    assert "Watchdog timeout" in journal(host, f"--unit={UNIT}")
 
 
 HANGING = """
@@ -199,10 +201,10 @@ service.run("hanging", ServiceSettings, serve)
 
 def test_an_event_loop_that_hangs_starves_the_watchdog_and_tells_where(host: Machine) -> None:
     host.write("/root/hanging.py", HANGING)
-    options = ["--property=Type=notify", "--property=WatchdogSec=1", "--unit=hanging"]
+    options = ["--property=Type=notify", "--property=WatchdogSec=5", "--unit=hanging"]
     host.run("systemd-run", *options, "/opt/comfymesh/agent/current/bin/python", "/root/hanging.py")
     until(lambda: "Result=watchdog" in host.run("systemctl", "show", "hanging"), "the watchdog")
-    told = host.run("journalctl", "--no-pager", "--unit=hanging")
+    told = journal(host, "--unit=hanging")
     assert 'File "/root/hanging.py", line 9 in serve' in told
     host.run("systemctl", "reset-failed", "hanging")
 
