@@ -62,9 +62,11 @@ async def test_nothing_is_lost_whatever_becomes_of_the_hosts(fleet: Fleet, tmp_p
     recorder = Recorder(time.monotonic)
     recorder.note(Begun(recorder.now, "three hosts", SEED))
     began = time.time()
-    async with load(target, recorder) as (api, working):
+    mended = asyncio.Event()
+    async with load(target, recorder, mended) as (api, working):
         await mischief(fleet, target, recorder)
         recorder.note(Fault(recorder.now, "everything is mended"))
+        mended.set()
         await asyncio.wait([working], timeout=120)
         log = await until(lambda: settled(fleet.nats_url, began), "the end of every task", 60)
         for event in log:
@@ -87,12 +89,23 @@ async def all_serve(target: str, version: str = "") -> bool:
 
 
 @asynccontextmanager
-async def load(target: str, recorder: Recorder) -> AsyncIterator[tuple[GrpcApi, asyncio.Task[None]]]:
-    """Clients at work, while this is entered."""
+async def load(
+    target: str, recorder: Recorder, mended: asyncio.Event
+) -> AsyncIterator[tuple[GrpcApi, asyncio.Task[None]]]:
+    """Clients at work, while this is entered.
+
+    Once all is mended there is work for every host at once: until then one may have been away as long as there was any.
+    """
     rng = random.Random(SEED)
     async with GrpcApi([target], random.Random(rng.random())) as api:
         clients = Clients(api, recorder, random.Random(rng.random()), cache(maker(rng.random())))
-        working = asyncio.create_task(clients.run(work(random.Random(rng.random()), TASKS, SECONDS)))
+
+        async def all_day() -> None:
+            await clients.run(work(random.Random(rng.random()), TASKS, SECONDS))
+            await mended.wait()
+            await clients.run(work(random.Random(rng.random()), TASKS // 5, 1.0, "m-"))
+
+        working = asyncio.create_task(all_day())
         try:
             yield api, working
         finally:
