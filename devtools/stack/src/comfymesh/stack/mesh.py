@@ -19,7 +19,7 @@ from comfymesh.client import AsyncClient, ComfyMeshError, Instance, InstanceStat
 from comfymesh.stack.ownership import MeshNotReadyError, require_free, sole_user
 from comfymesh.stack.processes import MisconfiguredError, Processes, Program
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 120.0
 _LENIENT = (sys.executable, "-m", "comfymesh.runtime.timer_slack")
 _LOOK_SECONDS = 0.05
 _SERVING = frozenset({InstanceState.READY, InstanceState.BUSY})

@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from comfymesh.stack.demo import print_logs
 from comfymesh.stack.observability import dashboards, prometheus
 from comfymesh.stack.observability.collector import collecting
 from comfymesh.stack.ops import alerts, panels, picture, scenario
+from comfymesh.stack.ops.looking import until
 from comfymesh.stack.ops.stage import Stage, staged
 from comfymesh.stack.ops.waterfall import waterfall
 from comfymesh.stack.ownership import MeshNotReadyError
@@ -27,6 +29,7 @@ from comfymesh.stack.ownership import MeshNotReadyError
 SHOWN = (dashboards.FLEET, dashboards.QUEUE, dashboards.TENANTS)
 _INTERVAL = "6s"
 _STEP = 1.0
+_TELLING_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +107,25 @@ async def _seen(stage: Stage, seconds: float) -> Seen:
     start = time.time()
     happened = await scenario.play(stage.clients, stage.directory, seconds)
     if not happened.kills:
-        raise MeshNotReadyError(f"no task began to run within {seconds:g} s; try more (--seconds)")
+        waited = seconds + scenario.PATIENCE_SECONDS
+        raise MeshNotReadyError(f"no task began to run within {waited:g} s; see the logs")
+    await _until_told(stage.inbox)
     span = panels.Span(start, time.time(), _STEP, _INTERVAL)
     sections = [await panels.read(stage.prometheus, dashboard, span) for dashboard in SHOWN]
     marks = [picture.Mark(at - start, f"{happened.instance} is killed") for at in happened.kills]
     told = alerts.page(stage.inbox.messages, await stage.prometheus.rules(), start)
     return Seen(tuple(sections), tuple(marks), told, happened.struck)
+
+
+async def _until_told(inbox: alerts.Inbox) -> None:
+    """Wait for what the notifier has to tell of it, if it has."""
+
+    async def told() -> bool:
+        return bool(inbox.messages)
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_TELLING_SECONDS):
+            await until(told)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ _SETTLE_SECONDS = 5.0
 _BETWEEN_KILLS_SECONDS = 1.0
 _KILLS = 3
 _STRUCK_STEPS = 30
+PATIENCE_SECONDS = 120.0
+"""How much longer it may last, on a machine with much else to do, until there is something to be seen of each kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +86,23 @@ class Happened:
 
 
 async def play(clients: Mapping[str, AsyncClient], directory: Path, seconds: float) -> Happened:
-    """Put load and faults on a mesh for so long.
+    """Put load and faults on a mesh for so long, and until a task has ended elsewhere than where it was struck.
 
     Args:
         clients: One for each tenant.
         directory: That of the mesh.
         seconds: For how long.
     """
-    happened = Happened()
+    happened, loop = Happened(), asyncio.get_running_loop()
     doing = [_work(clients[tenant.name], tenant) for tenant in TENANTS]
+    end = loop.time() + seconds
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
-            for each in (*doing, _trouble(clients[TENANTS[0].name], directory, happened)):
+        async with asyncio.timeout_at(end + PATIENCE_SECONDS) as limit, asyncio.TaskGroup() as group:
+
+            def struck() -> None:
+                limit.reschedule(max(end, loop.time()))
+
+            for each in (*doing, _trouble(clients[TENANTS[0].name], directory, happened, struck)):
                 group.create_task(each)
     return happened
 
@@ -113,32 +120,39 @@ async def _run(client: AsyncClient, graph: Graph, priority: int) -> None:
         await client.run(graph, priority=priority)
 
 
-async def _trouble(client: AsyncClient, directory: Path, happened: Happened) -> None:
-    """Kill an instance under a task, and again whenever it is back."""
+async def _trouble(client: AsyncClient, directory: Path, happened: Happened, struck: Callable[[], None]) -> None:
+    """Kill an instance under a task, tell so, and kill it again whenever it is back."""
     await asyncio.sleep(_SETTLE_SECONDS)
     with suppress(ComfyMeshError):
-        await _strike(client, directory, happened)
+        while not await _strike(client, directory, happened):
+            pass
+    struck()
+    with suppress(ComfyMeshError):
         for _ in range(_KILLS - 1):
             await asyncio.sleep(_BETWEEN_KILLS_SECONDS)
             await until(lambda: _killed_again(client, directory, happened))
 
 
-async def _strike(client: AsyncClient, directory: Path, happened: Happened) -> None:
-    """Kill the instance that has a task of ours, and stay with the task until it has ended elsewhere."""
+async def _strike(client: AsyncClient, directory: Path, happened: Happened) -> bool:
+    """Kill the instance that has a task of ours, and stay with the task until it has ended.
+
+    Answers whether that was elsewhere: it may have ended before it was struck.
+    """
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("comfymesh.stack.ops")
     with tracer.start_as_current_span("demonstration") as span:
         task = await client.create(picture(steps=_STRUCK_STEPS), priority=100)
         happened.struck = span.get_span_context().trace_id.to_bytes(16)
 
-    async def runs() -> bool:
+    async def has_begun() -> bool:
         found = await client.get(task)
         happened.instance = found.instance
-        return found.state is TaskState.RUNNING
+        return found.state is TaskState.RUNNING or found.state.final
 
-    await until(runs)
+    await until(has_begun)
     _kill(directory, happened)
     with suppress(TaskFailed):
         await client.result(task)
+    return (await client.get(task)).attempt > 1
 
 
 async def _killed_again(client: AsyncClient, directory: Path, happened: Happened) -> bool:

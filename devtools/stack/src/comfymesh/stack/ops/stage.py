@@ -18,7 +18,7 @@ from comfymesh.stack.ops.looking import until
 from comfymesh.stack.ownership import MeshNotReadyError
 from comfymesh.stack.processes import Processes, Program
 
-_READY_SECONDS = 30.0
+_READY_SECONDS = 120.0
 _EMULATOR = ("--step-seconds", "0.05", "--load-seconds", "0.5")
 _INSTANCES = ("comfyui-0", "comfyui-1")
 
