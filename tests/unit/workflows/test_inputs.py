@@ -77,6 +77,9 @@ def test_no_two_inputs_share_a_name_or_a_target() -> None:
         (spec("ENUM", options=["a"]), value(string_value="a")),
         (spec("MASK"), value(asset="assets/x")),
         (spec("AUDIO"), value(url="https://a/b")),
+        # What is no bound, where nobody has checked the input, bounds nothing.
+        (spec(minimum=value(string_value="7")), value(int64_value=0)),
+        (spec(maximum=value()), value(int64_value=0)),
     ],
 )
 def test_what_fits_is_taken(taken: WorkflowInput, given: InputValue) -> None:

@@ -93,9 +93,10 @@ def shown(value: InputValue) -> str:
 
 
 def _out_of_range(spec: WorkflowInput, given: float) -> str:
-    if spec.HasField("minimum") and given < number(spec.minimum):
+    # A bound that is none, of inputs that were not checked, is not held against the value.
+    if is_number(spec.minimum, integer=False) and given < number(spec.minimum):
         return f"{given} is smaller than {number(spec.minimum)}, the smallest that is allowed"
-    if spec.HasField("maximum") and given > number(spec.maximum):
+    if is_number(spec.maximum, integer=False) and given > number(spec.maximum):
         return f"{given} is larger than {number(spec.maximum)}, the largest that is allowed"
     return ""
 
