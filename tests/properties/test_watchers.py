@@ -23,6 +23,7 @@ from comfymesh.tasks.record import Resolution
 from comfymesh.testkit import tasks
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import NOW
+from comfymesh.testkit.waiting import DEADLINE
 from comfymesh.v1 import task_pb2
 from comfymesh.wire.v1 import spec_pb2
 
@@ -86,7 +87,7 @@ class Play:
                 await self.write()
                 self.deliver()
                 await self.breathe()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(DEADLINE):
                 await watcher
         finally:
             for task in (hub, watcher):

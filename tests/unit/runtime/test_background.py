@@ -8,6 +8,7 @@ import gc
 import pytest
 
 from comfymesh.runtime.background import all_of, stop
+from comfymesh.testkit.waiting import until
 
 
 async def test_what_runs_is_cancelled_and_waited_for() -> None:
@@ -31,6 +32,8 @@ async def test_how_what_has_ended_did_so_is_nobodys_business(caplog: pytest.LogC
     async def fails() -> None:
         raise ValueError("an end")
 
+    gc.collect()
+    caplog.clear()  # What other tests have left was told of now.
     failed, done = asyncio.create_task(fails()), asyncio.create_task(asyncio.sleep(0))
     await asyncio.wait([failed, done])
     await stop(failed, done)
@@ -97,5 +100,5 @@ async def test_who_is_cancelled_in_the_moment_of_a_failure_is_cancelled(later: i
     for _ in range(later):
         await asyncio.sleep(0)
     waiting.cancel()
-    await asyncio.wait([waiting], timeout=1)
+    await until(waiting.done, "its end")
     assert waiting.cancelled()

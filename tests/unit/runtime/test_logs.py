@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import json
 import logging
 from collections.abc import Iterator
@@ -58,6 +59,10 @@ HARMLESS = (
 )
 
 
+_NUMBERS = itertools.count()
+"""Of loggers, which stay: one that is found again writes, and takes out secrets, as it was first told to."""
+
+
 class Lines:
     """A logger, and what came of it."""
 
@@ -66,7 +71,7 @@ class Lines:
         handler = logging.StreamHandler(self._stream)
         handler.setFormatter(formatter)
         handler.addFilter(logs.Completing(redact=redact))
-        self.log = logging.getLogger(f"test-{id(self)}")
+        self.log = logging.getLogger(f"test-{next(_NUMBERS)}")
         self.log.addHandler(handler)
         self.log.propagate = False
         self.log.setLevel(logging.DEBUG)
