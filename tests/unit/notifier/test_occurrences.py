@@ -51,6 +51,16 @@ def test_errors_that_never_end_are_told_once_in_each_cool_down() -> None:
     assert sum(notice.new for notice in telling.told) >= 3600 - 300
 
 
+def test_what_was_just_told_as_a_number_is_not_told_as_new_at_once() -> None:
+    telling = Telling(rules_of({"kind": "task_failed", "wait": 0, "cooldown": "5m", "window": "5m"}))
+    telling.fails(2)
+    (repeated,) = telling.passes(301)
+    assert repeated.kind is NoticeKind.REPEATED
+    assert telling.fails() == []
+    (later,) = telling.passes(300)
+    assert (later.kind, later.new) == (NoticeKind.REPEATED, 1)
+
+
 def test_an_error_that_comes_back_after_its_end_is_told_at_once() -> None:
     telling = Telling(rules_of({"kind": "task_failed", "wait": 0, "window": "5m"}))
     telling.fails()

@@ -305,12 +305,17 @@ def _due(alert: Alert, rule: Occurrences, now: float) -> float:
 
 
 def _is_over(alert: Alert, rule: BaseRule, now: float, *, quiet: bool) -> bool:
-    """Whether an alert has ended. An occurrence that is still to be told has not, unless nobody wants to hear of it."""
+    """Whether an alert has ended.
+
+    An occurrence that is still to be told has not, unless nobody wants to hear of it. Nor has one that was told within
+    the cool-down: the next would be another alert, which is told at once.
+    """
     if isinstance(rule, Condition):
         return alert.cleared_at is not None and now - alert.cleared_at >= rule.clear_for
     assert isinstance(rule, Occurrences)
     untold = alert.due is not None and not alert.acknowledged_by and not quiet
-    return not untold and now - alert.last_seen >= max(rule.cooldown, rule.window)
+    told = alert.told_at is not None and now - alert.told_at < rule.cooldown
+    return not untold and not told and now - alert.last_seen >= max(rule.cooldown, rule.window)
 
 
 def _has_to_escalate(alert: Alert, rule: BaseRule, now: float) -> bool:
