@@ -10,8 +10,10 @@ from comfymesh.bus import subjects
 from comfymesh.bus.port import Entry
 from comfymesh.notifier.delivering import Delivery
 from comfymesh.notifier.domain.rules import Channel
+from comfymesh.notifier.main import begin_telling
 from comfymesh.notifier.sending import SendError
 from comfymesh.runtime.background import Background
+from comfymesh.testkit.alerting import rules_of
 from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.waiting import until
@@ -79,6 +81,15 @@ async def test_a_channel_is_told_what_is_for_it_in_order() -> None:
         await bench.tell("two", "boss", "ops")
         await until(lambda: bench.outcome("two"))
     assert bench.target.taken == ["one", "two"]
+
+
+async def test_a_channel_that_is_new_has_its_place_before_anything_is_noticed() -> None:
+    bench = Bench()
+    async with Background() as background:
+        await begin_telling(rules_of(), dict.fromkeys(("ops", "boss"), bench.target), bench.bus, background)
+        await bench.tell("one")
+        await until(lambda: bench.outcome("one"))
+    assert bench.target.taken == ["one"]
 
 
 async def test_a_channel_that_refuses_is_tried_with_longer_and_longer_pauses() -> None:

@@ -14,7 +14,7 @@ from comfymesh.bus.port import Bus, BusUnavailableError, Entry
 from comfymesh.egress.guard import Egress
 from comfymesh.egress.http import OutwardHttp
 from comfymesh.notifier import convert, rulesfile
-from comfymesh.notifier.delivering import Delivery
+from comfymesh.notifier.delivering import Delivery, Target
 from comfymesh.notifier.domain.alerts import Numbering
 from comfymesh.notifier.domain.core import Core
 from comfymesh.notifier.domain.rules import Rules
@@ -57,24 +57,28 @@ async def serve(settings: NotifierSettings, stop: asyncio.Event) -> None:
                 background.spawn(webhooks.run(background), "webhook queue")
                 background.spawn(_show(bus, rules, addresses), "setup")
                 background.spawn(LedgerKeeper(bus, time.time).keep(), "ledger")
+                tell_now = await service.unless_stopped(stop, begin_telling(rules, addresses, bus, background))
                 notifier = Notifier(
                     Core(rules, state, time.time()),
                     rules,
                     bus,
                     memory,
                     call=webhooks.add,
-                    tell_now=_teller(rules, addresses, bus, background),
+                    tell_now=tell_now,
                     log=history.write,
                     clock=time.time,
                 )
                 await _run(notifier, rules, stop, background.failed)
 
 
-def _teller(rules: Rules, addresses: Mapping[str, Address], bus: Bus, background: Background) -> Tell:
-    """Begin with what is still to be told on each channel; answers what tells a new notice at once."""
+async def begin_telling(rules: Rules, addresses: Mapping[str, Target], bus: Bus, background: Background) -> Tell:
+    """Begin with what is still to be told on each channel; answers what tells a new notice at once.
+
+    Each channel has its place in the notices by then: one that is new is told of all that is noticed from now on.
+    """
     deliveries = [Delivery(channel, addresses[channel.name], bus, time.time) for channel in rules.channels]
     for delivery in deliveries:
-        background.spawn(_tell(delivery), "channel")
+        background.spawn(delivery.run(await delivery.begin()), "channel")
 
     def tell_now(notice: alert_pb2.AlertNotice) -> None:
         for delivery in deliveries:
@@ -145,10 +149,6 @@ def _next_life(state: State | None, last: int) -> State:
         state.position = last
     state.life = life
     return state
-
-
-async def _tell(delivery: Delivery) -> None:
-    await delivery.run(await delivery.begin())
 
 
 async def _show(bus: Bus, rules: Rules, addresses: dict[str, Address]) -> None:
