@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from comfymesh.testkit.graphs import Gate
 from comfymesh.testkit.meshes import LocalMesh, local_mesh
 
 
@@ -23,4 +25,13 @@ async def mesh(shared_mesh: LocalMesh) -> AsyncIterator[LocalMesh]:
     """The mesh, whole and idle again after each test."""
     yield shared_mesh
     await shared_mesh.restore()
+    await shared_mesh.until_serving()
     await shared_mesh.clear()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """A gate that is closed; what is left at it goes on after the test."""
+    made = Gate(tmp_path / "gate")
+    yield made
+    made.open()

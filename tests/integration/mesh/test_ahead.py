@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -48,9 +47,9 @@ def url(mesh: LocalMesh, attached: str) -> str:
     return attached or mesh.comfyui()[1]
 
 
-async def line(mesh: LocalMesh, url: str, seconds: float = 0.1) -> list[str]:
-    """Tasks that were all given to ComfyUI; the first takes its time, and then fails."""
-    first = await mesh.create(graphs.steps(30, seconds, fail_at_step=30))
+async def line(mesh: LocalMesh, url: str, gate: graphs.Gate) -> list[str]:
+    """Tasks that were all given to ComfyUI; the first fails as soon as the gate is open."""
+    first = await mesh.create(graphs.gated(gate, "runtime"))
     await mesh.until_state(first.name, State.STATE_RUNNING)
     others = [await mesh.create(graphs.steps()) for _ in range(LINE - 1)]
     await until(lambda: is_queued(mesh, url), "a ComfyUI with a line")
@@ -91,38 +90,43 @@ WELL = ["FAILED", *["SUCCEEDED"] * (LINE - 1)]
 """How a line ends of which nothing else is asked."""
 
 
-async def test_those_behind_one_that_fails_go_on_and_are_not_blamed(mesh: LocalMesh, url: str) -> None:
-    names = await line(mesh, url)
+async def test_those_behind_one_that_fails_go_on_and_are_not_blamed(
+    mesh: LocalMesh, url: str, gate: graphs.Gate
+) -> None:
+    names = await line(mesh, url, gate)
+    gate.open()
     assert await ended(mesh, names) == WELL
     assert set(await attempts(mesh, names)) == {1}
     assert (await mesh.get(names[0])).error.reason == error_reason_pb2.ERROR_REASON_NODE_EXCEPTION
 
 
-async def test_one_in_the_middle_is_cancelled_and_no_other(mesh: LocalMesh, url: str) -> None:
-    names = await line(mesh, url)
+async def test_one_in_the_middle_is_cancelled_and_no_other(mesh: LocalMesh, url: str, gate: graphs.Gate) -> None:
+    names = await line(mesh, url, gate)
     await cancel(mesh, names[2])
     assert (await mesh.finished(names[2])).state == State.STATE_CANCELLED
     assert (await mesh.get(names[0])).state == State.STATE_RUNNING
+    gate.open()
     assert await ended(mesh, names) == [*WELL[:2], "CANCELLED", *WELL[3:]]
 
 
-async def test_the_first_is_cancelled_and_the_others_go_on(mesh: LocalMesh, url: str) -> None:
-    names = await line(mesh, url, 1.0)
+async def test_the_first_is_cancelled_and_the_others_go_on(mesh: LocalMesh, url: str, gate: graphs.Gate) -> None:
+    names = await line(mesh, url, gate)
     await cancel(mesh, names[0])
     assert await ended(mesh, names) == ["CANCELLED", *WELL[1:]]
 
 
-async def test_all_are_cancelled_at_once_whatever_they_are_doing(mesh: LocalMesh, url: str) -> None:
-    names = await line(mesh, url)
+async def test_all_are_cancelled_at_once_whatever_they_are_doing(mesh: LocalMesh, url: str, gate: graphs.Gate) -> None:
+    names = await line(mesh, url, gate)
     await asyncio.gather(*(cancel(mesh, name) for name in names))
     assert set(await ended(mesh, names)) == {"CANCELLED"}
     await until(lambda: is_idle(mesh, url), "a ComfyUI that has nothing to do")
 
 
-async def test_the_next_life_of_the_agent_follows_the_whole_line(mesh: LocalMesh, url: str) -> None:
-    names = await line(mesh, url)
-    watching = asyncio.ensure_future(mesh.watch(names[0]))
+async def test_the_next_life_of_the_agent_follows_the_whole_line(mesh: LocalMesh, url: str, gate: graphs.Gate) -> None:
+    names = await line(mesh, url, gate)
+    watching = await mesh.watching(names[0])
     await mesh.kill("agent")
+    gate.open()
     assert await ended(mesh, names) == WELL
     assert set(await attempts(mesh, names)) == {1}
     assert states_of(await watching) == ["RUNNING", "FAILED"]
@@ -139,11 +143,12 @@ async def test_the_same_graph_again_and_again_has_all_its_outputs_each_time(mesh
 
 
 async def test_a_comfyui_that_is_killed_costs_only_the_first_an_attempt(
-    mesh: LocalMesh, attached: str, url: str
+    mesh: LocalMesh, attached: str, url: str, gate: graphs.Gate
 ) -> None:
     if attached:
         return  # It is somebody else's.
-    names = await line(mesh, url)
-    os.kill(mesh.comfyui()[0], signal.SIGKILL)
+    names = await line(mesh, url, gate)
+    await mesh.kill_comfyui()
+    gate.open()
     assert await ended(mesh, names) == WELL
     assert (await attempts(mesh, names))[0] == 2

@@ -55,7 +55,7 @@ async def test_a_drained_node_hands_back_what_has_not_begun(mesh: LocalMesh) -> 
     await mesh.until_state(running.name, State.STATE_RUNNING)
     held = await mesh.create(graphs.picture())
     await mesh.until_state(held.name, State.STATE_ASSIGNED)
-    following = await mesh.follow(held.name)
+    following = await mesh.watching(held.name)
     await mesh.client.drain_node(NODE)
     await is_(mesh, Availability.DRAINING)
     await mesh.until_state(held.name, State.STATE_QUEUED)

@@ -102,7 +102,7 @@ async def test_an_agent_that_is_asked_to_end_gives_back_what_has_not_begun(mesh:
     first = await mesh.create(graphs.steps(2000, 0.05))
     await mesh.until_state(first.name, State.STATE_RUNNING)
     second = await mesh.create(graphs.picture())
-    following = await mesh.follow(second.name)
+    following = await mesh.watching(second.name)
     await until(lambda: queue_is(mesh, (1, 1)), "the second prompt behind the first")
     assert await mesh.terminate("agent") == 0
     await mesh.client.cancel(first.name)

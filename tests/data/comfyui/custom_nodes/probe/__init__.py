@@ -10,17 +10,19 @@ import asyncio
 import ctypes
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import comfy.utils
 import numpy as np
 import torch
-from comfy.model_management import InterruptProcessingException
+from comfy.model_management import InterruptProcessingException, throw_exception_if_processing_interrupted
 from comfy_execution.graph_utils import ExecutionBlocker, GraphBuilder
 from PIL import Image
 from server import PromptServer
 
 _EXPANDED_STEPS, _EXPANDED_SECONDS = 2, 0.12
+_LOOK_SECONDS = 0.02
 _TRIED = "CUDA out of memory. Tried to allocate 20.00 GiB (probe)."
 
 
@@ -86,6 +88,18 @@ class ProbeBlock(_Probe):
             ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
         else:
             time.sleep(seconds)
+        return (image,)
+
+
+class ProbeGate(_Probe):
+    """Returns once a file is there."""
+
+    REQUIRED = {"path": ("STRING", {"default": ""})}  # noqa: RUF012
+
+    def run(self, image: Any, path: str, **_: Any) -> Any:
+        while not Path(path).exists():
+            throw_exception_if_processing_interrupted()
+            time.sleep(_LOOK_SECONDS)
         return (image,)
 
 
@@ -204,6 +218,7 @@ NODE_CLASS_MAPPINGS = {
     for node in (
         ProbeSleepSteps,
         ProbeBlock,
+        ProbeGate,
         ProbeRaise,
         ProbeAlloc,
         ProbeUI,

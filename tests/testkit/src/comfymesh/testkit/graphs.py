@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -37,6 +39,30 @@ def steps(count: int = 5, seconds: float = 0.02, **inputs: Any) -> Graph:
         "2": node("ProbeSleepSteps", image=["1", 0], steps=count, seconds_per_step=seconds, **probe),
         "9": node("SaveImage", images=["2", 0], filename_prefix="steps"),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Holds graphs for as long as a test likes, however long that takes. Closed as long as `path` is not there."""
+
+    path: Path
+
+    def open(self) -> None:
+        """Let pass what comes, and what has come."""
+        self.path.touch()
+
+    def close(self) -> None:
+        """Hold what comes from now on."""
+        self.path.unlink()
+
+
+def gated(gate: Gate, kind: str = "none") -> Graph:
+    """Takes a few steps, executes until the gate is open, and then raises an exception of a kind."""
+    graph = steps()
+    graph["3"] = node("ProbeGate", image=["2", 0], path=str(gate.path), nonce=uuid4().hex)
+    graph["4"] = node("ProbeRaise", image=["3", 0], kind=kind, delay=0.0, nonce=uuid4().hex)
+    graph["9"]["inputs"]["images"] = ["4", 0]
+    return graph
 
 
 def two_pictures(count: int = 20, seconds: float = 0.05) -> Graph:

@@ -88,8 +88,8 @@ class LocalMesh:
         call = self.tasks.WatchTask(task_service_pb2.WatchTaskRequest(name=name, **request))
         return [message async for message in call]
 
-    async def follow(self, name: str) -> asyncio.Future[list[task_service_pb2.WatchTaskResponse]]:
-        """Begin to watch a task; what is answered brings everything that is told until it ends.
+    async def watching(self, name: str) -> asyncio.Future[list[task_service_pb2.WatchTaskResponse]]:
+        """Begin to watch a task, and be told how it stands; what is answered brings everything that is told until it ends.
 
         No change that comes after this is missed, however soon another one follows it. Who looks at the task again and
         again misses what others change at once, such as why it was handed back.

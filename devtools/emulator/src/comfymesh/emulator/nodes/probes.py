@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 
 _EXPANDED_STEPS, _EXPANDED_SECONDS = 2, 0.12
+_LOOK_SECONDS = 0.02
 
 
 def _sleep_steps(run: NodeRun, inputs: Inputs) -> Outcome:
@@ -51,6 +53,16 @@ def _block(run: NodeRun, inputs: Inputs) -> Outcome:
         hold_interpreter(seconds)
     else:
         run.instance.sleep(seconds)
+    return Outcome((inputs.images("image"),))
+
+
+def _wait(run: NodeRun, inputs: Inputs) -> Outcome:
+    opened, interrupted = Path(inputs.text("path")), run.instance.interrupted
+    while not opened.exists():
+        run.instance.sleep(_LOOK_SECONDS)
+        if interrupted.is_set():
+            interrupted.clear()
+            raise InterruptedRunError
     return Outcome((inputs.images("image"),))
 
 
@@ -170,6 +182,7 @@ PROBE_NODES = (
         {"fail_at_step": integer(0, 0, 100000, None)},
     ),
     _probe("ProbeBlock", _block, {"seconds": number(1.0, 0.0, 3600.0, None), "hold_gil": flag(default=False)}),
+    _probe("ProbeGate", _wait, {"path": text()}),
     _probe(
         "ProbeRaise",
         _raise,
