@@ -21,7 +21,16 @@ from click.testing import Result as CalledAs
 from standardwebhooks import Webhook
 
 from comfymesh.cli.main import cli
-from comfymesh.client import AlertState, DeliveryState, NotFound, NoticeKind, Severity, UsageDimension, UsageReport
+from comfymesh.client import (
+    Alert,
+    AlertState,
+    DeliveryState,
+    NotFound,
+    NoticeKind,
+    Severity,
+    UsageDimension,
+    UsageReport,
+)
 from comfymesh.testkit import graphs, pages
 from comfymesh.testkit.meshes import LocalMesh, State, local_mesh
 from comfymesh.testkit.receivers import Receiver, receiver
@@ -49,7 +58,7 @@ async def mesh(tmp_path_factory: pytest.TempPathFactory, ops: Receiver) -> Async
         ],
         "rules": [
             {"name": "failed", "kind": "task_failed", "wait": 0, "group_by": ["task"], "tenants": ["default"]},
-            {"name": "down", "kind": "silent", "roles": ["api", "scheduler"], "for": "6s", "clear_for": 0},
+            {"name": "down", "kind": "silent", "roles": ["api", "scheduler"], "for": "10s", "clear_for": 0},
         ],
     }
     (directory / "rules.yaml").write_text(yaml.safe_dump(rules))
@@ -103,22 +112,37 @@ async def test_a_task_that_fails_is_told_listed_and_acknowledged(mesh: LocalMesh
     assert (code, json.loads(out.splitlines()[0])["name"]) == (0, notice.name)
 
 
+async def failing(mesh: LocalMesh, *, told: bool) -> Alert:
+    """The alert of a task that fails once the notifier has read of a silence, or of its end."""
+
+    async def one() -> Alert | None:
+        task = await mesh.finished((await mesh.create(graphs.raising("runtime"))).name)
+        alert = await until(lambda: alert_of(mesh, task.name), "an alert")
+        return alert if (alert.last_notice_time is not None) is told else None
+
+    return await until(one, f"an alert that {'somebody' if told else 'nobody'} is told")
+
+
+async def alert_of(mesh: LocalMesh, task: str) -> Alert | None:
+    task_id = task.partition("/")[2]
+    return next((alert for alert in await mesh.client.alerts() if alert.labels.get("task") == task_id), None)
+
+
 async def test_what_is_silenced_is_not_told(mesh: LocalMesh, ops: Receiver) -> None:
     silence = await mesh.client.silence_alerts(timedelta(hours=1), "a test", rules=["fail*"], by="anna")
     assert [each.name for each in await mesh.client.silences()] == [silence.name]
-    quiet = await mesh.finished((await mesh.create(graphs.raising("runtime"))).name)
-
-    async def heard_of() -> bool:
-        return any(quiet.name.partition("/")[2] in alert.labels.values() for alert in await mesh.client.alerts())
-
-    await until(heard_of, "an alert that nobody is told")
+    quiet = await failing(mesh, told=False)
     await mesh.client.end_silence(silence.name)
     with pytest.raises(NotFound):
         await mesh.client.end_silence(silence.name)
     assert await mesh.client.silences() == []
-    task = await mesh.finished((await mesh.create(graphs.raising("runtime"))).name)
-    received = await ops.until_received(1)
-    assert [task.name.partition("/")[2] in request.json["message"] for request in received] == [True]
+    loud = await failing(mesh, told=True)
+
+    def heard_of(alert: Alert) -> bool:
+        return any(alert.labels["task"] in request.json["message"] for request in ops.received)
+
+    await until(lambda: heard_of(loud), "what is told after the silence")
+    assert not heard_of(quiet)
 
 
 async def test_a_channel_can_be_tried(mesh: LocalMesh, ops: Receiver) -> None:
@@ -170,8 +194,9 @@ def called(mesh: LocalMesh, command: str, **values: str) -> Awaitable[CalledAs]:
     return asyncio.to_thread(CliRunner().invoke, cli, words)
 
 
-async def test_the_commands_of_the_page_on_alerts_do_what_they_say(mesh: LocalMesh) -> None:
+async def test_the_commands_of_the_page_on_alerts_do_what_they_say(mesh: LocalMesh, ops: Receiver) -> None:
     await mesh.finished((await mesh.create(graphs.raising("runtime"))).name)
+    await ops.until_received(1)
     alert = (await until(mesh.client.alerts, "an alert"))[0].name
     said = dict[str, str]()
     for command in pages.commands("alerts.md", "Having your say"):
@@ -201,8 +226,11 @@ async def test_the_command_of_the_page_on_webhooks_has_a_receiver_called(
 
 
 @pytest.mark.skipif(not which("jq") and "CI" not in os.environ, reason="needs jq: apt-get install jq")
-async def test_the_logs_are_asked_as_the_page_says(mesh: LocalMesh) -> None:
+async def test_the_logs_are_asked_as_the_page_says(mesh: LocalMesh, ops: Receiver) -> None:
     task = await mesh.finished((await mesh.create(graphs.raising("runtime"))).name)
+    await ops.until_received(1)
+    # The agent writes a line behind the record.
+    await until(lambda: task.name.partition("/")[2] in mesh.log("agent"), "the agent's word on it")
     of_task, unusual = pages.commands("operations.md", "When something is wrong")
     of_this = await printed(of_task.replace('"TASK"', f'"{task.name.partition("/")[2]}"'), mesh.directory / "logs")
     assert "NODE_EXCEPTION" in of_this
@@ -241,7 +269,7 @@ async def test_a_scheduler_that_is_away_is_missed_and_its_return_is_told(mesh: L
 
 
 async def test_the_ledger_has_what_the_slots_were_busy(mesh: LocalMesh) -> None:
-    slow = await mesh.create(graphs.steps(200, 0.05))
+    slow = await mesh.create(graphs.steps(2000, 0.05))
     await mesh.until_state(slow.name, State.STATE_RUNNING)
     await mesh.client.cancel(slow.name)
     await mesh.finished(slow.name)
