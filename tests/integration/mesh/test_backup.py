@@ -120,7 +120,8 @@ async def before(mesh: LocalMesh) -> Before:
         await mesh.hold(name)
     shutil.rmtree(mesh.directory / "nats")
     await mesh.release("nats")
-    code, output = await until(lambda: restored(mesh, file), "a NATS server")
+    # Each look is a whole restore, not a glance.
+    code, output = await until(lambda: restored(mesh, file), "a NATS server", deadline=100)
     assert (code, "Now start the services" in output) == (0, True), output
     for name in SERVICES:
         await mesh.release(name)
