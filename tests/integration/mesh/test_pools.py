@@ -142,24 +142,26 @@ async def test_much_that_waits_starts_more_and_they_go_when_nothing_waits(mesh: 
     await until_states(mesh, STOPPED, STOPPED)
 
 
-async def test_a_new_agent_knows_what_a_stopped_pool_offers(mesh: LocalMesh) -> None:
+async def test_a_new_agent_knows_what_a_stopped_pool_offers(mesh: LocalMesh, gate: graphs.Gate) -> None:
     await until_states(mesh, STOPPED, STOPPED)
     started = mesh.log("agent").count("starting big-")
     await mesh.kill("agent")
-    task = await mesh.create(graphs.steps(120, 0.05))
+    task = await mesh.create(graphs.gated(gate))
     await mesh.until_state(task.name, State.STATE_RUNNING)
     assert "to learn what it offers" not in mesh.log("agent").split("starting big-", started + 1)[-1]
     # The next one adopts what has been scaled up.
     adopted = mesh.log("agent").count("Adopted a running ComfyUI")
+    watching = await mesh.watching(task.name)
     await mesh.kill("agent")
-    told = [message.task for message in await mesh.watch(task.name) if message.HasField("task")]
+    gate.open()
+    told = [message.task for message in await watching if message.HasField("task")]
     assert told[-1].state == State.STATE_SUCCEEDED
     assert not any(each.HasField("error") for each in told)
     assert mesh.log("agent").count("Adopted a running ComfyUI") == adopted + 1
 
 
-async def test_settings_are_taken_over_while_tasks_run(mesh: LocalMesh, settings: Settings) -> None:
-    task = await mesh.create(graphs.steps(120, 0.05))
+async def test_settings_are_taken_over_while_tasks_run(mesh: LocalMesh, settings: Settings, gate: graphs.Gate) -> None:
+    task = await mesh.create(graphs.gated(gate))
     await mesh.until_state(task.name, State.STATE_RUNNING)
     settings.pool |= {"labels": {"tier": "huge"}, "idle_seconds": 2}
     answer = await settings.reload(mesh, AGENT_LABELS='{"zone":"a"}', LOG_LEVEL="debug", NATS_REPLICAS="3")
@@ -173,6 +175,7 @@ async def test_settings_are_taken_over_while_tasks_run(mesh: LocalMesh, settings
         return seen.labels == {"zone": "a"} and all(i.labels == {"tier": "huge"} for i in seen.instances)
 
     await until(other_labels, "the new labels")
+    gate.open()
     final = await mesh.finished(task.name)
     assert (final.state, final.attempt) == (State.STATE_SUCCEEDED, 1)
 

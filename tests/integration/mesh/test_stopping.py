@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from comfymesh.client import Availability
 from comfymesh.stack.mesh import free_port, module
 from comfymesh.testkit import graphs
 from comfymesh.testkit.meshes import LocalMesh, State, local_mesh
@@ -54,9 +55,9 @@ async def test_a_service_that_is_asked_to_end_does_so(mesh: LocalMesh, name: str
     check_log(mesh, name)
 
 
-async def test_a_second_agent_of_the_same_name_leaves_the_first_alone(mesh: LocalMesh) -> None:
+async def test_a_second_agent_of_the_same_name_leaves_the_first_alone(mesh: LocalMesh, gate: graphs.Gate) -> None:
     """It is set to stop its instances as it ends, which are the first one's: they have one state directory."""
-    running = await mesh.create(graphs.steps(100, 0.05))
+    running = await mesh.create(graphs.gated(gate))
     await mesh.until_state(running.name, State.STATE_RUNNING)
     first, comfyui = mesh.process("agent"), mesh.comfyui()
     settings = await asyncio.to_thread(Path(f"/proc/{first.pid}/environ").read_bytes)
@@ -72,6 +73,7 @@ async def test_a_second_agent_of_the_same_name_leaves_the_first_alone(mesh: Loca
     assert b"is node local-0 already, and this one ends" in words
     assert b"Traceback" not in words
     assert first.returncode is None
+    gate.open()
     final = await mesh.finished(running.name)
     assert (final.state, final.attempt) == (State.STATE_SUCCEEDED, 1)
     assert mesh.comfyui() == comfyui
@@ -85,14 +87,17 @@ async def test_nats_ends_too_and_the_mesh_goes_on_with_the_next_one(mesh: LocalM
     assert {name: mesh.process(name).pid for name in SERVICES} == before
 
 
-async def test_an_agent_that_is_asked_to_end_lets_a_short_task_end(mesh: LocalMesh) -> None:
-    # Room for a task that a busy machine lets take long; the next agent is as impatient as those of the other tests.
-    mesh.configure("agent", {"COMFYMESH_AGENT_DRAIN_SECONDS": "30"})
+async def test_an_agent_that_is_asked_to_end_lets_a_short_task_end(mesh: LocalMesh, gate: graphs.Gate) -> None:
+    # One that waits for longer than anything takes here; the next is as impatient as those of the other tests.
+    mesh.configure("agent", {"COMFYMESH_AGENT_DRAIN_SECONDS": "100"})
     await mesh.terminate("agent")
     mesh.configure("agent", DRAIN)
-    task = await mesh.create(graphs.steps(80, 0.05))
+    task = await mesh.create(graphs.gated(gate))
     await mesh.until_state(task.name, State.STATE_RUNNING)
-    assert await mesh.terminate("agent") == 0
+    ending = asyncio.ensure_future(mesh.terminate("agent"))
+    await until(lambda: takes_nothing_new(mesh), "a node that takes no new work")
+    gate.open()
+    assert await ending == 0
     final = await mesh.finished(task.name)
     assert (final.state, final.attempt) == (State.STATE_SUCCEEDED, 1)
     check_log(mesh, "agent")
@@ -139,6 +144,10 @@ async def test_an_agent_with_work_ends_though_nats_is_away(mesh: LocalMesh) -> N
     assert "Traceback" not in mesh.log("agent")
     await mesh.release("nats")
     await until(lambda: cancelled(mesh, task.name), "the end of the task")
+
+
+async def takes_nothing_new(mesh: LocalMesh) -> bool:
+    return all(node.availability is not Availability.OPEN for node in await mesh.client.nodes())
 
 
 async def queue_is(mesh: LocalMesh, expected: tuple[int, int]) -> bool:

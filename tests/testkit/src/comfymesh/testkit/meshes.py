@@ -89,7 +89,7 @@ class LocalMesh:
         return [message async for message in call]
 
     async def watching(self, name: str) -> asyncio.Future[list[task_service_pb2.WatchTaskResponse]]:
-        """Begin to watch a task, and be told how it stands; what is answered brings everything that is told until it ends.
+        """Begin to watch a task, which tells how it stands; what is answered brings everything that is told to its end.
 
         No change that comes after this is missed, however soon another one follows it. Who looks at the task again and
         again misses what others change at once, such as why it was handed back.
