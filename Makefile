@@ -12,7 +12,7 @@ WORKERS ?= 3
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-ops dev test simulate chaos check format docs protos protos-check contract skew types bench images release constraints clean
+.PHONY: help setup demo demo-ops dev test properties simulate chaos check format docs protos protos-check contract skew types bench images release constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -39,6 +39,11 @@ dev: setup ## run a mesh until Ctrl-C (COMFYUI_URL or COMFYUI_DIR: with a real C
 # In order of folders: those that take long come first, and the small ones fill up what is left.
 test: setup ## run the tests, WORKERS side by side (those that need Docker are skipped where there is none)
 	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
+
+properties: setup ## look for examples that break a property, ROUNDS times, each time others
+	@for round in $$(seq $(or $(ROUNDS),10)); do \
+		env --unset=CI $(BIN)/pytest --quiet --numprocesses $(WORKERS) -m hypothesis $(ARGS) tests || exit 1; \
+	done
 
 simulate: setup ## run the mesh on a virtual clock, with faults (SEED=17 runs one seed, SEED=0:5000 a range)
 	@$(BIN)/python -m comfymesh.testkit.simulation --seeds $(or $(SEED),0:1000)
