@@ -70,13 +70,14 @@ async def test_calls_under_way_when_the_connection_breaks_fail_at_once_and_leave
     assert complaints == []
 
 
+@pytest.mark.parametrize("refusal", [RuntimeError("the handler is closed"), ConnectionResetError("Connection lost")])
 async def test_a_connection_that_broke_with_something_to_send_is_closed_all_the_same(
-    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+    nats: NatsServer, monkeypatch: pytest.MonkeyPatch, refusal: Exception
 ) -> None:
-    """As with uvloop, whose transports refuse to be written to once they are closed."""
+    """Uvloop refuses to write to a transport that is closed, and the stream above it to wait until all is written."""
 
     def refuse(_: object) -> None:
-        raise RuntimeError("the handler is closed")
+        raise refusal
 
     connection = await Connection.open(nats.url, "broken")
     client = connection._client

@@ -120,9 +120,9 @@ class Connection:
         if self._client.is_connected:
             with contextlib.suppress(nats.errors.Error, TimeoutError):
                 await self._client.flush(timeout=2)
-        # The library sends what is pending even where the transport is closed by now, which uvloop refuses. By then it
-        # has ended all of its tasks.
-        with contextlib.suppress(RuntimeError):
+        # The library sends what is pending even where the transport is closed by now, which uvloop refuses, or the
+        # stream above it. By then it has ended all of its tasks.
+        with contextlib.suppress(RuntimeError, OSError):
             await self._client.close()
 
     async def publish(
