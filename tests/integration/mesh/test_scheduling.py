@@ -48,7 +48,8 @@ async def waiting(mesh: LocalMesh) -> AsyncIterator[str]:
 
     await until(seen, "the task in the scheduler's queue")
     yield names[-1]
-    for name in names:
+    # The one that waits first: it would run once a slot is free, and have ended.
+    for name in reversed(names):
         await mesh.client.cancel(name)
     for name in names:
         await mesh.finished(name)
