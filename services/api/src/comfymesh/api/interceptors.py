@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,6 +20,7 @@ from comfymesh.api.access.gate import Admission, Gate
 from comfymesh.api.access.scopes import is_audited
 from comfymesh.api.errors import RefusedError, defect, refusal, to_status
 from comfymesh.api.room import Room
+from comfymesh.bus.port import BusError
 from comfymesh.runtime import logcontext
 from comfymesh.telemetry import tracing
 
@@ -241,6 +242,10 @@ async def _noted(
     who, peer = caller.current(), context.peer()
     try:
         response: object = await inner(request, context)
+    except asyncio.CancelledError:
+        with suppress(BusError):  # Nobody waits to hear that; it is in the process's own log.
+            await audit.note(who, peer, method, request, "CANCELLED")  # It may have been done all the same.
+        raise
     except Exception as error:
         refused = refusal(error)
         await audit.note(who, peer, method, request, refused.reason if refused else "INTERNAL")
