@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from comfymesh.api import following
+from comfymesh.api.bookmark import Bookmark
 from comfymesh.api.errors import RefusedError
 from comfymesh.api.following import Following
 from comfymesh.api.hub import Hub
@@ -16,6 +17,7 @@ from comfymesh.api.query import Query
 from comfymesh.api.readmodel import ReadModel
 from comfymesh.bus.port import CaughtUp, Entry
 from comfymesh.bus.tasklog import Dropped, Stored, TaskLog
+from comfymesh.tasks.record import Key
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import queued
 from comfymesh.wire.v1 import spec_pb2
@@ -102,3 +104,43 @@ async def test_a_message_tells_as_many_changes_as_fit_into_it(monkeypatch: pytes
         told = follower.watch(Query("default"), None, include_existing=True, most=64)
         assert len(await anext(told)) == 1
         await told.aclose()
+
+
+async def test_a_token_is_good_at_a_replica_that_has_not_read_as_far_as_the_one_that_gave_it() -> None:
+    """What other tenants do moves a watcher on, and replicas hear of it one after the other."""
+    log = TaskLog(MemoryBus())
+    await log.create(queued("mine"), spec_pb2.Spec())
+    for number in range(TASKS):
+        last = await log.create(queued(f"t{number}", key=Key("other", f"t{number}")), spec_pb2.Spec())
+    async with replica(log) as follower:
+        watch = follower.watch(Query("default"), Bookmark(last.sequence), include_existing=False)
+        ((_, item),) = await anext(watch)
+        assert follower.hub.position < last.sequence, "it has not read as far yet"
+        assert isinstance(item, CaughtUp)
+        more = await log.create(queued("more"), spec_pb2.Spec())
+        ((place, item),) = await anext(watch)
+        assert (place.position, isinstance(item, Stored)) == (more.sequence, True)
+        await watch.aclose()
+        ahead = follower.watch(Query("default"), Bookmark(more.sequence + 1), include_existing=False)
+        with pytest.raises(RefusedError, match=f"which ends at {more.sequence}"):
+            await anext(ahead)
+
+
+async def test_what_a_watcher_was_told_from_the_log_is_listed() -> None:
+    bus = MemoryBus()
+    log, elsewhere = TaskLog(bus), TaskLog(bus)
+    for number in range(TASKS):
+        await elsewhere.create(queued(f"t{number}"), spec_pb2.Spec())
+    async with replica(log) as follower:
+        watch = follower.watch(Query("default"), None, include_existing=False)
+        await follower.current("default")
+        beginning = asyncio.ensure_future(anext(watch))
+        await asyncio.sleep(0)
+        stored = await elsewhere.create(queued("new"), spec_pb2.Spec())
+        ((_, item),) = await beginning
+        assert isinstance(item, Stored), "it is read from the log, which is ahead of what is handed out"
+        assert follower.hub.position < stored.sequence
+        await follower.told()
+        found, _ = follower.model.page(Query("default"), TASKS + 1, None)
+        assert item.key in {each.key for each in found}
+        await watch.aclose()

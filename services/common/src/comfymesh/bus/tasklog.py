@@ -62,7 +62,7 @@ class TaskLog:
     """Appends to the log and reads from it.
 
     Attributes:
-        newest: Sequence of the newest record that was stored through it, or answered by `get`.
+        newest: Sequence of the newest record that was stored through it, or answered by `get` or `since`.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -229,11 +229,15 @@ class TaskLog:
         while (wanted := limit - len(found)) > 0:
             messages = await self._bus.after(TASKS, subjects.tasks_of(tenant), after, wanted)
             read = [records.try_to_read(message, logging.DEBUG) for message in messages]
-            found += [item for item in read if isinstance(item, Stored)]
+            found += [self._noted(item) for item in read if isinstance(item, Stored)]
             if len(messages) < wanted:
                 break
             after = messages[-1].sequence
         return found
+
+    async def end(self) -> int:
+        """Sequence of the last message that the log ever stored."""
+        return (await self._bus.state(TASKS)).last
 
     async def spec(self, record: TaskRecord) -> spec_pb2.Spec:
         """The task's graph.
