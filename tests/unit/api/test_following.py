@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from unittest.mock import MagicMock, Mock
 
 import pytest
 
 from comfymesh.api import following
+from comfymesh.api.access.audit import Audit
+from comfymesh.api.access.caller import acting
+from comfymesh.api.access.directory import Directory
+from comfymesh.api.access.quotas import Quotas
 from comfymesh.api.bookmark import Bookmark
 from comfymesh.api.errors import RefusedError
 from comfymesh.api.following import Following
 from comfymesh.api.hub import Hub
 from comfymesh.api.query import Query
 from comfymesh.api.readmodel import ReadModel
+from comfymesh.api.tenant_service import TenantService
 from comfymesh.bus.port import CaughtUp, Entry
 from comfymesh.bus.tasklog import Dropped, Stored, TaskLog
 from comfymesh.tasks.record import Key
+from comfymesh.testkit.callers import ANYBODY
+from comfymesh.testkit.clock import ManualClock
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import queued
+from comfymesh.v1.tenant_service_pb2 import GetTenantRequest
 from comfymesh.wire.v1 import spec_pb2
 
 TASKS = 10
@@ -144,3 +153,16 @@ async def test_what_a_watcher_was_told_from_the_log_is_listed() -> None:
         found, _ = follower.model.page(Query("default"), TASKS + 1, None)
         assert item.key in {each.key for each in found}
         await watch.aclose()
+
+
+async def test_what_a_tenant_uses_has_the_task_that_was_just_answered() -> None:
+    bus = MemoryBus()
+    log, directory, clock = TaskLog(bus), Directory(bus, ManualClock()), ManualClock()
+    async with replica(log) as follower:
+        stored = MagicMock(bytes_of=lambda _: 0, count=lambda _: 0)
+        quotas = Quotas(directory, follower.model, follower.hub, stored, stored, clock)
+        service = TenantService(directory, quotas, Mock(spec=Audit), follower.told)
+        await log.create(queued("new"), spec_pb2.Spec())
+        with acting(ANYBODY):
+            answer = await service.GetTenant(GetTenantRequest(), Mock())
+    assert answer.usage.waiting_tasks == 1

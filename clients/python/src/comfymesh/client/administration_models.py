@@ -138,7 +138,8 @@ class AuditEvent:
         peer: Where the call came from.
         method: What was called.
         resource: What it was about, or empty.
-        outcome: ``OK``, or the reason why it was refused.
+        outcome: ``OK``, or the reason why it was refused. ``CANCELLED`` where nobody waited for the answer: it may have
+            been done, or not.
         request_json: The request's fields, as JSON.
     """
 

@@ -104,7 +104,7 @@ class Services:
                 of.fleet, IntentStore(bus), of.directory, FleetCatalogs(of.fleet, self._store), following.heartbeat
             ),
             AlertService(Alerting(bus, time.time), Webhooks(bus, time.time)),
-            TenantService(of.directory, self._quotas, self._audit),
+            TenantService(of.directory, self._quotas, self._audit, following.told),
             KeyService(of.directory, time.time),
             SchedulingService(Policies(PolicyStore(bus)), self._insight),
             UsageService(bus, time.time),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc
@@ -30,12 +30,20 @@ _NESTED = {
 
 
 class TenantService(tenant_service_pb2_grpc.TenantServiceServicer):
-    """Administers tenants, and shows a tenant itself."""
+    """Administers tenants, and shows a tenant itself.
 
-    def __init__(self, directory: Directory, quotas: Quotas, audit: Audit) -> None:
+    Args:
+        directory: The tenants.
+        quotas: What each uses.
+        audit: What was done.
+        told: Waits, for a moment at most, until what callers were told here is in what they use.
+    """
+
+    def __init__(self, directory: Directory, quotas: Quotas, audit: Audit, told: Callable[[], Awaitable[None]]) -> None:
         self._directory = directory
         self._quotas = quotas
         self._audit = audit
+        self._told = told
 
     async def CreateTenant(
         self, request: tenant_service_pb2.CreateTenantRequest, context: Context
@@ -59,6 +67,7 @@ class TenantService(tenant_service_pb2_grpc.TenantServiceServicer):
         tenant = self._directory.tenant(tenant_id)
         if tenant is None or (tenant_id != who.tenant and Scope.ADMIN not in who.scopes):
             raise not_found("tenant", request.name)
+        await self._told()
         return tenant_service_pb2.GetTenantResponse(tenant=tenant, usage=self._quotas.usage(tenant_id))
 
     async def ListTenants(

@@ -28,7 +28,7 @@ _SEEN_SECONDS = 10.0
 class Directory:
     """What the bus has of tenants and keys, as it arrives.
 
-    What this process has written it knows when the call returns; others know it as soon as it reaches them.
+    What this process has written or answers it knows when the call returns; others know it as soon as it reaches them.
 
     Args:
         bus: Where they are kept.
@@ -89,7 +89,8 @@ class Directory:
         tenant.create_time.CopyFrom(timestamp(self._clock()))
         try:
             await self._store(subjects.tenant(tenant_id), _bare(tenant, self._clock()), 0)
-        except SequenceConflictError:
+        except SequenceConflictError as error:
+            await self._until(error.last.sequence if error.last else 0)
             raise _taken(tenant.name) from None
         return self._tenants[tenant_id]
 
@@ -136,6 +137,7 @@ class Directory:
                 raise not_found("key", name)
             record = account_pb2.KeyRecord.FromString(stored.data)
             if not change(record):
+                await self._until(stored.sequence)  # Perhaps another process has just stored what is answered.
                 return record
             try:
                 await self._store(subject, record.SerializeToString(), stored.sequence)
@@ -155,13 +157,22 @@ class Directory:
 
     async def _store(self, subject: str, data: bytes, expected: int) -> None:
         (sequence,) = await self._bus.append([Entry(subject, data, expected)])
+        await self._until(sequence)
+
+    async def _until(self, sequence: int) -> None:
+        """Wait until what is stored there is known here: nobody is answered what the next call would contradict.
+
+        Raises:
+            BusUnavailableError: it does not come.
+        """
         try:
             async with asyncio.timeout(_SEEN_SECONDS):
                 while self.version < sequence:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise BusUnavailableError(f"{subject} is stored, and does not arrive here") from None
+            message = f"message {sequence} of {ACCOUNTS.name} is stored, and does not arrive here"
+            raise BusUnavailableError(message) from None
 
     def _take(self, item: Message) -> None:
         try:

@@ -114,6 +114,7 @@ class Workflows:
         for _ in range(_TRIES):
             known = await self._store.head(tenant, workflow_id)
             if known.is_there and not known.is_deleted:
+                await self._shelf.until(known.sequence)
                 return await self._repeated(tenant, known, workflow, content)
             self._quotas.check_workflows(tenant)
             version = Version(content, Packed.of(content))
@@ -153,6 +154,7 @@ class Workflows:
                 version = Version(self._checked(content, []), Packed.of(content))
             record = changes.updated(known, workflow, paths, version, self._clock())
             if record == known.record:
+                await self._shelf.until(known.sequence)
                 return await self._shown(tenant, known)  # Perhaps by an earlier try of this call.
             if workflow.etag not in ("", str(known.sequence)):
                 break
@@ -186,6 +188,7 @@ class Workflows:
             if known.is_deleted:
                 if not known.is_there:  # Perhaps the one who marked it did not come so far.
                     await self._store.drop_versions(tenant, workflow_id, known.sequence)
+                await self._shelf.until(known.sequence)
                 return
             if not known.is_there:
                 raise not_found("workflow", name)
@@ -219,6 +222,7 @@ class Workflows:
                 version = known.version(number)
                 if version is None:
                     if known.is_there and number <= known.record.workflow.latest_version:
+                        await self._shelf.until(known.sequence)
                         return
                     raise not_found("workflow", name)
                 await self._check_unused(tenant, known, name, number)
