@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from comfymesh.client import AccessDenied, CaughtUp, ComfyMeshError, Event, Task, TaskChanged, TasksEvent, TaskState
+from comfymesh.client import (
+    AccessDenied,
+    CaughtUp,
+    ComfyMeshError,
+    Event,
+    Task,
+    TaskChanged,
+    TasksEvent,
+    TaskState,
+    Unavailable,
+)
+from comfymesh.gateway import audience as audience_module
 from comfymesh.gateway.audience import Audience, Audiences
 from comfymesh.gateway.mesh import Mesh
 from comfymesh.gateway.settings import GatewaySettings
@@ -115,3 +127,121 @@ async def test_what_the_watch_of_all_tells_late_of_a_prompt_that_has_ended_is_to
         await all_told.wait()
         assert (audience.remaining(), audience._followers) == (0, {})
     assert socket.tell.call_args_list == []
+
+
+MINE = {"comfyui/client": "mine"}
+
+
+def broken() -> Unavailable:
+    return Unavailable("it is away", reason="STREAM_BROKEN", code="UNAVAILABLE")
+
+
+async def test_what_a_list_tells_late_of_a_prompt_that_has_ended_is_told_to_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The watch of all begins anew, with a list; meanwhile that of the prompt comes to its end."""
+    monkeypatch.setattr(audience_module, "_RETRY_SECONDS", 0.0)
+    states = TaskState.RUNNING, TaskState.SUCCEEDED
+    running, ended = (Task(name="tasks/one", state=state, labels=MINE) for state in states)
+    ends, all_told, socket = asyncio.Event(), asyncio.Event(), Mock(mark="mine", client_id="me")
+
+    async def watch_all() -> AsyncIterator[TasksEvent]:
+        yield CaughtUp()
+        if ends.is_set():
+            yield TaskChanged(ended)
+            all_told.set()
+            await asyncio.Event().wait()
+        yield TaskChanged(running)
+        raise broken()
+
+    async def watch(task: Task, *, previews: bool) -> AsyncIterator[Event]:
+        yield TaskChanged(running)
+        await ends.wait()
+        yield TaskChanged(ended)
+
+    async def tasks(states: object, most: int) -> list[Task]:
+        if not audience._followers:
+            return []
+        ends.set()
+        await until(lambda: not audience._followers, "the end of who follows the prompt")
+        return [running]
+
+    mesh = Mock(spec=Mesh, watch_all=watch_all, watch=watch, tasks=tasks)
+    mesh.prompt = AsyncMock(return_value=Mock(id="one", graph={}, outputs=()))
+    mesh.texts = AsyncMock(return_value={})
+    async with Background() as background:
+        audience = Audience(mesh, GatewaySettings(), background)
+        audience.join(socket)
+        background.spawn(audience.run(), "audience")
+        await all_told.wait()
+        assert (audience.remaining(), audience._followers) == (0, {})
+    told = [call.args for call in socket.tell.call_args_list]
+    assert [data["prompt_id"] for kind, data in told if kind == "execution_success"] == ["one"]
+
+
+async def test_the_end_of_a_prompt_that_came_while_nothing_was_told_is_told_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audience_module, "_RETRY_SECONDS", 0.0)
+    states = TaskState.QUEUED, TaskState.SUCCEEDED
+    queued, ended = (Task(name=f"tasks/t{'0' * 32}", state=state, labels=MINE) for state in states)
+    told: list[list[TasksEvent]] = [[CaughtUp(), TaskChanged(queued)], [CaughtUp()]]
+    watches = iter(told)
+    socket = Mock(mark="mine", client_id="me")
+
+    async def watch_all() -> AsyncIterator[TasksEvent]:
+        events = next(watches, None)
+        for event in events or ():
+            yield event
+        if events is None:
+            await asyncio.Event().wait()
+        raise broken()
+
+    mesh = Mock(spec=Mesh, watch_all=watch_all, tasks=AsyncMock(return_value=[]), task=AsyncMock(return_value=ended))
+    mesh.prompt = AsyncMock(return_value=Mock(id="one", graph={}, outputs=()))
+    mesh.texts = AsyncMock(return_value={})
+    async with Background() as background:
+        audience = Audience(mesh, GatewaySettings(), background)
+        audience.join(socket)
+        background.spawn(audience.run(), "audience")
+        heard = await until(lambda: _told(socket, "executing") and _told(socket), "the end")
+    assert [kind for kind, _ in heard if kind.startswith("execution_")] == [
+        "execution_start",
+        "execution_cached",
+        "execution_success",
+    ]
+    assert [data for kind, data in heard if kind == "status"][-1] == {"status": {"exec_info": {"queue_remaining": 0}}}
+
+
+async def test_how_long_the_queue_is_after_a_while_in_which_nothing_was_told_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audience_module, "_RETRY_SECONDS", 0.0)
+    queued = Task(name="tasks/one", state=TaskState.QUEUED, labels={"comfyui/client": "other"})
+    told: list[list[TasksEvent]] = [[CaughtUp(), TaskChanged(queued)], [CaughtUp()]]
+    watches = iter(told)
+    socket = Mock(mark="mine", client_id="me")
+
+    async def watch_all() -> AsyncIterator[TasksEvent]:
+        for event in next(watches):
+            yield event
+        if audience.remaining():
+            raise broken()
+        await asyncio.Event().wait()
+
+    mesh = Mock(spec=Mesh, watch_all=watch_all, tasks=AsyncMock(return_value=[]))
+    async with Background() as background:
+        audience = Audience(mesh, GatewaySettings(), background)
+        audience.join(socket)
+        socket.tell.reset_mock()
+        background.spawn(audience.run(), "audience")
+        lengths = await until(lambda: (found := _lengths(socket))[-1:] == [0] and len(found) > 2 and found, "an end")
+    assert lengths == [0, 1, 0]
+
+
+def _told(socket: Mock, kind: str = "") -> list[tuple[str, Any]]:
+    return [call.args for call in socket.tell.call_args_list if kind in {"", call.args[0]}]
+
+
+def _lengths(socket: Mock) -> list[int]:
+    return [data["status"]["exec_info"]["queue_remaining"] for _, data in _told(socket, "status")]

@@ -10,12 +10,12 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 
 from comfymesh.client import CaughtUp, ComfyMeshError, Event, Task, TaskChanged, TaskState, Unavailable
-from comfymesh.gateway.domain import history, marks, narrator
+from comfymesh.gateway.domain import history, marks, naming, narrator
 from comfymesh.gateway.domain.history import PENDING, RUNNING
 from comfymesh.gateway.domain.narrator import Narrator
 from comfymesh.gateway.mesh import Mesh
@@ -132,15 +132,31 @@ class Audience:
 
     async def _look(self) -> None:
         """Take in what was there before the watch. What the watch tells from now on comes later in the log."""
-        found = await self._mesh.tasks([*PENDING, *RUNNING], _MOST_UNFINISHED)
-        self._unfinished = {task.name: task for task in reversed(found)}
+        listed = await self._mesh.tasks([*PENDING, *RUNNING], _MOST_UNFINISHED)
+        found = {task.name: task for task in reversed(listed)}
         for name in [*self._noted]:
             # Accepted a moment ago; the list may not have had it yet.
             task = await self._mesh.task(self._noted.pop(name))
-            if name not in self._unfinished and task is not None and not task.state.final:
-                self._unfinished[name] = task
-        for task in found:
-            self._consider(task, midway=task.state in RUNNING)
+            if name not in found and task is not None and not task.state.final:
+                found[name] = task
+        missed = await self._missed(found)
+        # Of some, their own watches have told the end since they were listed.
+        waits = {name: task for name, task in found.items() if _creation(task) not in self._ended}
+        before, self._unfinished = self._unfinished, waits | missed
+        self._tell_status()
+        for task in [*self._unfinished.values()]:
+            self._consider(task, midway=before.get(task.name, task).state in RUNNING)
+
+    async def _missed(self, found: Mapping[str, Task]) -> dict[str, Task]:
+        """Prompts that have ended while nothing was told here, and whose clients still wait to hear of it."""
+        unheard = [
+            task
+            for name, task in self._unfinished.items()
+            if name not in found and name not in self._followers and self._receivers(task)
+        ]
+        now = [await self._mesh.task(naming.prompt_id(task.name) or "") for task in unheard]
+        ended = (task for task in now if task is not None and task.state.final)
+        return {task.name: task for task in ended if _creation(task) not in self._ended}
 
     def _refuse(self, error: ComfyMeshError) -> None:
         self.refused = error
