@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from unittest.mock import AsyncMock, MagicMock, Mock
 
@@ -82,12 +82,13 @@ async def test_what_another_process_has_done_to_a_workflow_is_answered_once_it_i
     here, elsewhere = workflows(bus, shelf), workflows(bus, Mock(spec=Shelf))
     update = UpdateWorkflowRequest(workflow=Workflow(name=LAMP.name, graph_json=LAMP.graph_json.replace("1}", "2}")))
     update.update_mask.paths.append("graph_json")
+    changes: list[Callable[[Workflows], Awaitable[object]]] = [
+        lambda process: process.create("lab", CreateWorkflowRequest(workflow_id="lamp", workflow=LAMP)),
+        lambda process: process.update("lab", update),
+        lambda process: process.delete_version("lab", f"{LAMP.name}/versions/1"),
+    ]
     async with following(shelf):
-        for change in (
-            lambda process: process.create("lab", CreateWorkflowRequest(workflow_id="lamp", workflow=LAMP)),
-            lambda process: process.update("lab", update),
-            lambda process: process.delete_version("lab", f"{LAMP.name}/versions/1"),
-        ):
+        for change in changes:
             await change(elsewhere)
             await change(here)
             ((found,), _) = shelf.page("lab", lambda _: True, 10, "")

@@ -80,6 +80,11 @@ class Mailbox:
         self._progress = self._heard = progress
         self._wake.set()
 
+    @property
+    def has_heard(self) -> bool:
+        """Whether any progress has come."""
+        return self._heard is not None
+
     def offer_place(self, place: task_pb2.TaskProgress) -> None:
         """The task's place in the queue. Means nothing any more once the task has left it."""
         self._place = place

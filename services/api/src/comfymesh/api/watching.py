@@ -120,9 +120,9 @@ class Watching:
         if previews:
             shown = await self._bus.subscribe(subjects.preview(key), partial(_take_preview, mailbox))
             hearing.push_async_callback(shown.close)
-        # What was told before; what is told from now on comes by the subscription.
+        # What was told before. What is told from now on comes by the subscription, perhaps before this answer.
         latest = await self._bus.last(PROGRESS, subjects.progress(key))
-        if latest is not None:
+        if latest is not None and not mailbox.has_heard:
             _take_progress(mailbox, latest)
 
     def _patience(self, mailbox: Mailbox, told: float, *, previews: bool) -> float:
