@@ -32,6 +32,7 @@ from comfymesh.bus.provision import StreamMismatchError, provide
 from comfymesh.bus.server import BusUnusableError, check_version, describe_sync
 from comfymesh.bus.streams import Stream
 from comfymesh.bus.tls import Tls
+from comfymesh.runtime.background import stop
 from comfymesh.runtime.faultpoints import FaultPoint, reached
 
 __all__ = ["ApiError", "JetStreamBus", "StreamMismatchError"]
@@ -114,9 +115,7 @@ class JetStreamBus:
     async def close(self) -> None:
         """Send what is waiting to be sent, and disconnect."""
         self._forget()
-        if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.gather(self._renewing, return_exceptions=True)
+        await stop(self._renewing)
         await self._connection.close()
 
     @property
@@ -293,6 +292,8 @@ class JetStreamBus:
 
     def _renew_streams(self) -> None:
         # Streams in memory do not survive a restart of the server.
+        if self._renewing is not None:
+            self._renewing.cancel()
         self._renewing = asyncio.ensure_future(self._renew())
 
     async def _renew(self) -> None:
