@@ -90,6 +90,15 @@ async def test_why_a_task_waits_and_for_how_long(core: Core, insight: Insight) -
     assert not told.HasField("end")
 
 
+async def test_what_was_said_long_ago_is_not_said_again(core: Core, insight: Insight) -> None:
+    assert await insight.waiting(KEY) is not None
+    core.silent = True
+    await asyncio.sleep(5)
+    assert insight.glance(KEY) is not None, "a scheduler may be silent for a moment"
+    await asyncio.sleep(600)
+    assert (insight.glance(KEY), await insight.waiting(KEY)) == (None, None)
+
+
 async def test_a_task_that_does_not_wait_has_no_reason_to(core: Core, insight: Insight) -> None:
     assert await insight.waiting(Key("default", "other")) is None
 

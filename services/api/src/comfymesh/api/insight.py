@@ -26,6 +26,8 @@ MOST_TASKS = 200
 """Tasks of one question."""
 
 _FRESH_SECONDS = 2.0
+_KEPT_SECONDS = 10.0
+"""What is older tells of an earlier wait, or of a scheduler that is gone."""
 _ANSWER_SECONDS = 0.5
 _PATIENCE_SECONDS = 0.1
 _REMEMBERED = 10_000
@@ -80,20 +82,19 @@ class Insight:
 
     def glance(self, key: Key) -> queue_pb2.Waiting | None:
         """Why a task waits, as far as it is known now; what is not, or not any more, is asked for the next time."""
-        known = self._known.get(key)
-        if known is None or self._clock() - known.at > _FRESH_SECONDS:
+        if self._told(key, _FRESH_SECONDS) is None:
             self._want(key)
+        known = self._told(key, _KEPT_SECONDS)
         return known.waiting if known else None
 
     async def waiting(self, key: Key) -> queue_pb2.Waiting | None:
         """Why a task waits; None where it does not, or nobody answers at once."""
-        known = self._known.get(key)
-        if known is None or self._clock() - known.at > _FRESH_SECONDS:
+        if self._told(key, _FRESH_SECONDS) is None:
             asked = self._want(key)
             # Where nobody has answered lately, nobody is kept waiting.
             if self._answers and key in asked.keys:
                 await _until(asked, _PATIENCE_SECONDS)
-                known = self._known.get(key)
+        known = self._told(key, _KEPT_SECONDS)
         return known.waiting if known else None
 
     async def queue(self) -> queue_pb2.Queue:
@@ -111,6 +112,11 @@ class Insight:
             message = "no scheduler answers that acts; tasks are accepted all the same, try again in a moment"
             raise RefusedError("SCHEDULER_UNAVAILABLE", message, retry_after=1.0)
         return asked.answer.queue
+
+    def _told(self, key: Key, within: float) -> _Told | None:
+        """What was answered of a task within so many seconds."""
+        known = self._known.get(key)
+        return known if known is not None and self._clock() - known.at <= within else None
 
     def _want(self, key: Key) -> _Round:
         """Have the next question ask for a task, if there is room in it."""
