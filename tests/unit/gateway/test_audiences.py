@@ -60,6 +60,24 @@ async def test_an_audience_stays_for_a_client_that_comes_back() -> None:
         audiences._close("key")
 
 
+async def test_who_goes_before_there_is_a_socket_takes_the_audience_from_nobody() -> None:
+    """As a page that is loaded again before its first socket has opened."""
+    mesh = Mock(spec=Mesh, watch_all=caught_up, tasks=AsyncMock(return_value=[]))
+    async with Background() as background:
+        audiences = Audiences(lambda: Audience(mesh, GatewaySettings(), background), background, 0.0)
+        first, second = audiences.of("key"), audiences.of("key")
+        await second.ready()
+        audiences.left("key")
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert audiences._open == {"key": first} == {"key": second}
+        second.join(socket := Mock(mark="mine", client_id="me"))
+        second.leave(socket)
+        audiences.left("key")
+        await until(lambda: not audiences._open, "the end of the audience")
+        assert audiences._users == {}
+
+
 async def breaking() -> AsyncIterator[TasksEvent]:
     raise KeyError("a defect")
     yield CaughtUp()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
@@ -288,6 +288,7 @@ class Audiences:
         self._open: dict[str, Audience] = {}
         self._closing: dict[str, asyncio.TimerHandle] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._users = Counter[str]()
         self._noted: deque[tuple[str, Task, str]] = deque(maxlen=_MOST_NOTED)
 
     @property
@@ -296,7 +297,8 @@ class Audiences:
         return sum(len(audience.sockets) for audience in self._open.values())
 
     def of(self, caller: str) -> Audience:
-        """The audience of a key, for which the mesh is called here."""
+        """The audience of a key, for which the mesh is called here. It stays until each who asked for it has left."""
+        self._users[caller] += 1
         if caller in self._closing:
             self._closing.pop(caller).cancel()
         audience = self._open.get(caller)
@@ -318,10 +320,12 @@ class Audiences:
 
     def left(self, caller: str) -> None:
         """A socket has gone, or did not come to be."""
+        self._users[caller] -= 1
+        self._users += Counter()  # Without those that are 0.
         audience = self._open.get(caller)
         if audience is not None and audience.refused is not None:
             self._close(caller)  # Keys that are none are soon many.
-        elif audience is not None and not audience.sockets and caller not in self._closing:
+        elif audience is not None and not self._users[caller] and caller not in self._closing:
             loop = asyncio.get_running_loop()
             self._closing[caller] = loop.call_later(self._linger, self._close, caller)
 
