@@ -1,4 +1,4 @@
-"""What a watcher of one task is told of its progress, which comes from two sources."""
+"""What a watcher of one task is told of its progress, which comes from two sources, and can read then."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import asyncio
 from contextlib import aclosing
 from unittest.mock import Mock
 
+import pytest
+
+from comfymesh.api.artifacts import Artifacts
+from comfymesh.api.errors import RefusedError
 from comfymesh.api.hub import Hub
 from comfymesh.api.insight import Insight
 from comfymesh.api.readmodel import ReadModel
@@ -38,12 +42,30 @@ class Hurried(MemoryBus):
         return found
 
 
-async def test_what_was_told_before_does_not_come_behind_what_is_told_now() -> None:
-    bus, model = Hurried(), ReadModel()
+class Behind(MemoryBus):
+    """What a task tells of its progress can be read only after a while, and be heard at once: as on a cluster."""
+
+    async def last(self, stream: Stream, subject: str) -> Message | None:
+        found = await super().last(stream, subject)
+        return None if stream is PROGRESS and asyncio.get_running_loop().time() < self.readable else found
+
+    async def publish(self, subject: str, data: bytes) -> None:
+        await super().publish(subject, data)
+        self.readable = asyncio.get_running_loop().time() + 0.25
+
+
+async def running(bus: MemoryBus) -> TaskLog:
+    """A log with a task that runs."""
     log = TaskLog(bus)
     stored = await log.create(queued(), spec_pb2.Spec())
     for event in (assigned(), Started()):
         stored = await log.change(stored, event, NOW)
+    return log
+
+
+async def test_what_was_told_before_does_not_come_behind_what_is_told_now() -> None:
+    bus, model = Hurried(), ReadModel()
+    log = await running(bus)
     await bus.publish(subjects.progress(KEY), progress("first"))
     watching = Watching(Hub(model), log, bus, model, Mock(spec=Insight), 15.0)
     with watching.listening(KEY) as mailbox:
@@ -53,3 +75,13 @@ async def test_what_was_told_before_does_not_come_behind_what_is_told_now() -> N
     model.close()
     assert isinstance(told, task_pb2.TaskProgress)
     assert told.graph_node == "second"
+
+
+async def test_an_artifact_can_be_read_by_who_was_told_of_it() -> None:
+    bus = Behind()
+    artifacts, artifact = Artifacts(await running(bus), bus, Mock()), task_pb2.Artifact(name="tasks/one/artifacts/0")
+    told = task_pb2.TaskProgress(attempt=1, artifacts=[artifact])
+    await bus.publish(subjects.progress(KEY), told.SerializeToString())
+    assert (await artifacts.find("default", artifact.name)).artifact == artifact
+    with pytest.raises(RefusedError, match="ARTIFACT_NOT_FOUND"):
+        await artifacts.find("default", "tasks/one/artifacts/1")

@@ -24,6 +24,10 @@ from comfymesh.v1 import task_pb2, task_service_pb2
 TOGETHER_BYTES = 1024 * 1024
 """Artifacts that have no more bytes than this together travel in one message."""
 
+_LOOKS = 5
+_LOOK_SECONDS = 0.1
+"""Watchers hear of an artifact from the node, on a cluster before its progress is stored and can be read."""
+
 _UNDER_WAY = frozenset({task_pb2.Task.STATE_RUNNING, task_pb2.Task.STATE_CANCELLING})
 
 
@@ -51,13 +55,16 @@ class Artifacts:
             RefusedError: there is none.
         """
         task_id, artifact_id = names.parse_artifact(name)
-        stored = await self._log.get(Key(tenant, task_id))
-        if stored is None:
-            raise not_found("artifact", name)
-        made = all_of(stored) or await self._under_way(stored)
-        for found in made:
-            if name == found.artifact.name or artifact_id == found.artifact.sha256:
-                return found
+        for _ in range(_LOOKS):
+            stored = await self._log.get(Key(tenant, task_id))
+            if stored is None:
+                break
+            for found in all_of(stored) or await self._under_way(stored):
+                if name == found.artifact.name or artifact_id == found.artifact.sha256:
+                    return found
+            if stored.task.state not in _UNDER_WAY:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
         raise not_found("artifact", name)
 
     async def _under_way(self, stored: Stored) -> list[Found]:
