@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import click
 import pytest
@@ -85,6 +86,16 @@ def test_an_interruption_before_there_is_a_task_says_so(capsys: pytest.CaptureFi
         follow(Session(), interrupted_early, None)
     assert caught.value.exit_code == 130
     assert "before the server confirmed" in capsys.readouterr().err
+
+
+def test_an_interruption_while_the_display_begins_leaves_nothing_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    reporter, work = Mock(previews=False), Mock()
+    reporter.start.side_effect = KeyboardInterrupt
+    monkeypatch.setattr(following, "reporter_for", lambda *_: reporter)
+    with pytest.raises(click.exceptions.Exit):
+        follow(Session(), work, None)
+    work.assert_not_called()
+    reporter.stop.assert_called_once_with()
 
 
 def test_nobody_is_asked_where_nobody_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

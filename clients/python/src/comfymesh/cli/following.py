@@ -129,16 +129,16 @@ class Follower:
             try:
                 while True:
                     try:
-                        return self._attempt(runner, work(client, self._listening))
+                        return self._attempt(runner, client, work)
                     except KeyboardInterrupt:
                         work = self._interrupted(runner, client)
             finally:
                 runner.run(client.close())
 
-    def _attempt(self, runner: asyncio.Runner, work: Coroutine[None, None, Result]) -> Result:
+    def _attempt(self, runner: asyncio.Runner, client: AsyncClient, work: Work) -> Result:
         try:
             self._reporter.start()
-            return runner.run(work)
+            return runner.run(work(client, self._listening))
         finally:
             self._reporter.stop()
 
