@@ -100,7 +100,7 @@ class AsyncClient(
         await self.close()
 
     async def close(self) -> None:
-        """Closes the connection. Tasks go on."""
+        """Closes the connection. Tasks go on; calls of this client that still wait end with a RuntimeError."""
         await self._farewells.close()
         await self._transport.close()
 

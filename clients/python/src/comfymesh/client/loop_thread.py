@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_CLOSED = "the client is closed"
+CLOSED = "the client is closed"
 _OWN_THREAD = "a callback can't wait for its own client; use another client there, or another thread"
 
 
@@ -39,7 +39,7 @@ class LoopThread:
         try:
             return future.result()
         except CancelledError:
-            raise RuntimeError(_CLOSED) from None
+            raise RuntimeError(CLOSED) from None
         finally:
             future.cancel()
 
@@ -76,7 +76,7 @@ class LoopThread:
             if not self._closed:
                 return asyncio.run_coroutine_threadsafe(work, self._loop)
         work.close()
-        raise RuntimeError(_CLOSED)
+        raise RuntimeError(CLOSED)
 
     def _is_current(self) -> bool:
         return threading.current_thread() is self._thread

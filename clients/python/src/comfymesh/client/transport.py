@@ -16,6 +16,7 @@ from comfymesh.client.access import Access
 from comfymesh.client.alert_methods import AlertMethods
 from comfymesh.client.answers import Answer, is_lost
 from comfymesh.client.errors import DeadlineExceeded, Unavailable
+from comfymesh.client.loop_thread import CLOSED
 from comfymesh.client.replicas import Replicas
 from comfymesh.client.silence import Silence
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status
@@ -127,9 +128,11 @@ class Transport(AlertMethods):
         for name in self._replicas.names:
             self._access.check(name)
         self._opened: dict[str, Stubs] = {}
+        self._closed = False
 
     async def close(self) -> None:
-        """Closes the channels; calls under way fail."""
+        """Closes the channels; calls under way fail, and what would try them again finds no other channel."""
+        self._closed = True
         opened, self._opened = self._opened, {}
         for stubs in opened.values():
             await stubs.channel.close(None)
@@ -211,6 +214,8 @@ class Transport(AlertMethods):
 
     @property
     def _open(self) -> Stubs:
+        if self._closed:
+            raise RuntimeError(CLOSED)
         # At the first call and not before, because a channel belongs to the loop that is running then.
         name = self._replicas.current
         if name not in self._opened:
