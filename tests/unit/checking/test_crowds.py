@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from comfymesh.testkit.checking import Promise, check
-from comfymesh.testkit.history import Answered, Called, Ended, Event, Heard, Joined, Left, Logged, Summed
+from comfymesh.testkit.history import Answered, Called, Ended, Event, Heard, Joined, Left, Logged, Refused, Summed
 from comfymesh.testkit.recording import dump, load
 
 GROUP = "groups/g"
@@ -121,6 +121,12 @@ def test_a_task_that_was_left_out_when_its_group_was_cancelled() -> None:
     assert found(history(*creation(1, TWO[0]), *wish)) == [f"it was left out when {GROUP} was cancelled"]
     asked = log("two", 2, [STEPS[0], ("CancelRequested", "CANCELLED", 0)])
     assert found(history(*creation(1, asked[0]), *wish, logs=(ONE, asked))) == []
+
+
+def test_a_group_that_was_said_not_to_be_though_a_task_of_it_was_answered() -> None:
+    wish: list[Event] = [Called(2.0, 3, "cancel group", GROUP), Refused(2.5, 3, "GROUP_NOT_FOUND")]
+    assert found(history(*wish, *creation(1, TWO[0]))) == []
+    assert found(history(*creation(1, TWO[0]), *wish)) == [f"{GROUP} was said not to be, and has it"]
 
 
 LETTER = log("letter", 20, [*FAILS, ("Resolved", "FAILED", 1)])

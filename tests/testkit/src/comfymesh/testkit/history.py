@@ -23,6 +23,8 @@ ROUGH_BUS = "rough bus"
 """All the time until everything is mended, messages may be late, refused or left without an answer."""
 PROMPT_TRAP = "prompt trap"
 """A trap for the agent of a ComfyUI that comes to something with a prompt."""
+LAG = "lag"
+"""One stream tells one process late, by less than any node or lease is waited for."""
 MENDED = "everything is mended"
 LEAVES_SCHEDULERS = ("slow comfyui", "kill comfyui", PROMPT_TRAP, "killed with a prompt", MENDED)
 """Faults that keep no scheduler from acting."""
@@ -269,6 +271,29 @@ class Prompted:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """An api showed what is wanted of a node.
+
+    Attributes:
+        at: When.
+        asked: When it was asked, or told of the wish.
+        api: Which, and which life of it.
+        began: When that life began.
+        node: The node, `nodes/...`.
+        least: Number of the first wish that it may have shown, in the order in which they were made; 0 for none.
+        most: Number of the last one. Wishes to open a node look alike.
+    """
+
+    at: float
+    asked: float
+    api: str
+    began: float
+    node: str
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """Something was broken on purpose, or mended."""
 
@@ -313,6 +338,7 @@ Event = (
     | Made
     | Read
     | Prompted
+    | Shown
     | Fault
     | Defect
     | Ended

@@ -15,6 +15,7 @@ from comfymesh.testkit.checking import (
     letters,
     records,
     sightings,
+    wishes,
 )
 from comfymesh.testkit.checking.story import story
 from comfymesh.testkit.checking.views import View, view
@@ -73,6 +74,7 @@ def check(history: Sequence[Event]) -> Verdict:
         *crowds.summed(seen),
         *crowds.cancelled(events, seen),
         *letters.resolved(seen),
+        *wishes.shown(seen),
         *artifacts.kept(seen),
         *_defects(seen),
     ]

@@ -10,7 +10,7 @@ from comfymesh.tasks.events import CancelRequested
 from comfymesh.tasks.record import FINAL
 from comfymesh.testkit.checking.views import Following, View
 from comfymesh.testkit.checking.violations import Promise, Violation
-from comfymesh.testkit.history import Answered, Called, Event, Heard, Joined, Left, Logged
+from comfymesh.testkit.history import Answered, Called, Event, Heard, Joined, Left, Logged, Refused
 
 _CAUGHT_UP = "CAUGHT_UP"
 _CLOCKS_SECONDS = 1.0
@@ -43,7 +43,7 @@ def summed(view: View) -> Iterator[Violation]:
 
 
 def cancelled(events: list[Event], view: View) -> Iterator[Violation]:
-    """P4: once a wish to cancel a group was answered, it has reached all tasks that were created before."""
+    """P4: a wish to cancel a group finds it, and once it was answered, it has reached all tasks created before."""
     created, before = dict[str, list[Logged]](), dict[int, list[list[Logged]]]()
     for event in events:
         match event:
@@ -53,6 +53,9 @@ def cancelled(events: list[Event], view: View) -> Iterator[Violation]:
                 for records in before.pop(event.call):
                     if not _is_stopped(records, event.at + _CLOCKS_SECONDS):
                         yield Violation(Promise.P4, records[0].task, f"it was left out when {event.task} was cancelled")
+            case Refused(reason="GROUP_NOT_FOUND") if event.call in before:
+                for records in before.pop(event.call):
+                    yield Violation(Promise.P4, records[0].task, f"{records[0].group} was said not to be, and has it")
             case Answered() if event.task in view.log:
                 created[event.task] = view.log[event.task]
             case _:

@@ -26,6 +26,7 @@ from comfymesh.testkit.history import (
     Prompted,
     Read,
     Refused,
+    Shown,
     Summed,
     Told,
 )
@@ -52,7 +53,7 @@ def _line(event: Event, task: str, calls: set[int]) -> Iterator[tuple[float, str
     match event:
         case Begun() | Ended() | Fault() | Defect():
             yield event.at, _general(event)
-        case Leased() | Booked():
+        case Leased() | Booked() | Shown():
             # Renewals are many and tell nothing: of the lease, only a story of no task tells.
             if not task:
                 yield event.at, _general(event)
@@ -66,7 +67,7 @@ def _line(event: Event, task: str, calls: set[int]) -> Iterator[tuple[float, str
                 yield event.at, _own(event)
 
 
-def _general(event: Begun | Ended | Fault | Defect | Leased | Booked) -> str:
+def _general(event: Begun | Ended | Fault | Defect | Leased | Booked | Shown) -> str:
     match event:
         case Begun():
             return f"-- {event.what}, seed {event.seed}"
@@ -80,6 +81,8 @@ def _general(event: Begun | Ended | Fault | Defect | Leased | Booked) -> str:
             return f"## the lease: {event.holder or 'nobody'}"
         case Booked():
             return f"## the ledger: {event.attempts} attempts, {event.seconds:.6f} s"
+        case Shown():
+            return f"<- {event.api} shows wish {event.most} for {event.node}, asked at {event.asked:.3f} s"
 
 
 def _call(event: Called | Answered | Refused) -> str:

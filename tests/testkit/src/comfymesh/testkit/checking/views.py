@@ -26,6 +26,7 @@ from comfymesh.testkit.history import (
     Prompted,
     Read,
     Refused,
+    Shown,
     Summed,
     Told,
 )
@@ -57,6 +58,7 @@ class View:
         read: What was read of that, by artifact.
         prompts: What ComfyUI executed.
         defects: What the mesh itself called a defect.
+        shown: What was shown to be wanted of nodes, in order.
         faults: What was broken on purpose, and mended.
         leases: Who took the lease, in order.
         booked: What the ledger had.
@@ -72,6 +74,7 @@ class View:
     read: dict[str, list[Read]] = field(default_factory=lambda: defaultdict(list))
     prompts: list[Prompted] = field(default_factory=list)
     defects: list[Defect] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     leases: list[Leased] = field(default_factory=list)
     booked: list[Booked] = field(default_factory=list)
@@ -131,6 +134,8 @@ def _put_rest(found: View, event: Event) -> None:
             found.leases.append(event)
         case Booked():
             found.booked.append(event)
+        case Shown():
+            found.shown.append(event)
         case _:
             return
 
