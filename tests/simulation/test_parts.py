@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from comfymesh.bus import streams
-from comfymesh.bus.port import BusUnavailableError, Entry, Message, SequenceConflictError
+from comfymesh.bus.port import BusUnavailableError, CaughtUp, Entry, Message, SequenceConflictError
 from comfymesh.testkit.simulation.bus import Roughness, SimulatedBus, SimulatedServer
 from comfymesh.testkit.simulation.lives import Life, Process, adopt, current
 from comfymesh.testkit.simulation.loop import Pause, StuckError, VirtualLoop, only
@@ -197,12 +199,21 @@ class TestLives:
 Act = Callable[[SimulatedBus, SimulatedServer, Life], Coroutine[Any, Any, Any]]
 
 
-def on_a_bus(rough: Roughness, act: Act) -> Any:
+Told = list[tuple[bytes | None, float]]
+"""What a tail of tasks told and when; None for having caught up."""
+
+
+async def follow(bus: SimulatedBus, told: Told) -> None:
+    async for item in bus.tail(streams.TASKS, "task.>"):
+        told.append((None if isinstance(item, CaughtUp) else item.data, asyncio.get_running_loop().time()))
+
+
+def on_a_bus(rough: Roughness, act: Act, lags: Mapping[tuple[str, str], float] = MappingProxyType({})) -> Any:
     """Do something over a connection with these faults."""
 
     async def main() -> Any:
         server, life = SimulatedServer(asyncio.get_running_loop().time), Life("one")
-        answer = await act(SimulatedBus(server, life, rough, random.Random(1)), server, life)
+        answer = await act(SimulatedBus(server, life, rough, random.Random(1), lags), server, life)
         await life.kill()
         return answer
 
@@ -325,3 +336,35 @@ class TestBus:
             return len(server.stored("task.>"))
 
         assert 0 < on_a_bus(Roughness(latency=1.0), act) < 20
+
+    def test_a_stream_that_lags_tells_all_late_and_in_order_and_calls_do_not_wait(self) -> None:
+        async def act(bus: SimulatedBus, server: SimulatedServer, life: Life) -> tuple[Told, float]:
+            lags["one", "TASKS"] = 2.0
+            clock, (began,) = asyncio.get_running_loop().time, await bus.append([ENTRY])
+            opened, told = clock(), Told()
+            life.spawn(follow(bus, told))
+            await asyncio.sleep(1.0)
+            await bus.append([replace(ENTRY, data=b"next", expected=began)])
+            asked = clock()
+            await bus.last(streams.TASKS, ENTRY.subject)
+            waited = clock() - asked
+            await asyncio.sleep(10)
+            return [(what, at - opened) for what, at in told], waited
+
+        lags = dict[tuple[str, str], float]()
+        told, waited = on_a_bus(Roughness(), act, lags)
+        assert [what for what, _ in told] == [b"record", None, b"next"]
+        assert [at for _, at in told] == [pytest.approx(at, abs=0.1) for at in (2.0, 2.0, 3.0)]
+        assert waited < 0.1
+
+    def test_another_stream_and_another_process_do_not_lag(self) -> None:
+        async def act(bus: SimulatedBus, server: SimulatedServer, life: Life) -> Told:
+            told: Told = []
+            opened = asyncio.get_running_loop().time()
+            await bus.append([ENTRY])
+            life.spawn(follow(bus, told))
+            await asyncio.sleep(1.0)
+            return [(what, at - opened) for what, at in told]
+
+        told = on_a_bus(Roughness(), act, {("one", "REPORTS"): 2.0, ("two", "TASKS"): 2.0})
+        assert [what for what, _ in told] == [b"record", None]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from comfymesh.testkit.history import PROMPT_TRAP, Answered, Fault, Logged, Prompted, Told
+from comfymesh.testkit.history import LAG, PROMPT_TRAP, Answered, Fault, Logged, Prompted, Told
 from comfymesh.testkit.recording import load
 from comfymesh.testkit.simulation.planted import PLANTED
 from comfymesh.testkit.simulation.scenario import scenario
@@ -62,6 +62,9 @@ def test_seeds_stand_for_scenarios_of_every_kind() -> None:
         trouble.target.rpartition(" ")[2] for each in made for trouble in each.troubles if trouble.what == PROMPT_TRAP
     }
     assert moments == {"taken", "began", "ended", "forgotten"}
+    lags = {trouble.target for each in made for trouble in each.troubles if trouble.what == LAG}
+    assert {"api-0 TASKS", "api-0 INTENTS", "scheduler-0 REPORTS", "ledger-0 TASKS"} <= lags
+    assert any(each.rounds for each in made)
     assert any(each.keepers > 1 for each in made)
     assert any(each.rough.lost_confirmation and each.rough.late for each in made)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import Context
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 from comfymesh.bus import guards, subjects
@@ -26,6 +27,7 @@ _ARRIVES = 0.5
 """How often an append that nobody waits for any more, as after a kill, was sent already."""
 _REDELIVERED_SECONDS = 8.0
 _T = TypeVar("_T")
+_NO_LAGS = MappingProxyType[tuple[str, str], float]({})
 _NOBODYS = Context()
 """What is on its way belongs to no life: it arrives whoever dies."""
 
@@ -79,6 +81,10 @@ class SimulatedServer(MemoryBus):
         self.leased: list[Message] = []
         self.up = True
 
+    def now(self) -> float:
+        """The time by its clock, in seconds since the epoch."""
+        return self._clock()
+
     def last_sequence(self, subject: str) -> int:
         """The sequence of the last message on a subject that is stored, 0 where none is."""
         kept = self._stream_of(subject)
@@ -112,13 +118,22 @@ class SimulatedBus:
         life: Whose connection it is.
         rough: What goes wrong.
         rng: Decides when.
+        lags: By how many seconds a stream tells a process late, by the names of both. May change meanwhile.
     """
 
-    def __init__(self, server: SimulatedServer, life: Life, rough: Roughness, rng: random.Random) -> None:
+    def __init__(
+        self,
+        server: SimulatedServer,
+        life: Life,
+        rough: Roughness,
+        rng: random.Random,
+        lags: Mapping[tuple[str, str], float] = _NO_LAGS,
+    ) -> None:
         self._server = server
         self._life = life
         self._rough = rough
         self._rng = rng
+        self._lags = lags
         self._clear_at = 0.0
         self.cut = False
 
@@ -220,8 +235,11 @@ class SimulatedBus:
 
     async def tail(self, stream: Stream, subject: str, after: int = 0) -> AsyncGenerator[Message | CaughtUp, None]:
         """See Bus.tail."""
+        opened = self._server.now()
         async with aclosing(self._server.tail(stream, subject, after)) as messages:
             async for message in messages:
+                since = opened if isinstance(message, CaughtUp) else max(opened, message.time)
+                await self._lag(stream, since)
                 await self._arrive()
                 yield message
 
@@ -267,6 +285,12 @@ class SimulatedBus:
         while not self._reachable and self._life.alive:  # noqa: ASYNC110  # time is virtual: looking costs nothing
             await asyncio.sleep(_LOOK)
         self._life.check()
+
+    async def _lag(self, stream: Stream, since: float) -> None:
+        """Wait until a stream that lags would tell what was to be told `since`. None waits for what is before it."""
+        late = since + self._lags.get((self._life.name, stream.name), 0.0) - self._server.now()
+        if late > 0:
+            await Pause(late)
 
     async def _silence(self) -> BusUnavailableError:
         await asyncio.sleep(self._rng.uniform(0.0, TIMEOUT))

@@ -68,6 +68,7 @@ class Edges:
     Attributes:
         buses: Every connection to the bus, by the name of its process; the last one of each.
         endpoints: The APIs that serve now.
+        lags: By how many seconds a stream tells a process late, by the names of both.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Edges:
         self._open: set[int] = set()
         self.buses: dict[str, SimulatedBus] = {}
         self.endpoints: list[Endpoint] = []
+        self.lags: dict[tuple[str, str], float] = {}
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -113,10 +115,17 @@ class Edges:
     async def open_bus(self, *_: object, **__: object) -> SimulatedBus:
         """A connection of the process that asks."""
         life = lives.current()
-        bus = self.buses[life.name] = SimulatedBus(self._server, life, self._rough, self._rng)
+        bus = self.buses[life.name] = SimulatedBus(self._server, life, self._rough, self._rng, self.lags)
         while not self._server.up:  # noqa: ASYNC110  # time is virtual: looking again costs nothing
             await asyncio.sleep(0.1)
         return bus
+
+    async def lag(self, target: str, by: float, lasts: float) -> None:
+        """For `lasts` seconds a stream tells a process (`target` names both) late. Its others don't, nor do calls."""
+        process, stream = target.split()
+        self.lags[process, stream] = by
+        await asyncio.sleep(lasts)
+        self.lags.pop((process, stream), None)
 
     @asynccontextmanager
     async def _serving(self, place: Place, door: Door, servicers: Iterable[object]) -> AsyncIterator[Endpoint]:

@@ -20,7 +20,15 @@ from comfymesh.testkit.meshapi import CallFailedError, Followed, one_by_one, one
 from comfymesh.testkit.simulation.chance import exponential
 from comfymesh.testkit.simulation.lives import Life
 from comfymesh.testkit.simulation.loop import Pause
-from comfymesh.v1 import asset_service_pb2, dead_letter_service_pb2, group_service_pb2, task_pb2, task_service_pb2
+from comfymesh.v1 import (
+    asset_service_pb2,
+    dead_letter_service_pb2,
+    fleet_service_pb2,
+    group_service_pb2,
+    node_pb2,
+    task_pb2,
+    task_service_pb2,
+)
 
 _LATENCY = 0.002
 _DEADLINE = 10.0
@@ -190,8 +198,26 @@ class SimulatedApi:
         task: task_pb2.Task = (await self._call("TaskService", method, request)).task
         return task
 
-    async def _call(self, service: str, method: str, request: Any) -> Any:
+    async def cordon(self, node: str, reason: str) -> tuple[Life, node_pb2.Node]:
+        """CordonNode; also answers whose answer it is."""
+        return await self._node("CordonNode", fleet_service_pb2.CordonNodeRequest(name=node, reason=reason))
+
+    async def uncordon(self, node: str) -> tuple[Life, node_pb2.Node]:
+        """UncordonNode; also answers whose answer it is."""
+        return await self._node("UncordonNode", fleet_service_pb2.UncordonNodeRequest(name=node))
+
+    async def node(self, node: str) -> tuple[Life, node_pb2.Node]:
+        """GetNode; also answers whose answer it is."""
+        return await self._node("GetNode", fleet_service_pb2.GetNodeRequest(name=node))
+
+    async def _node(self, method: str, request: Any) -> tuple[Life, node_pb2.Node]:
         endpoint = await self._reach()
+        return endpoint.life, (await self._ask(endpoint, "FleetService", method, request)).node
+
+    async def _call(self, service: str, method: str, request: Any) -> Any:
+        return await self._ask(await self._reach(), service, method, request)
+
+    async def _ask(self, endpoint: Endpoint, service: str, method: str, request: Any) -> Any:
         servicer = endpoint.services[service]
         answer = await self._answer(endpoint, getattr(servicer, method)(request, SimulatedContext()))
         return _read(answer, request, service, method)

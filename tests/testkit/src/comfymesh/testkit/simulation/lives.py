@@ -38,6 +38,7 @@ class Life:
 
     Attributes:
         name: The process's.
+        began: When it began, by the loop's clock.
         machine: Where it lives.
         alive: Whether it can still do anything.
         stop: Set when it is asked to end.
@@ -47,6 +48,7 @@ class Life:
 
     def __init__(self, name: str, machine: Machine | None = None) -> None:
         self.name = name
+        self.began = asyncio.get_running_loop().time()
         self.machine = machine or Machine()
         self.alive = True
         self.stop = asyncio.Event()

@@ -15,12 +15,15 @@ from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
 
+from comfymesh import names
 from comfymesh.agent.attempt import Attempt
 from comfymesh.agent.claim import Claim
 from comfymesh.agent.domain.past import Past
 from comfymesh.api import creation, task_service
 from comfymesh.api.backlog import Backlog
 from comfymesh.api.cancelling import Cancelled
+from comfymesh.api.fleet import FleetView
+from comfymesh.api.following import Following
 from comfymesh.api.groups import Groups
 from comfymesh.api.readmodel import GroupSummary, ReadModel
 from comfymesh.api.watch import Mailbox
@@ -28,6 +31,7 @@ from comfymesh.api.watching import Watching
 from comfymesh.artifacts.bus_store import BusStore
 from comfymesh.artifacts.content import Content
 from comfymesh.bus import guards, streams, tasklog
+from comfymesh.bus.intents import Intent
 from comfymesh.bus.port import Entry, Message, SequenceConflictError
 from comfymesh.bus.streams import TASKS, Stream
 from comfymesh.bus.tasklog import StaleRecordError, Stored, TaskLog
@@ -325,6 +329,24 @@ def _late_work_believed() -> Patch:
     return Claim, "take", take
 
 
+def _group_not_awaited() -> Patch:
+    """What is asked about many tasks is answered at once, and not when this api has read what was stored before."""
+
+    async def current(following: Following, _: str) -> int:
+        return following.hub.position
+
+    return Following, "current", current
+
+
+def _late_intent_believed() -> Patch:
+    """What the stream tells late of a node takes the place of what was told to a caller."""
+
+    def intend(fleet: FleetView, intent: Intent) -> None:
+        fleet._intents[names.node(intent.node)] = intent
+
+    return FleetView, "intend", intend
+
+
 PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
     "no-guard": (_no_guard, (Promise.P2,)),
     "guard-ignored": (_guard_ignored, (Promise.P2,)),
@@ -351,6 +373,8 @@ PLANTED: dict[str, tuple[Callable[[], Patch], Sequence[Promise]]] = {
     "lease-snatched": (_lease_snatched, (Promise.P2,)),
     "late-offer-believed": (_late_offer_believed, (Promise.P2,)),
     "late-work-believed": (_late_work_believed, (Promise.P2,)),
+    "group-not-awaited": (_group_not_awaited, (Promise.P4,)),
+    "late-intent-believed": (_late_intent_believed, (Promise.P4,)),
 }
 """Every defect by name: how to put it in, and the promises of which one at least is seen broken."""
 

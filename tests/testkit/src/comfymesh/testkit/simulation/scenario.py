@@ -6,10 +6,11 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
+from comfymesh.bus.streams import ACCOUNTS, BLOBS, INTENTS, REPORTS, SETTINGS, TASKS, WORKFLOWS
 from comfymesh.runtime.faultpoints import FaultPoint
 from comfymesh.scheduler.clock import MOST_BEHIND_SECONDS
-from comfymesh.testkit.history import CLOCKS, LEAVES_NODES, PROMPT_TRAP
-from comfymesh.testkit.plans import Job, Work, work
+from comfymesh.testkit.history import CLOCKS, LAG, LEAVES_NODES, PROMPT_TRAP
+from comfymesh.testkit.plans import Job, Sweep, Work, work
 from comfymesh.testkit.simulation.bus import Roughness
 
 TROUBLE_SECONDS = 20.0
@@ -24,19 +25,32 @@ _POINTS = sorted(set(FaultPoint) - {FaultPoint.APPEND_SENT, FaultPoint.CHECKPOIN
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something that is broken at `at` for `lasts` seconds. A `trap` is laid at a fault point: who comes there dies."""
+    """Something that is broken at `at` for `lasts` seconds. A `trap` is laid at a fault point: who comes there dies.
+
+    With a `lag` a stream tells a process by `by` seconds late.
+    """
 
     at: float
     what: str
     target: str
     lasts: float
+    by: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """What an operator does from `at` on: closes a node, opens it, and again, with so many seconds behind each."""
+
+    at: float
+    node: str
+    waits: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What is run. `seed` makes it, and everything else that is left to chance in its run.
 
-    `keepers` keep the ledger. All trouble is within the first `trouble_seconds`.
+    `keepers` keep the ledger. All trouble is within the first `trouble_seconds`. An operator goes through the `rounds`.
     """
 
     seed: int
@@ -49,6 +63,7 @@ class Scenario:
     lost_answers: float
     troubles: tuple[Trouble, ...]
     trouble_seconds: float
+    rounds: Rounds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,14 @@ _CLOCKS_SHARE = 0.35
 _PROMPTS_SHARE = 0.4
 _CLUSTER_SHARE = 0.3
 _OF_CLUSTER = {"replicating", "forsaken"}
+_LAGS_SHARE = 0.25
+_LAG_SECONDS = 0.05, 3.0
+_FOLLOWED = {
+    "api": (TASKS, REPORTS, INTENTS, ACCOUNTS, WORKFLOWS, BLOBS),
+    "scheduler": (TASKS, REPORTS, SETTINGS),
+    "ledger": (TASKS,),
+}
+"""Streams that a process of each kind follows. An agent follows none."""
 _ALONE_SHARE = 0.6
 _BUSY_SECONDS = 3.0
 _MOMENTS = ("taken", "taken", "began", "ended", "forgotten")
@@ -99,7 +122,8 @@ def scenario(seed: int) -> Scenario:
         # What was told to the dead is told to their heirs, and what they say of it may take its time.
         rough.redelivered = rng.choice((0.5, 1.0))
         setattr(rough, rng.choice(("slow", "lost_confirmation", "late")), 0.4)
-    return Scenario(seed, apis, schedulers, agents, keepers, jobs, rough, lost_answers, tuple(troubles), seconds)
+    made = Scenario(seed, apis, schedulers, agents, keepers, jobs, rough, lost_answers, tuple(troubles), seconds)
+    return _with_lags(made)
 
 
 def _targets(apis: int, schedulers: int, agents: int, keepers: int) -> dict[str, list[str]]:
@@ -140,6 +164,52 @@ def _with_more(seed: int, troubles: Sequence[Trouble], schedulers: int, agents: 
         moments = ["forgotten", *(rng.choice(_MOMENTS) for _ in range(rng.randint(1, 3)))]
         return [*([] if alone else troubles), *(_prompt_trap(rng, agent, what, seconds) for what in moments)]
     return list(troubles)
+
+
+def _with_lags(made: Scenario) -> Scenario:
+    """A scenario, and in some seeds streams that tell a process late: in many of those nothing else but a new api.
+
+    Then a group is cancelled as soon as it is made, and an operator closes and opens a node: what a call has just
+    answered, the streams are late to tell.
+    """
+    rng = random.Random(f"{made.seed}/lags")
+    if rng.random() >= _LAGS_SHARE:
+        return made
+    rounds = _rounds(rng, made.agents) if rng.random() < 0.6 else None
+    chosen = [target for target in _followed(made) if rng.random() < (0.9 if rounds and "INTENTS" in target else 0.35)]
+    lags = [_lag(rng, target, made.trouble_seconds) for target in chosen or [f"api-0 {TASKS.name}"]]
+    others = _new_api(rng, made, rounds) if rng.random() < _ALONE_SHARE else made.troubles
+    work = tuple(replace(job, cancel=_soon(rng, job.cancel)) if isinstance(job, Sweep) else job for job in made.work)
+    return replace(made, work=work, troubles=(*others, *lags), rounds=rounds)
+
+
+def _followed(made: Scenario) -> Iterator[str]:
+    """Every process with each stream that it follows."""
+    for kind, count in ("api", made.apis), ("scheduler", made.schedulers), ("ledger", made.keepers):
+        for number in range(count):
+            yield from (f"{kind}-{number} {stream.name}" for stream in _FOLLOWED[kind])
+
+
+def _soon(rng: random.Random, cancel: float | None) -> float | None:
+    return rng.choice((cancel, 0.0, 0.2))
+
+
+def _new_api(rng: random.Random, made: Scenario, rounds: Rounds | None) -> Sequence[Trouble]:
+    """Often an api begins anew: where there is an operator, just when a node was closed for the first time."""
+    least, most = (rounds.at, rounds.at + 1.0) if rounds else (0.5, _BUSY_SECONDS)
+    at = rng.uniform(least, min(most, made.trouble_seconds - 1))
+    return [Trouble(at, rng.choice(("kill", "terminate")), "api-0", 0.0)] if rng.random() < 0.7 else []
+
+
+def _rounds(rng: random.Random, agents: int) -> Rounds:
+    waits = tuple((rng.choice((0.5, 3.0)) * rng.random(), rng.random()) for _ in range(rng.randint(1, 4)))
+    return Rounds(rng.uniform(0.0, 2.0), f"nodes/agent-{rng.randrange(agents)}", waits)
+
+
+def _lag(rng: random.Random, target: str, seconds: float) -> Trouble:
+    """A lag from the start on, or that comes while most seeds are at work; most stay until all is mended."""
+    at = rng.choice((0.0, 0.0, rng.uniform(0.2, min(seconds - 1, _BUSY_SECONDS))))
+    return Trouble(at, LAG, target, rng.choice((1.0, seconds, seconds)), rng.uniform(*_LAG_SECONDS))
 
 
 def _prompt_trap(rng: random.Random, agent: str, what: str, seconds: float) -> Trouble:

@@ -51,6 +51,7 @@ from comfymesh.testkit.simulation.comfyui import ComfyUI
 from comfymesh.testkit.simulation.edges import Edges
 from comfymesh.testkit.simulation.endpoint import SimulatedApi
 from comfymesh.testkit.simulation.lives import Process, Serve
+from comfymesh.testkit.simulation.operator import Operator
 from comfymesh.testkit.simulation.scenario import CLOCK_STEP, Scenario, Trouble
 from comfymesh.v1 import task_pb2
 
@@ -90,6 +91,7 @@ class World:
         self._clients = Clients(self._api, self._recorder, chance.stream("clients"), partial(_task, chance, {}))
         self._lost = scenario.lost_answers
         self._traps: dict[str, float] = {}
+        self._operating = chance.stream("operator")
         self._moments = chance.stream("moments")
         self._processes = self._plan()
         self._dying = list[asyncio.Task[None]]()
@@ -137,7 +139,7 @@ class World:
         # Few wait for long here: without this nobody would ever give way to anybody.
         impatient = PolicySettings(preempt_after=0.5, preempt_running=self._scenario.seed % 2 == 0)
         await self._server.append([Entry(SCHEDULING_SETTINGS, policy_codec.to_message(impatient).SerializeToString())])
-        working = asyncio.ensure_future(self._clients.run(self._scenario.work))
+        working = asyncio.ensure_future(self._work())
         troubles = [asyncio.ensure_future(self._trouble(trouble)) for trouble in self._scenario.troubles]
         await asyncio.sleep(self._scenario.trouble_seconds)
         self._mend()
@@ -149,6 +151,13 @@ class World:
             raise error
         await self._look_back()
         return settled
+
+    async def _work(self) -> None:
+        operator = Operator(self._api, self._recorder, self._operating)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._clients.run(self._scenario.work))
+            if self._scenario.rounds is not None:
+                group.create_task(operator.go(self._scenario.rounds))
 
     async def _quiet(self) -> bool:
         """Wait until every task has ended; answers whether they all have."""
@@ -184,7 +193,12 @@ class World:
     async def _trouble(self, trouble: Trouble) -> None:
         await asyncio.sleep(trouble.at)
         lasts = min(trouble.lasts, self._scenario.trouble_seconds - trouble.at)
-        self._note(trouble.what, f"{trouble.target} for {lasts:.2f} s")
+        by = f" by {trouble.by:.2f} s" if trouble.by else ""
+        self._note(trouble.what, f"{trouble.target}{by} for {lasts:.2f} s")
+        await self._break(trouble, lasts)
+        self._note(f"{trouble.what} is over", trouble.target)
+
+    async def _break(self, trouble: Trouble, lasts: float) -> None:
         match trouble.what:
             case "kill":
                 await self._processes[trouble.target].kill(lasts)
@@ -192,6 +206,17 @@ class World:
                 await self._processes[trouble.target].terminate(lasts)
             case "cut off":
                 await self._cut_off(trouble.target, lasts)
+            case "lag":
+                await self.edges.lag(trouble.target, trouble.by, lasts)
+            case "clock ahead" | "clock behind" as which:
+                await self._set_clock(trouble.target, _STEP[which] * lasts, lasts)
+            case "trap" | "prompt trap":
+                self._traps[trouble.target] = lasts
+            case _:
+                await self._break_server(trouble, lasts)
+
+    async def _break_server(self, trouble: Trouble, lasts: float) -> None:
+        match trouble.what:
             case "stop bus":
                 await self._stop_bus(lasts)
             case "empty memory of bus":
@@ -201,11 +226,6 @@ class World:
                 await asyncio.sleep(lasts)
             case "slow comfyui":
                 await self._slow(self._comfyuis[trouble.target], lasts)
-            case "clock ahead" | "clock behind" as which:
-                await self._set_clock(trouble.target, _STEP[which] * lasts, lasts)
-            case "trap" | "prompt trap":
-                self._traps[trouble.target] = lasts
-        self._note(f"{trouble.what} is over", trouble.target)
 
     async def _cut_off(self, name: str, lasts: float) -> None:
         bus = self.edges.buses.get(name)
@@ -240,6 +260,7 @@ class World:
             setattr(self._scenario.rough, name, getattr(calm, name))
         self._lost = 0.0
         self._server.up = True
+        self.edges.lags.clear()
         for bus in self.edges.buses.values():
             bus.cut = False
         for server in self._comfyuis.values():
