@@ -240,13 +240,18 @@ async def test_an_exit_in_mid_run_cuts_every_connection(driver: Driver) -> None:
         await driver.get("/system_stats")
 
 
-async def test_an_ignored_interrupt_is_answered_and_has_no_effect(driver: Driver) -> None:
+async def test_an_ignored_interrupt_is_answered_and_has_no_effect(driver: Driver, tmp_path: Path) -> None:
     socket = await driver.connect()
     await driver.set(ignored_interrupt=1)
-    prompt_id = await driver.submit(steps())
-    await next_event(socket, "progress")
+    graph, gate = steps(), tmp_path / "gate"
+    graph["4"] = {"class_type": "ProbeGate", "inputs": {"image": ["1", 0], "path": str(gate)}}
+    graph["2"]["inputs"]["image"] = ["4", 0]
+    prompt_id = await driver.submit(graph)
+    while (await next_event(socket, "executing"))["node"] != "4":
+        pass
     async with driver.http.post(f"{driver.url}/interrupt") as response:
         assert response.status == 200
+    gate.touch()
     assert (await driver.ends(prompt_id))["completed"]
     await socket.close()
 

@@ -142,7 +142,7 @@ class Execution:
         if self.instance.faults.is_on(Fault.DEAD_WORKER):
             raise WorkerEndError
         raise_as_asked(self.instance.faults)
-        reporter.check_interrupted()
+        self.instance.check_interrupted()
         inputs = self._inputs(node)
         blocked = next((value for value in inputs.values() if isinstance(value, Blocked)), None)
         if blocked is not None:

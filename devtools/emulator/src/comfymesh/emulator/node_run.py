@@ -56,6 +56,16 @@ class Instance:
         if mebibytes is not None:
             self.leaked.append(os.urandom(1024) * int(1024 * mebibytes))
 
+    def check_interrupted(self) -> None:
+        """Does nothing, unless the running prompt shall stop.
+
+        Raises:
+            InterruptedRunError: It shall; only the first who asks is told.
+        """
+        if self.interrupted.is_set() and not self.faults.is_on(Fault.IGNORED_INTERRUPT):
+            self.interrupted.clear()
+            raise InterruptedRunError
+
     def sleep(self, seconds: float) -> None:
         """Waits; nothing but the end of the instance cuts it short.
 

@@ -12,7 +12,7 @@ from PIL import Image
 from comfymesh.comfyui.frames import preview_frame, preview_frame_with_metadata, text_frame
 from comfymesh.emulator.faults import Fault
 from comfymesh.emulator.hub import Hub
-from comfymesh.emulator.node_run import Instance, InterruptedRunError, WorkerEndError
+from comfymesh.emulator.node_run import Instance, WorkerEndError
 from comfymesh.emulator.plan import PlannedNode
 from comfymesh.emulator.progress import ProgressBoard, Throttle
 from comfymesh.emulator.prompt_queue import Prompt
@@ -53,18 +53,6 @@ class Reporter:
         self.board.finish(node)
         self._send_state()
 
-    def check_interrupted(self) -> None:
-        """Does nothing, unless the prompt shall stop.
-
-        Raises:
-            InterruptedRunError: It shall.
-        """
-        if self.instance.faults.is_on(Fault.IGNORED_INTERRUPT):
-            return
-        if self.instance.interrupted.is_set():
-            self.instance.interrupted.clear()
-            raise InterruptedRunError
-
     def wants_previews(self) -> bool:
         """Tells whether previews are sent for this prompt."""
         asked = self.prompt.extra_data.get("preview_method")
@@ -81,7 +69,7 @@ class Reporter:
         throttle = self._throttles.setdefault(node.id, Throttle())
         if not throttle.lets_through(value, maximum, time.monotonic(), has_preview=preview is not None):
             return
-        self.check_interrupted()
+        self.instance.check_interrupted()
         client = self.prompt.client_id
         jpeg = _jpeg(preview) if preview is not None and self.hub.has_receiver(client) else None
         self.board.update(node, value, maximum)

@@ -18,14 +18,13 @@ from comfymesh.emulator.schema import (
     InputDefinition,
     NodeDefinition,
     RunNode,
-    choice,
     flag,
     integer,
     number,
-    socket,
     text,
 )
 from comfymesh.emulator.values import Blocked, Expansion, Inputs, Outcome
+from comfymesh.graphs import JsonValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,12 +56,10 @@ def _block(run: NodeRun, inputs: Inputs) -> Outcome:
 
 
 def _wait(run: NodeRun, inputs: Inputs) -> Outcome:
-    opened, interrupted = Path(inputs.text("path")), run.instance.interrupted
+    opened = Path(inputs.text("path"))
     while not opened.exists():
+        run.instance.check_interrupted()
         run.instance.sleep(_LOOK_SECONDS)
-        if interrupted.is_set():
-            interrupted.clear()
-            raise InterruptedRunError
     return Outcome((inputs.images("image"),))
 
 
@@ -148,6 +145,11 @@ def _expand(_run: NodeRun, inputs: Inputs) -> Outcome:
     return Outcome(expansion=Expansion(nodes, ((str(count), 0),)))
 
 
+def _kinds(*kinds: str) -> InputDefinition:
+    # Without settings, as the test nodes of a real ComfyUI are written.
+    return [list[JsonValue](kinds)]
+
+
 def _probe(
     name: str,
     run: RunNode,
@@ -159,7 +161,7 @@ def _probe(
     return NodeDefinition(
         name,
         run,
-        {"image": socket("IMAGE"), **required},
+        {"image": ["IMAGE"], **required},
         {**(optional or {}), "nonce": text()},
         hidden={"unique_id": "UNIQUE_ID"} if name == "ProbeAsync" else {},
         outputs=() if output_node else ("IMAGE",),
@@ -186,14 +188,14 @@ PROBE_NODES = (
     _probe(
         "ProbeRaise",
         _raise,
-        {"kind": choice("none", *_RAISED, "os_exit", "abort"), "delay": number(0.0, 0.0, 600.0, None)},
+        {"kind": _kinds("none", *_RAISED, "os_exit", "abort"), "delay": number(0.0, 0.0, 600.0, None)},
     ),
     _probe(
         "ProbeAlloc",
         _allocate,
         {"megabytes": integer(100, 1, 4096, None), "seconds": number(0.0, 0.0, 600.0, None)},
     ),
-    _probe("ProbeUI", _show, {"kind": choice("none", "text", "big", "nan", "not_json", "empty")}, output_node=True),
+    _probe("ProbeUI", _show, {"kind": _kinds("none", "text", "big", "nan", "not_json", "empty")}, output_node=True),
     _probe("ProbeBlocker", _blocker, {"block": flag(default=True), "message": text("probe: blocked")}),
     _probe(
         "ProbeAsync",
