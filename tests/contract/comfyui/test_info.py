@@ -38,6 +38,13 @@ async def test_a_class_takes_and_gives_what_was_recorded(comfyui: Client, name: 
     assert shape(comfyui.catalog[name]) == shape(SUBSET[name])
 
 
+@pytest.mark.parametrize("name", [name for name in SUBSET if name.startswith("Probe")])
+async def test_a_test_node_is_written_as_it_was_recorded(comfyui: Client, name: str) -> None:
+    comfyui.require(name)
+    written = {part: comfyui.catalog[name][part] for part in SUBSET[name]}
+    assert written == SUBSET[name]
+
+
 async def test_one_class_reads_as_in_the_whole_catalog(comfyui: Client) -> None:
     assert (await comfyui.get("/object_info/EmptyImage"))["EmptyImage"] == comfyui.catalog["EmptyImage"]
     assert await comfyui.get("/object_info/NoSuchNodeClass") == {}

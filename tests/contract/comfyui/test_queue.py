@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from comfymesh.testkit import graphs
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from tests.contract.comfyui.conftest import Busy, Client, Graph, MakeGraph
 
@@ -21,6 +24,26 @@ async def busy(comfyui: Client, steps: MakeGraph) -> AsyncIterator[Busy]:
     prompt_id = await comfyui.submit(steps(), client_id=socket.client_id)
     await socket.until(lambda frame: frame.kind == "progress")
     yield socket, prompt_id
+    await socket.close()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> graphs.Gate:
+    return graphs.Gate(tmp_path / "gate")
+
+
+@pytest.fixture
+async def held(comfyui: Client, tiny: MakeGraph, gate: graphs.Gate) -> AsyncIterator[Busy]:
+    """A server whose worker stands at the gate."""
+    comfyui.require("ProbeGate")
+    graph = tiny()
+    graph["3"] = graphs.node("ProbeGate", image=["1", 0], path=str(gate.path), nonce=uuid.uuid4().hex)
+    graph["2"]["inputs"]["images"] = ["3", 0]
+    socket = await comfyui.connect()
+    prompt_id = await comfyui.submit(graph, client_id=socket.client_id)
+    await socket.until(lambda frame: frame.kind == "executing" and frame.node == "3")
+    yield socket, prompt_id
+    gate.open()
     await socket.close()
 
 
@@ -148,6 +171,25 @@ async def _interrupted_at_block(comfyui: Client, graph: Graph) -> list[Any]:
     frames = await socket.until_end(prompt_id)
     await socket.close()
     return [frame.data for frame in frames if frame.kind == "execution_interrupted"]
+
+
+async def test_a_gate_holds_a_prompt_until_its_file_is_there(comfyui: Client, held: Busy, gate: graphs.Gate) -> None:
+    socket, running = held
+    assert not await socket.heard() & {"executed", "execution_success"}
+    gate.open()
+    await socket.until_end(running)
+    assert (await comfyui.get(f"/history/{running}"))[running]["status"]["completed"]
+
+
+async def test_a_prompt_at_a_gate_is_interrupted_there_and_no_other(
+    comfyui: Client, held: Busy, tiny: MakeGraph
+) -> None:
+    socket, running = held
+    await comfyui.post("/interrupt", {"prompt_id": running})
+    frames = await socket.until_end(running)
+    (interrupted,) = [frame.data for frame in frames if frame.kind == "execution_interrupted"]
+    assert (interrupted["node_id"], interrupted["node_type"]) == ("3", "ProbeGate")
+    assert (await comfyui.run(tiny())).entry["status"]["completed"]
 
 
 async def test_a_cancelled_job_that_runs_is_stopped(comfyui: Client, busy: Busy) -> None:

@@ -25,7 +25,8 @@ def test_every_recorded_class_is_read(catalog: Catalog) -> None:
 
 
 def test_output_nodes_are_known(catalog: Catalog) -> None:
-    assert {name for name, known in catalog.classes.items() if known.output_node} == {"SaveImage", "PreviewImage"}
+    outputs = {name for name, known in catalog.classes.items() if known.output_node}
+    assert outputs == {"SaveImage", "PreviewImage", "ProbeUI"}
 
 
 def test_ranges_and_types_are_kept(catalog: Catalog) -> None:
