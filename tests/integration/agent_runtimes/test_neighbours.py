@@ -33,7 +33,10 @@ KINDS = ("input", "output", "temp", "user")
 def spec(name: str) -> ProcessSpec:
     """Both are made by the same settings, but for the name."""
     if os.environ.get(sources.DIRECTORY):
-        return ProcessSpec.model_validate(sources.instance(os.environ)[0] | {"name": name})
+        # Whatever COMFYUI_URL names beside it; and what is made here needs no GPU.
+        real = {key: value for key, value in os.environ.items() if key != sources.URL}
+        real[sources.ARGUMENTS] = f"--cpu {real.get(sources.ARGUMENTS, '')}"
+        return ProcessSpec.model_validate(sources.instance(real)[0] | {"name": name})
     return ProcessSpec(name=name, command=(sys.executable, "-m", "comfymesh.emulator"))
 
 
