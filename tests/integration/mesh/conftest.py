@@ -25,8 +25,8 @@ async def mesh(shared_mesh: LocalMesh) -> AsyncIterator[LocalMesh]:
     """The mesh, whole and idle again after each test."""
     yield shared_mesh
     await shared_mesh.restore()
-    await shared_mesh.until_serving()
     await shared_mesh.clear()
+    await shared_mesh.until_serving()
 
 
 @pytest.fixture
