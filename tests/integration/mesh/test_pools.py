@@ -88,6 +88,12 @@ async def mesh(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
         yield up
 
 
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def _is_whole_again(mesh: LocalMesh) -> AsyncIterator[None]:
+    yield
+    await mesh.restore()
+
+
 async def node(mesh: LocalMesh) -> Node:
     (only,) = await mesh.client.nodes()
     return only
