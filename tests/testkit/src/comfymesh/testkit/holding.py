@@ -31,9 +31,8 @@ async def release(home: Processes, name: str) -> None:
     home._keepers.append(asyncio.create_task(home._keep(program), name=name))
 
 
-def freeze(home: Processes, name: str) -> None:
-    """Let a process stand still; answers once it does."""
-    process = home._running[name]
+def freeze(process: asyncio.subprocess.Process) -> None:
+    """Let a process stand still, with its connections open; answers once it does."""
     process.send_signal(signal.SIGSTOP)
     # The signal takes a moment to stop every thread.
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)

@@ -165,7 +165,7 @@ class LocalMesh:
 
     def freeze(self, name: str) -> None:
         """Let a process stand still until `thaw`, with its connections open."""
-        holding.freeze(self._home(name), name)
+        holding.freeze(self.process(name))
         self._frozen.append(name)
 
     def thaw(self, name: str) -> None:

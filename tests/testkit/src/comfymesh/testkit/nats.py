@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from comfymesh.stack.mesh import free_port, nats_program
+from comfymesh.testkit.holding import freeze
 from comfymesh.testkit.waiting import until
 
 
@@ -88,9 +89,7 @@ class NatsServer:
     def freeze(self) -> None:
         """Let it answer nothing, with its connections open, until it is killed."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        # The signal takes a moment to stop every thread.
-        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
+        freeze(self._process)
 
     def thaw(self) -> None:
         """Let it go on where it was frozen."""
