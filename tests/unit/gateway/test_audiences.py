@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
@@ -263,3 +265,25 @@ def _told(socket: Mock, kind: str = "") -> list[tuple[str, Any]]:
 
 def _lengths(socket: Mock) -> list[int]:
     return [data["status"]["exec_info"]["queue_remaining"] for _, data in _told(socket, "status")]
+
+
+async def test_a_prompt_whose_name_is_used_again_is_another_one() -> None:
+    """The first was deleted meanwhile."""
+    first, second = (
+        Task("tasks/one", TaskState.QUEUED, create_time=datetime(2030, 1, day, tzinfo=UTC)) for day in (1, 2)
+    )
+    all_told = asyncio.Event()
+
+    async def watch_all() -> AsyncIterator[TasksEvent]:
+        yield CaughtUp()
+        for task in (first, replace(first, state=TaskState.SUCCEEDED), second):
+            yield TaskChanged(task)
+        all_told.set()
+        await asyncio.Event().wait()
+
+    mesh = Mock(spec=Mesh, watch_all=watch_all, tasks=AsyncMock(return_value=[]))
+    async with Background() as background:
+        audience = Audience(mesh, GatewaySettings(), background)
+        background.spawn(audience.run(), "audience")
+        await all_told.wait()
+        assert audience.remaining() == 1
