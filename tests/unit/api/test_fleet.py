@@ -223,3 +223,18 @@ async def test_what_is_wanted_now_stays_when_the_stream_tells_late_what_was_want
     assert view.intent("a") == now
     view.intend(await store.change("a", lambda _: before))
     assert view.intent("a") == before
+
+
+async def test_what_is_wanted_in_a_stream_that_was_made_anew_holds(
+    server: ManualClock, ours: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def follow(_: IntentStore) -> AsyncIterator[Intent]:
+        yield Intent("a", CORDONED, sequence=6)
+        yield Intent("b", CORDONED, sequence=7)
+        yield Intent("a", reason="anew", sequence=1)
+
+    monkeypatch.setattr(IntentStore, "follow", follow)
+    bus = MemoryBus(server)
+    view = FleetView(bus, BusStore(bus), ours)
+    await view.follow_intents()
+    assert view.intents() == [Intent("a", reason="anew")]

@@ -104,11 +104,15 @@ class FleetView:
 
     async def follow_intents(self) -> None:
         """Take in what operators want of nodes, for ever."""
+        told = 0
         async for item in IntentStore(self._bus).follow():
             if isinstance(item, CaughtUp):
                 self.intents_read.set()
-            else:
-                self.intend(item)
+                continue
+            if item.sequence <= told:
+                self._intents.clear()  # The stream was made anew, and counts from one again.
+            told = item.sequence
+            self.intend(item)
 
     def intend(self, intent: Intent) -> None:
         """From now on this is wanted of a node, unless something newer is known: the stream may tell of it late."""
