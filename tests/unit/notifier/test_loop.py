@@ -10,7 +10,7 @@ import pytest
 from comfymesh.bus import subjects
 from comfymesh.bus.port import Entry
 from comfymesh.bus.tasklog import Stored, TaskLog
-from comfymesh.notifier import memory
+from comfymesh.notifier import loop, memory
 from comfymesh.notifier.domain.core import Core
 from comfymesh.notifier.domain.rules import Rules
 from comfymesh.notifier.loop import Notifier
@@ -100,6 +100,23 @@ async def test_a_notifier_that_is_killed_as_soon_as_it_has_begun_forgets_nothing
     await bench.fail("one")
     async with bench.running():
         await until(lambda: bench.told() == ["one"])
+
+
+async def test_what_was_counted_before_an_end_counts_in_the_next_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_LONGEST_UNSTORED", 0.01)
+    bench = Bench(rules=rules_of({"kind": "task_failed", "wait": 0, "count": 2}))
+
+    def counts() -> bool:
+        (kept,) = bench.bus.stored(subjects.NOTIFIER_STATE)
+        return bool(memory.decode(kept.data).alerts)
+
+    async with bench.running():
+        await bench.fail("one")
+        await until(counts)
+    async with bench.running():
+        await bench.fail("two")
+        await until(bench.notices)
+    assert [notice.new_count for notice in bench.notices()] == [2]
 
 
 async def test_what_is_in_the_outbox_is_told_by_the_next_life_and_not_twice() -> None:
