@@ -67,11 +67,10 @@ class PolicyStore:
         data = policy_codec.to_message(settings).SerializeToString()
         await self._bus.append([Entry(SCHEDULING_SETTINGS, data, after)])
 
-    async def changes(self) -> AsyncIterator[PolicySettings]:
-        """The settings, if any were ever stored, and again after each change, without end."""
+    async def changes(self) -> AsyncIterator[PolicySettings | CaughtUp]:
+        """The settings, if any were ever stored, that these hold, and again after each change, without end."""
         async for item in self._bus.tail(SETTINGS, SCHEDULING_SETTINGS):
-            if not isinstance(item, CaughtUp):
-                yield _stored(item).settings
+            yield item if isinstance(item, CaughtUp) else _stored(item).settings
 
 
 def _stored(message: Message) -> StoredPolicy:

@@ -79,6 +79,9 @@ class Scheduler:
         self._tick = tick
         self._live = live
         self._leading = True
+        self._policy_read = asyncio.Event()
+        self._kept_told = asyncio.Event()
+        self._reports_read = asyncio.Event()
         self._log_read = False
         self._metering = metering or Metering(bus, clock)
         self._answering = Answering(core, clock)
@@ -115,19 +118,25 @@ class Scheduler:
         await self._metering.sample(overview, len(self._core.open_breakers(self._clock())))
 
     async def _follow_tasks(self) -> None:
-        """What the last life has kept comes first, as if the log had told it."""
+        """What the last life has kept comes first, as if the log had told it.
+
+        All of it is judged by the policy: that is read before. Nothing is decided before the reports are read as well.
+        """
+        await self._policy_read.wait()
         for stored in self._live.ran():
             self._tell_run(stored)
         for number, stored in enumerate(self._live.all()):
             self._feed(_changed(stored))
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+        self._kept_told.set()
         telling = self._work.spawn(self._live.tell(), "progress of the start")
         async for item in self._log.changes(self._live.start):
             if isinstance(item, CaughtUp):
                 telling.cancel()
                 supervisor.status("running")
                 self._live.complete()
+                await self._reports_read.wait()
                 self._log_read = True
                 self._metering.acting = self._leading
                 self._feed(LogRead())
@@ -152,9 +161,12 @@ class Scheduler:
         return run is not None
 
     async def _follow_policy(self) -> None:
-        async for settings in PolicyStore(self._bus).changes():
-            logger.info("the policy is %s", settings, extra={"action": "policy_followed"})
-            self._feed(PolicyChanged(settings))
+        async for item in PolicyStore(self._bus).changes():
+            if isinstance(item, CaughtUp):
+                self._policy_read.set()
+            else:
+                logger.info("the policy is %s", item, extra={"action": "policy_followed"})
+                self._feed(PolicyChanged(item))
 
     def _take_question(self, message: Message) -> None:
         """Whoever does not act leaves questions to the one that does, and nobody answers before knowing everything."""
@@ -167,8 +179,12 @@ class Scheduler:
             await self._carrier.publish(subject, told.SerializeToString())
 
     async def _follow_reports(self) -> None:
+        """Not before it is known what waits: under FIFO nobody would have been served while no scheduler was there."""
+        await self._kept_told.wait()
         async for item in self._bus.tail(streams.REPORTS, subjects.ALL_REPORTS):
-            if not isinstance(item, CaughtUp):
+            if isinstance(item, CaughtUp):
+                self._reports_read.set()
+            else:
                 self._take_report(item)
 
     async def _follow_clock(self) -> None:
