@@ -151,6 +151,13 @@ def test_a_prompt_that_nobody_follows_is_stopped_in_the_end(instance: Instance) 
     assert instance.sees_for(100, strange())[0] == Free("a prompt does not stop")
 
 
+def test_a_look_without_the_queue_does_not_begin_anew_with_a_prompt_that_does_not_stop(instance: Instance) -> None:
+    assert instance.sees_for(124, strange()) == [Evict("s")]
+    assert instance.sees_for(34, strange()) == [Free("a prompt does not stop")]
+    assert instance.sees_for(30, Seen()) == []
+    assert isinstance(instance.sees(strange()), Restart)
+
+
 def test_somebody_elses_instance_executes_what_they_like() -> None:
     instance = Instance(Limits(stranger=None))
     assert instance.sees_for(10_000, strange()) == []
@@ -174,6 +181,13 @@ def test_memory_is_freed_first_and_then_the_instance_retires(instance: Instance)
 def test_memory_that_was_given_back_is_no_reason(instance: Instance) -> None:
     assert isinstance(instance.sees(Seen(memory_bytes=2**31)), Free)
     assert instance.sees_for(100, Seen(memory_bytes=2**29)) == []
+
+
+def test_only_memory_that_was_looked_at_since_is_a_reason_to_retire(instance: Instance) -> None:
+    full, unseen = Seen(memory_bytes=2**31), Seen()
+    assert isinstance(instance.sees(full), Free)
+    assert instance.sees_for(100, unseen) == []
+    assert isinstance(instance.sees(full), Retire)
 
 
 def test_an_instance_retires_after_so_many_prompts(instance: Instance) -> None:

@@ -85,7 +85,7 @@ class Keeper:
         self._wake = asyncio.Event()
         self._answered = time.monotonic()
         self._stocked = float("-inf")
-        self._queue: Queue | None = None
+        self._idles = False
         self.memory_bytes: int | None = None
         workplace.told_end = self._ended
 
@@ -152,10 +152,9 @@ class Keeper:
 
     async def _look(self, late: float) -> Seen:
         unanswered, refused = await self._probe()
-        if not unanswered and self._stock_is_due():
-            await self._take_stock()
+        queue, memory = await self._take_stock() if not unanswered and self._stock_is_due() else (None, None)
         session = self._workplace.session
-        return Seen(late, unanswered, refused, session.signs(), self._queue, self.memory_bytes, session.ended)
+        return Seen(late, unanswered, refused, session.signs(), queue, memory, session.ended)
 
     async def _probe(self) -> tuple[float, bool]:
         """For how many seconds it has not answered, and whether nothing listens any more."""
@@ -169,19 +168,21 @@ class Keeper:
         return 0.0, False
 
     def _stock_is_due(self) -> bool:
-        # Between two prompts none is executed for a moment: what was seen then must not count until the next time.
-        idles = self._queue is not None and bool(self._queue.waiting) and not self._queue.executing
-        return idles or time.monotonic() - self._stocked >= _LOOKS_TO_STOCK * self._look_seconds
+        # Between two prompts none is executed for a moment: whether that lasts is seen at the next look.
+        return self._idles or time.monotonic() - self._stocked >= _LOOKS_TO_STOCK * self._look_seconds
 
-    async def _take_stock(self) -> None:
-        """Look at what costs more to see. What can't be seen stays as it was seen last."""
-        self._stocked = time.monotonic()
+    async def _take_stock(self) -> tuple[Queue | None, int | None]:
+        """Look at what costs more to see: the queue, and what memory it holds. None for what can't be seen now."""
+        self._stocked, self._idles, queue = time.monotonic(), False, None
         try:
             ids = await self._workplace.session.http.queue()
-            self._queue = Queue(frozenset(ids.running), frozenset(ids.pending))
+            queue = Queue(frozenset(ids.running), frozenset(ids.pending))
+            self._idles = bool(queue.waiting) and not queue.executing
             self.memory_bytes = await self._runtime.memory_bytes()
         except (ComfyUnreachable, ComfyError, RuntimeFailed) as error:
             logger.debug("can't take stock of instance %s: %s", self._name, error)
+            return queue, None
+        return queue, self.memory_bytes
 
     async def _take(self, step: Step) -> None:
         try:

@@ -61,8 +61,8 @@ class Seen:
         unanswered: For how many seconds the server has answered nothing; 0 if it answers.
         refused: Whether nothing listens at its port.
         signs: The prompts that are followed.
-        queue: Its queue; None if it was not looked at.
-        memory_bytes: What it holds of the host's memory; None if nobody knows.
+        queue: Its queue; None if that was not looked at now.
+        memory_bytes: What it holds of the host's memory; None if that was not looked at now, or nobody knows.
         ended: How many prompts have ended there in this life.
     """
 
@@ -197,7 +197,8 @@ class Ladder:
                     return self._insist(sign, now)
             elif self._since(now - sign.silence, now) > sign.allowed:
                 return Ask(sign.prompt_id)
-        self._insisting = None
+        if seen.queue is not None or not self._evicted:
+            self._insisting = None
         return None
 
     def _insist(self, sign: Sign, now: float) -> Step:
@@ -243,7 +244,9 @@ class Ladder:
 
     def _growing(self, seen: Seen, now: float) -> Step | None:
         held, limit = seen.memory_bytes, self.limits.memory_bytes
-        if held is None or limit is None or held <= limit:
+        if held is None:
+            return None
+        if limit is None or held <= limit:
             self._full = None
             return None
         reason = f"it holds {held // _MEBIBYTE} MiB of memory, more than {limit // _MEBIBYTE}"
