@@ -91,6 +91,14 @@ def test_the_loss_of_the_bus_itself_is_told() -> None:
     assert kinds(telling) == [NoticeKind.FIRING, NoticeKind.RESOLVED]
 
 
+def test_the_loss_of_the_bus_is_told_by_one_that_had_not_read_everything_by_then() -> None:
+    telling = Telling(rules_of({"kind": "silent", "for": "30s"}, {"kind": "queue_length", "above": 1}))
+    telling.core.complete = False
+    telling.happens(Measured(2, 0.0))
+    assert telling.passes(20) == []
+    assert [notice.alert.signal.labels for notice in telling.passes(32, deaf=True)] == [{"role": "nats"}]
+
+
 def test_a_gpu_that_is_hot_for_long_enough_is_told() -> None:
     telling = Telling(rules_of({"kind": "gpu_temperature", "above": 85, "for": "1m"}))
     telling.reports(gpus=(Gpu("G1", temperature=90.0), Gpu("G2", temperature=60.0), Gpu("G3")))

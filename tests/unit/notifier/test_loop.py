@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from comfymesh.bus import subjects
-from comfymesh.bus.port import Entry
+from comfymesh.bus.port import Entry, StreamState
+from comfymesh.bus.streams import ALERTING, Stream
 from comfymesh.bus.tasklog import Stored, TaskLog
 from comfymesh.notifier import loop, memory
 from comfymesh.notifier.domain.core import Core
@@ -16,20 +17,35 @@ from comfymesh.notifier.domain.rules import Rules
 from comfymesh.notifier.loop import Notifier
 from comfymesh.notifier.main import begin
 from comfymesh.notifier.memory import Memory
+from comfymesh.tasks.events import Started
 from comfymesh.tasks.failures import FailureClass
-from comfymesh.tasks.record import TaskRecord
+from comfymesh.tasks.record import Key, TaskRecord
 from comfymesh.testkit.alerting import rules_of
+from comfymesh.testkit.late_bus import LateBus
 from comfymesh.testkit.memory_bus import MemoryBus
 from comfymesh.testkit.tasks import NOW, after, assigned, failed, queued
 from comfymesh.testkit.waiting import until
 from comfymesh.v1.alert_pb2 import AlertNotice, Silence
+from comfymesh.v1.node_pb2 import Host, Node
+from comfymesh.wire.v1.node_report_pb2 import NodeReport
 from comfymesh.wire.v1.spec_pb2 import Spec
 
 RULES = rules_of({"kind": "task_failed", "wait": 0, "group_by": ["task"]}, {"kind": "silent", "for": 3600})
 
 
+class SlowToTell(LateBus):
+    """Counts how often the notifier has looked at the clock."""
+
+    looks = 0
+
+    async def state(self, stream: Stream) -> StreamState:
+        self.looks += stream is ALERTING
+        return await super().state(stream)
+
+
 class Bench:
     def __init__(self, bus: MemoryBus | None = None, rules: Rules = RULES) -> None:
+        self.now = NOW
         self.bus = bus or MemoryBus(lambda: NOW)
         self.rules = rules
         self.called: list[Stored] = []
@@ -48,7 +64,7 @@ class Bench:
             call=self._call,
             tell_now=self.at_once.append,
             log=self.logged.append,
-            clock=lambda: NOW,
+            clock=lambda: self.now,
             tick=0.01,
         )
         async with notifier:
@@ -182,6 +198,75 @@ async def test_silences_come_and_go() -> None:
         await until(lambda: not notifier._core.silences)
         await bench.fail("two")
         await until(lambda: bench.told() == ["two"])
+
+
+@pytest.mark.parametrize("late", [subjects.SILENCES, subjects.ACKNOWLEDGEMENTS])
+async def test_nothing_is_told_before_it_is_known_what_nobody_is_to_be_told_of(late: str) -> None:
+    bench = Bench(bus := SlowToTell(late, lambda: NOW))
+    async with bench.running() as notifier:
+        await bench.fail("one")
+        looks = bus.looks
+        await until(lambda: bus.looks > looks + 3)
+        assert notifier._core.state.alerts == {}
+        silence = Silence(name="silences/a", rules=["task-*"])
+        silence.end_time.FromSeconds(int(NOW) + 100)
+        await bench.bus.append([Entry(subjects.silence("a"), silence.SerializeToString())])
+        bus.come.set()
+        await until(lambda: notifier._core.state.alerts)
+        assert notifier._core.state.outbox == []
+    assert bench.told() == []
+
+
+@pytest.mark.parametrize("late", [subjects.ALL_TASKS, subjects.ALL_REPORTS])
+async def test_what_lasts_has_not_ended_while_a_notifier_that_has_just_started_still_reads(late: str) -> None:
+    rules = rules_of(
+        {"kind": "queue_length", "above": 1, "clear_for": 0}, {"kind": "disk_low", "below": 9, "clear_for": 0}
+    )
+    bench = Bench(bus := SlowToTell(clock=lambda: NOW), rules)
+    for task_id in ("one", "two"):
+        await TaskLog(bus).create(queued(task_id), Spec())
+    node = Node(name="nodes/a", host=Host(disk_bytes=10, disk_free_bytes=1))
+    await bus.publish(subjects.report("a"), NodeReport(node=node).SerializeToString())
+    async with bench.running():
+        await until(lambda: len(bench.notices()) == 2)
+    bus.late = late
+    async with bench.running() as notifier:
+        for _ in range(2):
+            looks = bus.looks
+            await until(lambda: bus.looks > looks + 3)  # noqa: B023  # it ends within this round
+            assert len(notifier._core.state.alerts) == 2
+            bus.come.set()
+            await until(lambda: notifier._core.complete)
+    assert {notice.kind for notice in bench.notices()} == {AlertNotice.KIND_FIRING}
+
+
+async def test_a_task_that_told_of_its_progress_before_anybody_listened_is_not_stalled() -> None:
+    bench = Bench(rules=rules_of({"kind": "stalled_task", "above": 60}))
+    log = TaskLog(bench.bus)
+    for task_id in ("busy", "quiet"):
+        stored = await log.create(queued(task_id), Spec())
+        await log.append(after(stored.record, assigned(), Started(NOW - 100), now=NOW - 100), stored.sequence)
+    await bench.bus.publish(subjects.progress(Key("default", "busy")), b"")
+    async with bench.running():
+        await until(bench.notices)
+    assert bench.told() == ["quiet"]
+
+
+async def test_while_the_bus_is_away_no_task_is_quiet() -> None:
+    bench = Bench(rules=rules_of({"kind": "stalled_task", "above": 60}))
+    log = TaskLog(bench.bus)
+    stored = await log.create(queued("busy"), Spec())
+    await log.append(after(stored.record, assigned(), Started(NOW)), stored.sequence)
+    async with bench.running() as notifier:
+        await until(lambda: notifier._core.complete)
+        with bench.bus.away():
+            await until(lambda: notifier._deaf)
+            bench.now += 1000
+            await until(lambda: notifier._core.state.time == bench.now)
+        await until(lambda: notifier._core._view.deaf_since is None)
+        assert notifier._core.state.alerts == {}
+        bench.now += 61
+        await until(lambda: notifier._core.state.alerts)
 
 
 async def test_an_unreadable_record_and_report_stop_nothing() -> None:

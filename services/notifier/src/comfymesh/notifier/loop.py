@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Self
 
 from google.protobuf.message import DecodeError
@@ -85,6 +86,10 @@ class Notifier:
         self._clock = clock
         self._tick = tick
         self._backlog = Backlog()
+        core.complete = False
+        self._silences_read, self._acknowledgements_read = asyncio.Event(), asyncio.Event()
+        self._unread = {"tasks", "reports"}
+        self._looked = clock()
         self._urgent = asyncio.Event()
         self._deaf = False
         self._work = Background()
@@ -130,6 +135,7 @@ class Notifier:
 
     async def _follow_log(self) -> None:
         """Every record since the last one that was taken in, in order, and each once."""
+        await self._may_tell()
         async for message in replay.every(self._bus, self._core.state.position):
             item = records.try_to_read(message, logging.DEBUG)
             if isinstance(item, Stored) and records.is_whole(item, logging.DEBUG):
@@ -139,9 +145,22 @@ class Notifier:
             else:
                 self._feed(LogPassed(message.sequence))
 
+    async def _may_tell(self) -> None:
+        """Wait until it is known what nobody is to be told of."""
+        await self._silences_read.wait()
+        await self._acknowledgements_read.wait()
+
+    def _has_read(self, what: str) -> None:
+        self._unread.discard(what)
+        self._core.complete = not self._unread
+
     async def _follow_tasks(self) -> None:
         async for message in self._bus.tail(streams.TASKS, subjects.ALL_TASKS):
-            item = None if isinstance(message, CaughtUp) else records.try_to_read(message, logging.DEBUG)
+            if isinstance(message, CaughtUp):
+                await self._hear_what_was_told()
+                self._has_read("tasks")
+                continue
+            item = records.try_to_read(message, logging.DEBUG)
             if not isinstance(item, Stored) or item.is_final or not records.is_whole(item, logging.DEBUG):
                 if item is not None:
                     self._backlog.gone(item.key)
@@ -154,9 +173,19 @@ class Notifier:
             else:
                 self._backlog.gone(item.key)
 
+    async def _hear_what_was_told(self) -> None:
+        """When those that run told of their progress last, which was before anybody listened here."""
+        for key in self._backlog.running():
+            ask = partial(self._bus.last, streams.PROGRESS, subjects.progress(key))
+            told = await patiently(ask, BusUnavailableError, what="read the progress of a task")
+            if told is not None:
+                self._backlog.progressed(key, told.time)
+
     async def _follow_reports(self) -> None:
+        await self._may_tell()
         async for message in self._bus.tail(streams.REPORTS, subjects.ALL_REPORTS):
             if isinstance(message, CaughtUp):
+                self._has_read("reports")
                 continue
             try:
                 report = node_report_pb2.NodeReport.FromString(message.data)
@@ -176,6 +205,7 @@ class Notifier:
     async def _follow_silences(self) -> None:
         async for message in self._bus.tail(streams.ALERTING, subjects.SILENCES):
             if isinstance(message, CaughtUp):
+                self._silences_read.set()
                 continue
             silence_id = message.subject.rpartition(".")[2]
             if not message.data:
@@ -191,6 +221,7 @@ class Notifier:
     async def _follow_acknowledgements(self) -> None:
         async for message in self._bus.tail(streams.ALERTING, subjects.ACKNOWLEDGEMENTS):
             if isinstance(message, CaughtUp):
+                self._acknowledgements_read.set()
                 continue
             alert_id = message.subject.rpartition(".")[2]
             alert = self._core.state.alerts.get(alert_id)
@@ -211,6 +242,9 @@ class Notifier:
             await asyncio.sleep(self._tick)
             self._deaf = not await self._hears()
             now = self._clock()
+            if self._deaf:
+                self._backlog.was_deaf(now - self._looked)
+            self._looked = now
             for silence_id, silence in list(self._core.silences.items()):
                 if silence.ends <= now:
                     del self._core.silences[silence_id]

@@ -37,10 +37,19 @@ class Backlog:
         self.gone(key)
         self._running[key] = _Running(since, facts)
 
-    def progressed(self, key: Key, now: float) -> None:
-        """A task that runs has told of its progress."""
+    def progressed(self, key: Key, moment: float) -> None:
+        """A task that runs told of its progress then."""
         if (running := self._running.get(key)) is not None:
-            running.heard = now
+            running.heard = max(running.heard, moment)
+
+    def running(self) -> list[Key]:
+        """Tasks that run."""
+        return list(self._running)
+
+    def was_deaf(self, seconds: float) -> None:
+        """For so long nobody could be heard: who said nothing meanwhile was not quiet."""
+        for running in self._running.values():
+            running.heard += seconds
 
     def gone(self, key: Key) -> None:
         """A task neither waits nor runs."""

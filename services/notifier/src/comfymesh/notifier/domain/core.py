@@ -52,12 +52,15 @@ class Core:
 
     Attributes:
         silences: Those in force, by id; whoever hears of them sets them.
+        complete: Whether all has been read of which conditions are made; until then none is looked at, but for the
+            loss of the bus. Set as well.
     """
 
     def __init__(self, rules: r.Rules, state: State, now: float) -> None:
         self._rules = rules
         self.state = state
         self.silences: dict[str, Silence] = {}
+        self.complete = True
         self._book = AlertBook({rule.name: rule for rule in rules.rules}, self._is_quiet, state.alerts, state.numbering)
         self._view = View(state.nodes, state.rates, state.roles)
         self._was_deaf(now - state.time if state.time else 0.0)
@@ -138,6 +141,11 @@ class Core:
             self.state.roles[role] += seconds
 
     def _look(self, now: float) -> Iterator[Notice]:
+        if not self.complete:
+            # The loss of the bus is told all the same: what was not read by then is not read before it is back.
+            for lost in self._of(r.Silent) if self._view.deaf_since is not None else ():
+                yield from self._read(lost, now)
+            return
         self._forget(now)
         for rule in self._of(r.Condition):
             yield from self._read(rule, now)
