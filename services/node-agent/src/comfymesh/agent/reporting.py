@@ -47,7 +47,7 @@ class Reporting:
         host: What the host has.
 
     Attributes:
-        wanted: What operators want this node to be.
+        wanted: What operators want this node to be; unspecified while nobody has read that.
         pools: Answers its pools, each with the words why no more of its instances run.
     """
 
@@ -72,7 +72,7 @@ class Reporting:
         self._sequence = 0
         self._changed = asyncio.Event()
         self._leaving = False
-        self.wanted = node_pb2.Node.AVAILABILITY_OPEN
+        self.wanted: Availability = node_pb2.Node.AVAILABILITY_OPEN
         self.pools: Callable[[], Iterable[tuple[PoolSpec, str]]] = tuple
 
     def changed(self) -> None:

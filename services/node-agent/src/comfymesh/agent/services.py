@@ -30,6 +30,7 @@ from comfymesh.bus.port import Bus, Handler
 from comfymesh.runtime.background import Background
 from comfymesh.tasks.placing import Site
 from comfymesh.telemetry.sampling import sample
+from comfymesh.v1 import node_pb2
 
 
 class Services:
@@ -79,6 +80,8 @@ class Services:
         settings, node, attempts, background = self.settings, self._node, self._attempts, self._background
         metering = Metering(node, self._crew.instances, attempts, self._host)
         preloading = Preloading(self._preloads, self._crew.instances, lambda: self.settings.agent_start_seconds)
+        # Until it has been read what is wanted of this node: it may be cordoned.
+        attempts.closed, self._reporting.wanted = True, node_pb2.Node.AVAILABILITY_UNSPECIFIED
         for running, name in (
             (self._host.run(), "host"),
             (self._clock.run(), "clock"),
