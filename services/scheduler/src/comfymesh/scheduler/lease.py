@@ -56,7 +56,7 @@ class Lease:
         self._candidacy = Candidacy(holder, self._terms)
         self._subject = subjects.lease(_ROLE)
         self._stirred = asyncio.Event()
-        self._told = False
+        self._told = 0
         self._change = asyncio.Event()
         self._subscription: Subscription | None = None
         self._work = Background()
@@ -85,12 +85,19 @@ class Lease:
         return self._candidacy.leads(self._clock())
 
     async def changed(self) -> bool:
-        """Wait until `leading` is other than this answered last (at first: other than False), and answer what it is."""
-        while self.leading is self._told:
+        """Wait until `leading` is other than this answered last (at first: other than False), and answer what it is.
+
+        Where it was lost and won again meanwhile, both are told, one after the other.
+        """
+        while self._reign == self._told:
             self._change.clear()
             await self._change.wait()
-        self._told = not self._told
-        return self._told
+        self._told = 0 if self._told else self._reign
+        return self._told > 0
+
+    @property
+    def _reign(self) -> int:
+        return self._candidacy.reign(self._clock())
 
     def _hear(self, message: Message) -> None:
         # Only a hint that there may be something to see, and lost hints do no harm: the lease is looked at anyway.
@@ -98,13 +105,13 @@ class Lease:
             self._stirred.set()
 
     async def _compete(self) -> None:
-        led = False
+        reign = 0
         while True:
             await self._step()
-            if self.leading is not led:
-                led = not led
-                said = "this scheduler leads" if led else "this scheduler stands by"
-                logger.info(said, extra={"action": "lease_changed", "holder": self._holder, "leading": led})
+            before, reign = reign, self._reign
+            if reign != before:
+                said = "this scheduler leads" if reign else "this scheduler stands by"
+                logger.info(said, extra={"action": "lease_changed", "holder": self._holder, "leading": reign > 0})
                 self._change.set()
 
     async def _step(self) -> None:

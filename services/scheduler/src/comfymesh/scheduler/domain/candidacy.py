@@ -63,10 +63,15 @@ class Candidacy:
         self._seen_at = 0.0
         self._looked_at: float | None = None
         self._renewed_at: float | None = None
+        self._reigns = 0
 
     def leads(self, now: float) -> bool:
         """Whether we act."""
         return now < self.lapses
+
+    def reign(self, now: float) -> int:
+        """Numbers the times that we have acted without a break, from 1; 0 while we don't act."""
+        return self._reigns if self.leads(now) else 0
 
     @property
     def lapses(self) -> float:
@@ -98,6 +103,8 @@ class Candidacy:
 
     def took(self, sequence: int, sent: float) -> None:
         """Our append, sent at `sent`, was confirmed."""
+        if not self.leads(sent):
+            self._reigns += 1  # It had lapsed, if only for a moment.
         self._sequence, self._named = sequence, self._holder
         self._seen_at = self._looked_at = self._renewed_at = sent
 
