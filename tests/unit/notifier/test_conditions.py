@@ -101,8 +101,10 @@ def test_the_loss_of_the_bus_is_told_by_one_that_had_not_read_everything_by_then
 
 def test_a_gpu_that_is_hot_for_long_enough_is_told() -> None:
     telling = Telling(rules_of({"kind": "gpu_temperature", "above": 85, "for": "1m"}))
+    for _ in range(3):
+        telling.reports(gpus=(Gpu("G1", temperature=90.0), Gpu("G2", temperature=60.0), Gpu("G3")))
+        assert telling.passes(20) == []
     telling.reports(gpus=(Gpu("G1", temperature=90.0), Gpu("G2", temperature=60.0), Gpu("G3")))
-    assert telling.passes(60) == []
     (notice,) = telling.passes(2)
     assert notice.alert.signal.labels == {"node": "a", "gpu": "G1"}
 
@@ -110,11 +112,30 @@ def test_a_gpu_that_is_hot_for_long_enough_is_told() -> None:
 def test_a_gpu_that_is_hot_now_and_then_is_not_told() -> None:
     telling = Telling(rules_of({"kind": "gpu_temperature", "above": 85, "for": "1m"}))
     for _ in range(10):
-        telling.reports(gpus=(Gpu("G1", temperature=90.0),))
-        telling.passes(40)
+        for _ in range(2):
+            telling.reports(gpus=(Gpu("G1", temperature=90.0),))
+            telling.passes(20)
         telling.reports(gpus=(Gpu("G1", temperature=70.0),))
         telling.passes(5)
     assert telling.told == []
+
+
+def test_what_a_silent_node_has_reported_says_nothing_any_more() -> None:
+    telling = Telling(rules_of({"kind": "gpu_temperature", "above": 85, "for": "1m"}))
+    telling.reports(gpus=(Gpu("GPU-1", temperature=90.0),))
+    assert telling.passes(600) == []
+    telling.reports(gpus=(Gpu("GPU-1", temperature=90.0),))
+    assert telling.passes(1) == []
+
+
+def test_what_was_told_of_a_node_that_falls_silent_has_not_ended_before_it_is_back_or_forgotten() -> None:
+    telling = Telling(rules_of({"kind": "disk_low", "below": "10GiB", "repeat": 0}))
+    telling.reports(free_disk=1.0)
+    assert [notice.kind for notice in telling.passes(600)] == [NoticeKind.FIRING]
+    telling = telling.begins_again()
+    assert telling.passes(600) == []
+    telling.reports(free_disk=2.0**40)
+    assert [notice.kind for notice in telling.passes(60)] == [NoticeKind.RESOLVED]
 
 
 def test_full_memory_and_a_full_disk_are_told() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from comfymesh.notifier.domain import rules as r
-from comfymesh.notifier.domain.alerts import AlertBook, Notice, Signal
+from comfymesh.notifier.domain.alerts import Alert, AlertBook, Notice, Signal, Status
 from comfymesh.notifier.domain.events import (
     Acknowledged,
     Deaf,
@@ -24,7 +24,7 @@ from comfymesh.notifier.domain.events import (
     TaskTold,
     Tick,
 )
-from comfymesh.notifier.domain.levels import View, holding, rate_key
+from comfymesh.notifier.domain.levels import View, holding, is_silent, rate_key
 from comfymesh.notifier.domain.rate import Rate
 from comfymesh.notifier.domain.selecting import concerns, failure_signal, labels_of
 from comfymesh.notifier.domain.state import KnownNode, State
@@ -157,8 +157,14 @@ class Core:
         for signal in signals.values():
             yield from self._book.read(signal, now, holds=True)
         for alert in list(self.state.alerts.values()):
-            if alert.signal.rule == rule.name and alert.alert_id not in signals:
+            if alert.signal.rule == rule.name and alert.alert_id not in signals and not self._unknown(rule, alert, now):
                 yield from self._book.read(alert.signal, now, holds=False)
+
+    def _unknown(self, rule: r.Condition, alert: Alert, now: float) -> bool:
+        """Whether nobody can say if what was told still holds, since the node that reported it is silent."""
+        reported = isinstance(rule, r.GpuMemory | r.GpuTemperature | r.DiskLow)
+        told = reported and alert.status is Status.FIRING
+        return told and is_silent(self._view, alert.signal.facts.get("node", ""), now)
 
     def _forget(self, now: float) -> None:
         for node, known in list(self.state.nodes.items()):

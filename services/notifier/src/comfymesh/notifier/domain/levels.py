@@ -17,6 +17,8 @@ BUS_ROLE = "nats"
 """The role that is silent when the bus can't be reached."""
 
 _GIB = 2**30
+_GOOD_FOR = 30.0
+"""For so many seconds a report says how its node is. They come every few seconds."""
 
 
 @dataclass(slots=True)
@@ -44,6 +46,12 @@ class View:
         return now if self.deaf_since is None else self.deaf_since
 
 
+def is_silent(view: View, node: str, now: float) -> bool:
+    """Whether what a node has reported says nothing any more: it has been silent for too long."""
+    known = view.nodes.get(node)
+    return known is not None and view.listening(now) - known.heard >= _GOOD_FOR
+
+
 def rate_key(rule: r.FailureRate, labels: Mapping[str, str]) -> str:
     """Names what a rule counts for a group."""
     return "\0".join([rule.name, *labels.values()])
@@ -57,9 +65,9 @@ def holding(rule: r.Condition, view: View, now: float) -> Iterator[Signal]:
         case r.NodeLost():
             yield from _lost_nodes(rule, view, now)
         case r.GpuMemory() | r.GpuTemperature():
-            yield from _gpus(rule, view)
+            yield from _gpus(rule, view, now)
         case r.DiskLow():
-            yield from _disks(rule, view)
+            yield from _disks(rule, view, now)
         case r.QueueLength() | r.QueueAge():
             yield from _queue(rule, view.queue)
         case r.StalledTask():
@@ -86,9 +94,9 @@ def _lost_nodes(rule: r.NodeLost, view: View, now: float) -> Iterator[Signal]:
             yield _signal(rule, f"node {node} does not report any more", facts, "silence")
 
 
-def _gpus(rule: r.GpuMemory | r.GpuTemperature, view: View) -> Iterator[Signal]:
+def _gpus(rule: r.GpuMemory | r.GpuTemperature, view: View, now: float) -> Iterator[Signal]:
     for node, report in view.reports.items():
-        for gpu in report.gpus if like(rule.nodes, node) else ():
+        for gpu in report.gpus if like(rule.nodes, node) and not is_silent(view, node, now) else ():
             value = _value_of(rule, gpu)
             if value is not None and value > rule.above:
                 said = f"{value:g} °C" if isinstance(rule, r.GpuTemperature) else f"{value:.0%} of its memory in use"
@@ -100,10 +108,11 @@ def _value_of(rule: r.GpuMemory | r.GpuTemperature, gpu: Gpu) -> float | None:
     return gpu.memory_used if isinstance(rule, r.GpuMemory) else gpu.temperature
 
 
-def _disks(rule: r.DiskLow, view: View) -> Iterator[Signal]:
+def _disks(rule: r.DiskLow, view: View, now: float) -> Iterator[Signal]:
     for node, report in view.reports.items():
-        if report.free_disk is not None and report.free_disk < rule.below and like(rule.nodes, node):
-            said = f"{report.free_disk / _GIB:.1f} GiB"
+        free = None if is_silent(view, node, now) else report.free_disk
+        if free is not None and free < rule.below and like(rule.nodes, node):
+            said = f"{free / _GIB:.1f} GiB"
             yield _signal(rule, f"{said} are free on the disk of {node}", {"node": node, "value": said}, "report")
 
 
