@@ -13,6 +13,7 @@ from comfymesh.agent.reporting import Reporting
 from comfymesh.bus import subjects
 from comfymesh.bus.intents import Intent, IntentStore
 from comfymesh.bus.port import Entry
+from comfymesh.tasks.events import Assigned
 from comfymesh.tasks.placing import Site
 from comfymesh.tasks.record import State
 from comfymesh.testkit.bench_nodes import Node, settle
@@ -71,6 +72,19 @@ async def test_a_drained_node_hands_back_what_has_not_begun(node: Node, reportin
     assert node.held == []
     assert node.bench.last().state is State.QUEUED
     assert "drained" in node.bench.last().reason
+
+
+async def test_a_drained_node_hands_back_what_it_is_told_to_have_after_a_restart(
+    node: Node, reporting: Reporting
+) -> None:
+    await want(node, DRAINING)
+    await node.tell(await node.bench.task(Assigned("a", "x")))
+    await asyncio.sleep(1)
+    assert node.held == []
+    assert node.bench.last().state is State.QUEUED
+    await want(node, OPEN)
+    await node.tell(await node.bench.happen(Assigned("a", "x")))
+    assert node.held == [("one", 2)]
 
 
 async def test_a_drained_node_finishes_what_has_begun(node: Node, reporting: Reporting) -> None:

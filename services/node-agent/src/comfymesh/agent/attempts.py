@@ -89,6 +89,7 @@ class Attempts:
         self._past = past or Past()
         self._running = Background(failed)
         self._leaving = False
+        self._returns = ""
         self.closed = False
         self._used: dict[str, float] = {}
         self._offers_taken = Counter[str]()
@@ -170,8 +171,14 @@ class Attempts:
             logger.warning("%d attempts could not be given back", len(self._held), extra={"action": "give_back_failed"})
 
     def hand_back(self, reason: str) -> None:
-        """Give back what has not begun."""
+        """Give back what has not begun, and what this node is told later to have and that has not."""
+        self._returns = reason
         self._give_back(lambda attempt: not attempt.started, reason)
+
+    def keep(self) -> None:
+        """Give back no more than that."""
+        if not self._leaving:
+            self._returns = ""
 
     def _give_back(self, chosen: Callable[[Attempt], bool], reason: str) -> None:
         for held in self._held.values():
@@ -227,8 +234,8 @@ class Attempts:
         workplace.enter()
         try:
             held.attempt = Attempt(self._bus, held.claim, workplace, previews=self.previews, passed=self._passed)
-            if self._leaving and not held.attempt.started:
-                held.attempt.give_back(_STOPPING)  # It was on its way when the drain began.
+            if self._returns and not held.attempt.started:
+                held.attempt.give_back(self._returns)  # It was on its way when the drain began.
             await held.attempt.run()
         finally:
             workplace.leave()

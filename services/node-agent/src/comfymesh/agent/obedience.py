@@ -56,3 +56,5 @@ def _obey(intent: Intent, reporting: Reporting, attempts: Attempts) -> None:
     reporting.want(intent.availability)
     if intent.availability == node_pb2.Node.AVAILABILITY_DRAINING:
         attempts.hand_back(_DRAINED)
+    else:
+        attempts.keep()
