@@ -31,7 +31,7 @@ KEY = names.key("lab", "k0123456789abcdef")
 LAMP = Workflow(name="workflows/lamp", graph_json='{"1": {"class_type": "Load", "inputs": {"steps": 1}}}')
 
 
-class LateBus(MemoryBus):
+class SlowBus(MemoryBus):
     """Whatever its streams tell, they tell a second late."""
 
     async def tail(self, stream: Stream, subject: str, after: int = 0) -> AsyncGenerator[Message | CaughtUp, None]:
@@ -49,7 +49,7 @@ async def following(followed: Directory | Shelf) -> AsyncIterator[None]:
 
 
 async def test_a_key_that_another_process_has_revoked_is_answered_once_it_is_revoked_here() -> None:
-    bus, key = LateBus(), KeyRecord(key=key_pb2.Key(name=KEY), secret_sha256=b"x")
+    bus, key = SlowBus(), KeyRecord(key=key_pb2.Key(name=KEY), secret_sha256=b"x")
     directory = Directory(bus, ManualClock())
     (first,) = await bus.append([Entry(subjects.key(*names.parse_key(KEY)), key.SerializeToString(), 0)])
     async with following(directory):
@@ -61,7 +61,7 @@ async def test_a_key_that_another_process_has_revoked_is_answered_once_it_is_rev
 
 
 async def test_a_tenant_that_is_said_to_be_there_is() -> None:
-    bus, tenant = LateBus(), tenant_pb2.Tenant(name="tenants/lab")
+    bus, tenant = SlowBus(), tenant_pb2.Tenant(name="tenants/lab")
     directory = Directory(bus, ManualClock())
     async with following(directory):
         await bus.append([Entry(subjects.tenant("lab"), tenant.SerializeToString(), 0)])
@@ -70,14 +70,14 @@ async def test_a_tenant_that_is_said_to_be_there_is() -> None:
         assert directory.tenant("lab") is not None
 
 
-def workflows(bus: LateBus, shelf: Shelf) -> Workflows:
+def workflows(bus: SlowBus, shelf: Shelf) -> Workflows:
     following = MagicMock(current=AsyncMock(), model=Mock(has_tasks_of=lambda *_: False))
     store, limits = WorkflowStore(bus), graphs.DEFAULT_LIMITS
     return Workflows(store, shelf, following, MagicMock(), AsyncMock(), ManualClock(), limits)
 
 
 async def test_what_another_process_has_done_to_a_workflow_is_answered_once_it_is_listed_so() -> None:
-    bus = LateBus()
+    bus = SlowBus()
     shelf = Shelf(bus)
     here, elsewhere = workflows(bus, shelf), workflows(bus, Mock(spec=Shelf))
     update = UpdateWorkflowRequest(workflow=Workflow(name=LAMP.name, graph_json=LAMP.graph_json.replace("1}", "2}")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -115,6 +116,19 @@ async def test_a_prompt_that_can_not_be_followed_by_a_defect_is_said_and_others_
         assert not background.failed.is_set()
 
 
+@asynccontextmanager
+async def following(socket: Mock, **calls: Any) -> AsyncIterator[Audience]:
+    """An audience of one socket that follows a mesh which answers these calls so."""
+    mesh = Mock(spec=Mesh, **calls)
+    mesh.prompt = AsyncMock(return_value=Mock(id="one", graph={}, outputs=()))
+    mesh.texts = AsyncMock(return_value={})
+    async with Background() as background:
+        audience = Audience(mesh, GatewaySettings(), background)
+        audience.join(socket)
+        background.spawn(audience.run(), "audience")
+        yield audience
+
+
 async def test_what_the_watch_of_all_tells_late_of_a_prompt_that_has_ended_is_told_to_nobody() -> None:
     """They are two streams: the one of a prompt may come to its end before the other tells that it runs."""
     states = TaskState.ASSIGNED, TaskState.RUNNING, TaskState.SUCCEEDED
@@ -137,13 +151,7 @@ async def test_what_the_watch_of_all_tells_late_of_a_prompt_that_has_ended_is_to
         yield ended
         has_ended.set()
 
-    mesh = Mock(spec=Mesh, watch_all=watch_all, watch=watch, tasks=AsyncMock(return_value=[]))
-    mesh.prompt = AsyncMock(return_value=Mock(id="one", graph={}, outputs=()))
-    mesh.texts = AsyncMock(return_value={})
-    async with Background() as background:
-        audience = Audience(mesh, GatewaySettings(), background)
-        audience.join(socket)
-        background.spawn(audience.run(), "audience")
+    async with following(socket, watch_all=watch_all, watch=watch, tasks=AsyncMock(return_value=[])) as audience:
         await all_told.wait()
         assert (audience.remaining(), audience._followers) == (0, {})
     assert socket.tell.call_args_list == []
@@ -186,13 +194,7 @@ async def test_what_a_list_tells_late_of_a_prompt_that_has_ended_is_told_to_nobo
         await until(lambda: not audience._followers, "the end of who follows the prompt")
         return [running]
 
-    mesh = Mock(spec=Mesh, watch_all=watch_all, watch=watch, tasks=tasks)
-    mesh.prompt = AsyncMock(return_value=Mock(id="one", graph={}, outputs=()))
-    mesh.texts = AsyncMock(return_value={})
-    async with Background() as background:
-        audience = Audience(mesh, GatewaySettings(), background)
-        audience.join(socket)
-        background.spawn(audience.run(), "audience")
+    async with following(socket, watch_all=watch_all, watch=watch, tasks=tasks) as audience:
         await all_told.wait()
         assert (audience.remaining(), audience._followers) == (0, {})
     told = [call.args for call in socket.tell.call_args_list]
@@ -217,13 +219,8 @@ async def test_the_end_of_a_prompt_that_came_while_nothing_was_told_is_told_then
             await asyncio.Event().wait()
         raise broken()
 
-    mesh = Mock(spec=Mesh, watch_all=watch_all, tasks=AsyncMock(return_value=[]), task=AsyncMock(return_value=ended))
-    mesh.prompt = AsyncMock(return_value=Mock(id="one", graph={}, outputs=()))
-    mesh.texts = AsyncMock(return_value={})
-    async with Background() as background:
-        audience = Audience(mesh, GatewaySettings(), background)
-        audience.join(socket)
-        background.spawn(audience.run(), "audience")
+    calls = {"tasks": AsyncMock(return_value=[]), "task": AsyncMock(return_value=ended)}
+    async with following(socket, watch_all=watch_all, **calls):
         heard = await until(lambda: _told(socket, "executing") and _told(socket), "the end")
     assert [kind for kind, _ in heard if kind.startswith("execution_")] == [
         "execution_start",

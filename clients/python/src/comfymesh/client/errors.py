@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from comfymesh.client.models import Task
 
+CLOSED = "the client is closed"
+"""What a RuntimeError says of a call that comes after its client was closed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:

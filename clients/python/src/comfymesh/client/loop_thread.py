@@ -7,6 +7,8 @@ import threading
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, TypeVar
 
+from comfymesh.client.errors import CLOSED
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
     from concurrent.futures import Future
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CLOSED = "the client is closed"
 _OWN_THREAD = "a callback can't wait for its own client; use another client there, or another thread"
 
 

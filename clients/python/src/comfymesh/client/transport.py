@@ -15,8 +15,7 @@ from comfymesh.client import tracing
 from comfymesh.client.access import Access
 from comfymesh.client.alert_methods import AlertMethods
 from comfymesh.client.answers import Answer, is_lost
-from comfymesh.client.errors import DeadlineExceeded, Unavailable
-from comfymesh.client.loop_thread import CLOSED
+from comfymesh.client.errors import CLOSED, DeadlineExceeded, Unavailable
 from comfymesh.client.replicas import Replicas
 from comfymesh.client.silence import Silence
 from comfymesh.client.statuses import DETAILS_KEY, STREAM_BROKEN, Status, error_from_status

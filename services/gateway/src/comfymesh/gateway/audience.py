@@ -321,7 +321,8 @@ class Audiences:
     def left(self, caller: str) -> None:
         """A socket has gone, or did not come to be."""
         self._users[caller] -= 1
-        self._users += Counter()  # Without those that are 0.
+        if not self._users[caller]:
+            del self._users[caller]
         audience = self._open.get(caller)
         if audience is not None and audience.refused is not None:
             self._close(caller)  # Keys that are none are soon many.
