@@ -157,8 +157,9 @@ async def test_the_secret_is_kept_nowhere(api: LocalApi) -> None:
     made = await api.make_key("default", "READ")
     kept = b"".join(message.data for message in api.bus.stored(">"))
     assert made.secret.encode() not in kept
-    assert made.secret.rpartition("_")[2].encode() not in kept
-    assert subjects.key("default", made.key.name.rpartition("/")[2]) in {m.subject for m in api.bus.stored("account.>")}
+    key_id = made.key.name.rpartition("/")[2]
+    assert made.secret.removeprefix(f"{KEY_PREFIX}{key_id}_").encode() not in kept
+    assert subjects.key("default", key_id) in {m.subject for m in api.bus.stored("account.>")}
 
 
 async def test_guesses_learn_nothing_leave_nothing_and_hold_nobody_up(tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ async def test_guesses_learn_nothing_leave_nothing_and_hold_nobody_up(tmp_path: 
         await api.call("KeyService/RotateKey", key_service_pb2.RotateKeyRequest(name=expired.key.name))
         before = [message.sequence for message in api.bus.stored(">")]
         # The right key's ID with another secret, and one that was never given out.
-        heads = [made.secret.rpartition("_")[0] for made in (good, revoked, expired)]
+        heads = [KEY_PREFIX + made.key.name.rpartition("/")[2] for made in (good, revoked, expired)]
         guesses = [f"{head}_{n:064x}" for head in (*heads, f"{KEY_PREFIX}k0000000000000000") for n in range(250)]
 
         async def told(secret: str) -> tuple[str, str, str, str]:
